@@ -1,0 +1,2 @@
+//! The member.
+fn main() {}
