@@ -1,0 +1,98 @@
+//! A server binary, and which etcd it is.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Names another etcd (a path) to compare with than the one in `PATH`.
+pub const PEER_VARIABLE: &str = "QUORATE_TEST_PEER";
+
+/// Names another server (a path) to test than the one that Cargo built; a comparison of two real etcds proves the test
+/// itself.
+pub const SUBJECT_VARIABLE: &str = "QUORATE_TEST_SUBJECT";
+
+/// The first two numbers of a version: what behaviour depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// `3` of `3.7.1`.
+    pub major: u32,
+    /// `7` of `3.7.1`.
+    pub minor: u32,
+}
+
+impl Version {
+    /// What Quorate's contract describes.
+    pub const CONTRACT: Version = Version { major: 3, minor: 7 };
+
+    /// Reads `X.Y` or `X.Y.Z`, whatever follows.
+    pub fn parse(text: &str) -> Option<Version> {
+        let mut numbers = text.trim().split('.').map(str::parse);
+        match (numbers.next()?, numbers.next()?) {
+            (Ok(major), Ok(minor)) => Some(Version { major, minor }),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// A server binary that takes etcd's flags.
+#[derive(Debug, Clone)]
+pub struct Program {
+    path: PathBuf,
+    version: Version,
+}
+
+impl Program {
+    /// The server under test: what [`SUBJECT_VARIABLE`] names, else `built` (of `CARGO_BIN_EXE_quorate`).
+    pub fn subject(built: &str) -> Result<Program, String> {
+        Program::at(&std::env::var_os(SUBJECT_VARIABLE).map_or_else(|| PathBuf::from(built), PathBuf::from))
+    }
+
+    /// The etcd to compare with: what [`PEER_VARIABLE`] names, else `etcd` in `PATH`. `Err` says why there is none.
+    pub fn etcd() -> Result<Program, String> {
+        Program::at(&std::env::var_os(PEER_VARIABLE).map_or_else(|| PathBuf::from("etcd"), PathBuf::from))
+    }
+
+    /// The binary at `path` (or of that name in `PATH`), asked for its version.
+    pub fn at(path: &Path) -> Result<Program, String> {
+        let name = path.display();
+        let output = Command::new(path)
+            .arg("--version")
+            .output()
+            .map_err(|error| format!("cannot run {name}: {error}"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let version = text
+            .lines()
+            .find_map(|line| line.strip_prefix("etcd Version: ").and_then(Version::parse))
+            .ok_or_else(|| format!("{name} --version does not say `etcd Version: X.Y.Z` but {text:?}"))?;
+        Ok(Program { path: path.to_owned(), version })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Which etcd it is, or claims to be.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_read_up_to_its_second_number() {
+        assert_eq!(Version::parse("3.7.1"), Some(Version { major: 3, minor: 7 }));
+        assert_eq!(Version::parse("3.4\n"), Some(Version { major: 3, minor: 4 }));
+        assert_eq!(Version::parse("three"), None);
+        assert!(Version { major: 3, minor: 10 } > Version::CONTRACT);
+    }
+}
