@@ -1,0 +1,44 @@
+//! Every limit of the state machine, with its reason.
+//!
+//! A limit that decides an outcome must be the same on every member, so those are constants here. Those that an
+//! operator may set (`--max-txn-ops`) are checked by the server before it proposes; a command in the log has passed.
+
+/// What the server checks a request against before it proposes it. Local configuration, hence never read by
+/// [`Machine::apply`](crate::Machine::apply).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Operations in one list of a transaction, and what nested transactions have to share (`--max-txn-ops`).
+    pub txn_operations_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { txn_operations_max: TXN_OPERATIONS_MAX_DEFAULT }
+    }
+}
+
+/// etcd's default of `--max-txn-ops`.
+pub const TXN_OPERATIONS_MAX_DEFAULT: usize = 128;
+
+/// How deep transactions may nest, whatever `--max-txn-ops` says: applying recurses, so the depth bounds the stack.
+/// With etcd's default no transaction gets this deep, as each level costs at least one operation of the budget.
+pub const TXN_DEPTH_MAX: usize = 128;
+
+/// Longest time to live, in seconds (285 years): keeps milliseconds and nanoseconds far from overflow, as in etcd.
+pub const LEASE_TTL_SECONDS_MAX: i64 = 9_000_000_000;
+
+/// Shortest time to live that a command in the log may set, in seconds. The minimum that clients see (1.5 election
+/// timeouts) is local configuration and is put into the command by the server
+/// ([`lease::effective_ttl`](crate::lease::effective_ttl)); this one only rejects nonsense the same way everywhere.
+pub const LEASE_TTL_SECONDS_MIN: i64 = 1;
+
+/// Expired leases that one scan of the lease clock hands out: a mass expiry must not fill the log in one go (etcd:
+/// half of a revoke rate of 1000 a second, twice a second).
+pub const LEASE_EXPIRED_PER_SCAN_MAX: usize = 500;
+
+/// Leases in one checkpoint command (etcd: `maxLeaseCheckpointBatchSize`).
+pub const LEASE_CHECKPOINTS_PER_COMMAND_MAX: usize = 1000;
+
+/// Values at least this long are spliced into a reply by reference, shorter ones are copied into the bytes around
+/// them: counting a reference up and down costs about as much as copying this much.
+pub const REPLY_COPY_BYTES_MAX: usize = 24;

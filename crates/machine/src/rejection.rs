@@ -1,0 +1,144 @@
+//! The refusals: what a command or a read is told when it cannot be done, the same on every member.
+//!
+//! A rejection is part of the outcome, not a fault: state is untouched, and every member that applies the command
+//! refuses it for the same reason. Each variant is one line of etcd's error list, with the code and the exact text
+//! that go on the wire. Clients match the **text** byte for byte (the Go client ignores the code), so it is data of
+//! the variant and the server maps it in one place.
+
+/// A gRPC status code, as a number: this crate knows no gRPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+#[allow(missing_docs)] // the names are gRPC's own
+pub enum Code {
+    Unknown = 2,
+    InvalidArgument = 3,
+    NotFound = 5,
+    ResourceExhausted = 8,
+    FailedPrecondition = 9,
+    OutOfRange = 11,
+    Unimplemented = 12,
+    Internal = 13,
+    DataLoss = 15,
+}
+
+macro_rules! rejections {
+    ($($(#[$doc:meta])* $name:ident = $code:ident, $text:literal;)+) => {
+        /// Why a command or a read was refused. Deterministic: a function of the state and the command alone.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Rejection {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Rejection {
+            /// All of them, in order of declaration.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The gRPC status code that goes on the wire.
+            #[must_use]
+            pub const fn code(self) -> Code {
+                match self { $(Self::$name => Code::$code,)+ }
+            }
+
+            /// The status message that goes on the wire, byte for byte etcd's.
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+rejections! {
+    // Shape of the request: found before proposing.
+
+    /// A key is empty: of the request, of an operation in a transaction, or of a compare.
+    EmptyKey = InvalidArgument, "etcdserver: key is not provided";
+    /// A put keeps the old value or lease of a key that does not exist; or an operation of a transaction is empty
+    /// (etcd answers that with this text).
+    KeyNotFound = InvalidArgument, "etcdserver: key not found";
+    /// A put says both `ignore_value` and a value.
+    ValueProvided = InvalidArgument, "etcdserver: value is provided";
+    /// A put says both `ignore_lease` and a lease.
+    LeaseProvided = InvalidArgument, "etcdserver: lease is provided";
+    /// A transaction has more operations than allowed, nested ones counted as etcd counts them.
+    TooManyOps = InvalidArgument, "etcdserver: too many operations in txn request";
+    /// A transaction puts a key twice, or puts one that it also deletes.
+    DuplicateKey = InvalidArgument, "etcdserver: duplicate key given in txn request";
+    /// Sort order or sort target is a number that the API does not define.
+    InvalidSortOption = InvalidArgument, "etcdserver: invalid sort option";
+    /// A streamed range asks for an order other than the keys' own.
+    StreamSorted = Unimplemented, "RangeStream does not support custom sort orders";
+    /// A streamed range asks for a filter by revision.
+    StreamFiltered = Unimplemented, "RangeStream does not support revision filters";
+
+    // Revisions.
+
+    /// The revision's history has been compacted away.
+    Compacted = OutOfRange, "etcdserver: mvcc: required revision has been compacted";
+    /// The revision has not happened yet.
+    FutureRevision = OutOfRange, "etcdserver: mvcc: required revision is a future revision";
+
+    // Alarms.
+
+    /// A NOSPACE alarm is active, and the command would write.
+    NoSpace = ResourceExhausted, "etcdserver: mvcc: database space exceeded";
+    /// A CORRUPT alarm is active.
+    Corrupt = DataLoss, "etcdserver: corrupt cluster";
+
+    // Leases.
+
+    /// No lease has this id.
+    LeaseNotFound = NotFound, "etcdserver: requested lease not found";
+    /// A lease with this id exists already.
+    LeaseExists = FailedPrecondition, "etcdserver: lease already exists";
+    /// The time to live is longer than allowed.
+    LeaseTtlTooLarge = OutOfRange, "etcdserver: too large lease TTL";
+    /// An expiry came too late: the lease was renewed, or the leadership moved, after the leader saw it run out
+    /// (rule L1). Only the proposing leader sees this, no client.
+    LeaseExpiryVoid = FailedPrecondition, "lease expiry is void: renewed, or proposed in another term";
+
+    // Members.
+
+    /// A member with this id exists, or existed: ids are never used again.
+    MemberExists = FailedPrecondition, "etcdserver: member ID already exist";
+    /// Another member has this peer URL.
+    PeerUrlExists = FailedPrecondition, "etcdserver: Peer URLs already exists";
+    /// No member has this id.
+    MemberNotFound = NotFound, "etcdserver: member not found";
+    /// A voter cannot be promoted.
+    MemberNotLearner = FailedPrecondition, "etcdserver: can only promote a learner member";
+    /// There are as many learners as allowed already.
+    TooManyLearners = FailedPrecondition, "etcdserver: too many learner members in cluster";
+    /// The cluster has its members already. Only the member that bootstraps sees this, no client.
+    AlreadyBootstrapped = FailedPrecondition, "cluster is bootstrapped already";
+    /// A cluster version is not of the form `X.Y.Z`, or lower than it was.
+    InvalidClusterVersion = InvalidArgument, "invalid cluster version";
+
+    // Commands.
+
+    /// The entry holds no command that this version knows. Refused on every member of this version alike; a newer
+    /// one is only proposed once the cluster version says that all members know it.
+    UnknownCommand = Internal, "command is not known to this version";
+}
+
+impl std::fmt::Display for Rejection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_unique_so_that_clients_can_match_them() {
+        for (place, rejection) in Rejection::ALL.iter().enumerate() {
+            for other in &Rejection::ALL[place + 1..] {
+                assert_ne!(rejection.text(), other.text());
+            }
+        }
+    }
+}
