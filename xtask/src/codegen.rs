@@ -8,7 +8,7 @@
 //! * every `bytes` field is a [`bytes::Bytes`](https://docs.rs/bytes): a key or value decoded from a request is a slice
 //!   of the received buffer, not a copy;
 //! * requests of `InternalRaftRequest` that are rare are boxed, because the struct has a field for every command there
-//!   is and would otherwise be 2 KB of which one put uses a tenth;
+//!   is: 528 bytes instead of 1,304, moved and dropped for every put;
 //! * service clients are generated behind the feature `client`; servers not at all (the server routes calls itself).
 
 use std::collections::BTreeMap;

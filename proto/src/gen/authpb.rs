@@ -10,10 +10,10 @@ pub struct UserAddOptions {
 pub struct User {
     #[prost(bytes = "bytes", tag = "1")]
     pub name: ::prost::bytes::Bytes,
-    /// Bcrypt hash (stored form); empty for no_password.
+    /// bcrypt hash; empty for a user without password.
     #[prost(bytes = "bytes", tag = "2")]
     pub password: ::prost::bytes::Bytes,
-    /// Kept sorted.
+    /// Sorted.
     #[prost(string, repeated, tag = "3")]
     pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "4")]
@@ -26,7 +26,7 @@ pub struct Permission {
     pub perm_type: i32,
     #[prost(bytes = "bytes", tag = "2")]
     pub key: ::prost::bytes::Bytes,
-    /// Empty = single key; one 0x00 byte = open end.
+    /// End of the range, as in a `RangeRequest`.
     #[prost(bytes = "bytes", tag = "3")]
     pub range_end: ::prost::bytes::Bytes,
 }

@@ -27,42 +27,41 @@ pub struct ResponseHeader {
 /// them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RangeRequest {
-    /// Must be non-empty.
+    /// First key of the range. Must not be empty; one 0x00 byte is the smallest key there is.
     #[prost(bytes = "bytes", tag = "1")]
     pub key: ::prost::bytes::Bytes,
-    /// Empty = single key; one 0x00 byte = every key at or after `key`; else half-open `[key,
-    /// range_end)`.
+    /// End of the range, exclusive. Empty: only `key`. One 0x00 byte: every key from `key` on.
     #[prost(bytes = "bytes", tag = "2")]
     pub range_end: ::prost::bytes::Bytes,
-    /// 0 = unlimited.
+    /// How many keys at most; 0 for all.
     #[prost(int64, tag = "3")]
     pub limit: i64,
-    /// <= 0 = newest.
+    /// Read as of this revision; 0 or less for the newest.
     #[prost(int64, tag = "4")]
     pub revision: i64,
     #[prost(enumeration = "range_request::SortOrder", tag = "5")]
     pub sort_order: i32,
     #[prost(enumeration = "range_request::SortTarget", tag = "6")]
     pub sort_target: i32,
-    /// True = answer from local state, no quorum.
+    /// Answer from this member's own state, which may lag; otherwise a quorum confirms that it is current.
     #[prost(bool, tag = "7")]
     pub serializable: bool,
-    /// Values omitted.
+    /// Leave the values out.
     #[prost(bool, tag = "8")]
     pub keys_only: bool,
-    /// Only `count`.
+    /// Leave the keys out: only `count` is wanted.
     #[prost(bool, tag = "9")]
     pub count_only: bool,
-    /// 0 = off; inclusive. Since 3.1.
+    /// Leave out keys last written before this revision; 0 for none. Since 3.1.
     #[prost(int64, tag = "10")]
     pub min_mod_revision: i64,
-    /// 0 = off; inclusive. Since 3.1.
+    /// Leave out keys last written after this revision; 0 for none. Since 3.1.
     #[prost(int64, tag = "11")]
     pub max_mod_revision: i64,
-    /// 0 = off; inclusive. Since 3.1.
+    /// Leave out keys created before this revision; 0 for none. Since 3.1.
     #[prost(int64, tag = "12")]
     pub min_create_revision: i64,
-    /// 0 = off; inclusive. Since 3.1.
+    /// Leave out keys created after this revision; 0 for none. Since 3.1.
     #[prost(int64, tag = "13")]
     pub max_create_revision: i64,
 }
@@ -162,17 +161,17 @@ pub struct RangeResponse {
     pub header: ::core::option::Option<ResponseHeader>,
     #[prost(message, repeated, tag = "2")]
     pub kvs: ::prost::alloc::vec::Vec<super::mvccpb::KeyValue>,
-    /// True if cut by `limit`.
+    /// Whether `limit` cut keys off.
     #[prost(bool, tag = "3")]
     pub more: bool,
-    /// Keys in the range at that revision, before limit and filters.
+    /// How many keys the range holds at that revision, whatever limit and filters left out.
     #[prost(int64, tag = "4")]
     pub count: i64,
 }
 /// One part of a streamed range; only the last part has the header. Since 3.7.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RangeStreamResponse {
-    /// Partial RangeResponse.
+    /// The part.
     #[prost(message, optional, tag = "1")]
     pub range_response: ::core::option::Option<RangeResponse>,
 }
@@ -183,16 +182,16 @@ pub struct PutRequest {
     pub key: ::prost::bytes::Bytes,
     #[prost(bytes = "bytes", tag = "2")]
     pub value: ::prost::bytes::Bytes,
-    /// 0 = none (detaches).
+    /// Lease to attach the key to, in place of its former one; 0 for none.
     #[prost(int64, tag = "3")]
     pub lease: i64,
-    /// Return old KV. Since 3.1.
+    /// Answer with what the key held before. Since 3.1.
     #[prost(bool, tag = "4")]
     pub prev_kv: bool,
-    /// Keep old value; key must exist. Since 3.2.
+    /// Keep the value (which must not be given); the key must exist. Since 3.2.
     #[prost(bool, tag = "5")]
     pub ignore_value: bool,
-    /// Keep old lease; key must exist. Since 3.2.
+    /// Keep the lease (which must not be given); the key must exist. Since 3.2.
     #[prost(bool, tag = "6")]
     pub ignore_lease: bool,
 }
@@ -201,7 +200,7 @@ pub struct PutRequest {
 pub struct PutResponse {
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<ResponseHeader>,
-    /// Absent unless asked and key existed. Since 3.1.
+    /// What the key held before, if asked for and if there was anything. Since 3.1.
     #[prost(message, optional, tag = "2")]
     pub prev_kv: ::core::option::Option<super::mvccpb::KeyValue>,
 }
@@ -210,10 +209,10 @@ pub struct PutResponse {
 pub struct DeleteRangeRequest {
     #[prost(bytes = "bytes", tag = "1")]
     pub key: ::prost::bytes::Bytes,
-    /// As Range.
+    /// End of the range, as in `RangeRequest`.
     #[prost(bytes = "bytes", tag = "2")]
     pub range_end: ::prost::bytes::Bytes,
-    /// Since 3.1.
+    /// Answer with what was deleted. Since 3.1.
     #[prost(bool, tag = "3")]
     pub prev_kv: bool,
 }
@@ -280,7 +279,7 @@ pub struct Compare {
     pub target: i32,
     #[prost(bytes = "bytes", tag = "3")]
     pub key: ::prost::bytes::Bytes,
-    /// Number 64; all keys in range must satisfy; empty = single key. Since 3.3.
+    /// End of the range whose every key must satisfy the comparison; empty for the one key. Since 3.3.
     #[prost(bytes = "bytes", tag = "64")]
     pub range_end: ::prost::bytes::Bytes,
     #[prost(oneof = "compare::TargetUnion", tags = "4, 5, 6, 7, 8")]
@@ -417,7 +416,7 @@ pub struct TxnResponse {
 pub struct CompactionRequest {
     #[prost(int64, tag = "1")]
     pub revision: i64,
-    /// Wait until old data physically removed.
+    /// Answer only when the old data has left the disk.
     #[prost(bool, tag = "2")]
     pub physical: bool,
 }
@@ -453,21 +452,22 @@ pub struct WatchCreateRequest {
     pub key: ::prost::bytes::Bytes,
     #[prost(bytes = "bytes", tag = "2")]
     pub range_end: ::prost::bytes::Bytes,
-    /// 0 = from now (inclusive start otherwise).
+    /// First revision to report; 0 for what comes after the watcher's creation.
     #[prost(int64, tag = "3")]
     pub start_revision: i64,
+    /// Send an empty response now and then while nothing changes, to tell how far the watcher is.
     #[prost(bool, tag = "4")]
     pub progress_notify: bool,
-    /// Drop that event type. Since 3.1.
+    /// Kinds of event to leave out. Since 3.1.
     #[prost(enumeration = "watch_create_request::FilterType", repeated, tag = "5")]
     pub filters: ::prost::alloc::vec::Vec<i32>,
-    /// Since 3.1.
+    /// Give each event what the key held before. Since 3.1.
     #[prost(bool, tag = "6")]
     pub prev_kv: bool,
-    /// 0 = server picks. Since 3.4.
+    /// Id by which the stream shall know the watcher; 0 to leave the choice to the server. Since 3.4.
     #[prost(int64, tag = "7")]
     pub watch_id: i64,
-    /// Permit splitting big responses. Since 3.4.
+    /// Allow a big response to come in parts. Since 3.4.
     #[prost(bool, tag = "8")]
     pub fragment: bool,
 }
@@ -525,33 +525,33 @@ pub struct WatchProgressRequest {}
 pub struct WatchResponse {
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<ResponseHeader>,
-    /// -1 for refused creations and manual progress.
+    /// The watcher; -1 for a refused creation and for the progress of the whole stream.
     #[prost(int64, tag = "2")]
     pub watch_id: i64,
     #[prost(bool, tag = "3")]
     pub created: bool,
     #[prost(bool, tag = "4")]
     pub canceled: bool,
-    /// Set when cancelled because start is compacted.
+    /// Set if the watcher ended because its revision is compacted: the oldest one it may start from.
     #[prost(int64, tag = "5")]
     pub compact_revision: i64,
     /// Since 3.4.
     #[prost(string, tag = "6")]
     pub cancel_reason: ::prost::alloc::string::String,
-    /// True = more fragments of this response follow. Since 3.4.
+    /// More parts of this response follow. Since 3.4.
     #[prost(bool, tag = "7")]
     pub fragment: bool,
-    /// Number 11.
+    /// In the order of their revisions.
     #[prost(message, repeated, tag = "11")]
     pub events: ::prost::alloc::vec::Vec<super::mvccpb::Event>,
 }
 /// Request of `Lease.LeaseGrant`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LeaseGrantRequest {
-    /// Seconds, advisory.
+    /// Seconds to live; the server may grant more.
     #[prost(int64, tag = "1")]
     pub ttl: i64,
-    /// 0 = server picks.
+    /// Id of the lease; 0 to leave the choice to the server.
     #[prost(int64, tag = "2")]
     pub id: i64,
 }
@@ -562,10 +562,10 @@ pub struct LeaseGrantResponse {
     pub header: ::core::option::Option<ResponseHeader>,
     #[prost(int64, tag = "2")]
     pub id: i64,
-    /// Granted seconds.
+    /// Seconds granted.
     #[prost(int64, tag = "3")]
     pub ttl: i64,
-    /// Never set by server.
+    /// Never set.
     #[prost(string, tag = "4")]
     pub error: ::prost::alloc::string::String,
 }
@@ -615,7 +615,7 @@ pub struct LeaseKeepAliveResponse {
     pub header: ::core::option::Option<ResponseHeader>,
     #[prost(int64, tag = "2")]
     pub id: i64,
-    /// 0 = lease gone.
+    /// Seconds granted anew; 0 if there is no such lease.
     #[prost(int64, tag = "3")]
     pub ttl: i64,
 }
@@ -624,7 +624,7 @@ pub struct LeaseKeepAliveResponse {
 pub struct LeaseTimeToLiveRequest {
     #[prost(int64, tag = "1")]
     pub id: i64,
-    /// Also list attached keys.
+    /// Also list the keys attached.
     #[prost(bool, tag = "2")]
     pub keys: bool,
 }
@@ -635,10 +635,10 @@ pub struct LeaseTimeToLiveResponse {
     pub header: ::core::option::Option<ResponseHeader>,
     #[prost(int64, tag = "2")]
     pub id: i64,
-    /// Remaining; -1 = no such lease.
+    /// Seconds left; -1 if there is no such lease.
     #[prost(int64, tag = "3")]
     pub ttl: i64,
-    /// 0 when no such lease.
+    /// Seconds granted; 0 if there is no such lease.
     #[prost(int64, tag = "4")]
     pub granted_ttl: i64,
     #[prost(bytes = "bytes", repeated, tag = "5")]
@@ -666,12 +666,12 @@ pub struct LeaseLeasesResponse {
 pub struct Member {
     #[prost(uint64, tag = "1")]
     pub id: u64,
-    /// Empty until member has started.
+    /// Empty until the member has started.
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "3")]
     pub peer_ur_ls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Empty until started.
+    /// Empty until the member has started.
     #[prost(string, repeated, tag = "4")]
     pub client_ur_ls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Since 3.4.
@@ -731,7 +731,7 @@ pub struct MemberUpdateResponse {
 /// Request of `Cluster.MemberList`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MemberListRequest {
-    /// True = ReadIndex first (Go client sets true by default). Since 3.5.
+    /// Let a quorum confirm the list. The Go client asks for it unless told otherwise. Since 3.5.
     #[prost(bool, tag = "1")]
     pub linearizable: bool,
 }
@@ -757,7 +757,7 @@ pub struct MemberPromoteResponse {
     #[prost(message, repeated, tag = "2")]
     pub members: ::prost::alloc::vec::Vec<Member>,
 }
-/// Empty.
+/// Request of `Maintenance.Hash`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HashRequest {}
 /// Answer of `Maintenance.Hash`.
@@ -771,7 +771,7 @@ pub struct HashResponse {
 /// Request of `Maintenance.HashKV`. Since 3.3.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HashKvRequest {
-    /// 0 = current.
+    /// Hash up to this revision; 0 for the newest.
     #[prost(int64, tag = "1")]
     pub revision: i64,
 }
@@ -780,13 +780,13 @@ pub struct HashKvRequest {
 pub struct HashKvResponse {
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<ResponseHeader>,
-    /// CRC-32C.
+    /// CRC-32C over the key space.
     #[prost(uint32, tag = "2")]
     pub hash: u32,
-    /// -1 if never compacted.
+    /// Revision the hash starts from; -1 if nothing was ever compacted.
     #[prost(int64, tag = "3")]
     pub compact_revision: i64,
-    /// Revision hashed. Since 3.6.
+    /// Revision the hash ends at. Since 3.6.
     #[prost(int64, tag = "4")]
     pub hash_revision: i64,
 }
@@ -799,12 +799,12 @@ pub struct SnapshotResponse {
     /// Never set.
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<ResponseHeader>,
-    /// Bytes still to come after this message (counts db bytes).
+    /// Bytes of the store that come after this message.
     #[prost(uint64, tag = "2")]
     pub remaining_bytes: u64,
     #[prost(bytes = "bytes", tag = "3")]
     pub blob: ::prost::bytes::Bytes,
-    /// Storage version of db, e.g. `3.7.0`; on every message. Since 3.6.
+    /// Version of the storage format, `3.7.0` say; on every message. Since 3.6.
     #[prost(string, tag = "4")]
     pub version: ::prost::alloc::string::String,
 }
@@ -834,7 +834,7 @@ pub struct MoveLeaderResponse {
 pub struct AlarmRequest {
     #[prost(enumeration = "alarm_request::AlarmAction", tag = "1")]
     pub action: i32,
-    /// For GET ignored.
+    /// Member to raise or clear the alarm for; 0 for all of them, ignored by GET.
     #[prost(uint64, tag = "2")]
     pub member_id: u64,
     #[prost(enumeration = "AlarmType", tag = "3")]
@@ -956,7 +956,7 @@ pub mod downgrade_request {
 pub struct DowngradeResponse {
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<ResponseHeader>,
-    /// Current cluster version.
+    /// The cluster version now.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
 }
@@ -982,16 +982,16 @@ pub struct StatusRequest {}
 pub struct StatusResponse {
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<ResponseHeader>,
-    /// Server binary version.
+    /// Version of the program.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
-    /// Allocated backend bytes of this member (never 0: etcdctl divides by it).
+    /// Bytes of the store on disk. Never 0, as etcdctl divides by it.
     #[prost(int64, tag = "3")]
     pub db_size: i64,
-    /// 0 = no leader.
+    /// Member that leads; 0 for none.
     #[prost(uint64, tag = "4")]
     pub leader: u64,
-    /// Committed index.
+    /// Newest committed index.
     #[prost(uint64, tag = "5")]
     pub raft_index: u64,
     #[prost(uint64, tag = "6")]
@@ -999,7 +999,7 @@ pub struct StatusResponse {
     /// Since 3.4.
     #[prost(uint64, tag = "7")]
     pub raft_applied_index: u64,
-    /// Alarms / no leader text. Since 3.4.
+    /// Alarms, and the want of a leader, in words. Since 3.4.
     #[prost(string, repeated, tag = "8")]
     pub errors: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Since 3.4.
@@ -1008,10 +1008,10 @@ pub struct StatusResponse {
     /// Since 3.4.
     #[prost(bool, tag = "10")]
     pub is_learner: bool,
-    /// E.g. `3.7.0`; empty when unknown. Since 3.6.
+    /// `3.7.0` say; empty while unknown. Since 3.6.
     #[prost(string, tag = "11")]
     pub storage_version: ::prost::alloc::string::String,
-    /// Effective quota; 0-config shows 2147483648. Since 3.6.
+    /// Bytes that the store may grow to, with the default filled in. Since 3.6.
     #[prost(int64, tag = "12")]
     pub db_size_quota: i64,
     /// Since 3.6.
@@ -1040,14 +1040,14 @@ pub struct AuthenticateRequest {
 pub struct AuthUserAddRequest {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// Plain text; replaced by hash before raft.
+    /// In plain text; never reaches the raft log.
     #[prost(string, tag = "2")]
     pub password: ::prost::alloc::string::String,
     /// Since 3.4.
     #[prost(message, optional, tag = "3")]
     pub options: ::core::option::Option<super::authpb::UserAddOptions>,
-    /// Base64 bcrypt; filled by the server before raft, client value overwritten (unless no_password).
-    /// Since 3.5.
+    /// bcrypt hash in Base64, filled in by the server before it proposes the command; what a client sets
+    /// counts only for a user without password. Since 3.5.
     #[prost(string, tag = "4")]
     pub hashed_password: ::prost::alloc::string::String,
 }
@@ -1070,7 +1070,8 @@ pub struct AuthUserChangePasswordRequest {
     pub name: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub password: ::prost::alloc::string::String,
-    /// Base64 bcrypt; client value used only when password is empty. Since 3.5.
+    /// bcrypt hash in Base64, filled in by the server; what a client sets counts only when `password` is
+    /// empty. Since 3.5.
     #[prost(string, tag = "3")]
     pub hashed_password: ::prost::alloc::string::String,
 }
@@ -2797,13 +2798,13 @@ pub mod auth_client {
 /// Who proposed a command.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RequestHeader {
-    /// Unique per request: 2 bytes member, 5 bytes ms clock, 1 byte counter as etcd makes them.
+    /// Unique for each request.
     #[prost(uint64, tag = "1")]
     pub id: u64,
-    /// User of the caller.
+    /// On whose behalf; empty while authentication is off.
     #[prost(string, tag = "2")]
     pub username: ::prost::alloc::string::String,
-    /// Auth store revision seen when proposed. Since 3.1.
+    /// Revision of users and roles at which permission was checked. Since 3.1.
     #[prost(uint64, tag = "3")]
     pub auth_revision: u64,
 }
@@ -2927,7 +2928,7 @@ pub struct InternalRaftRequest {
     pub downgrade_version_test: ::core::option::Option<
         ::prost::alloc::boxed::Box<DowngradeVersionTestRequest>,
     >,
-    /// The leader found a lease expired. Applied only if it was not renewed meanwhile.
+    /// Quorate's way to end a lease that ran out.
     #[prost(message, optional, boxed, tag = "20000")]
     pub lease_expire: ::core::option::Option<
         ::prost::alloc::boxed::Box<super::quoratepb::LeaseExpire>,

@@ -7,15 +7,15 @@ pub struct KeyValue {
     /// Revision of the put that created this life of the key.
     #[prost(int64, tag = "2")]
     pub create_revision: i64,
-    /// Last put.
+    /// Revision of the last put.
     #[prost(int64, tag = "3")]
     pub mod_revision: i64,
-    /// 1 on creation, +1 per put; 0 in tombstones.
+    /// 1 when created, one more with each put; 0 in a deletion event.
     #[prost(int64, tag = "4")]
     pub version: i64,
     #[prost(bytes = "bytes", tag = "5")]
     pub value: ::prost::bytes::Bytes,
-    /// 0 = none.
+    /// Lease it is attached to; 0 for none.
     #[prost(int64, tag = "6")]
     pub lease: i64,
 }
@@ -24,10 +24,10 @@ pub struct KeyValue {
 pub struct Event {
     #[prost(enumeration = "event::EventType", tag = "1")]
     pub r#type: i32,
-    /// PUT: new KV. DELETE: only `key` and `mod_revision` set.
+    /// PUT: what the key holds now. DELETE: its name, and in `mod_revision` when it died.
     #[prost(message, optional, tag = "2")]
     pub kv: ::core::option::Option<KeyValue>,
-    /// Only when asked.
+    /// What the key held before; only when asked for.
     #[prost(message, optional, tag = "3")]
     pub prev_kv: ::core::option::Option<KeyValue>,
 }

@@ -22,10 +22,10 @@ pub struct CampaignResponse {
 pub struct LeaderKey {
     #[prost(bytes = "bytes", tag = "1")]
     pub name: ::prost::bytes::Bytes,
-    /// Ownership key.
+    /// The key that stands for the leadership.
     #[prost(bytes = "bytes", tag = "2")]
     pub key: ::prost::bytes::Bytes,
-    /// Create revision of the key.
+    /// Revision that created the key.
     #[prost(int64, tag = "3")]
     pub rev: i64,
     /// Lease of the key.
@@ -43,7 +43,7 @@ pub struct LeaderRequest {
 pub struct LeaderResponse {
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<super::etcdserverpb::ResponseHeader>,
-    /// The leader key-value.
+    /// The leader's key and its value.
     #[prost(message, optional, tag = "2")]
     pub kv: ::core::option::Option<super::mvccpb::KeyValue>,
 }

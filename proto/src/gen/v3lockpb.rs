@@ -2,10 +2,10 @@
 /// Request of `Lock.Lock`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LockRequest {
-    /// Prefix of the lock.
+    /// Which lock: a prefix of keys.
     #[prost(bytes = "bytes", tag = "1")]
     pub name: ::prost::bytes::Bytes,
-    /// 0 = server creates and keeps alive a lease for the call (TTL 60 s).
+    /// Lease that the lock lives by; 0 to let the server make one of 60 seconds for the call.
     #[prost(int64, tag = "2")]
     pub lease: i64,
 }
@@ -14,14 +14,14 @@ pub struct LockRequest {
 pub struct LockResponse {
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<super::etcdserverpb::ResponseHeader>,
-    /// Ownership key `<name>/<lease hex>`.
+    /// The key that stands for the lock: `name/lease`, the lease in hexadecimal.
     #[prost(bytes = "bytes", tag = "2")]
     pub key: ::prost::bytes::Bytes,
 }
 /// Request of `Lock.Unlock`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UnlockRequest {
-    /// The key from LockResponse.
+    /// The key that `Lock` answered.
     #[prost(bytes = "bytes", tag = "1")]
     pub key: ::prost::bytes::Bytes,
 }
