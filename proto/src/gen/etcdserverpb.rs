@@ -2933,6 +2933,10 @@ pub struct InternalRaftRequest {
     pub lease_expire: ::core::option::Option<
         ::prost::alloc::boxed::Box<super::quoratepb::LeaseExpire>,
     >,
+    #[prost(message, optional, boxed, tag = "20001")]
+    pub cluster_bootstrap: ::core::option::Option<
+        ::prost::alloc::boxed::Box<super::quoratepb::ClusterBootstrap>,
+    >,
 }
 /// The answer to a command that has nothing to say.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

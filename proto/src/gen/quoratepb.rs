@@ -8,7 +8,15 @@ pub struct LeaseExpire {
     /// Raft term of the leader that saw it: a leader since deposed has no say.
     #[prost(uint64, tag = "2")]
     pub term: u64,
-    /// How often the lease had been renewed when the leader saw it.
+    /// Which renewal of the lease it saw run out: the index of the command that made it.
     #[prost(uint64, tag = "3")]
     pub renew_epoch: u64,
+}
+/// What the cluster starts as: the first command in its log.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ClusterBootstrap {
+    #[prost(uint64, tag = "1")]
+    pub cluster_id: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub members: ::prost::alloc::vec::Vec<super::membershippb::Member>,
 }
