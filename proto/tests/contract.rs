@@ -83,8 +83,9 @@ fn message_rows(
     let name = format!("{scope}.{}", message.name());
     rows.insert(format!("message\t{name}"));
     for field in &message.field {
-        let oneof =
-            field.oneof_index.map_or("-", |index| message.oneof_decl[usize::try_from(index).unwrap()].name());
+        let oneof = field
+            .oneof_index
+            .map_or("-", |index| message.oneof_decl[usize::try_from(index).expect("an index")].name());
         let entry = map_entry(message, field);
         let (kind, label) = match entry {
             Some(entry) => {

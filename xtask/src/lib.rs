@@ -3,7 +3,11 @@
 //!
 //! Nothing depends on this crate, and nothing here is part of the product.
 
+pub mod bench;
+pub mod ci;
 pub mod codegen;
+mod process;
+pub mod tidy;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,32 @@
+//! `cargo xtask ci`: what a change must pass, quickest answers first.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::process;
+
+/// The steps as arguments of cargo. Flags that change how crates are compiled are the same in all of them, so that
+/// nothing is built twice: clippy's `-D warnings` reaches only clippy, not the compiler's flags.
+const STEPS: [&[&str]; 4] = [
+    &["fmt", "--all", "--check"],
+    &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    &["test", "--workspace"],
+    &["doc", "--workspace", "--no-deps"],
+];
+
+/// Runs all steps, up to the first that fails.
+///
+/// # Errors
+/// When a step fails.
+pub fn run(root: &Path) -> Result<()> {
+    for step in STEPS {
+        let started = Instant::now();
+        let mut command = process::cargo();
+        command.args(step).current_dir(root).env("RUSTDOCFLAGS", "-D warnings");
+        process::run(&mut command)?;
+        eprintln!("  {:.0} s", started.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
