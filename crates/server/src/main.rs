@@ -1,2 +1,3 @@
-//! The member.
+//! The binary `quorate`.
+
 fn main() {}

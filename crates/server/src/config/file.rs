@@ -1,0 +1,263 @@
+//! `--config-file`: YAML, or JSON, which is YAML.
+//!
+//! The file replaces flags and environment as a whole. Its keys are the flags' names, some of them nested (the table's
+//! [`FileKey`](super::table::FileKey)). Two traps are etcd's and are kept: durations are whole numbers of nanoseconds, and a key
+//! without a value (`data-dir:`) means the default. A key that is no setting is skipped, as etcd does, but reported.
+
+use serde_json::Value as Node;
+
+use super::error::ConfigError;
+use super::go::Nanos;
+use super::notice::Notice;
+use super::settings::{Settings, Source};
+use super::table::{self, Flag};
+use super::value::{self, Kind, Value};
+
+/// Reads the file at `path`.
+pub(super) fn load(path: &str, notices: &mut Vec<Notice>) -> Result<Settings, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::FileUnreadable { path: path.to_owned(), source })?;
+    let settings = parse(path, &text, notices)?;
+    notices.push(Notice::FileLoaded { path: path.to_owned() });
+    Ok(settings)
+}
+
+/// Reads the text of a file; `path` is for errors.
+fn parse(path: &str, text: &str, notices: &mut Vec<Notice>) -> Result<Settings, ConfigError> {
+    let syntax = |reason: String| ConfigError::FileSyntax { path: path.to_owned(), reason };
+    let root: Node = match text.trim() {
+        "" => Node::Null,
+        text => serde_saphyr::from_str(text).map_err(|error| syntax(error.to_string()))?,
+    };
+    let mut settings = Settings::default();
+    match root {
+        Node::Null => {}
+        Node::Object(_) => {
+            let mut reader = Reader { path, settings: &mut settings, notices };
+            reader.read(String::new(), &root)?;
+        }
+        _ => return Err(syntax("the file is not a mapping of settings".to_owned())),
+    }
+    Ok(settings)
+}
+
+struct Reader<'a> {
+    path: &'a str,
+    settings: &'a mut Settings,
+    notices: &'a mut Vec<Notice>,
+}
+
+impl Reader<'_> {
+    /// Takes the node at `key`: the value of a setting, or a mapping with settings below it.
+    fn read(&mut self, key: String, node: &Node) -> Result<(), ConfigError> {
+        let flag = table::flags().find(|flag| flag.file_key() == Some(key.as_str()));
+        match (flag, node) {
+            (_, Node::Null) => {}
+            (Some(flag), node) => {
+                let value = flag.kind.value_of(node).map_err(|reason| ConfigError::FileValue {
+                    path: self.path.to_owned(),
+                    key,
+                    reason,
+                })?;
+                self.settings.set(flag, value, Source::File);
+            }
+            (None, Node::Object(entries)) if key.is_empty() || is_section(&key) => {
+                for (name, node) in entries {
+                    let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                    self.read(key, node)?;
+                }
+            }
+            (None, _) if is_section(&key) => {
+                return Err(ConfigError::FileValue {
+                    path: self.path.to_owned(),
+                    reason: format!("invalid {key}: not a mapping"),
+                    key,
+                });
+            }
+            (None, _) => self.notices.push(Notice::UnknownFileKey { key }),
+        }
+        Ok(())
+    }
+}
+
+/// Whether settings stand below this key.
+fn is_section(key: &str) -> bool {
+    let below = |path: &str| path.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+    table::flags().filter_map(Flag::file_key).any(below)
+}
+
+impl Kind {
+    /// Reads a value as it stands in the file. Numbers and booleans are taken where a text is expected (`name: 1`), never
+    /// the other way round.
+    fn value_of(self, node: &Node) -> Result<Value, String> {
+        let mismatch = || format!("{} is not {}", describe(node), self.expectation());
+        Ok(match self {
+            Kind::Bool => Value::Bool(node.as_bool().ok_or_else(mismatch)?),
+            Kind::Int => Value::Int(node.as_i64().ok_or_else(mismatch)?),
+            Kind::Uint => Value::Uint(node.as_u64().ok_or_else(mismatch)?),
+            Kind::Uint32 => {
+                let number = node.as_u64().ok_or_else(mismatch)?;
+                Value::Uint(value::within_u32(number).map_err(|error| error.to_string())?)
+            }
+            Kind::Duration => Value::Duration(Nanos(node.as_i64().ok_or_else(mismatch)?)),
+            Kind::Text => Value::Text(scalar(node).ok_or_else(mismatch)?),
+            Kind::Choice(_) | Kind::Urls => {
+                let text = scalar(node).ok_or_else(mismatch)?;
+                if text.is_empty() {
+                    return self.parse_empty();
+                }
+                self.parse(&text).map_err(|error| format!("{text:?}: {error}"))?
+            }
+            Kind::Set => Value::List(value::unique(self.words(node).ok_or_else(mismatch)?)),
+            Kind::List => Value::List(self.words(node).ok_or_else(mismatch)?),
+            Kind::Discarded => Value::Discarded,
+        })
+    }
+
+    /// An empty text where a word or URLs stand: nothing was chosen.
+    fn parse_empty(self) -> Result<Value, String> {
+        Ok(self.empty())
+    }
+
+    /// A sequence of texts, or one comma-separated text (etcd has both, depending on the key; either is taken).
+    fn words(self, node: &Node) -> Option<Vec<String>> {
+        match node {
+            Node::Array(items) => items.iter().map(scalar).collect(),
+            _ => match self.parse(&scalar(node)?) {
+                Ok(Value::List(words)) => Some(words),
+                _ => None,
+            },
+        }
+    }
+
+    fn expectation(self) -> &'static str {
+        match self {
+            Kind::Bool => "a boolean (true or false)",
+            Kind::Int => "a whole number",
+            Kind::Uint | Kind::Uint32 => "a whole number that is not negative",
+            Kind::Duration => "a duration: a whole number of nanoseconds (600000000000 for 10m)",
+            Kind::Text | Kind::Choice(_) => "a text",
+            Kind::Urls => "a text of comma-separated URLs",
+            Kind::Set | Kind::List => "a sequence of texts",
+            Kind::Discarded => "anything",
+        }
+    }
+}
+
+/// A text, or a number or boolean as text.
+fn scalar(node: &Node) -> Option<String> {
+    match node {
+        Node::String(text) => Some(text.clone()),
+        Node::Number(number) => Some(number.to_string()),
+        Node::Bool(value) => Some(value.to_string()),
+        Node::Null | Node::Array(_) | Node::Object(_) => None,
+    }
+}
+
+fn describe(node: &Node) -> String {
+    match node {
+        Node::Array(_) => "a sequence".to_owned(),
+        Node::Object(_) => "a mapping".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<(Settings, Vec<Notice>), ConfigError> {
+        let mut notices = Vec::new();
+        parse("etcd.conf.yml", text, &mut notices).map(|settings| (settings, notices))
+    }
+
+    #[test]
+    fn yaml_and_json_are_read_alike() {
+        let yaml = "name: n1\nsnapshot-count: 5000\npre-vote: false\ngrpc-keepalive-interval: 60000000000\n\
+                    listen-client-urls: http://10.0.0.1:2379,http://127.0.0.1:2379\nlog-outputs: [stderr, /tmp/x.log]\n\
+                    socket-options:\n  reuse-port: true\nclient-transport-security:\n  cert-file: /c.pem\n  client-cert-auth: true\n";
+        let json = r#"{"name":"n1","snapshot-count":5000,"pre-vote":false,"grpc-keepalive-interval":60000000000,
+                    "listen-client-urls":"http://10.0.0.1:2379,http://127.0.0.1:2379","log-outputs":["stderr","/tmp/x.log"],
+                    "socket-options":{"reuse-port":true},"client-transport-security":{"cert-file":"/c.pem","client-cert-auth":true}}"#;
+        for text in [yaml, json] {
+            let (settings, notices) = read(text).unwrap();
+            assert_eq!(notices, []);
+            assert_eq!(settings.text("name"), "n1");
+            assert_eq!(settings.uint("snapshot-count"), 5000);
+            assert!(!settings.bool("pre-vote"));
+            assert_eq!(settings.duration("grpc-keepalive-interval").to_string(), "1m0s");
+            assert_eq!(settings.urls("listen-client-urls").len(), 2);
+            assert_eq!(settings.list("log-outputs"), ["/tmp/x.log", "stderr"]);
+            assert!(settings.bool("socket-reuse-port"));
+            assert_eq!(settings.text("cert-file"), "/c.pem");
+            assert!(settings.bool("client-cert-auth"));
+            assert_eq!(settings.source("cert-file"), Source::File);
+        }
+    }
+
+    #[test]
+    fn a_key_without_a_value_is_the_default() {
+        let (settings, _) = read("data-dir:\nclient-transport-security:\n  cert-file:\nsnapshot-count:\ninitial-cluster-state: ''\n").unwrap();
+        assert_eq!((settings.text("data-dir"), settings.source("data-dir")), ("", Source::Default));
+        assert_eq!(settings.uint("snapshot-count"), 10000);
+        assert!(read("").is_ok() && read("# only a comment\n").is_ok());
+    }
+
+    #[test]
+    fn numbers_are_taken_for_texts() {
+        let (settings, _) = read("auto-compaction-retention: 1\ninitial-cluster-token: 12\n").unwrap();
+        assert_eq!(
+            (settings.text("auto-compaction-retention"), settings.text("initial-cluster-token")),
+            ("1", "12")
+        );
+    }
+
+    #[test]
+    fn unknown_keys_are_reported() {
+        let (_, notices) =
+            read("proxy: 'off'\nclient-transport-security: {nosuch: 1}\nconfig-file: x\n").unwrap();
+        let keys: Vec<_> = ["proxy", "client-transport-security.nosuch", "config-file"]
+            .map(|key| Notice::UnknownFileKey { key: key.to_owned() })
+            .into();
+        let mut sorted = notices.clone();
+        sorted.sort_by_key(|notice| keys.iter().position(|key| key == notice));
+        assert_eq!(sorted, keys);
+    }
+
+    #[test]
+    fn values_of_the_wrong_kind_are_named() {
+        let cases = [
+            (
+                "grpc-keepalive-interval: 10m",
+                "etcd.conf.yml: grpc-keepalive-interval: \"10m\" is not a duration: a whole number of nanoseconds (600000000000 for 10m)",
+            ),
+            ("pre-vote: 1", "etcd.conf.yml: pre-vote: 1 is not a boolean (true or false)"),
+            (
+                "snapshot-count: -1",
+                "etcd.conf.yml: snapshot-count: -1 is not a whole number that is not negative",
+            ),
+            (
+                "snapshot-count: '5'",
+                "etcd.conf.yml: snapshot-count: \"5\" is not a whole number that is not negative",
+            ),
+            (
+                "max-concurrent-streams: 4294967296",
+                "etcd.conf.yml: max-concurrent-streams: value out of range",
+            ),
+            ("name: [a]", "etcd.conf.yml: name: a sequence is not a text"),
+            (
+                "listen-peer-urls: foo",
+                "etcd.conf.yml: listen-peer-urls: \"foo\": URL scheme must be http, https, unix, or unixs: foo",
+            ),
+            (
+                "peer-transport-security: 5",
+                "etcd.conf.yml: peer-transport-security: invalid peer-transport-security: not a mapping",
+            ),
+            ("- a\n- b\n", "etcd.conf.yml: the file is not a mapping of settings"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(read(text).unwrap_err().to_string(), expected);
+        }
+        assert!(matches!(read("name: [").unwrap_err(), ConfigError::FileSyntax { .. }));
+    }
+}

@@ -1,0 +1,262 @@
+//! The configuration as a whole: from a command line, an environment or a file to what the server is told.
+
+use super::*;
+
+fn load(line: &[&str], environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let line: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
+    let environment: Vec<_> =
+        environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    match Config::load(&line, &environment)? {
+        Invocation::Serve(config) => Ok(*config),
+        Invocation::Print(text) => panic!("prints {text}"),
+    }
+}
+
+fn refusal(line: &[&str]) -> (String, u8) {
+    let error = load(line, &[]).unwrap_err();
+    (error.to_string(), error.exit_code())
+}
+
+#[test]
+fn the_defaults_are_etcds() {
+    let config = Config::default();
+    assert_eq!(config.name, "default");
+    assert_eq!(config.data_dir, PathBuf::from("default.etcd"));
+    assert_eq!(url::join(&config.listen.client), "http://localhost:2379");
+    assert_eq!(url::join(&config.listen.peer), "http://localhost:2380");
+    assert_eq!(config.raft.election_timeout_ticks(), 10);
+    assert_eq!(config.limits.quota, Quota::DEFAULT);
+    assert_eq!((config.limits.request_bytes_max, config.limits.txn_ops_max), (1_572_864, 128));
+    assert_eq!(config.limits.concurrent_streams_max, u32::MAX);
+    assert_eq!(config.keepalive.interval, Some(Duration::from_secs(7200)));
+    assert_eq!(config.watch_progress_notify_interval, Duration::from_secs(600));
+    assert_eq!(config.warnings.unary_request, Duration::from_millis(300));
+    assert_eq!(config.auto_compaction, AutoCompaction::Off);
+    assert_eq!(config.log.outputs, [LogOutput::Stderr]);
+    assert_eq!(config.cluster.initial.keys().collect::<Vec<_>>(), ["default"]);
+    assert_eq!(config.http, HttpAccess { cors: Allowed::All, hosts: Allowed::All });
+}
+
+#[test]
+fn every_rule_of_etcd_has_its_words() {
+    let client = "--listen-client-urls=http://127.0.0.1:1";
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["--initial-cluster=a=http://x:1", "--discovery-srv=d"],
+            "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \"discovery-endpoints\" or \"discovery-srv\"",
+        ),
+        (&[client], "--advertise-client-urls is required when --listen-client-urls is set explicitly"),
+        (
+            &["--listen-client-urls=http://example.org:1", "--advertise-client-urls=http://a:1"],
+            "expected IP in URL for binding (http://example.org:1)",
+        ),
+        (
+            &["--listen-metrics-urls=http://example.org:1"],
+            "expected IP in URL for binding (http://example.org:1)",
+        ),
+        (&["--heartbeat-interval=0"], "--heartbeat-interval must be >0 (set to 0ms)"),
+        (&["--election-timeout=0"], "--election-timeout must be >0 (set to 0ms)"),
+        (
+            &["--heartbeat-interval=201"],
+            "--election-timeout[1000ms] should be at least as 5 times as --heartbeat-interval[201ms]",
+        ),
+        (
+            &["--election-timeout=50001"],
+            "--election-timeout[50001ms] is too long, and should be set less than 50000ms",
+        ),
+        (&["--discovery-token=t"], "both --discovery-token and --discovery-endpoints must be set"),
+        (
+            &["--discovery-endpoints=http://a:1"],
+            "both --discovery-token and --discovery-endpoints must be set",
+        ),
+        (&["--auto-compaction-mode=x"], "unknown auto-compaction-mode \"x\""),
+        (&["--compact-hash-check-time=0"], "--compact-hash-check-time must be >0 (set to 0s)"),
+        (&["--compact-hash-check-time=-1s"], "--compact-hash-check-time must be >0 (set to -1s)"),
+        (
+            &["--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"],
+            "min version (TLS1.3) is greater than max version (TLS1.2)",
+        ),
+        (
+            &["--tls-min-version=TLS1.3", "--cipher-suites=A"],
+            "cipher suites cannot be configured when only TLS1.3 is enabled",
+        ),
+        (&["--tls-max-version=TLS1.1"], "unexpected TLS version \"TLS1.1\" (must be one of: TLS1.2, TLS1.3)"),
+        (
+            &["--feature-gates=LeaseCheckpointPersist=true"],
+            "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint",
+        ),
+        (
+            &["--discovery-fallback=proxy"],
+            "v2 proxy is deprecated, and --discovery-fallback can't be configured as \"proxy\"",
+        ),
+        (
+            &["--initial-advertise-peer-urls=http://:2380"],
+            "--initial-advertise-peer-urls \"http://:2380\" must be \"host:port\" (unexpected empty host (http://:2380))",
+        ),
+        (&["--logger=capnslog"], "unknown logger option \"capnslog\""),
+        (&["--warning-apply-duration=-1s"], "--warning-apply-duration must not be negative (set to -1s)"),
+        (
+            &["--auto-compaction-retention=-5"],
+            "error parsing CompactionRetention: invalid periodic retention \"-5\"",
+        ),
+    ];
+    for (line, text) in cases {
+        assert_eq!(refusal(line), ((*text).to_owned(), 1));
+    }
+}
+
+#[test]
+fn what_is_not_served_is_refused_by_name() {
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["--cert-file=/c.pem"],
+            "--cert-file asks for TLS, which this version of quorate does not serve yet",
+        ),
+        (
+            &["--auth-token=jwt,pub-key=x"],
+            "--auth-token asks for authentication, which this version of quorate does not serve yet",
+        ),
+        (
+            &["--listen-client-urls=https://127.0.0.1:1", "--advertise-client-urls=https://a:1"],
+            "--listen-client-urls=https://127.0.0.1:1 asks for TLS, which this version of quorate does not serve yet",
+        ),
+        (
+            &["--listen-peer-urls=unix:///x"],
+            "--listen-peer-urls=unix:///x asks for a Unix socket, which this version of quorate does not serve yet",
+        ),
+        (
+            &["--name=a", "--initial-cluster=a=http://x:1,b=http://y:1"],
+            "--initial-cluster asks for a cluster of more than one member, which this version of quorate does not serve yet",
+        ),
+        (
+            &["--discovery-srv=example.org"],
+            "--discovery-srv asks for discovery of other members, which this version of quorate does not serve yet",
+        ),
+        (
+            &["--enable-pprof"],
+            "--enable-pprof asks for profiling over HTTP, which this version of quorate does not serve yet",
+        ),
+    ];
+    for (line, text) in cases {
+        assert_eq!(refusal(line), ((*text).to_owned(), 1));
+    }
+    let of_environment = load(&[], &[("ETCD_CERT_FILE", "/c.pem")]).unwrap_err();
+    assert!(of_environment.to_string().starts_with("ETCD_CERT_FILE asks for TLS"));
+}
+
+#[test]
+fn a_default_given_explicitly_asks_for_nothing() {
+    let line = [
+        "--auth-token=simple",
+        "--tls-min-version=TLS1.2",
+        "--cert-file=",
+        "--max-learners=1",
+        "--client-cert-auth=false",
+    ];
+    assert!(load(&line, &[]).is_ok());
+}
+
+#[test]
+fn what_has_no_effect_is_said() {
+    let line = [
+        "--unsafe-no-fsync",
+        "--backend-batch-limit=10",
+        "--max-wals=5",
+        "--feature-gates=InitialCorruptCheck=true",
+    ];
+    let config = load(&line, &[]).unwrap();
+    let settings: Vec<_> = config
+        .notices
+        .iter()
+        .filter_map(|notice| match notice {
+            Notice::NoEffect { setting, .. } => Some(setting.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        settings,
+        ["--backend-batch-limit", "--unsafe-no-fsync", "feature gate InitialCorruptCheck=true"]
+    );
+}
+
+#[test]
+fn a_name_alone_founds_a_cluster_of_one() {
+    let config = load(&["--name=n1", "--initial-advertise-peer-urls=http://10.0.0.1:2380"], &[]).unwrap();
+    assert_eq!(config.data_dir, PathBuf::from("n1.etcd"));
+    assert_eq!(url::join(&config.cluster.initial["n1"]), "http://10.0.0.1:2380");
+}
+
+#[test]
+fn version_and_help_come_before_validation_but_after_the_syntax() {
+    let print = |line: &[&str]| {
+        let line: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
+        Config::load(&line, &[])
+    };
+    assert!(
+        matches!(print(&["--version", "--election-timeout=0"]), Ok(Invocation::Print(text)) if text.starts_with("etcd Version: "))
+    );
+    assert!(
+        matches!(print(&["--election-timeout=0", "-h"]), Ok(Invocation::Print(text)) if text.starts_with("Usage:"))
+    );
+    assert_eq!(print(&["--version", "--nosuch"]).unwrap_err().exit_code(), 2);
+    assert_eq!(print(&["--version", "x"]).unwrap_err().exit_code(), 1);
+}
+
+#[test]
+fn a_file_replaces_flags_and_environment() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("etcd.conf.yml");
+    std::fs::write(&path, "name: from-file\nlisten-client-urls: http://127.0.0.1:5\n").unwrap();
+    let path = path.to_str().unwrap();
+    type Way<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
+    let ways: [Way<'_>; 2] = [
+        (&["--config-file", path, "--name=flag", "--election-timeout=0"], &[("ETCD_NAME", "env")]),
+        (&["--name=flag"], &[("ETCD_NAME", "env"), ("ETCD_CONFIG_FILE", path)]),
+    ];
+    for (line, environment) in ways {
+        let config = load(line, environment).unwrap();
+        assert_eq!(config.name, "from-file");
+        // In a file, etcd lets the default of the advertised URLs stand beside a listen address.
+        assert_eq!(url::join(&config.cluster.advertise_client), "http://localhost:2379");
+        assert!(config.notices.contains(&Notice::FileLoaded { path: path.to_owned() }));
+    }
+    let missing = load(&["--config-file=/nosuch/file"], &[]).unwrap_err();
+    assert!(missing.to_string().starts_with("open /nosuch/file: "), "{missing}");
+    assert_eq!(missing.exit_code(), 1);
+}
+
+#[test]
+fn retentions_are_read_by_mode() {
+    let cases: &[(&[&str], AutoCompaction)] = &[
+        (&["--auto-compaction-retention=1"], AutoCompaction::Periodic(Duration::from_secs(3600))),
+        (&["--auto-compaction-retention=10m"], AutoCompaction::Periodic(Duration::from_secs(600))),
+        (&["--auto-compaction-retention=0"], AutoCompaction::Off),
+        (
+            &["--auto-compaction-mode=revision", "--auto-compaction-retention=1000"],
+            AutoCompaction::Revision(1000),
+        ),
+    ];
+    for (line, expected) in cases {
+        assert_eq!(load(line, &[]).unwrap().auto_compaction, *expected, "{line:?}");
+    }
+    assert!(load(&["--auto-compaction-mode=revision", "--auto-compaction-retention=10m"], &[]).is_err());
+}
+
+#[test]
+fn quota_zero_is_the_default_and_negative_is_none() {
+    for (text, quota) in [("0", Quota::DEFAULT), ("-1", Quota::None), ("1000", Quota::Bytes(1000))] {
+        assert_eq!(load(&[&format!("--quota-backend-bytes={text}")], &[]).unwrap().limits.quota, quota);
+    }
+}
+
+#[test]
+fn the_log_goes_where_it_is_told() {
+    let config = load(&["--log-outputs=stdout,/tmp/q.log,default,stderr", "--log-level=warn"], &[]).unwrap();
+    let expected = [LogOutput::File("/tmp/q.log".into()), LogOutput::Stderr, LogOutput::Stdout];
+    assert_eq!(
+        (config.log.outputs.as_slice(), config.log.level),
+        (expected.as_slice(), tracing::Level::WARN)
+    );
+    assert_eq!(config.log.format, LogFormat::Automatic);
+    assert_eq!(load(&["--log-format=console"], &[]).unwrap().log.format, LogFormat::Console);
+}
