@@ -9,9 +9,11 @@ use crate::process;
 
 /// The steps as arguments of cargo. Flags that change how crates are compiled are the same in all of them, so that
 /// nothing is built twice: clippy's `-D warnings` reaches only clippy, not the compiler's flags.
-const STEPS: [&[&str]; 4] = [
+const STEPS: [&[&str]; 5] = [
     &["fmt", "--all", "--check"],
     &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    // Off by default, so that no other step compiles them.
+    &["check", "--package", "quorate-proto", "--features", "client"],
     &["test", "--workspace"],
     &["doc", "--workspace", "--no-deps"],
 ];
