@@ -123,75 +123,15 @@ impl Known {
     }
 }
 
+#[rustfmt::skip] // one line for each trace
 fn traces() -> Vec<Vec<Step>> {
     use Step::*;
     vec![
-        vec![
-            Append(10),
-            Sync,
-            Append(0),
-            Append(600),
-            Sync,
-            Append(1500),
-            Flush,
-            Append(30),
-            Sync,
-            Append(5),
-        ],
-        vec![
-            Append(900),
-            Append(900),
-            Append(900),
-            Append(900),
-            Sync,
-            Append(2000),
-            Sync,
-            Append(2000),
-            Sync,
-            Release(1),
-        ],
-        vec![
-            Append(100),
-            Sync,
-            Append(511),
-            Append(512),
-            Sync,
-            Truncate(2),
-            Append(7),
-            Sync,
-            Append(8),
-            Truncate(1),
-            Append(9),
-        ],
-        vec![
-            Append(1000),
-            Roll,
-            Append(1000),
-            Roll,
-            Append(1000),
-            Sync,
-            Truncate(2),
-            Append(40),
-            Sync,
-            Release(2),
-            Append(1),
-            Sync,
-        ],
-        vec![
-            Append(1),
-            Flush,
-            Append(2),
-            Flush,
-            Append(3000),
-            Flush,
-            Sync,
-            Append(450),
-            Sync,
-            Append(60),
-            Sync,
-            Roll,
-            Sync,
-        ],
+        vec![Append(10), Sync, Append(0), Append(600), Sync, Append(1500), Flush, Append(30), Sync, Append(5)],
+        vec![Append(900), Append(900), Append(900), Append(900), Sync, Append(2000), Sync, Append(2000), Sync, Release(1)],
+        vec![Append(100), Sync, Append(511), Append(512), Sync, Truncate(2), Append(7), Sync, Append(8), Truncate(1), Append(9)],
+        vec![Append(1000), Roll, Append(1000), Roll, Append(1000), Sync, Truncate(2), Append(40), Sync, Release(2), Append(1), Sync],
+        vec![Append(1), Flush, Append(2), Flush, Append(3000), Flush, Sync, Append(450), Sync, Append(60), Sync, Roll, Sync],
     ]
 }
 

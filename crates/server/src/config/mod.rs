@@ -6,11 +6,12 @@
 //! 1. [`arguments`] reads the command line over the [`table`] of flags; a `--config-file` hands over to [`file`], otherwise
 //!    [`environment`] fills in what is open. The result is [`Settings`]: a value and a source for every flag.
 //! 2. [`validate`] applies etcd's rules, then refuses what this version does not serve yet, by name.
-//! 3. [`Config`] is built: typed, with derived defaults filled in. The rest of the server sees only this.
+//! 3. [`build`] makes the [`Config`]: typed, with derived defaults filled in. The rest of the server sees only this.
 //!
 //! What the configuration does not know: whether ports are free, whether the data directory exists, what is in it.
 
 mod arguments;
+mod build;
 mod environment;
 pub mod error;
 pub mod features;
@@ -25,7 +26,6 @@ mod validate;
 pub mod value;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -322,55 +322,6 @@ impl Config {
         }
         Ok(Invocation::Serve(Box::new(Config::from_settings(&settings, notices)?)))
     }
-
-    fn from_settings(settings: &Settings, mut notices: Vec<Notice>) -> Result<Config, ConfigError> {
-        let gates = FeatureGates::parse(settings.text("feature-gates")).map_err(|error| {
-            let value = settings.text("feature-gates");
-            ConfigError::Invalid(format!("invalid value {value:?} for flag -feature-gates: {error}"))
-        })?;
-        let initial_cluster = initial_cluster(settings);
-        let advertise_client = advertise_client(settings);
-        let derived =
-            validate::Derived { advertise_client, initial_cluster: &initial_cluster, gates: &gates };
-        validate::check(settings, &derived)?;
-        let cluster = cluster(settings, advertise_client, &initial_cluster, &mut notices)?;
-        validate::check_served(settings, cluster.initial.len())?;
-
-        let data_dir = data_dir(settings, &mut notices);
-        notice_what_has_no_effect(settings, &gates, &mut notices);
-        let wal_dir = settings.text("wal-dir");
-        Ok(Config {
-            name: settings.text("name").to_owned(),
-            data_dir,
-            wal_dir: (!wal_dir.is_empty()).then(|| PathBuf::from(wal_dir)),
-            listen: listen(settings),
-            cluster,
-            raft: raft(settings),
-            limits: limits(settings),
-            keepalive: keepalive(settings)?,
-            auto_compaction: auto_compaction(settings)?,
-            watch_progress_notify_interval: watch_progress_notify_interval(settings)?,
-            warnings: Warnings {
-                apply: duration(settings, "warning-apply-duration")?,
-                unary_request: duration_or(
-                    settings,
-                    "warning-unary-request-duration",
-                    Duration::from_millis(300),
-                )?,
-            },
-            http: HttpAccess {
-                cors: Allowed::from_flag(settings.list("cors")),
-                hosts: Allowed::from_flag(settings.list("host-whitelist")),
-            },
-            metrics: match settings.text("metrics") {
-                "extensive" => MetricsDetail::Extensive,
-                _ => MetricsDetail::Basic,
-            },
-            log: log(settings),
-            feature_gates: gates,
-            notices,
-        })
-    }
 }
 
 /// The path of the configuration file. The environment may name it, although it is what makes the environment count for
@@ -382,241 +333,6 @@ fn config_file(settings: &Settings, environment: &[(String, String)]) -> Option<
     }
     let named = environment.iter().find(|(variable, _)| variable == environment::CONFIG_FILE);
     named.map(|(_, path)| path.clone()).filter(|path| !path.is_empty())
-}
-
-/// `--initial-cluster`, unless discovery takes the place of its default.
-fn initial_cluster(settings: &Settings) -> String {
-    let discovers =
-        ["discovery-srv", "discovery-srv-name"].iter().any(|flag| !settings.text(flag).is_empty())
-            || !settings.list("discovery-endpoints").is_empty();
-    if discovers && !settings.is_set("initial-cluster") {
-        return String::new();
-    }
-    settings.text("initial-cluster").to_owned()
-}
-
-/// The client URLs to advertise. Whoever says where to listen must say what to advertise: then the default does not count
-/// (except in a configuration file, where etcd lets it stand).
-fn advertise_client(settings: &Settings) -> &[Url] {
-    let listens = matches!(settings.source("listen-client-urls"), Source::CommandLine | Source::Environment);
-    if listens && !settings.is_set("advertise-client-urls") {
-        &[]
-    } else {
-        settings.urls("advertise-client-urls")
-    }
-}
-
-fn cluster(
-    settings: &Settings,
-    advertise_client: &[Url],
-    initial_cluster: &str,
-    notices: &mut Vec<Notice>,
-) -> Result<Cluster, ConfigError> {
-    let advertise_peer = advertised(settings, "initial-advertise-peer-urls", "listen-peer-urls", notices);
-    let advertise_client = match settings.is_set("advertise-client-urls") {
-        false if !advertise_client.is_empty() => {
-            advertised(settings, "advertise-client-urls", "listen-client-urls", notices)
-        }
-        _ => advertise_client.to_vec(),
-    };
-    let name = settings.text("name");
-    let default = settings::Settings::default();
-    // A name alone is enough to found a cluster of one: the default follows the name.
-    let initial = if name != default.text("name") && initial_cluster == default.text("initial-cluster") {
-        BTreeMap::from([(name.to_owned(), advertise_peer.clone())])
-    } else {
-        url::parse_cluster(initial_cluster)
-            .map_err(|error| ConfigError::Invalid(format!("error setting up initial cluster: {error}")))?
-    };
-    Ok(Cluster {
-        advertise_peer,
-        advertise_client,
-        initial,
-        state: match settings.text("initial-cluster-state") {
-            "existing" => ClusterState::Existing,
-            _ => ClusterState::New,
-        },
-        token: settings.text("initial-cluster-token").to_owned(),
-    })
-}
-
-/// The advertised URLs of `flag`. When it is the default and the listener takes any address (`0.0.0.0`), the host's own
-/// address is advertised in place of localhost.
-fn advertised(settings: &Settings, flag: &str, listen_flag: &str, notices: &mut Vec<Notice>) -> Vec<Url> {
-    let mut urls = settings.urls(flag).to_vec();
-    let listener = settings.urls(listen_flag).first().and_then(Url::host_port);
-    if let (false, Some(("0.0.0.0", port)), Some(host)) = (settings.is_set(flag), listener, default_host()) {
-        urls[0] = urls[0].with_address(host, port);
-        let notice = Notice::AdvertisedHost { host: host.to_string() };
-        if !notices.contains(&notice) {
-            notices.push(notice);
-        }
-    }
-    urls
-}
-
-/// The address this host uses towards the rest of the world: what the kernel would send from. Nothing is sent.
-fn default_host() -> Option<IpAddr> {
-    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
-    // Any routable address does; this one is reserved for documentation (RFC 5737).
-    socket.connect("192.0.2.1:9").ok()?;
-    socket
-        .local_addr()
-        .ok()
-        .map(|address| address.ip())
-        .filter(|host| !host.is_loopback() && !host.is_unspecified())
-}
-
-fn data_dir(settings: &Settings, notices: &mut Vec<Notice>) -> PathBuf {
-    let given = settings.text("data-dir");
-    if !given.is_empty() {
-        return PathBuf::from(given);
-    }
-    let path = format!("{}.etcd", settings.text("name"));
-    notices.push(Notice::DefaultDataDir { path: path.clone() });
-    PathBuf::from(path)
-}
-
-fn notice_what_has_no_effect(settings: &Settings, gates: &FeatureGates, notices: &mut Vec<Notice>) {
-    for setting in settings.iter().filter(|setting| setting.is_changed()) {
-        if let table::Standing::NoEffect(why) = setting.flag.standing {
-            notices.push(Notice::NoEffect { setting: setting.origin(), why: why.to_owned() });
-        }
-    }
-    let defaults = FeatureGates::default();
-    for (gate, enabled) in gates.iter().filter(|(gate, enabled)| defaults.is_enabled(gate.name) != *enabled) {
-        let setting = format!("feature gate {}={enabled}", gate.name);
-        notices.push(Notice::NoEffect { setting, why: gate.why_no_effect.to_owned() });
-    }
-    if settings.urls("listen-client-http-urls").is_empty() {
-        notices.push(Notice::OnePort);
-    }
-    if settings.text("name") == "default" {
-        notices.push(Notice::DefaultName);
-    }
-}
-
-fn listen(settings: &Settings) -> Listen {
-    Listen {
-        peer: settings.urls("listen-peer-urls").to_vec(),
-        client: settings.urls("listen-client-urls").to_vec(),
-        client_http: settings.urls("listen-client-http-urls").to_vec(),
-        metrics: settings.urls("listen-metrics-urls").to_vec(),
-        reuse_port: settings.bool("socket-reuse-port"),
-        reuse_address: settings.bool("socket-reuse-address"),
-    }
-}
-
-fn raft(settings: &Settings) -> Raft {
-    Raft {
-        heartbeat_interval: Duration::from_millis(settings.uint("heartbeat-interval")),
-        election_timeout: Duration::from_millis(settings.uint("election-timeout")),
-        initial_election_tick_advance: settings.bool("initial-election-tick-advance"),
-        pre_vote: settings.bool("pre-vote"),
-        snapshot_count: settings.uint("snapshot-count"),
-        snapshot_catchup_entries: settings.uint("snapshot-catchup-entries"),
-    }
-}
-
-fn limits(settings: &Settings) -> Limits {
-    let size = |name| usize::try_from(settings.uint(name)).unwrap_or(usize::MAX);
-    Limits {
-        request_bytes_max: size("max-request-bytes"),
-        txn_ops_max: size("max-txn-ops"),
-        concurrent_streams_max: u32::try_from(settings.uint("max-concurrent-streams")).unwrap_or(u32::MAX),
-        quota: Quota::from_flag(settings.int("quota-backend-bytes")),
-    }
-}
-
-fn keepalive(settings: &Settings) -> Result<Keepalive, ConfigError> {
-    let unless_zero = |duration: Duration| Some(duration).filter(|duration| !duration.is_zero());
-    Ok(Keepalive {
-        min_time: duration(settings, "grpc-keepalive-min-time")?,
-        interval: unless_zero(duration(settings, "grpc-keepalive-interval")?),
-        timeout: unless_zero(duration(settings, "grpc-keepalive-timeout")?),
-    })
-}
-
-/// `--auto-compaction-retention`: in periodic mode a duration, or a bare number of hours; in revision mode a number.
-fn auto_compaction(settings: &Settings) -> Result<AutoCompaction, ConfigError> {
-    let (mode, text) = (settings.text("auto-compaction-mode"), settings.text("auto-compaction-retention"));
-    let bad = || {
-        ConfigError::Invalid(format!("error parsing CompactionRetention: invalid {mode} retention {text:?}"))
-    };
-    let number: Option<i64> = text.parse().ok();
-    match (mode, number) {
-        (_, Some(0)) => Ok(AutoCompaction::Off),
-        (_, Some(negative)) if negative < 0 => Err(bad()),
-        ("revision", Some(revisions)) => Ok(AutoCompaction::Revision(revisions)),
-        ("revision", None) => Err(bad()),
-        (_, Some(hours)) => {
-            let seconds = u64::try_from(hours).ok().and_then(|hours| hours.checked_mul(3600));
-            seconds.map(|seconds| AutoCompaction::Periodic(Duration::from_secs(seconds))).ok_or_else(bad)
-        }
-        (_, None) => match go::parse_duration(text) {
-            Some(Nanos(0)) => Ok(AutoCompaction::Off),
-            // A negative retention made etcd's compactor loop (Trail of Bits 2020, finding 011).
-            Some(Nanos(nanos)) => u64::try_from(nanos)
-                .map(|nanos| AutoCompaction::Periodic(Duration::from_nanos(nanos)))
-                .map_err(|_| bad()),
-            None => Err(bad()),
-        },
-    }
-}
-
-/// 0 means etcd's 10 minutes; anything shorter than 100 ms is raised to that.
-fn watch_progress_notify_interval(settings: &Settings) -> Result<Duration, ConfigError> {
-    let given = duration_or(settings, "watch-progress-notify-interval", Duration::from_secs(600))?;
-    Ok(given.max(Duration::from_millis(100)))
-}
-
-fn duration(settings: &Settings, name: &str) -> Result<Duration, ConfigError> {
-    let Nanos(nanos) = settings.duration(name);
-    u64::try_from(nanos).map(Duration::from_nanos).map_err(|_| {
-        ConfigError::Invalid(format!(
-            "{} must not be negative (set to {})",
-            settings.get(name).origin(),
-            Nanos(nanos)
-        ))
-    })
-}
-
-fn duration_or(settings: &Settings, name: &str, when_zero: Duration) -> Result<Duration, ConfigError> {
-    duration(settings, name).map(|given| if given.is_zero() { when_zero } else { given })
-}
-
-fn log(settings: &Settings) -> Log {
-    Log {
-        level: match settings.text("log-level") {
-            "debug" => tracing::Level::DEBUG,
-            "info" => tracing::Level::INFO,
-            "warn" => tracing::Level::WARN,
-            // Everything above an error is logged as one.
-            _ => tracing::Level::ERROR,
-        },
-        format: match (settings.is_set("log-format"), settings.text("log-format")) {
-            (false, _) => LogFormat::Automatic,
-            (true, "console") => LogFormat::Console,
-            (true, _) => LogFormat::Json,
-        },
-        outputs: log_outputs(settings.list("log-outputs")),
-    }
-}
-
-/// The outputs, `default` being stderr, none of them twice.
-fn log_outputs(words: &[String]) -> Vec<LogOutput> {
-    let mut outputs = Vec::new();
-    for word in words.iter().filter(|word| !word.is_empty()) {
-        let output = match word.as_str() {
-            "default" | "stderr" => LogOutput::Stderr,
-            "stdout" => LogOutput::Stdout,
-            path => LogOutput::File(PathBuf::from(path)),
-        };
-        if !outputs.contains(&output) {
-            outputs.push(output);
-        }
-    }
-    outputs
 }
 
 #[cfg(test)]
