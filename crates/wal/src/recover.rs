@@ -73,10 +73,9 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, identity: [u64; 2]) -> Result
         disk.sync_dir(dir).context("sync", dir)?;
     }
     let tail = scan(&newest)?;
-    let torn = match tail.damage(&newest)? {
-        None => None,
-        Some(()) => Some(TornTail { path: newest.path.clone(), offset: sector::file_offset(tail.at) }),
-    };
+    let torn = tail
+        .damage(&newest)?
+        .map(|()| TornTail { path: newest.path.clone(), offset: sector::file_offset(tail.at) });
     newest.set_end(tail.last, tail.at);
     if torn.is_none() {
         rewrite_last_batch(&newest, &tail)?;

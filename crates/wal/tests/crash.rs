@@ -39,7 +39,7 @@ struct Known {
 
 fn payload(number: u64, len: usize) -> Vec<u8> {
     // Every other record is all zeros, so that content never tells a written sector from another.
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         vec![0; len]
     } else {
         (0..len).map(|byte| (byte as u64 * 31 + number) as u8).collect()

@@ -3,7 +3,7 @@
 //! Settings come from the command line, from `ETCD_*` variables, or from a file that replaces both, and mean what they mean to
 //! etcd 3.7. The way from text to [`Config`] is one pass, each step on the output of the one before:
 //!
-//! 1. [`arguments`] reads the command line over the [`table`] of flags; a `--config-file` hands over to [`file`], otherwise
+//! 1. [`arguments`] reads the command line over the [`table`] of flags; a `--config-file` hands over to [`mod@file`], otherwise
 //!    [`environment`] fills in what is open. The result is [`Settings`]: a value and a source for every flag.
 //! 2. [`validate`] applies etcd's rules, then refuses what this version does not serve yet, by name.
 //! 3. [`build`] makes the [`Config`]: typed, with derived defaults filled in. The rest of the server sees only this.
