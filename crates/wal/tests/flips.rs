@@ -1,5 +1,7 @@
 //! Every bit of a log flipped (T5): damage is found, and told from what was never written.
 
+#![allow(clippy::unwrap_used)] // the helpers of a test are a test
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,11 +29,14 @@ fn log() -> (SimDisk, Vec<Vec<u8>>) {
     let mut payloads = Vec::new();
     while wal.end().segment < 3 || wal.room() > SECTORS * 256 {
         let number = payloads.len() as u64;
-        let payload =
-            if number % 3 == 0 { vec![0; 700] } else { vec![number as u8; 90 * (number as usize % 5)] };
+        let payload = if number.is_multiple_of(3) {
+            vec![0; 700]
+        } else {
+            vec![number as u8; 90 * (number as usize % 5)]
+        };
         wal.append(Head { kind: 2, number, tag: 1 }, &[&payload]).unwrap();
         payloads.push(payload);
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             wal.sync().unwrap();
         }
     }
