@@ -69,6 +69,12 @@ pub enum Error {
     NoSuchRecord(crate::Position),
 }
 
+impl Error {
+    pub(crate) fn corrupt(path: &Path, offset: u64, what: &'static str) -> Self {
+        Self::Corrupt { path: path.to_owned(), offset, what }
+    }
+}
+
 /// Names the operation that an IO error belongs to.
 pub(crate) trait Context<T> {
     fn context(self, op: &'static str, path: &Path) -> Result<T, Error>;

@@ -1,34 +1,53 @@
 //! Records, and the bytes in front of each.
 //!
 //! ```text
-//!  0     1      2     4      8        16    24      32           36           40           44
-//!  ├─────┼──────┼─────┼──────┼────────┼─────┼───────┼────────────┼────────────┼────────────┤
-//!  │ A7  │ kind │ 0 0 │ len  │ number │ tag │ batch │ chain      │ check      │ header crc │ payload …
-//!  └─────┴──────┴─────┴──────┴────────┴─────┴───────┴────────────┴────────────┴────────────┘
-//!    little-endian       ▲                           ▲            ▲            ▲
-//!            payload bytes        `check` of the record before     │            bytes 0..40, segment and offset
-//!                                          bytes 0..36 and the payload
+//!  0    1      2     4        8        16    24      28            32           36
+//!  ├────┼──────┼─────┼────────┼────────┼─────┼───────┼─────────────┼────────────┼─────────┤
+//!  │ A7 │ kind │ 0 0 │ length │ number │ tag │ chain │ payload CRC │ header CRC │ payload │
+//!  └────┴──────┴─────┴────────┴────────┴─────┴───────┴─────────────┴────────────┴─────────┘
+//!    little-endian                          │                            │
+//!            header CRC of the record before, 0 for the first          of bytes 0..32
 //! ```
 //!
-//! The header has a CRC of its own (W1), so that a length is never believed before it is known to be what was
-//! written; it covers where the record is, so that a stale or misplaced copy of a record is not one. `check` covers
-//! the record and, through `chain`, every record before it.
+//! The header has a CRC of its own (W1): a length is believed only when it is known to be what was written. Since
+//! that CRC covers the payload's and the header CRC of the record before, the header CRC of a record stands for the
+//! whole log up to it: a record out of another history does not fit in, however sound it is by itself.
+//!
+//! A zero where a record could start means that the rest of the sector is padding (of a flush); it never means the
+//! end of the log.
+
+use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::{Error, Position};
+use crate::sector::BODY;
 
-/// Length of a record's header in bytes.
-pub(crate) const HEADER_BYTES: usize = 44;
-const MAGIC: u8 = 0xa7;
+/// Bytes of the header in front of each payload.
+pub const RECORD_HEADER_BYTES: usize = 36;
+const MARK: u8 = 0xa7;
 
-/// The kind of the records that the log writes for itself: the end of a batch.
-pub(crate) const PERSISTED: u8 = 0xff;
+/// Where a record starts: a segment, and an offset in its file.
+///
+/// In the order of the log. Positions stay what they are for as long as the record exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Position {
+    /// The segment's id.
+    pub segment: u64,
+    /// Offset in the segment's file, in bytes.
+    pub offset: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.segment, self.offset)
+    }
+}
 
 /// What the caller says about a record. The log stores it and does not know what it means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// The caller's kind of record, below 255.
+    /// The caller's kind of record.
     pub kind: u8,
     /// The caller's sequence number (a raft index, a revision).
     pub number: u64,
@@ -41,7 +60,7 @@ pub struct Head {
 pub struct Record {
     /// Where it starts.
     pub position: Position,
-    /// Where the next one would start.
+    /// Where it ends; reading on from here finds the next one.
     pub next: Position,
     /// What the caller said about it.
     pub head: Head,
@@ -49,95 +68,92 @@ pub struct Record {
     pub payload: Bytes,
 }
 
-/// The header in memory.
+/// A record's header in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) head: Head,
-    pub(crate) len: u32,
-    /// Number of the batch (of what one sync makes durable), counted over the whole life of the log.
-    pub(crate) batch: u64,
+    pub(crate) length: u32,
+    /// Header CRC of the record before.
     pub(crate) chain: u32,
-    pub(crate) check: u32,
+    pub(crate) payload_crc: u32,
 }
 
 impl Header {
-    /// A header for `payload` behind a record whose check is `chain`.
-    pub(crate) fn new(head: Head, batch: u64, chain: u32, payload: &[&[u8]]) -> Self {
-        let len = payload.iter().map(|part| part.len()).sum::<usize>() as u32;
-        let mut header = Self { head, len, batch, chain, check: 0 };
-        let mut crc = header.checked_fields();
-        for part in payload {
-            crc.update(part);
-        }
-        header.check = crc.finalize();
-        header
-    }
-
-    fn checked_fields(&self) -> crc32fast::Hasher {
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(&self.fields()[..36]);
-        crc
-    }
-
-    /// Whether `payload` is what the header was made for.
-    pub(crate) fn matches(&self, payload: &[u8]) -> bool {
-        let mut crc = self.checked_fields();
-        crc.update(payload);
-        crc.finalize() == self.check
-    }
-
-    fn fields(&self) -> [u8; HEADER_BYTES] {
-        let mut bytes = [0; HEADER_BYTES];
-        bytes[0] = MAGIC;
+    /// The header's bytes, and its CRC: the chain for the next record.
+    pub(crate) fn encode(&self) -> ([u8; RECORD_HEADER_BYTES], u32) {
+        let mut bytes = [0; RECORD_HEADER_BYTES];
+        bytes[0] = MARK;
         bytes[1] = self.head.kind;
-        bytes[4..8].copy_from_slice(&self.len.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.length.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.head.number.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.head.tag.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.batch.to_le_bytes());
-        bytes[32..36].copy_from_slice(&self.chain.to_le_bytes());
-        bytes[36..40].copy_from_slice(&self.check.to_le_bytes());
-        bytes
+        bytes[24..28].copy_from_slice(&self.chain.to_le_bytes());
+        bytes[28..32].copy_from_slice(&self.payload_crc.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..32]);
+        bytes[32..].copy_from_slice(&crc.to_le_bytes());
+        (bytes, crc)
     }
 
-    /// The header's bytes at `at`.
-    pub(crate) fn encode(&self, at: Position) -> [u8; HEADER_BYTES] {
-        let mut bytes = self.fields();
-        let crc = header_crc(&bytes, at);
-        bytes[40..44].copy_from_slice(&crc.to_le_bytes());
-        bytes
-    }
-
-    /// Reads a header back; `None` if these bytes are not one that was written at `at`.
-    pub(crate) fn decode(bytes: &[u8; HEADER_BYTES], at: Position) -> Option<Self> {
-        if bytes[0] != MAGIC || le_u32(bytes, 40) != header_crc(bytes, at) {
+    /// Reads a header back with its CRC; `None` if these bytes are not one.
+    fn decode(bytes: &[u8; RECORD_HEADER_BYTES]) -> Option<(Self, u32)> {
+        let crc = le_u32(bytes, 32);
+        if bytes[0] != MARK || crc != crc32fast::hash(&bytes[..32]) {
             return None;
         }
-        Some(Self {
+        let header = Self {
             head: Head { kind: bytes[1], number: le_u64(bytes, 8), tag: le_u64(bytes, 16) },
-            len: le_u32(bytes, 4),
-            batch: le_u64(bytes, 24),
-            chain: le_u32(bytes, 32),
-            check: le_u32(bytes, 36),
-        })
-    }
-
-    /// Where the record behind this one starts.
-    pub(crate) fn next(&self, at: Position) -> Position {
-        Position { offset: at.offset + HEADER_BYTES as u64 + u64::from(self.len), ..at }
+            length: le_u32(bytes, 4),
+            chain: le_u32(bytes, 24),
+            payload_crc: le_u32(bytes, 28),
+        };
+        Some((header, crc))
     }
 }
 
-/// Whether a header could start with this byte: the cheap test of a search for one.
-pub(crate) fn may_start_header(byte: u8) -> bool {
-    byte == MAGIC
+/// What is found at a place of the stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// An intact record; `crc` is its header's.
+    Record { header: Header, crc: u32, payload: Range<usize> },
+    /// Nothing more in this sector; the next place to look at.
+    Padding { next: usize },
+    /// The start of something that needs the stream up to here.
+    Short { needs: usize },
+    /// Neither.
+    Damaged(&'static str),
 }
 
-fn header_crc(bytes: &[u8; HEADER_BYTES], at: Position) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&at.segment.to_le_bytes());
-    crc.update(&at.offset.to_le_bytes());
-    crc.update(&bytes[..40]);
-    crc.finalize()
+/// Looks at place `at` of a piece of stream that begins with a sector's first byte.
+pub(crate) fn find(stream: &[u8], at: usize) -> Found {
+    let rest = &stream[at.min(stream.len())..];
+    let Some(first) = rest.first() else { return Found::Short { needs: at + 1 } };
+    if *first == 0 {
+        return padding(stream, at);
+    }
+    let Some(bytes) = rest.first_chunk::<RECORD_HEADER_BYTES>() else {
+        return Found::Short { needs: at + RECORD_HEADER_BYTES };
+    };
+    let Some((header, crc)) = Header::decode(bytes) else {
+        return Found::Damaged("a record's header does not match its checksum");
+    };
+    let start = at + RECORD_HEADER_BYTES;
+    let payload = start..start + header.length as usize;
+    match stream.get(payload.clone()) {
+        None => Found::Short { needs: payload.end },
+        Some(content) if crc32fast::hash(content) != header.payload_crc => {
+            Found::Damaged("a record's payload does not match its checksum")
+        }
+        Some(_) => Found::Record { header, crc, payload },
+    }
+}
+
+fn padding(stream: &[u8], at: usize) -> Found {
+    let next = (at / BODY + 1) * BODY;
+    match stream.get(at..next) {
+        None => Found::Short { needs: next },
+        Some(rest) if !crate::sector::is_zero(rest) => Found::Damaged("padding is not zero"),
+        Some(_) => Found::Padding { next },
+    }
 }
 
 pub(crate) fn le_u32(bytes: &[u8], at: usize) -> u32 {
@@ -146,10 +162,4 @@ pub(crate) fn le_u32(bytes: &[u8], at: usize) -> u32 {
 
 pub(crate) fn le_u64(bytes: &[u8], at: usize) -> u64 {
     u64::from(le_u32(bytes, at)) | u64::from(le_u32(bytes, at + 4)) << 32
-}
-
-/// Checks what a caller wants to append.
-pub(crate) fn check_size(payload: &[&[u8]], max: u64) -> Result<(), Error> {
-    let bytes: usize = payload.iter().map(|part| part.len()).sum();
-    if bytes as u64 > max { Err(Error::TooLarge { bytes, max }) } else { Ok(()) }
 }

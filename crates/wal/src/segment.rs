@@ -1,50 +1,60 @@
 //! Segment files and their headers.
 //!
-//! The first sector of a segment says where its predecessor ends. That one field makes a segment *sealed* (it has a
-//! successor), and it is also how a suffix is cut off (W7): whatever lies at or behind that place in older segments
-//! is void from the moment the new segment has its name, and a rename happens or does not.
+//! The first sector of a segment says where its predecessor ends. That makes the predecessor *sealed*: everything in
+//! it before that place was synced, and everything at or behind that place, and every segment in between, is void. So
+//! the one mechanism that starts a new segment is also how a suffix is cut off (W7): the new segment gets its name by
+//! a rename, and a rename happens or does not.
 //!
 //! ```text
-//!  0       8        12  16            32   40         48        56         64      72      80        508
-//!  ├───────┼────────┼───┼─────────────┼────┼──────────┼─────────┼──────────┼───────┼───────┼── 0 … ──┼─────┤
-//!  │ magic │ format │ 0 │ identity 2× │ id │ previous │ its end │ its last │ chain │ batch │         │ crc │
-//!  └───────┴────────┴───┴─────────────┴────┴──────────┴─────────┴──────────┴───────┴───────┴─────────┴─────┘
+//!  0       8        12  16              32   40      48       56            64        72         80      508
+//!  ├───────┼────────┼───┼───────────────┼────┼───────┼────────┼─────────────┼─────────┼──────────┼─ 0 ──┼─────┤
+//!  │ magic │ format │ 0 │ identity (×2) │ id │ chain │ length │ predecessor │ its end │ its last │      │ CRC │
+//!  └───────┴────────┴───┴───────────────┴────┴───────┴────────┴─────────────┴─────────┴──────────┴──────┴─────┘
 //! ```
+//!
+//! Magic, format and CRC (of bytes 0..508) stay where they are in every format to come.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::Context;
-use crate::record::{HEADER_BYTES, Header, le_u32, le_u64};
-use crate::sector::{self, SECTOR};
+use crate::limits::SEGMENT_BYTES_MAX;
+use crate::record::{Head, le_u32, le_u64};
+use crate::sector::{self, SECTOR, Stamper, State};
 use crate::{Error, Position};
 
 const MAGIC: &[u8; 8] = b"QuorWAL\0";
 /// The format that this version writes, and the newest that it reads.
 pub(crate) const FORMAT: u32 = 1;
+/// Where the first record of a segment starts.
+pub(crate) const FIRST: u64 = (SECTOR + sector::STAMP) as u64;
+const CRC_AT: usize = SECTOR - 4;
 
 /// What the first sector of a segment says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     pub(crate) identity: [u64; 2],
     pub(crate) id: u64,
-    /// Where the predecessor ends; `None` for the first segment of a log.
-    pub(crate) previous: Option<Previous>,
-    /// `check` of the record before the first one here.
+    /// Header CRC of the last record before this segment.
     pub(crate) chain: u32,
-    /// Batch of the first record here, at least.
-    pub(crate) batch: u64,
+    /// Length of the file as it was made; it is cut to what is used when the segment is sealed.
+    pub(crate) length: u64,
+    /// Where the log before this segment ends; `None` for the first segment of a log.
+    pub(crate) predecessor: Option<Predecessor>,
 }
 
 /// The end of a sealed segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Previous {
+pub(crate) struct Predecessor {
     pub(crate) segment: u64,
-    /// Everything at or behind this offset of the stream is void.
+    /// Everything at or behind this offset is void.
     pub(crate) end: u64,
-    /// Where its last record starts; `end` if it has none.
-    pub(crate) last: u64,
+    /// Where its last record starts; `None` if it has none or that is not known.
+    pub(crate) last: Option<u64>,
 }
 
 impl SegmentHeader {
@@ -52,58 +62,77 @@ impl SegmentHeader {
         let mut bytes = [0; SECTOR];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
-        let previous = self.previous.unwrap_or(Previous { segment: 0, end: 0, last: 0 });
+        let predecessor = self.predecessor.unwrap_or(Predecessor { segment: 0, end: 0, last: None });
         let fields = [
             self.identity[0],
             self.identity[1],
             self.id,
-            previous.segment,
-            previous.end,
-            previous.last,
             u64::from(self.chain),
-            self.batch,
+            self.length,
+            predecessor.segment,
+            predecessor.end,
+            predecessor.last.unwrap_or(0),
         ];
         for (place, field) in fields.into_iter().enumerate() {
             bytes[16 + 8 * place..24 + 8 * place].copy_from_slice(&field.to_le_bytes());
         }
-        let crc = crc32fast::hash(&bytes[..SECTOR - 4]);
-        bytes[SECTOR - 4..].copy_from_slice(&crc.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..CRC_AT]);
+        bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
     fn decode(bytes: &[u8; SECTOR], path: &Path) -> Result<Self, Error> {
-        let corrupt = |offset, what| Err(Error::Corrupt { path: path.to_owned(), offset, what });
-        let sound = le_u32(bytes, SECTOR - 4) == crc32fast::hash(&bytes[..SECTOR - 4]);
-        let format = le_u32(bytes, 8);
-        if bytes[..8] != *MAGIC || !sound {
-            return corrupt(0, "the segment's header does not match its checksum");
+        if bytes[..8] != *MAGIC || le_u32(bytes, CRC_AT) != crc32fast::hash(&bytes[..CRC_AT]) {
+            return Err(Error::corrupt(path, 0, "the segment's header does not match its checksum"));
         }
+        let format = le_u32(bytes, 8);
         if format > FORMAT {
             return Err(Error::NewerFormat { path: path.to_owned(), found: format, known: FORMAT });
         }
         let field = |place: usize| le_u64(bytes, 16 + 8 * place);
-        let previous = Previous { segment: field(3), end: field(4), last: field(5) };
-        Ok(Self {
+        let predecessor = (field(5) != 0).then(|| Predecessor {
+            segment: field(5),
+            end: field(6),
+            last: (field(7) != 0).then(|| field(7)),
+        });
+        let header = Self {
             identity: [field(0), field(1)],
             id: field(2),
-            previous: (previous.segment != 0).then_some(previous),
-            chain: field(6) as u32,
-            batch: field(7),
-        })
+            chain: field(3) as u32,
+            length: field(4),
+            predecessor,
+        };
+        header.check(path)?;
+        Ok(header)
+    }
+
+    /// What no writer of this format writes, whatever the checksum says.
+    fn check(&self, path: &Path) -> Result<(), Error> {
+        let length_fits = self.length <= SEGMENT_BYTES_MAX && self.length.is_multiple_of(SECTOR as u64);
+        let comes_after = self.predecessor.is_none_or(|predecessor| {
+            predecessor.segment < self.id && (SECTOR as u64..=SEGMENT_BYTES_MAX).contains(&predecessor.end)
+        });
+        if length_fits && comes_after && segment_id(path) == Some(self.id) {
+            return Ok(());
+        }
+        Err(Error::corrupt(path, 0, "the segment's header makes no sense"))
     }
 }
 
-/// An open segment. Whoever holds it can read it, also when it has been released.
+/// An open segment. Whoever holds it can read it, also after it was released.
 pub(crate) struct Segment {
     pub(crate) path: PathBuf,
     pub(crate) file: Box<dyn DiskFile>,
     pub(crate) header: SegmentHeader,
-    /// Bytes of the stream that fit.
-    pub(crate) capacity: u64,
-    /// Bytes of the stream that can be read: flushed, and not void.
+    pub(crate) stamper: Stamper,
+    /// Offset behind what can be read: flushed, and not void.
     end: AtomicU64,
-    /// Where the last record starts.
+    /// Where the last record starts, 0 if there is none or it is not known.
     last: AtomicU64,
+    /// The first record's head, once there is one.
+    first: RwLock<Option<Head>>,
+    /// Pins that keep it from being released.
+    pub(crate) pins: AtomicUsize,
 }
 
 /// The file name of a segment.
@@ -113,82 +142,114 @@ pub(crate) fn segment_path(dir: &Path, id: u64) -> PathBuf {
 
 /// The id in a segment's file name.
 pub(crate) fn segment_id(path: &Path) -> Option<u64> {
-    if path.extension()? != "wal" {
-        return None;
-    }
-    let stem = path.file_stem()?.to_str()?;
-    (stem.len() == 16).then(|| u64::from_str_radix(stem, 16).ok()).flatten()
+    let stem = path.file_name()?.to_str()?.strip_suffix(".wal")?;
+    let is_id = stem.len() == 16 && stem.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_id.then(|| u64::from_str_radix(stem, 16).ok()).flatten()
 }
 
 impl Segment {
-    pub(crate) fn new(path: PathBuf, file: Box<dyn DiskFile>, header: SegmentHeader) -> Result<Self, Error> {
-        let len = file.len().context("look at", &path)?;
-        let capacity = sector::stream_capacity(len);
-        Ok(Self { path, file, header, capacity, end: AtomicU64::new(0), last: AtomicU64::new(0) })
+    pub(crate) fn new(path: PathBuf, file: Box<dyn DiskFile>, header: SegmentHeader) -> Self {
+        Self {
+            path,
+            file,
+            header,
+            stamper: Stamper::new(header.identity, header.id),
+            end: AtomicU64::new(SECTOR as u64),
+            last: AtomicU64::new(0),
+            first: RwLock::new(None),
+            pins: AtomicUsize::new(0),
+        }
     }
 
+    /// Opens a segment and checks its header. Its end is the caller's to find out.
     pub(crate) fn open(disk: &dyn Disk, path: PathBuf, identity: [u64; 2]) -> Result<Self, Error> {
         let file = disk.open(&path).context("open", &path)?;
-        let mut bytes = [0; SECTOR];
         if file.len().context("look at", &path)? < SECTOR as u64 {
-            let what = "the segment is shorter than its header";
-            return Err(Error::Corrupt { path, offset: 0, what });
+            return Err(Error::corrupt(&path, 0, "the segment is shorter than its header"));
         }
+        let mut bytes = [0; SECTOR];
         file.read_at(0, &mut bytes).context("read", &path)?;
         let header = SegmentHeader::decode(&bytes, &path)?;
         if header.identity != identity {
             return Err(Error::ForeignLog { path, found: header.identity, expected: identity });
         }
-        if segment_id(&path) != Some(header.id) {
-            return Err(Error::Corrupt { path, offset: 32, what: "the segment is not the one of its name" });
-        }
-        Self::new(path, file, header)
+        Ok(Self::new(path, file, header))
     }
 
     pub(crate) fn id(&self) -> u64 {
         self.header.id
     }
 
+    /// Where its first record starts, if it has one.
+    pub(crate) fn start(&self) -> Position {
+        Position { segment: self.id(), offset: FIRST }
+    }
+
     pub(crate) fn end(&self) -> u64 {
         self.end.load(Ordering::Acquire)
     }
 
-    pub(crate) fn last(&self) -> u64 {
-        self.last.load(Ordering::Acquire)
+    pub(crate) fn last(&self) -> Option<u64> {
+        Some(self.last.load(Ordering::Acquire)).filter(|offset| *offset != 0)
     }
 
     /// Publishes how far the segment can be read.
-    pub(crate) fn set_end(&self, last: u64, end: u64) {
-        self.last.store(last, Ordering::Release);
+    pub(crate) fn set_end(&self, end: u64, last: Option<u64>) {
+        self.last.store(last.unwrap_or(0), Ordering::Release);
         self.end.store(end, Ordering::Release);
     }
 
-    pub(crate) fn corrupt(&self, stream: u64, what: &'static str) -> Error {
-        Error::Corrupt { path: self.path.clone(), offset: sector::file_offset(stream), what }
+    pub(crate) fn first(&self) -> Option<Head> {
+        *self.first.read()
     }
 
-    /// Reads bytes of the stream, and says whether all their sectors are stamped.
-    pub(crate) fn read(&self, stream: u64, out: &mut [u8]) -> Result<bool, Error> {
-        if stream + out.len() as u64 > self.capacity {
-            return Err(self.corrupt(stream.min(self.capacity), "the segment ends within a record"));
-        }
-        let mut sectors = vec![0; sector::span(stream, out.len())];
-        self.file.read_at(sector::sector_start(stream), &mut sectors).context("read", &self.path)?;
-        sector::lift(&sectors, (stream % sector::ROOM as u64) as usize, out);
-        Ok(sector::are_stamped(&sectors))
+    pub(crate) fn set_first(&self, head: Option<Head>) {
+        *self.first.write() = head;
     }
 
-    /// Reads and checks the header of the record at `stream`; `None` if there is none.
-    pub(crate) fn header_at(&self, stream: u64) -> Result<Option<Header>, Error> {
-        if stream + HEADER_BYTES as u64 > self.capacity {
-            return Ok(None);
+    pub(crate) fn corrupt(&self, offset: u64, what: &'static str) -> Error {
+        Error::corrupt(&self.path, offset, what)
+    }
+
+    /// Reads the stream from the start of the sector at `offset` on: whole sectors, at least up to `until` and about
+    /// `bytes` of them, but not beyond the end. Every sector read must be one that was written.
+    pub(crate) fn load(&self, offset: u64, until: u64, bytes: u64) -> Result<Window, Error> {
+        let from = offset / SECTOR as u64 * SECTOR as u64;
+        let to = until.max(from + bytes).min(self.end()).next_multiple_of(SECTOR as u64);
+        let mut sectors = vec![0; to.saturating_sub(from) as usize];
+        self.file.read_at(from, &mut sectors).map_err(|source| match source.kind() {
+            std::io::ErrorKind::UnexpectedEof => self.corrupt(from, "the file ends before the segment does"),
+            _ => Error::Io { path: self.path.clone(), op: "read", source },
+        })?;
+        for (sector, content) in (sector::sector_of(from)..).zip(sectors.chunks_exact(SECTOR)) {
+            if !matches!(self.stamper.state(sector, content), State::Written { .. }) {
+                let at = u64::from(sector) * SECTOR as u64;
+                return Err(self.corrupt(at, "a sector that was written does not carry its stamp"));
+            }
         }
-        let mut bytes = [0; HEADER_BYTES];
-        let stamped = self.read(stream, &mut bytes)?;
-        let header = Header::decode(&bytes, Position { segment: self.id(), offset: stream });
-        if header.is_some() && !stamped {
-            return Err(self.corrupt(stream, "a sector's stamp is damaged"));
-        }
-        Ok(header)
+        let mut stream = Vec::new();
+        sector::strip_stamps(&sectors, &mut stream);
+        Ok(Window { from: sector::to_stream(from), stream: stream.into() })
+    }
+}
+
+/// A piece of a segment's stream.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Window {
+    /// Offset in the stream of its first byte, which is a sector's first.
+    pub(crate) from: u64,
+    pub(crate) stream: Bytes,
+}
+
+impl Window {
+    /// Index in `stream` of the file's byte at `offset`, if the window has it.
+    pub(crate) fn index(&self, offset: u64) -> Option<usize> {
+        let index = sector::to_stream(offset).checked_sub(self.from)?;
+        usize::try_from(index).ok().filter(|index| *index < self.stream.len())
+    }
+
+    /// Offset in the file of the stream's byte at `index`.
+    pub(crate) fn offset(&self, index: usize) -> u64 {
+        sector::to_file(self.from + index as u64)
     }
 }

@@ -1,26 +1,28 @@
 //! The writer's end of a log.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
-use crate::disk::{Disk, DiskFile};
+use crate::disk::Disk;
 use crate::error::Context;
-use crate::reader::Reader;
-use crate::record::{HEADER_BYTES, Head, Header, PERSISTED, check_size};
-use crate::recover::{Recovery, recover};
-use crate::sector::{self, ROOM, SECTOR};
-use crate::segment::{Previous, Segment, SegmentHeader, segment_path};
+use crate::image::Image;
+use crate::limits::{PAYLOAD_BYTES_MAX, PENDING_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::prepare::Preparer;
+use crate::reader::{Reader, SegmentInfo, Shared};
+use crate::record::{Head, Header, RECORD_HEADER_BYTES};
+use crate::recover::{Recovered, Recovery, recover};
+use crate::sector::{self, BODY, SECTOR};
+use crate::segment::{FIRST, Predecessor, Segment, SegmentHeader, segment_path};
 use crate::{Error, Position};
 
 /// How a log is laid out, and whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Length of a segment file in bytes. A record must fit into one.
+    /// Length of a segment file in bytes, a multiple of 512 between [`SEGMENT_BYTES_MIN`](crate::SEGMENT_BYTES_MIN) and
+    /// [`SEGMENT_BYTES_MAX`](crate::SEGMENT_BYTES_MAX). A record must fit into one. May differ from one opening to the
+    /// next: segments that exist stay as they are.
     pub segment_bytes: u64,
-    /// Whose log it is (a cluster and a member): written into each segment, and a log of another is refused.
+    /// Whose log it is (a cluster and a member): written into each segment, and the log of another is refused.
     pub identity: [u64; 2],
 }
 
@@ -30,182 +32,119 @@ impl Default for Options {
     }
 }
 
-/// The open segments of a log, oldest first, shared with its readers. Never empty; the last one is being written.
-pub(crate) type Segments = RwLock<VecDeque<Arc<Segment>>>;
-
-/// What can be said about a segment from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SegmentInfo {
-    /// Its number; later segments have larger ones.
-    pub id: u64,
-    /// Where its first record starts.
-    pub start: Position,
-    /// Where its last record ends.
-    pub end: Position,
-    /// Whether a later segment exists, so that this one stays as it is.
-    pub sealed: bool,
-    /// Length of its file in bytes.
-    pub file_bytes: u64,
-}
-
-/// A log that is appended to by one owner.
+/// A log, held by its one writer.
 ///
-/// Records become readable by [`flush`](Self::flush) and durable by [`sync`](Self::sync). Invariants: batches count up
-/// along the log; all of batch *n* was durable before any of batch *n+1* was written; each batch that was synced ends
-/// with a record that says so.
+/// Records are in memory after [`append`](Self::append), readable after [`flush`](Self::flush) and durable after
+/// [`sync`](Self::sync).
+///
+/// Invariants: no sector is written twice (but by recovery); a batch begins in a sector of its own, after everything
+/// before it was synced; a segment gets its name after everything that it calls its past was synced.
 pub struct Wal {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     options: Options,
-    segments: Arc<Segments>,
+    shared: Arc<Shared>,
     current: Arc<Segment>,
-    tail: Tail,
-    /// Number of the batch that is being written.
-    batch: u64,
-    /// Whether anything has been appended since the last sync.
+    image: Image,
+    /// Header CRC of the last record appended.
+    chain: u32,
+    /// Where the last record appended to the current segment starts.
+    last: Option<u64>,
+    /// Whether sectors were written that no sync has covered.
     unsynced: bool,
-    next: Option<Box<dyn DiskFile>>,
+    preparer: Preparer,
     poisoned: bool,
 }
 
-/// The end of the current segment in memory: its last, partial sector and what has been appended since.
-struct Tail {
-    /// Stream offset of the first byte of `sectors`.
-    base: u64,
-    sectors: Vec<u8>,
-    /// Stream offset behind the last appended record.
-    end: u64,
-    /// Where the last record that the caller appended starts; `end` if there is none.
-    last: u64,
-    /// Its check.
-    chain: u32,
-    /// Stream offset up to which the file has it.
-    flushed: u64,
-}
-
-impl Tail {
-    /// The tail of a segment in which the stream goes on at `end`.
-    fn new(segment: &Segment, end: u64, last: u64, chain: u32) -> Result<Self, Error> {
-        let base = end / ROOM as u64 * ROOM as u64;
-        let mut content = vec![0; (end - base) as usize];
-        segment.read(base, &mut content)?;
-        let mut sectors = Vec::new();
-        sector::lay(&mut sectors, &content);
-        Ok(Self { base, sectors, end, last, chain, flushed: end })
-    }
-
-    /// Drops what the file has, but for the last sector if it is partial: the next write starts with it.
-    fn written(&mut self) {
-        self.flushed = self.end;
-        let whole = self.sectors.len() / SECTOR * SECTOR;
-        self.sectors.drain(..whole);
-        self.base = self.end / ROOM as u64 * ROOM as u64;
-    }
-}
-
 impl Wal {
-    /// Opens the log in `dir`, or makes one, and says what was found.
+    /// Opens the log in `dir`, or makes one, and says what was found. What was appended and never synced may be gone;
+    /// what is still there is durable now.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when something that was durable is damaged; [`Error::ForeignLog`], [`Error::NewerFormat`];
     /// [`Error::Io`] and [`Error::NoSpace`].
+    ///
+    /// # Panics
+    /// When [`Options::segment_bytes`] is out of bounds.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<(Self, Recovery), Error> {
+        let bounds = SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX;
+        let bytes = options.segment_bytes;
+        assert!(bounds.contains(&bytes) && bytes.is_multiple_of(SECTOR as u64), "{bytes} bytes in a segment");
         disk.create_dir_all(dir).context("create", dir)?;
-        let found = recover(&*disk, dir, options.identity)?;
-        match found.segments.back().cloned() {
-            None => Self::create(disk, dir, options),
-            Some(current) => {
-                let tail = Tail::new(&current, found.end, found.last, found.chain)?;
-                let mut wal = Self {
-                    disk,
-                    dir: dir.to_owned(),
-                    options,
-                    segments: Arc::new(RwLock::new(found.segments)),
-                    current,
-                    tail,
-                    batch: found.batch,
-                    unsynced: found.unsynced,
-                    next: None,
-                    poisoned: false,
-                };
-                if found.recovery.torn.is_some() {
-                    // The remains of the torn batch are made void, so that no later recovery meets them.
-                    let end = wal.end();
-                    wal.truncate_to(end)?;
-                }
-                Ok((wal, found.recovery))
-            }
-        }
-    }
-
-    fn create(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<(Self, Recovery), Error> {
-        let header = SegmentHeader { identity: options.identity, id: 1, previous: None, chain: 0, batch: 1 };
-        let file = new_segment_file(&*disk, dir, options.segment_bytes)?;
-        let current = Arc::new(name_segment(&*disk, dir, file, header)?);
-        let tail = Tail::new(&current, 0, 0, 0)?;
+        let preparer = Preparer::new(disk.clone(), dir, options.segment_bytes);
+        let found = match recover(&*disk, dir, options.identity)? {
+            Some(found) => found,
+            None => create(&*disk, dir, options, &preparer)?,
+        };
+        let current = found.segments.last().cloned().expect("a log has at least one segment");
+        let image = Image::new(current.stamper.clone(), found.end);
+        let last = current.last();
         let wal = Self {
             disk,
             dir: dir.to_owned(),
             options,
-            segments: Arc::new(RwLock::new(VecDeque::from([current.clone()]))),
+            shared: Arc::new(Shared::new(found.segments)),
             current,
-            tail,
-            batch: 1,
+            image,
+            chain: found.chain,
+            last,
             unsynced: false,
-            next: None,
+            preparer,
             poisoned: false,
         };
-        Ok((wal, Recovery { created: true, torn: None }))
+        Ok((wal, found.recovery))
     }
 
-    /// Appends a record whose payload is the parts one behind the other, and says where it is. It is in memory until
-    /// [`flush`](Self::flush) or [`sync`](Self::sync), unless it is the first of a new segment: then the segment
-    /// before was synced.
+    /// Appends a record whose payload is the parts one behind the other, and says where it starts.
+    ///
+    /// It is in memory until [`flush`](Self::flush) or [`sync`](Self::sync). When it does not fit into the current
+    /// segment, the log is synced and the next segment begun.
     ///
     /// # Errors
     /// [`Error::TooLarge`]; [`Error::NoSpace`] when another segment is needed and there is no space: nothing was
-    /// appended and the log goes on. [`Error::Io`] and [`Error::Poisoned`].
-    ///
-    /// # Panics
-    /// When `head.kind` is 255, which is the log's own.
+    /// appended and the log goes on. [`Error::Io`], [`Error::Poisoned`].
     pub fn append(&mut self, head: Head, payload: &[&[u8]]) -> Result<Position, Error> {
-        assert_ne!(head.kind, PERSISTED, "kind 255 is the log's own");
         self.check_alive()?;
-        check_size(payload, self.payload_max())?;
-        let bytes = HEADER_BYTES + payload.iter().map(|part| part.len()).sum::<usize>();
-        if self.room() < bytes as u64 {
-            self.roll()?;
+        let bytes: usize = payload.iter().map(|part| part.len()).sum();
+        if bytes as u64 > self.payload_max() {
+            return Err(Error::TooLarge { bytes, max: self.payload_max() });
         }
-        Ok(self.put(head, payload))
+        if self.room() < (RECORD_HEADER_BYTES + bytes) as u64 {
+            self.start_next()?;
+        }
+        if self.image.pending_bytes() >= PENDING_BYTES_MAX {
+            self.flush()?;
+        }
+        Ok(self.put(head, bytes as u32, payload))
     }
 
-    /// Longest payload that fits into a segment.
-    pub fn payload_max(&self) -> u64 {
-        // Two headers: the record's own, and that of the record that ends its batch.
-        let overhead = 2 * HEADER_BYTES as u64;
-        sector::stream_capacity(self.options.segment_bytes).saturating_sub(overhead).min(u64::from(u32::MAX))
-    }
-
-    /// Bytes of records (headers included) that the current segment still takes. A caller that ends each segment with
-    /// a record of its own keeps an eye on this and calls [`roll`](Self::roll) itself.
-    pub fn room(&self) -> u64 {
-        self.current.capacity.saturating_sub(self.tail.end + HEADER_BYTES as u64)
-    }
-
-    fn put(&mut self, head: Head, payload: &[&[u8]]) -> Position {
-        let at = Position { segment: self.current.id(), offset: self.tail.end };
-        let header = Header::new(head, self.batch, self.tail.chain, payload);
-        sector::lay(&mut self.tail.sectors, &header.encode(at));
+    fn put(&mut self, head: Head, length: u32, payload: &[&[u8]]) -> Position {
+        let mut crc = crc32fast::Hasher::new();
         for part in payload {
-            sector::lay(&mut self.tail.sectors, part);
+            crc.update(part);
         }
-        self.tail.chain = header.check;
-        if head.kind != PERSISTED {
-            self.tail.last = at.offset;
+        let position = self.end();
+        let header = Header { head, length, chain: self.chain, payload_crc: crc.finalize() };
+        self.chain = self.image.put_record(&header, payload);
+        if self.last.is_none() {
+            self.current.set_first(Some(head));
         }
-        self.tail.end = header.next(at).offset;
-        self.unsynced = true;
-        at
+        self.last = Some(position.offset);
+        position
+    }
+
+    /// Longest payload that fits into a segment, in bytes.
+    pub fn payload_max(&self) -> u64 {
+        let sectors = self.options.segment_bytes / SECTOR as u64 - 1;
+        (sectors * BODY as u64 - RECORD_HEADER_BYTES as u64).min(PAYLOAD_BYTES_MAX)
+    }
+
+    /// Bytes of records, [`RECORD_HEADER_BYTES`] each included, that the current segment still takes. A flush takes
+    /// up to 504 of them for padding. A caller that ends each segment with a record of its own keeps an eye on this
+    /// and calls [`roll`](Self::roll) itself.
+    pub fn room(&self) -> u64 {
+        let used = sector::to_stream(self.image.end());
+        sector::to_stream(self.current.header.length).saturating_sub(used)
     }
 
     /// Hands what was appended to the operating system: readable now, durable not yet.
@@ -214,174 +153,199 @@ impl Wal {
     /// [`Error::Io`], which poisons the log, and [`Error::Poisoned`].
     pub fn flush(&mut self) -> Result<(), Error> {
         self.check_alive()?;
-        if self.tail.flushed == self.tail.end {
-            return Ok(());
-        }
-        let offset = sector::sector_start(self.tail.base);
-        // Whole sectors: the last one is filled up with the zeros that are there anyway.
-        let partial = self.tail.sectors.len();
-        self.tail.sectors.resize(partial.next_multiple_of(SECTOR), 0);
-        let written = self.current.file.write_at(offset, &self.tail.sectors);
-        self.tail.sectors.truncate(partial);
-        self.poison_on_error(written.context("write", &self.current.path))?;
-        self.tail.written();
-        self.current.set_end(self.tail.last, self.tail.end);
+        let Some((offset, bytes)) = self.image.pad() else { return Ok(()) };
+        let end = offset + bytes.len() as u64;
+        let written = self.current.file.write_at(offset, bytes).context("write", &self.current.path);
+        self.poison_on_error(written)?;
+        self.image.written();
+        self.unsynced = true;
+        self.current.set_end(end, self.last);
         Ok(())
     }
 
     /// Makes everything appended so far durable, by one sync, and returns where the log ends.
     ///
     /// # Errors
-    /// [`Error::Io`], which poisons the log: what the disk holds of the unsynced part is not known, and a sync that
+    /// [`Error::Io`], which poisons the log: what the disk holds of the un-synced part is not known, and a sync that
     /// is tried again may succeed without having written (W5). [`Error::Poisoned`].
     pub fn sync(&mut self) -> Result<Position, Error> {
-        self.check_alive()?;
+        self.flush()?;
         if self.unsynced {
-            self.put(Head { kind: PERSISTED, number: 0, tag: 0 }, &[]);
-            self.flush()?;
-            let synced = self.current.file.sync_data();
-            self.poison_on_error(synced.context("sync", &self.current.path))?;
+            let synced = self.current.file.sync_data().context("sync", &self.current.path);
+            self.poison_on_error(synced)?;
             self.unsynced = false;
-            self.batch += 1;
+            self.image.synced();
         }
         Ok(self.end())
     }
 
-    /// Reserves the space of the next segment ahead of need, so that starting it is cheap and a full disk shows early.
+    /// Leaves proof that everything so far was synced: syncs, and writes one sector behind it, which is not synced.
+    ///
+    /// As long as a batch is the last one, a sector of it that reads as zeros looks like a torn write. With anything
+    /// behind it, it is known for corruption. Worth calling when a log falls idle, and before it is closed.
+    ///
+    /// # Errors
+    /// As [`sync`](Self::sync).
+    pub fn witness(&mut self) -> Result<(), Error> {
+        self.sync()?;
+        let is_empty = self.image.end() == FIRST;
+        if !is_empty && self.room() >= BODY as u64 {
+            self.image.put_witness();
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Makes the next segment ahead of need, so that starting it is cheap and a full disk shows early.
     ///
     /// # Errors
     /// [`Error::NoSpace`] or [`Error::Io`]: nothing has changed, and the call may be repeated.
     pub fn prepare_next(&mut self) -> Result<(), Error> {
         self.check_alive()?;
-        if self.next.is_none() {
-            self.next = Some(new_segment_file(&*self.disk, &self.dir, self.options.segment_bytes)?);
-        }
-        Ok(())
+        self.preparer.prepare()
     }
 
-    /// Whether the next segment is prepared.
+    /// Does the same on another thread.
+    pub fn preparer(&self) -> Preparer {
+        self.preparer.clone()
+    }
+
+    /// Whether the next segment is there already.
     pub fn is_next_prepared(&self) -> bool {
-        self.next.is_some()
+        self.preparer.is_prepared()
     }
 
-    /// Syncs, ends the current segment and starts the next.
+    /// Syncs, ends the current segment and starts the next. Does nothing when the current one is empty.
     ///
     /// # Errors
     /// As [`append`](Self::append).
     pub fn roll(&mut self) -> Result<(), Error> {
-        self.prepare_next()?;
-        self.sync()?;
-        let previous = Previous { segment: self.current.id(), end: self.tail.end, last: self.tail.last };
-        self.start_segment(previous, self.tail.chain)
-    }
-
-    /// Cuts everything at and behind `position` off, durably: it is void whatever happens next (W7). The position is
-    /// one that [`append`](Self::append) or [`end`](Self::end) returned.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchRecord`]; else as [`append`](Self::append). Without success the log is as before.
-    pub fn truncate_to(&mut self, position: Position) -> Result<(), Error> {
         self.check_alive()?;
-        self.prepare_next()?;
-        self.flush()?;
-        let cut = self.find(position)?;
-        self.start_segment(cut.previous, cut.chain)?;
-        let void =
-            |segment: &Arc<Segment>| segment.id() > position.segment && segment.id() < self.current.id();
-        let voided: Vec<Arc<Segment>> = {
-            let mut segments = self.segments.write();
-            let voided = segments.iter().filter(|segment| void(segment)).cloned().collect();
-            segments.retain(|segment| !void(segment));
-            if let Some(segment) = segments.iter().find(|segment| segment.id() == position.segment) {
-                segment.set_end(cut.previous.last, cut.previous.end);
-            }
-            voided
-        };
-        self.unlink(&voided)
+        if self.last.is_none() { Ok(()) } else { self.start_next() }
     }
 
-    /// The new end of the log when it is cut at `position`: the segment, its last record, and the check to go on from.
-    fn find(&self, position: Position) -> Result<Cut, Error> {
-        let nowhere = Error::NoSuchRecord(position);
-        let segments = self.segments.read();
-        let Some(segment) = segments.iter().find(|segment| segment.id() == position.segment) else {
-            return Err(nowhere);
-        };
-        let mut last = position.offset;
-        let mut chain = segment.header.chain;
-        let mut at = 0;
-        while at < position.offset {
-            let Some(header) = segment.header_at(at)?.filter(|_| at < segment.end()) else {
-                return Err(nowhere);
-            };
-            if header.head.kind != PERSISTED {
-                last = at;
-            }
-            chain = header.check;
-            at = header.next(Position { offset: at, ..position }).offset;
-        }
-        if at != position.offset {
-            return Err(nowhere);
-        }
-        let previous = Previous { segment: segment.id(), end: at, last };
-        Ok(Cut { previous, chain })
+    fn start_next(&mut self) -> Result<(), Error> {
+        // First, what may fail without harm.
+        self.preparer.prepare()?;
+        self.sync()?;
+        let sealed = self.current.clone();
+        self.start_segment(
+            Predecessor { segment: sealed.id(), end: sealed.end(), last: self.last },
+            self.chain,
+        )?;
+        trim(&sealed);
+        Ok(())
     }
 
-    /// Makes the prepared file the current segment, behind `previous`.
-    fn start_segment(&mut self, previous: Previous, chain: u32) -> Result<(), Error> {
-        let file = self.next.take().expect("the next segment was prepared");
-        // A batch that was cut into was not synced as a whole under this number: the next one gets a new one.
-        let batch = self.batch + 1;
-        let id = self.current.id() + 1;
-        let header =
-            SegmentHeader { identity: self.options.identity, id, previous: Some(previous), chain, batch };
-        let named = name_segment(&*self.disk, &self.dir, file, header);
+    /// Gives the prepared segment its header and its name, behind `predecessor`. Everything in that has been synced.
+    fn start_segment(&mut self, predecessor: Predecessor, chain: u32) -> Result<(), Error> {
+        let header = SegmentHeader {
+            identity: self.options.identity,
+            id: self.current.id() + 1,
+            chain,
+            length: self.options.segment_bytes,
+            predecessor: Some(predecessor),
+        };
+        let named = name_segment(&*self.disk, &self.dir, header, &self.preparer);
         let segment = Arc::new(self.poison_on_error(named)?);
-        self.segments.write().push_back(segment.clone());
-        self.tail = Tail::new(&segment, 0, 0, chain)?;
+        self.shared.push(segment.clone());
+        self.image = Image::new(segment.stamper.clone(), 1);
         self.current = segment;
-        self.batch = batch;
+        self.chain = chain;
+        self.last = None;
         self.unsynced = false;
         Ok(())
     }
 
-    /// Unlinks all segments before the one with this id; never the current one. Readers that have them open keep them.
+    /// Cuts the record at `position`, and everything behind it, off: durably, and whole or not at all (W7). The
+    /// position is that of a record, or where one ends. Everything that remains is durable, too.
     ///
     /// # Errors
-    /// [`Error::Io`]: some may be gone and some not; the call may be repeated.
-    pub fn release_before(&mut self, segment: u64) -> Result<(), Error> {
+    /// [`Error::NoSuchRecord`] if there is nothing at this position; else as [`append`](Self::append). Without success
+    /// the log is as before.
+    pub fn truncate_to(&mut self, position: Position) -> Result<(), Error> {
         self.check_alive()?;
-        let first_kept = segment.min(self.current.id());
-        let released: Vec<Arc<Segment>> = {
-            let mut segments = self.segments.write();
-            let count = segments.iter().take_while(|segment| segment.id() < first_kept).count();
-            segments.drain(..count).collect()
-        };
-        self.unlink(&released)
-    }
-
-    /// Removes files, oldest first and each durably before the next, so that a crash leaves no gap.
-    fn unlink(&self, segments: &[Arc<Segment>]) -> Result<(), Error> {
-        for segment in segments {
-            self.disk.remove(&segment.path).context("remove", &segment.path)?;
-            self.disk.sync_dir(&self.dir).context("sync", &self.dir)?;
+        self.flush()?;
+        let Some(chain) = self.chain_at(position)? else { return Ok(()) };
+        self.preparer.prepare()?;
+        self.sync()?;
+        let cut = self.shared.get(position.segment).ok_or(Error::NoSuchRecord(position))?;
+        let end = position.offset.clamp(FIRST, cut.end().max(FIRST));
+        let last = cut.last().filter(|last| *last < end);
+        self.start_segment(Predecessor { segment: cut.id(), end, last }, chain)?;
+        cut.set_end(end, last);
+        if end <= FIRST {
+            cut.set_first(None);
         }
+        let void = self.shared.take_between(cut.id(), self.current.id());
+        for segment in void.iter().rev() {
+            // Nobody reads on in what is void, whoever holds it.
+            segment.set_end(0, None);
+            let removed = self.disk.remove(&segment.path).context("remove", &segment.path);
+            self.poison_on_error(removed)?;
+            self.sync_dir()?;
+        }
+        trim(&cut);
         Ok(())
     }
 
-    /// Where the next record will start, unless it starts a new segment.
-    pub fn end(&self) -> Position {
-        Position { segment: self.current.id(), offset: self.tail.end }
+    /// The chain in front of the first record at or behind `position`; `None` if there is no such record.
+    fn chain_at(&self, position: Position) -> Result<Option<u32>, Error> {
+        let segment = self.shared.get(position.segment).ok_or(Error::NoSuchRecord(position))?;
+        if let Some(chain) = segment.chain_at(position.offset)? {
+            return Ok(Some(chain));
+        }
+        // The end of a sealed segment: the record is in a later one, unless that is the current one and empty.
+        let next = self
+            .shared
+            .after(segment.id())
+            .filter(|next| next.id() != self.current.id() || self.last.is_some());
+        Ok(next.map(|next| next.header.chain))
     }
 
-    /// The segments, oldest first.
+    /// Unlinks all segments before the one with this id, but not the current one, and none from the first that is
+    /// [pinned](Reader::pin) on. Returns how many.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: some may be gone and some not; the call may be repeated.
+    pub fn release_before(&mut self, segment: u64) -> Result<usize, Error> {
+        self.check_alive()?;
+        let mut released = 0;
+        while let Some(oldest) = self.shared.take_oldest(segment.min(self.current.id())) {
+            if let Err(error) = self.disk.remove(&oldest.path).context("remove", &oldest.path) {
+                self.shared.put_back(oldest);
+                return Err(error);
+            }
+            self.sync_dir()?;
+            released += 1;
+        }
+        Ok(released)
+    }
+
+    /// Makes a removal durable before the next one, so that a crash leaves no gap.
+    fn sync_dir(&mut self) -> Result<(), Error> {
+        let synced = self.disk.sync_dir(&self.dir).context("sync", &self.dir);
+        self.poison_on_error(synced)
+    }
+
+    /// Where the next record will start, unless a flush or a new segment comes between.
+    pub fn end(&self) -> Position {
+        Position { segment: self.current.id(), offset: self.image.end() }
+    }
+
+    /// The segments, oldest first. The last one is being written.
     pub fn segments(&self) -> Vec<SegmentInfo> {
-        self.reader().segments()
+        self.shared.describe()
+    }
+
+    /// Bytes of all segment files together.
+    pub fn bytes(&self) -> u64 {
+        self.segments().iter().map(|segment| segment.file_bytes).sum()
     }
 
     /// A reader's end of the log.
     pub fn reader(&self) -> Reader {
-        Reader::new(self.segments.clone())
+        Reader::new(self.shared.clone())
     }
 
     fn check_alive(&self) -> Result<(), Error> {
@@ -394,39 +358,34 @@ impl Wal {
     }
 }
 
-struct Cut {
-    previous: Previous,
-    chain: u32,
+/// Makes the first segment of a log.
+fn create(disk: &dyn Disk, dir: &Path, options: Options, preparer: &Preparer) -> Result<Recovered, Error> {
+    preparer.prepare()?;
+    let Options { segment_bytes: length, identity } = options;
+    let header = SegmentHeader { identity, id: 1, chain: 0, length, predecessor: None };
+    let segment = Arc::new(name_segment(disk, dir, header, preparer)?);
+    let recovery = Recovery { created: true, ..Recovery::default() };
+    Ok(Recovered { segments: vec![segment], end: 1, chain: 0, recovery })
 }
 
-fn temporary_path(dir: &Path) -> PathBuf {
-    dir.join("next.tmp")
-}
-
-/// A file for a segment that has no name and no header yet.
-fn new_segment_file(disk: &dyn Disk, dir: &Path, bytes: u64) -> Result<Box<dyn DiskFile>, Error> {
-    let path = temporary_path(dir);
-    if disk.exists(&path).context("look for", &path)? {
-        disk.remove(&path).context("remove", &path)?;
-    }
-    disk.create(&path, bytes).map_err(|source| match source.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Error::NoSpace { path },
-        _ => Error::Io { path, op: "create", source },
-    })
-}
-
-/// Gives the prepared file its header and then its name (W4).
+/// Gives the prepared file its header and then its name, durably (W4).
 fn name_segment(
     disk: &dyn Disk,
     dir: &Path,
-    file: Box<dyn DiskFile>,
     header: SegmentHeader,
+    preparer: &Preparer,
 ) -> Result<Segment, Error> {
-    let temporary = temporary_path(dir);
+    let file = preparer.take().expect("the next segment was prepared");
+    let temporary = preparer.path();
     let path = segment_path(dir, header.id);
     file.write_at(0, &header.encode()).context("write", &temporary)?;
     file.sync_data().context("sync", &temporary)?;
     disk.rename(&temporary, &path).context("rename", &temporary)?;
     disk.sync_dir(dir).context("sync", dir)?;
-    Segment::new(path, file, header)
+    Ok(Segment::new(path, file, header))
+}
+
+/// Gives the unused rest of a sealed segment back. It is of no consequence whether that succeeds.
+fn trim(segment: &Segment) {
+    let _ = segment.file.set_len(segment.end().next_multiple_of(SECTOR as u64));
 }

@@ -80,6 +80,5 @@ fn used_bytes(disk: &SimDisk) -> Vec<(PathBuf, usize)> {
     let segments = wal.segments();
     let paths = disk.files();
     assert_eq!(segments.len(), 3);
-    let end = |stream: u64| ((stream - 1) / 511 + 1) * 512 + 2 + (stream - 1) % 511;
-    paths.into_iter().zip(segments).map(|(path, segment)| (path, end(segment.end.offset) as usize)).collect()
+    paths.into_iter().zip(segments).map(|(path, segment)| (path, segment.end.offset as usize)).collect()
 }

@@ -1,0 +1,26 @@
+//! Every limit of the log, each with its reason.
+
+/// Longest segment in bytes. A sector's stamp has 24 bits for a sector number, which would do for 8 GiB; 4 GiB keeps
+/// every offset within a segment in 32 bits.
+pub const SEGMENT_BYTES_MAX: u64 = 4 << 30;
+
+/// Shortest segment in bytes: the header and a few sectors of records. Useful in tests only.
+pub const SEGMENT_BYTES_MIN: u64 = 2048;
+
+/// Longest payload of a record in bytes. Far above any command of a store (1.5 MiB by default), and low enough that
+/// one record never needs a noticeable share of memory to be read.
+pub const PAYLOAD_BYTES_MAX: u64 = 256 << 20;
+
+/// Appended bytes that are held in memory before they are handed to the operating system without being asked: a
+/// caller that appends without ever syncing must not fill the memory.
+pub(crate) const PENDING_BYTES_MAX: usize = 4 << 20;
+
+/// What a scan reads at once, in bytes of the file: large enough that the cost of a system call disappears among
+/// hundreds of records, small enough for one per watcher that catches up.
+pub(crate) const SCAN_BYTES: u64 = 128 << 10;
+
+/// What a single read fetches at first, in bytes of the file: one page, which holds most records whole.
+pub(crate) const READ_BYTES: u64 = 4096;
+
+/// What recovery reads at once, in bytes of the file.
+pub(crate) const RECOVERY_BYTES: u64 = 1 << 20;

@@ -1,0 +1,175 @@
+//! What the newest segment holds after a stop of any kind: pure functions over its bytes.
+//!
+//! The rule of [`sector`](crate::sector) decides. Let the *line* be the largest batch start that any sector carries.
+//!
+//! * Before the line everything was synced: an untouched sector, a damaged one, or a record that does not fit its
+//!   checksums is corruption.
+//! * From the line on lies the last batch. Its untouched sectors are what a torn write leaves; the log ends before the
+//!   first record that needs one. A damaged sector, or a record whose sectors are all there and that does not fit its
+//!   checksums, is corruption there, too: no torn write leaves that.
+//!
+//! What remains behind the end is to be zeroed, and the last batch to be written again: see [`Tail::repairs`].
+
+use crate::record::{Found, Head, find};
+use crate::sector::{self, BODY, SECTOR, STAMP, Stamper, State};
+
+/// Damage that no crash explains.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Damage {
+    pub(crate) offset: u64,
+    pub(crate) what: &'static str,
+}
+
+/// The intact part of a segment, and what lies behind it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// First sector behind the records.
+    pub(crate) end: u32,
+    /// Header CRC of the last record; the chain to go on with.
+    pub(crate) chain: u32,
+    pub(crate) first: Option<Head>,
+    /// Where the last record starts.
+    pub(crate) last: Option<u64>,
+    /// Where a torn batch was cut off, and how many bytes of it were found.
+    pub(crate) torn: Option<(u64, u64)>,
+    /// Sectors that were never written and are not zero.
+    pub(crate) stray: Vec<u32>,
+    /// First sector of the last batch, which a sync may or may not have reached.
+    line: u32,
+    /// First sector behind the last that was written.
+    written: u32,
+    /// Bytes that count in the sector before `end`, if the torn batch goes on in it.
+    partial: Option<usize>,
+}
+
+/// Looks at a segment's bytes from its first sector on. Sectors beyond `content` are zero, up to `sectors` in all.
+pub(crate) fn examine(content: &[u8], sectors: u32, stamper: &Stamper, chain: u32) -> Result<Tail, Damage> {
+    let survey = survey(content, stamper)?;
+    let mut stream = Vec::new();
+    sector::strip_stamps(&content[SECTOR..survey.whole as usize * SECTOR], &mut stream);
+    let capacity = (sectors as usize - 1) * BODY;
+    let walk = walk(&stream, capacity, survey.line, chain)?;
+    let end = 1 + walk.end.div_ceil(BODY) as u32;
+    let partial = Some(walk.end % BODY).filter(|bytes| *bytes != 0).map(|bytes| STAMP + bytes);
+    let cut = sector::to_file((BODY + walk.end) as u64);
+    let torn = partial.is_some() || survey.written > end;
+    let torn_end = u64::from(survey.written) * SECTOR as u64;
+    Ok(Tail {
+        end,
+        chain: walk.chain,
+        first: walk.first,
+        last: walk.last,
+        torn: torn.then(|| (cut, torn_end.saturating_sub(cut))),
+        stray: survey.stray,
+        line: survey.line,
+        written: survey.written,
+        partial,
+    })
+}
+
+/// The sectors of a segment, seen from outside.
+struct Survey {
+    line: u32,
+    /// Sectors before this one are all written.
+    whole: u32,
+    /// The first sector behind the last written one.
+    written: u32,
+    stray: Vec<u32>,
+}
+
+fn survey(content: &[u8], stamper: &Stamper) -> Result<Survey, Damage> {
+    let mut survey = Survey { line: 1, whole: 1, written: 1, stray: Vec::new() };
+    for (sector, bytes) in (0u32..).zip(content.chunks_exact(SECTOR)).skip(1) {
+        match stamper.state(sector, bytes) {
+            State::Damaged => return Err(damage(sector, "a sector is damaged")),
+            State::Untouched { stray: false } => {}
+            State::Untouched { stray: true } => survey.stray.push(sector),
+            State::Written { start } => survey.note(sector, start)?,
+        }
+    }
+    // A stray bit in front of the last written sector is a hole in the torn batch, and repaired as such.
+    survey.stray.retain(|sector| *sector >= survey.written);
+    Ok(survey)
+}
+
+impl Survey {
+    fn note(&mut self, sector: u32, start: u32) -> Result<(), Damage> {
+        if start < self.line {
+            return Err(damage(sector, "a batch goes on behind the next one"));
+        }
+        if start > self.whole {
+            return Err(damage(self.whole, "a sector is missing from what was synced"));
+        }
+        if start > self.line && start < self.written {
+            return Err(damage(sector, "a batch begins within the one before"));
+        }
+        if self.whole == sector {
+            self.whole += 1;
+        }
+        self.line = start;
+        self.written = sector + 1;
+        Ok(())
+    }
+}
+
+/// The records of a segment, seen from inside.
+struct Walk {
+    /// Bytes of the stream that hold intact records, and padding.
+    end: usize,
+    chain: u32,
+    first: Option<Head>,
+    last: Option<u64>,
+}
+
+/// Goes through the records of `stream`, which begins in sector 1.
+fn walk(stream: &[u8], capacity: usize, line: u32, chain: u32) -> Result<Walk, Damage> {
+    let mut walk = Walk { end: 0, chain, first: None, last: None };
+    while walk.end < stream.len() {
+        let at = walk.end;
+        let offset = sector::to_file((BODY + at) as u64);
+        match find(stream, at) {
+            Found::Padding { next } => walk.end = next,
+            Found::Record { header, .. } if header.chain != walk.chain => {
+                return Err(Damage { offset, what: "a record does not follow the one before it" });
+            }
+            Found::Record { header, crc, payload } => {
+                walk.end = payload.end;
+                walk.chain = crc;
+                walk.first.get_or_insert(header.head);
+                walk.last = Some(offset);
+            }
+            Found::Damaged(what) => return Err(Damage { offset, what }),
+            Found::Short { needs } if needs > capacity => {
+                return Err(Damage { offset, what: "a record reaches beyond its segment" });
+            }
+            Found::Short { .. } if sector::sector_of(offset) < line => {
+                return Err(Damage { offset, what: "a record that was synced is not all there" });
+            }
+            Found::Short { .. } => break,
+        }
+    }
+    Ok(walk)
+}
+
+fn damage(sector: u32, what: &'static str) -> Damage {
+    Damage { offset: u64::from(sector) * SECTOR as u64, what }
+}
+
+impl Tail {
+    /// Writes that leave nothing in doubt once they are synced: the last batch again (its sync may have failed, and
+    /// the page cache would not say so), zeros over what is left of a torn one, and over stray bits. Each sector is
+    /// written as it is or as one that ends the log where it ends now, so a crash among these writes changes nothing.
+    pub(crate) fn repairs(&self, content: &[u8]) -> Vec<(u64, Vec<u8>)> {
+        let at = |sector: u32| u64::from(sector) * SECTOR as u64;
+        let mut repairs = vec![(0, content[..SECTOR].to_vec())];
+        let (from, to) = (self.line.min(self.end), self.written.max(self.end));
+        if from < to {
+            let mut batch = content[at(from) as usize..at(to) as usize].to_vec();
+            let kept = at(self.end) - at(from) - self.partial.map_or(0, |bytes| (SECTOR - bytes) as u64);
+            batch[kept as usize..].fill(0);
+            repairs.push((at(from), batch));
+        }
+        repairs.extend(self.stray.iter().map(|sector| (at(*sector), vec![0; SECTOR])));
+        repairs
+    }
+}
