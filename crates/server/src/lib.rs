@@ -2,4 +2,5 @@
 
 pub mod config;
 pub mod ids;
+pub mod metrics;
 pub mod version;

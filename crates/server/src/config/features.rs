@@ -58,11 +58,16 @@ pub static GATES: &[Gate] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeatureGates {
     enabled: Vec<bool>,
+    /// `AllAlpha` and `AllBeta`, as they were given.
+    groups: [bool; 2],
 }
 
 impl Default for FeatureGates {
     fn default() -> FeatureGates {
-        FeatureGates { enabled: GATES.iter().map(|gate| gate.stage == Stage::Beta).collect() }
+        FeatureGates {
+            enabled: GATES.iter().map(|gate| gate.stage == Stage::Beta).collect(),
+            groups: [false; 2],
+        }
     }
 }
 
@@ -93,12 +98,19 @@ impl FeatureGates {
             };
             named.or(stage).unwrap_or(gate.stage == Stage::Beta)
         });
-        Ok(FeatureGates { enabled: enabled.collect() })
+        Ok(FeatureGates { enabled: enabled.collect(), groups: stages.map(|stage| stage.unwrap_or(false)) })
     }
 
     /// All gates and whether each is on.
     pub fn iter(&self) -> impl Iterator<Item = (&'static Gate, bool)> {
         GATES.iter().zip(self.enabled.iter().copied())
+    }
+
+    /// Name, stage and state of all gates and of the two groups, in the order of their names: the rows of the metric.
+    pub fn rows(&self) -> Vec<(&'static str, &'static str, bool)> {
+        let groups = [("AllAlpha", Stage::Alpha), ("AllBeta", Stage::Beta)].into_iter().zip(self.groups);
+        let groups = groups.map(|((name, stage), on)| (name, stage.label(), on));
+        groups.chain(self.iter().map(|(gate, on)| (gate.name, gate.stage.label(), on))).collect()
     }
 
     /// Whether the gate of this name is on.

@@ -1,0 +1,221 @@
+//! The `grpc_server_*` families: one set of counters for each method, all there and 0 from the start, so that a rate over a method
+//! that was never called is 0 and not missing.
+//!
+//! A service asks for its methods' handles once ([`Grpc::method`]) and keeps them.
+
+use std::time::Duration;
+
+use super::text::{Metric, Samples};
+use super::value::{Counter, Histogram, Unit};
+use crate::config::MetricsDetail;
+
+/// The kind of a method: the label `grpc_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are the labels
+pub enum MethodType {
+    BidiStream,
+    ServerStream,
+    Unary,
+}
+
+impl MethodType {
+    fn label(self) -> &'static str {
+        match self {
+            MethodType::BidiStream => "bidi_stream",
+            MethodType::ServerStream => "server_stream",
+            MethodType::Unary => "unary",
+        }
+    }
+}
+
+use MethodType::{BidiStream, ServerStream, Unary};
+
+/// Every method of etcd's gRPC port: service, method, type; in the order of the exposition (method first).
+pub const METHODS: &[(&str, &str, MethodType)] = &[
+    ("etcdserverpb.Maintenance", "Alarm", Unary),
+    ("etcdserverpb.Auth", "AuthDisable", Unary),
+    ("etcdserverpb.Auth", "AuthEnable", Unary),
+    ("etcdserverpb.Auth", "AuthStatus", Unary),
+    ("etcdserverpb.Auth", "Authenticate", Unary),
+    ("grpc.health.v1.Health", "Check", Unary),
+    ("etcdserverpb.KV", "Compact", Unary),
+    ("etcdserverpb.Maintenance", "Defragment", Unary),
+    ("etcdserverpb.KV", "DeleteRange", Unary),
+    ("etcdserverpb.Maintenance", "Downgrade", Unary),
+    ("etcdserverpb.Maintenance", "Hash", Unary),
+    ("etcdserverpb.Maintenance", "HashKV", Unary),
+    ("etcdserverpb.Lease", "LeaseGrant", Unary),
+    ("etcdserverpb.Lease", "LeaseKeepAlive", BidiStream),
+    ("etcdserverpb.Lease", "LeaseLeases", Unary),
+    ("etcdserverpb.Lease", "LeaseRevoke", Unary),
+    ("etcdserverpb.Lease", "LeaseTimeToLive", Unary),
+    ("grpc.health.v1.Health", "List", Unary),
+    ("etcdserverpb.Cluster", "MemberAdd", Unary),
+    ("etcdserverpb.Cluster", "MemberList", Unary),
+    ("etcdserverpb.Cluster", "MemberPromote", Unary),
+    ("etcdserverpb.Cluster", "MemberRemove", Unary),
+    ("etcdserverpb.Cluster", "MemberUpdate", Unary),
+    ("etcdserverpb.Maintenance", "MoveLeader", Unary),
+    ("etcdserverpb.KV", "Put", Unary),
+    ("etcdserverpb.KV", "Range", Unary),
+    ("etcdserverpb.KV", "RangeStream", ServerStream),
+    ("etcdserverpb.Auth", "RoleAdd", Unary),
+    ("etcdserverpb.Auth", "RoleDelete", Unary),
+    ("etcdserverpb.Auth", "RoleGet", Unary),
+    ("etcdserverpb.Auth", "RoleGrantPermission", Unary),
+    ("etcdserverpb.Auth", "RoleList", Unary),
+    ("etcdserverpb.Auth", "RoleRevokePermission", Unary),
+    ("etcdserverpb.Maintenance", "Snapshot", ServerStream),
+    ("etcdserverpb.Maintenance", "Status", Unary),
+    ("etcdserverpb.KV", "Txn", Unary),
+    ("etcdserverpb.Auth", "UserAdd", Unary),
+    ("etcdserverpb.Auth", "UserChangePassword", Unary),
+    ("etcdserverpb.Auth", "UserDelete", Unary),
+    ("etcdserverpb.Auth", "UserGet", Unary),
+    ("etcdserverpb.Auth", "UserGrantRole", Unary),
+    ("etcdserverpb.Auth", "UserList", Unary),
+    ("etcdserverpb.Auth", "UserRevokeRole", Unary),
+    ("etcdserverpb.Watch", "Watch", BidiStream),
+    ("grpc.health.v1.Health", "Watch", ServerStream),
+];
+
+/// gRPC's status codes by number, as the label `grpc_code` spells them.
+const CODES: [&str; 17] = [
+    "OK",
+    "Canceled",
+    "Unknown",
+    "InvalidArgument",
+    "DeadlineExceeded",
+    "NotFound",
+    "AlreadyExists",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "FailedPrecondition",
+    "Aborted",
+    "OutOfRange",
+    "Unimplemented",
+    "Internal",
+    "Unavailable",
+    "DataLoss",
+    "Unauthenticated",
+];
+
+/// Upper bounds of the handling times, in seconds: the defaults of Go's Prometheus library.
+const HANDLING_BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// The counters of one method.
+#[derive(Debug)]
+pub struct Method {
+    /// Calls begun.
+    pub started: Counter,
+    /// Messages received from clients.
+    pub received: Counter,
+    /// Messages sent to clients.
+    pub sent: Counter,
+    handled: [Counter; CODES.len()],
+    handling: Option<Histogram>,
+}
+
+impl Method {
+    fn new(detail: MetricsDetail) -> Method {
+        Method {
+            started: Counter::default(),
+            received: Counter::default(),
+            sent: Counter::default(),
+            handled: Default::default(),
+            handling: match detail {
+                MetricsDetail::Basic => None,
+                MetricsDetail::Extensive => Some(Histogram::with_bounds(Unit::Seconds, &HANDLING_BOUNDS)),
+            },
+        }
+    }
+
+    /// Counts the end of a call: its status code by number (anything that is none counts as `Unknown`) and its duration.
+    pub fn handled(&self, code: i32, duration: Duration) {
+        let place = usize::try_from(code).ok().filter(|place| *place < CODES.len()).unwrap_or(2);
+        self.handled[place].inc();
+        if let Some(handling) = &self.handling {
+            handling.observe(duration);
+        }
+    }
+
+    /// Whether durations are wanted at all; when not, a caller may save asking the clock.
+    pub fn wants_duration(&self) -> bool {
+        self.handling.is_some()
+    }
+}
+
+/// The counters of all methods.
+#[derive(Debug)]
+pub struct Grpc {
+    methods: Box<[Method]>,
+}
+
+impl Grpc {
+    pub(super) fn new(detail: MetricsDetail) -> Grpc {
+        Grpc { methods: METHODS.iter().map(|_| Method::new(detail)).collect() }
+    }
+
+    /// The handle of a method: `method("etcdserverpb.KV", "Range")`. To be asked for once, not for each call.
+    pub fn method(&self, service: &str, method: &str) -> Option<&Method> {
+        let place = METHODS.iter().position(|known| (known.0, known.1) == (service, method))?;
+        Some(&self.methods[place])
+    }
+
+    fn labelled(&self) -> impl Iterator<Item = ([(&'static str, &'static str); 3], &Method)> {
+        METHODS.iter().zip(&self.methods).map(|((service, method, kind), counters)| {
+            ([("grpc_method", *method), ("grpc_service", *service), ("grpc_type", kind.label())], counters)
+        })
+    }
+}
+
+macro_rules! by_method {
+    ($name:ident, $field:ident) => {
+        pub(super) struct $name<'a>(pub(super) &'a Grpc);
+
+        impl Metric for $name<'_> {
+            const TYPE: &'static str = "counter";
+
+            fn samples(&self, out: &mut Samples<'_>) {
+                for (labels, method) in self.0.labelled() {
+                    out.sample(&labels, method.$field.get() as f64);
+                }
+            }
+        }
+    };
+}
+
+by_method!(Started, started);
+by_method!(Received, received);
+by_method!(Sent, sent);
+
+pub(super) struct Handled<'a>(pub(super) &'a Grpc);
+
+impl Metric for Handled<'_> {
+    const TYPE: &'static str = "counter";
+
+    fn samples(&self, out: &mut Samples<'_>) {
+        let mut codes: Vec<_> = CODES.iter().copied().enumerate().collect();
+        codes.sort_by_key(|(_, code)| *code);
+        for (place, code) in codes {
+            for ([method, service, kind], counters) in self.0.labelled() {
+                let labels = [("grpc_code", code), method, service, kind];
+                out.sample(&labels, counters.handled[place].get() as f64);
+            }
+        }
+    }
+}
+
+pub(super) struct Handling<'a>(pub(super) &'a Grpc);
+
+impl Metric for Handling<'_> {
+    const TYPE: &'static str = "histogram";
+
+    fn samples(&self, out: &mut Samples<'_>) {
+        for (labels, method) in self.0.labelled() {
+            if let Some(handling) = &method.handling {
+                handling.labelled_samples(&labels, out);
+            }
+        }
+    }
+}
