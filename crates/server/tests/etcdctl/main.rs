@@ -1,0 +1,112 @@
+//! The same etcdctl calls give the same output, the same errors and the same exit codes on a real etcd and on Quorate.
+//!
+//! `calls.txt` is the script: some 480 calls of the unmodified `etcdctl`, run in order against both servers, each freshly
+//! started. `differences.txt` lists every call that the etcd at hand answers otherwise than etcd 3.7 (the contract) does,
+//! with both answers and the row of the contract; a listed difference must be exactly the one that is seen, and one that
+//! is not seen any more fails the test too.
+//!
+//! etcd is `QUORATE_TEST_PEER` or `etcd` in `PATH`, the client is `QUORATE_TEST_ETCDCTL` or `etcdctl`. With
+//! `QUORATE_TEST_SUBJECT=/path/to/another/etcd` two etcds are compared, which tests the test.
+
+mod differences;
+mod normalise;
+mod script;
+mod side;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use differences::Difference;
+use script::{Call, Step};
+use side::Answer;
+use testkit::{Program, Server, Version, require};
+
+/// What the issue asks for; the script has more.
+const CALLS_MIN: usize = 300;
+
+fn calls(script: &[Step]) -> Vec<&Call> {
+    script.iter().filter_map(|step| if let Step::Call(call) = step { Some(call) } else { None }).collect()
+}
+
+/// The client, and its version.
+fn etcdctl() -> Result<PathBuf, String> {
+    let path =
+        std::env::var_os("QUORATE_TEST_ETCDCTL").map_or_else(|| PathBuf::from("etcdctl"), PathBuf::from);
+    match Command::new(&path).arg("version").output() {
+        Ok(output) if output.status.success() => Ok(path),
+        Ok(output) => Err(format!("{} version: {}", path.display(), output.status)),
+        Err(error) => Err(format!("cannot run {}: {error}", path.display())),
+    }
+}
+
+#[test]
+fn the_same_calls_give_the_same_answers_as_etcd() {
+    const TEST: &str = "etcdctl";
+    let script = script::parse(include_str!("calls.txt"));
+    assert!(calls(&script).len() >= CALLS_MIN, "only {} calls", calls(&script).len());
+    let etcdctl = require!(TEST, etcdctl());
+    let etcd = require!(TEST, Program::etcd());
+    let subject = require!(TEST, Program::subject(env!("CARGO_BIN_EXE_quorate")));
+    let (theirs, ours) = std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| answers(&script, &etcd, &etcdctl));
+        let ours = scope.spawn(|| answers(&script, &subject, &etcdctl));
+        (theirs.join().expect("etcd's side"), ours.join().expect("our side"))
+    });
+    let listed = listed_differences(etcd.version(), subject.version());
+    let report = compare(&script, &theirs, &ours, &listed, etcd.version());
+    assert!(report.is_empty(), "{} of {} calls differ:\n\n{}", report.len(), ours.len(), report.join("\n"));
+}
+
+fn answers(script: &[Step], program: &Program, etcdctl: &Path) -> Vec<Answer> {
+    let server = Server::start(program, &[]);
+    side::run(script, &server, etcdctl)
+}
+
+/// Those differences that are to be expected between `etcd` and `subject` (which is of [`Version::CONTRACT`], unless the
+/// test itself is tested).
+fn listed_differences(etcd: Version, subject: Version) -> Vec<Difference> {
+    let mut listed = differences::parse(include_str!("differences.txt"));
+    listed.retain(|difference| etcd <= difference.until && subject > difference.until);
+    listed
+}
+
+/// Every call that differs and should not, or should and does not.
+fn compare(
+    script: &[Step],
+    theirs: &[Answer],
+    ours: &[Answer],
+    listed: &[Difference],
+    version: Version,
+) -> Vec<String> {
+    let mut report = Vec::new();
+    for ((call, theirs), ours) in calls(script).into_iter().zip(theirs).zip(ours) {
+        let name = call.name();
+        let (wanted_theirs, wanted_ours, contract) = match listed.iter().find(|listed| listed.call == name) {
+            Some(listed) => (&listed.etcd, &listed.wanted, listed.contract.as_str()),
+            None => (theirs, theirs, "not listed in differences.txt"),
+        };
+        let hung = [theirs, ours].iter().any(|answer| answer.0.iter().any(|line| line == side::HUNG));
+        if hung || wanted_theirs != theirs || wanted_ours != ours {
+            report.push(Difference::render(&name, contract, version, theirs, ours));
+        }
+    }
+    let unknown = listed.iter().filter(|listed| !calls(script).iter().any(|call| call.name() == listed.call));
+    report.extend(unknown.map(|listed| format!("listed, but not in the script: {}\n", listed.call)));
+    report
+}
+
+#[test]
+fn a_difference_must_be_exactly_the_listed_one() {
+    let script = script::parse("get a");
+    let answer = |text: &str| vec![Answer(vec![text.to_owned()])];
+    let version = Version { major: 3, minor: 4 };
+    let text = Difference::render("get a", "semantics.md 2", version, &answer("old")[0], &answer("new")[0]);
+    let listed = differences::parse(&text);
+    let check = |theirs, ours| compare(&script, &answer(theirs), &answer(ours), &listed, version).len();
+    assert_eq!(
+        (check("old", "new"), check("old", "old"), check("new", "new"), check("old", "newer")),
+        (0, 1, 1, 1)
+    );
+    assert_eq!(compare(&script, &answer("same"), &answer("same"), &[], version).len(), 0);
+    assert_eq!(compare(&script, &answer("one"), &answer("other"), &[], version).len(), 1);
+}
