@@ -1,6 +1,8 @@
 //! server
 
 pub mod config;
+pub mod http;
 pub mod ids;
+pub mod logging;
 pub mod metrics;
 pub mod version;

@@ -150,6 +150,11 @@ mod tests {
                 "invalid value \"localhost:2379\" for flag -listen-client-urls: URL scheme must be http, https, unix, or unixs: localhost:2379",
                 2,
             ),
+            (
+                &["--cors=http://good"],
+                "invalid value \"http://good\" for flag -cors: URL address does not have the form \"host:port\": http://good",
+                2,
+            ),
             (&["start"], "\"start\" is not a valid flag", 1),
             (&["--", "x"], "\"x\" is not a valid flag", 1),
             (&["-"], "\"-\" is not a valid flag", 1),

@@ -101,7 +101,7 @@ impl Kind {
             }
             Kind::Duration => Value::Duration(Nanos(node.as_i64().ok_or_else(mismatch)?)),
             Kind::Text => Value::Text(scalar(node).ok_or_else(mismatch)?),
-            Kind::Choice(_) | Kind::Urls => {
+            Kind::Choice(_) | Kind::Urls | Kind::Origins => {
                 let text = scalar(node).ok_or_else(mismatch)?;
                 if text.is_empty() {
                     return self.parse_empty();
@@ -137,7 +137,7 @@ impl Kind {
             Kind::Uint | Kind::Uint32 => "a whole number that is not negative",
             Kind::Duration => "a duration: a whole number of nanoseconds (600000000000 for 10m)",
             Kind::Text | Kind::Choice(_) => "a text",
-            Kind::Urls => "a text of comma-separated URLs",
+            Kind::Urls | Kind::Origins => "a text of comma-separated URLs",
             Kind::Set | Kind::List => "a sequence of texts",
             Kind::Discarded => "anything",
         }

@@ -5,7 +5,9 @@
 //! check for what is not served yet all read this one table, so a flag cannot be known to one of them and unknown to
 //! another.
 
-use super::value::Kind::{self, Bool, Choice, Discarded, Duration, Int, List, Set, Text, Uint, Uint32, Urls};
+use super::value::Kind::{
+    self, Bool, Choice, Discarded, Duration, Int, List, Origins, Set, Text, Uint, Uint32, Urls,
+};
 
 /// One flag.
 #[derive(Debug)]
@@ -182,7 +184,7 @@ static SECURITY: &[Flag] = &[
     flag("cipher-suites", List, "", Same, TLS, "Cipher suites allowed for TLS 1.2."),
     flag("tls-min-version", Text, "TLS1.2", Same, TLS, "Lowest TLS version: TLS1.2 or TLS1.3."),
     flag("tls-max-version", Text, "", Same, TLS, "Highest TLS version."),
-    flag("cors", Set, "*", Same, Served, "Origins allowed to make cross-origin requests."),
+    flag("cors", Origins, "*", Same, Served, "Origins allowed to make cross-origin requests."),
     flag("host-whitelist", Set, "*", Same, Served, "Host names accepted in plain HTTP requests."),
 ];
 

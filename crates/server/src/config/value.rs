@@ -25,6 +25,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Comma-separated addresses, sorted and unique.
     Urls,
+    /// `*`, or comma-separated addresses; kept as words.
+    Origins,
     /// Comma-separated words, sorted and unique.
     Set,
     /// Comma-separated words in the order given.
@@ -48,7 +50,7 @@ pub enum Value {
     Text(String),
     /// Of [`Kind::Urls`].
     Urls(Vec<Url>),
-    /// Of [`Kind::Set`] and [`Kind::List`].
+    /// Of [`Kind::Origins`], [`Kind::Set`] and [`Kind::List`].
     List(Vec<String>),
     /// Of [`Kind::Discarded`].
     Discarded,
@@ -93,6 +95,8 @@ impl Kind {
             Kind::Choice(words) if words.contains(&text) => Value::Text(text.to_owned()),
             Kind::Choice(_) => return Err(ValueError::Choice),
             Kind::Urls => Value::Urls(url::parse_list(text)?),
+            Kind::Origins if text == "*" => Value::List(words(text)),
+            Kind::Origins => Value::List(url::parse_list(text)?.iter().map(Url::to_string).collect()),
             Kind::Set => Value::List(unique(words(text))),
             Kind::List => Value::List(words(text)),
             Kind::Discarded => Value::Discarded,
@@ -108,7 +112,7 @@ impl Kind {
             Kind::Duration => Value::Duration(Nanos(0)),
             Kind::Text | Kind::Choice(_) => Value::Text(String::new()),
             Kind::Urls => Value::Urls(Vec::new()),
-            Kind::Set | Kind::List => Value::List(Vec::new()),
+            Kind::Origins | Kind::Set | Kind::List => Value::List(Vec::new()),
             Kind::Discarded => Value::Discarded,
         }
     }

@@ -24,6 +24,8 @@ use crate::version;
 use labelled::OperationLabels;
 use text::Exposition;
 
+pub(crate) use process::open_files_limit;
+
 /// Declares a struct of metrics: each field once, with its type, how it starts, its name and its help text.
 macro_rules! group {
     ($(#[$doc:meta])* $group:ident { $($field:ident: $type:ty = $new:expr, $name:literal, $help:literal;)* }) => {

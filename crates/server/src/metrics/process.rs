@@ -89,6 +89,11 @@ pub(super) fn collect(out: &mut Exposition) {
     counter(out, "process_network_transmit_bytes_total", "Bytes sent over the network by the host.", sent);
 }
 
+/// The limit on open file descriptors, for `/debug/vars`.
+pub(crate) fn open_files_limit() -> Option<f64> {
+    Limits::parse(&fs::read_to_string("/proc/self/limits").unwrap_or_default()).open_files
+}
+
 #[derive(Debug, PartialEq)]
 struct Limits {
     open_files: Option<f64>,

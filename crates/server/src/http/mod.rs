@@ -1,0 +1,161 @@
+//! Plain HTTP: versions, health, metrics.
+//!
+//! [`Http::handle`] is a function from a request's head to a response and knows no sockets: the accept loop mounts it beside gRPC on the
+//! client port (whatever is not `application/grpc` comes here), alone on the HTTP and metrics ports, and a test calls it
+//! directly. No request's body is ever read: everything here is asked for by path and query alone.
+//!
+//! What it asks of the member goes through [`HealthProbe`].
+
+mod health;
+pub mod probe;
+mod query;
+mod reply;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use http_body_util::Full;
+
+pub use probe::{Alarm, Consistency, HealthProbe, RaftStatus, ReadFailure, Versions};
+
+use crate::config::{Allowed, HttpAccess};
+use crate::logging::messages;
+use crate::metrics::{self, Metrics};
+use crate::version;
+
+/// Which listener a request came in on: they serve different paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surface {
+    /// `--listen-client-urls` or `--listen-client-http-urls`: everything, behind the access rules.
+    Client,
+    /// `--listen-metrics-urls`: metrics and health, for everybody.
+    Metrics,
+    /// `--listen-peer-urls`: the version.
+    Peer,
+}
+
+/// A body that is all there.
+pub type Body = Full<Bytes>;
+
+/// The HTTP side of a member. Cheap to clone.
+#[derive(Debug)]
+pub struct Http<P> {
+    probe: Arc<P>,
+    metrics: Arc<Metrics>,
+    access: Arc<HttpAccess>,
+}
+
+impl<P> Clone for Http<P> {
+    fn clone(&self) -> Http<P> {
+        Http {
+            probe: Arc::clone(&self.probe),
+            metrics: Arc::clone(&self.metrics),
+            access: Arc::clone(&self.access),
+        }
+    }
+}
+
+impl<P: HealthProbe> Http<P> {
+    /// HTTP on top of a member.
+    pub fn new(probe: Arc<P>, metrics: Arc<Metrics>, access: HttpAccess) -> Http<P> {
+        Http { probe, metrics, access: Arc::new(access) }
+    }
+
+    /// Answers one request. `head` is its head: `request.into_parts().0`.
+    pub async fn handle(&self, surface: Surface, head: &Parts) -> Response<Body> {
+        match surface {
+            Surface::Client => self.handle_client(head).await,
+            Surface::Metrics | Surface::Peer => self.route(surface, head).await,
+        }
+    }
+
+    /// The access rules of the client port, then the path.
+    async fn handle_client(&self, head: &Parts) -> Response<Body> {
+        let host = host_of(head);
+        if !self.access.hosts.allows(host) {
+            tracing::warn!(host, "{}", messages::REJECTING_HOST);
+            return reply::error(StatusCode::MISDIRECTED_REQUEST, &misdirected(host));
+        }
+        let mut response = match head.method {
+            // A preflight request: the headers are the answer.
+            Method::OPTIONS => reply::empty(StatusCode::OK),
+            _ => self.route(Surface::Client, head).await,
+        };
+        if let Some(origin) = self.allowed_origin(head) {
+            reply::allow_origin(&mut response, origin);
+        }
+        response
+    }
+
+    fn allowed_origin(&self, head: &Parts) -> Option<HeaderValue> {
+        match &self.access.cors {
+            Allowed::All => Some(HeaderValue::from_static("*")),
+            only => {
+                let origin = head.headers.get(header::ORIGIN)?;
+                origin.to_str().is_ok_and(|origin| only.allows(origin)).then(|| origin.clone())
+            }
+        }
+    }
+
+    async fn route(&self, surface: Surface, head: &Parts) -> Response<Body> {
+        let path = head.uri.path();
+        match (surface, path) {
+            (Surface::Client | Surface::Peer, "/version") => reply::only_get(head, || self.version()),
+            (Surface::Client, "/debug/vars") => reply::only_get(head, || self.debug_vars()),
+            (Surface::Peer, _) => reply::not_found(),
+            (_, "/metrics") => self.exposition(),
+            (_, "/health") => self.health(head).await,
+            (_, path) => match health::checks_of(path) {
+                Some(checks) => self.checks(head, checks).await,
+                None => reply::not_found(),
+            },
+        }
+    }
+
+    fn version(&self) -> Response<Body> {
+        let Versions { cluster, storage } = self.probe.versions();
+        let body = format!(
+            "{{\"etcdserver\":\"{}\",\"etcdcluster\":\"{}\",\"storage\":\"{}\"}}",
+            version::ETCD,
+            cluster.as_deref().unwrap_or(version::NOT_DECIDED),
+            storage.as_deref().unwrap_or("unknown"),
+        );
+        reply::of_type("application/json", body)
+    }
+
+    /// Any method will do, as in etcd.
+    fn exposition(&self) -> Response<Body> {
+        reply::of_type(metrics::text::CONTENT_TYPE, self.metrics.exposition())
+    }
+
+    /// The two variables that tools read. The command line, which etcd shows here as well, may hold secrets and is left out.
+    fn debug_vars(&self) -> Response<Body> {
+        let limit = metrics::open_files_limit().unwrap_or(0.0);
+        let status = self.probe.raft_status().to_json();
+        let body = format!("{{\n\"file_descriptor_limit\": {limit},\n\"raft.status\": {status}\n}}\n");
+        reply::of_type("application/json; charset=utf-8", body)
+    }
+}
+
+/// The host that a request is for, without its port: the `Host` header, or HTTP/2's `:authority`.
+fn host_of(head: &Parts) -> &str {
+    let named = head.uri.authority().map(|authority| authority.as_str());
+    let host = named.or_else(|| head.headers.get(header::HOST)?.to_str().ok()).unwrap_or("");
+    match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or(v6),
+        None => host.split(':').next().unwrap_or(host),
+    }
+}
+
+fn misdirected(host: &str) -> String {
+    format!(
+        "\nThis member does not answer requests for the host {host:?}.\n\nA web page can make a browser send requests to a \
+         server that only listens on localhost, by pointing\na name of its own at it (\"DNS rebinding\", CVE-2018-5702). \
+         To allow this host, name it:\n  --host-whitelist {host:?}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests;

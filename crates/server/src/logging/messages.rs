@@ -1,0 +1,56 @@
+//! Messages that scripts, operators and test harnesses search the log for. They are etcd's to the letter; everything else
+//! a log line says is our own.
+
+/// The member serves clients; written once, when it does.
+pub const READY: &str = "ready to serve client requests";
+
+/// A client listener without TLS serves.
+pub const SERVING_INSECURELY: &str = "serving client traffic insecurely; this is strongly discouraged!";
+
+/// A client listener with TLS serves.
+pub const SERVING_SECURELY: &str = "serving client traffic securely";
+
+/// All listeners are bound.
+pub const NOW_SERVING: &str = "now serving peer/client/metrics";
+
+/// The member told the cluster its name and URLs.
+pub const PUBLISHED: &str = "published local member to cluster through raft";
+
+/// A command took longer to apply than `--warning-apply-duration`.
+pub const SLOW_APPLY: &str = "apply request took too long";
+
+/// A unary request took longer than `--warning-unary-request-duration`.
+pub const REQUEST_STATS: &str = "request stats";
+
+/// The settings are fine, the member starts.
+pub const STARTING: &str = "starting an etcd server";
+
+/// The member has stopped.
+pub const CLOSED: &str = "closed etcd server";
+
+/// The settings are not fine.
+pub const BAD_FLAGS: &str = "failed to verify flags";
+
+/// The member could not start.
+pub const START_FAILED: &str = "discovery failed";
+
+/// A signal asks the member to stop.
+pub const SIGNAL: &str = "received signal; shutting down";
+
+/// The service manager was told that the member is ready.
+pub const NOTIFIED: &str = "successfully notified init daemon";
+
+/// An HTTP request was for a host that is not in `--host-whitelist`.
+pub const REJECTING_HOST: &str = "rejecting HTTP request to prevent DNS rebinding attacks";
+
+/// `/health` answered with false, or was not asked by GET.
+pub const HEALTH_ERROR: &str = "/health error";
+
+/// `/livez` or `/readyz` were not asked by GET.
+pub const HEALTH_REQUEST_ERROR: &str = "Health request error";
+
+/// `/livez` or `/readyz` answered with 503.
+pub const HEALTH_CHECK_ERROR: &str = "Health check error";
+
+/// `?exclude=` names something that is no check.
+pub const CHECKS_NOT_EXCLUDED: &str = "some health checks cannot be excluded";
