@@ -1,0 +1,33 @@
+//! What a single workload does not show: a big store, a restart, a compaction, a watcher far behind.
+//!
+//! Each scenario takes a server that was just started, does its own loading at the server's full speed, and gives named
+//! figures of its own.
+
+pub(crate) mod bulk;
+pub(crate) mod history;
+
+use crate::figures::Spent;
+use crate::harness::{self, Plan, Site};
+use crate::stats::Load;
+use crate::tickets::{Pace, Span};
+use crate::workload::put::{Order, Put};
+use crate::workload::{KeyShape, Shape, UnaryJob};
+use std::time::Duration;
+
+/// Callers while loading: enough for any server's group commit.
+const LOAD_CLIENTS: usize = 256;
+
+/// Puts `puts` values, going through the key space in order. The load must be complete.
+pub(crate) fn load(
+    site: &Site,
+    puts: u64,
+    keys: KeyShape,
+    value_bytes: usize,
+) -> anyhow::Result<(Load, Spent)> {
+    let shape = Shape { connections: 8, clients: LOAD_CLIENTS, pace: Pace::Closed, keys, value_bytes };
+    let plan = Plan { warm_up: Duration::ZERO, span: Span::Operations(puts), threads: 1 };
+    let job = UnaryJob { shape, workload: &Put { order: Order::sequential() } };
+    let (load, spent) = harness::run(site, &plan, &job)?;
+    anyhow::ensure!(load.failures.total() == 0, "loading failed: {}", load.failures.lines().join("; "));
+    Ok((load, spent))
+}
