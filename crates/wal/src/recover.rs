@@ -154,10 +154,14 @@ fn settle(segment: &Segment) -> Result<(Tail, usize), Error> {
     let sectors = sector::sector_of(length);
     let examined = examine(&content, sectors, &segment.stamper, segment.header.chain);
     let tail = examined.map_err(|Damage { offset, what }| segment.corrupt(offset, what))?;
-    for (offset, bytes) in tail.repairs(&content) {
-        segment.file.write_at(offset, &bytes).context("write", &segment.path)?;
+    for writes in [tail.erasures(), tail.rewrites(&content)] {
+        for (offset, bytes) in &writes {
+            segment.file.write_at(*offset, bytes).context("write", &segment.path)?;
+        }
+        if !writes.is_empty() {
+            segment.file.sync_data().context("sync", &segment.path)?;
+        }
     }
-    segment.file.sync_data().context("sync", &segment.path)?;
     segment.set_end(u64::from(tail.end) * SECTOR as u64, tail.last);
     segment.set_first(tail.first);
     let stray = tail.stray.len();

@@ -8,7 +8,8 @@
 //!   first record that needs one. A damaged sector, or a record whose sectors are all there and that does not fit its
 //!   checksums, is corruption there, too: no torn write leaves that.
 //!
-//! What remains behind the end is to be zeroed, and the last batch to be written again: see [`Tail::repairs`].
+//! What remains behind the end is to be zeroed, and the last batch to be written again: see [`Tail::erasures`] and
+//! [`Tail::rewrites`].
 
 use crate::record::{Found, Head, find};
 use crate::sector::{self, BODY, SECTOR, STAMP, Stamper, State};
@@ -53,7 +54,7 @@ pub(crate) fn examine(content: &[u8], sectors: u32, stamper: &Stamper, chain: u3
     let partial = Some(walk.end % BODY).filter(|bytes| *bytes != 0).map(|bytes| STAMP + bytes);
     let cut = sector::to_file((BODY + walk.end) as u64);
     let torn = partial.is_some() || survey.written > end;
-    let torn_end = u64::from(survey.written) * SECTOR as u64;
+    let torn_end = offset_of(survey.written);
     Ok(Tail {
         end,
         chain: walk.chain,
@@ -152,24 +153,33 @@ fn walk(stream: &[u8], capacity: usize, line: u32, chain: u32) -> Result<Walk, D
 }
 
 fn damage(sector: u32, what: &'static str) -> Damage {
-    Damage { offset: u64::from(sector) * SECTOR as u64, what }
+    Damage { offset: offset_of(sector), what }
+}
+
+fn offset_of(sector: u32) -> u64 {
+    u64::from(sector) * SECTOR as u64
 }
 
 impl Tail {
-    /// Writes that leave nothing in doubt once they are synced: the last batch again (its sync may have failed, and
-    /// the page cache would not say so), zeros over what is left of a torn one, and over stray bits. Each sector is
-    /// written as it is or as one that ends the log where it ends now, so a crash among these writes changes nothing.
-    pub(crate) fn repairs(&self, content: &[u8]) -> Vec<(u64, Vec<u8>)> {
-        let at = |sector: u32| u64::from(sector) * SECTOR as u64;
-        let mut repairs = vec![(0, content[..SECTOR].to_vec())];
-        let (from, to) = (self.line.min(self.end), self.written.max(self.end));
-        if from < to {
-            let mut batch = content[at(from) as usize..at(to) as usize].to_vec();
-            let kept = at(self.end) - at(from) - self.partial.map_or(0, |bytes| (SECTOR - bytes) as u64);
-            batch[kept as usize..].fill(0);
-            repairs.push((at(from), batch));
+    /// Zeros over what is left of a torn batch, sector by sector, and over stray bits. To be synced before
+    /// [`Tail::rewrites`]: as long as the sector in which the cut is has not changed, the record that goes on from there
+    /// lacks what it lacked before, whichever of these sectors are zero already.
+    pub(crate) fn erasures(&self) -> Vec<(u64, Vec<u8>)> {
+        let torn = (self.end < self.written).then(|| (self.end, (self.written - self.end) as usize));
+        let runs = torn.into_iter().chain(self.stray.iter().map(|sector| (*sector, 1)));
+        runs.map(|(sector, count)| (offset_of(sector), vec![0; count * SECTOR])).collect()
+    }
+
+    /// The header and the last batch once more: its sync may have failed, and the page cache would not say so (W5). And
+    /// the sector in which the cut is, without what is behind the cut.
+    pub(crate) fn rewrites(&self, content: &[u8]) -> Vec<(u64, Vec<u8>)> {
+        let header = (0, content[..SECTOR].to_vec());
+        let mut batch = content[offset_of(self.line) as usize..offset_of(self.end) as usize].to_vec();
+        if let Some(bytes) = self.partial {
+            let cut = batch.len() - SECTOR + bytes;
+            batch[cut..].fill(0);
         }
-        repairs.extend(self.stray.iter().map(|sector| (at(*sector), vec![0; SECTOR])));
-        repairs
+        let batch = (offset_of(self.line), batch);
+        [header, batch].into_iter().filter(|(_, bytes)| !bytes.is_empty()).collect()
     }
 }

@@ -304,22 +304,20 @@ impl Wal {
     }
 
     /// Unlinks all segments before the one with this id, but not the current one, and none from the first that is
-    /// [pinned](Reader::pin) on. Returns how many.
+    /// [pinned](Reader::pin) on.
     ///
     /// # Errors
     /// [`Error::Io`]: some may be gone and some not; the call may be repeated.
-    pub fn release_before(&mut self, segment: u64) -> Result<usize, Error> {
+    pub fn release_before(&mut self, segment: u64) -> Result<(), Error> {
         self.check_alive()?;
-        let mut released = 0;
         while let Some(oldest) = self.shared.take_oldest(segment.min(self.current.id())) {
             if let Err(error) = self.disk.remove(&oldest.path).context("remove", &oldest.path) {
                 self.shared.put_back(oldest);
                 return Err(error);
             }
             self.sync_dir()?;
-            released += 1;
         }
-        Ok(released)
+        Ok(())
     }
 
     /// Makes a removal durable before the next one, so that a crash leaves no gap.
