@@ -1,0 +1,97 @@
+//! What can go wrong with a store.
+
+use std::io;
+use std::path::PathBuf;
+
+/// An operating fault: the disk, or what is on it.
+///
+/// After an error for which [`Error::is_retryable`] says no, the caller stops the process: memory and disk may differ,
+/// and the next start decides from the disk alone (W5).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The history log failed.
+    #[error("history: {0}")]
+    History(#[source] wal::Error),
+    /// The database of the current state failed.
+    #[error("{}: {source}", path.display())]
+    Database {
+        /// Its file.
+        path: PathBuf,
+        /// What redb said.
+        source: Box<redb::Error>,
+    },
+    /// A file operation failed.
+    #[error("{op} {}: {source}", path.display())]
+    Io {
+        /// File or directory.
+        path: PathBuf,
+        /// What was tried.
+        op: &'static str,
+        /// What the disk said.
+        source: io::Error,
+    },
+    /// There is no space for the checkpoint. Nothing is lost: it can be run again when there is.
+    #[error("no space left on the device for a checkpoint: {0}")]
+    NoSpace(String),
+    /// Something that was durable is damaged. Read errors are no different (W9).
+    #[error("{} is corrupt: {what}", path.display())]
+    Corrupt {
+        /// The damaged file or directory.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A newer version of this crate wrote the store.
+    #[error("{} has format {found}, and this version reads formats up to {known}", path.display())]
+    NewerFormat {
+        /// Its file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format known here.
+        known: u32,
+    },
+}
+
+impl Error {
+    /// Whether the operation may be repeated, with nothing lost so far.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::NoSpace(_))
+    }
+}
+
+impl From<wal::Error> for Error {
+    fn from(error: wal::Error) -> Self {
+        match error {
+            wal::Error::NoSpace { .. } => Self::NoSpace(error.to_string()),
+            other => Self::History(other),
+        }
+    }
+}
+
+/// Why there is no answer to a read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The revision is below the compaction revision.
+    #[error("revision has been compacted (compaction revision {0})")]
+    Compacted(i64),
+    /// The revision is not reached yet.
+    #[error("revision is in the future (current revision {0})")]
+    Future(i64),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// Why there is no compaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CompactError {
+    /// At or below the compaction revision.
+    #[error("revision has been compacted")]
+    Compacted,
+    /// Above the current revision.
+    #[error("revision is in the future")]
+    Future,
+}

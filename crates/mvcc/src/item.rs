@@ -1,0 +1,158 @@
+//! A version of a key, and a change from one version to the next.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use crate::{Meta, Revision, encoding};
+
+/// A version of a key. Cheap to clone: the bytes are shared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Everything but key and value, decoded.
+    pub meta: Meta,
+    /// The whole as protobuf `mvccpb.KeyValue`, ready to be spliced into a reply.
+    pub encoded: Bytes,
+}
+
+impl Item {
+    pub(crate) fn new(key: &[u8], meta: Meta, value: &[u8]) -> Self {
+        Self { meta, encoded: encoding::key_value(key, &meta, value) }
+    }
+
+    /// An item without value and lease, as etcd's index knows it.
+    pub(crate) fn without_value(key: &[u8], meta: Meta) -> Self {
+        let shown = Meta { lease: crate::LeaseId(0), ..meta };
+        Self { meta, encoded: encoding::key_value(key, &shown, b"") }
+    }
+
+    /// The key: a slice of the encoded form.
+    #[must_use]
+    pub fn key(&self) -> Bytes {
+        self.encoded.slice_ref(self.key_bytes())
+    }
+
+    /// The key, borrowed.
+    #[must_use]
+    pub fn key_bytes(&self) -> &[u8] {
+        encoding::parse_key(&self.encoded)
+    }
+
+    /// The value: a slice of the encoded form.
+    #[must_use]
+    pub fn value(&self) -> Bytes {
+        match self.value_bytes() {
+            [] => Bytes::new(),
+            value => self.encoded.slice_ref(value),
+        }
+    }
+
+    /// The value, borrowed.
+    #[must_use]
+    pub fn value_bytes(&self) -> &[u8] {
+        encoding::parse(&self.encoded).expect("an item holds what this crate encoded, or has verified").value
+    }
+}
+
+/// One change of one key.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Which change it is.
+    pub revision: Revision,
+    /// The key.
+    pub key: Bytes,
+    /// What the key is afterwards. `None`: it was deleted.
+    pub after: Option<Item>,
+    /// What the key was before the transaction that this change is part of.
+    pub before: Option<Item>,
+    event: OnceLock<Bytes>,
+    event_with_previous: OnceLock<Bytes>,
+}
+
+impl Change {
+    pub(crate) fn new(revision: Revision, key: Bytes, after: Option<Item>, before: Option<Item>) -> Self {
+        Self { revision, key, after, before, event: OnceLock::new(), event_with_previous: OnceLock::new() }
+    }
+
+    /// Whether the key was put; otherwise it was deleted.
+    #[must_use]
+    pub fn is_put(&self) -> bool {
+        self.after.is_some()
+    }
+
+    /// What a watcher that asked for the previous version is shown as that: nothing for a put that created the key.
+    #[must_use]
+    pub fn previous(&self) -> Option<&Item> {
+        let creates = self.after.as_ref().is_some_and(|item| item.meta.create_revision == self.revision.main);
+        if creates { None } else { self.before.as_ref() }
+    }
+
+    /// The change as protobuf `mvccpb.Event` without the previous version. Encoded for the first who asks, then shared.
+    #[must_use]
+    pub fn event(&self) -> &Bytes {
+        self.event.get_or_init(|| self.encode_event(None))
+    }
+
+    /// The same with the previous version, if there is one to show.
+    #[must_use]
+    pub fn event_with_previous(&self) -> &Bytes {
+        match self.previous() {
+            None => self.event(),
+            Some(previous) => self.event_with_previous.get_or_init(|| self.encode_event(Some(&previous.encoded))),
+        }
+    }
+
+    fn encode_event(&self, previous: Option<&[u8]>) -> Bytes {
+        match &self.after {
+            Some(item) => encoding::event(false, &item.encoded, previous),
+            None => {
+                let meta = Meta { mod_revision: self.revision, ..Meta::default() };
+                encoding::event(true, &encoding::key_value(&self.key, &meta, b""), previous)
+            }
+        }
+    }
+
+    /// Bytes of the versions that it keeps in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let len = |item: &Option<Item>| item.as_ref().map_or(0, |item| item.encoded.len());
+        self.key.len() + len(&self.after) + len(&self.before)
+    }
+}
+
+/// The changes of one transaction, all of the same main revision, by `sub`. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Changes {
+    /// Their main revision.
+    pub revision: i64,
+    /// The changes; at least one.
+    pub changes: Arc<[Change]>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LeaseId;
+
+    #[test]
+    fn key_and_value_are_slices_of_the_encoded_form() {
+        let meta = Meta { version: 1, lease: LeaseId(5), ..Meta::default() };
+        let item = Item::new(b"key", meta, b"value");
+        assert_eq!((&item.key()[..], &item.value()[..]), (&b"key"[..], &b"value"[..]));
+        assert_eq!(Item::new(b"key", meta, b"").value(), Bytes::new());
+        assert_eq!(Item::without_value(b"key", meta).encoded, &b"\x0a\x03key\x20\x01"[..]);
+    }
+
+    #[test]
+    fn a_put_that_creates_the_key_shows_no_previous_version() {
+        let old = Item::new(b"k", Meta { create_revision: 2, version: 1, ..Meta::default() }, b"old");
+        let revision = Revision { main: 5, sub: 1 };
+        let put = |create_revision| {
+            let after = Item::new(b"k", Meta { create_revision, mod_revision: revision, ..Meta::default() }, b"new");
+            Change::new(revision, Bytes::from_static(b"k"), Some(after), Some(old.clone()))
+        };
+        assert_eq!(put(2).previous(), Some(&old));
+        assert_eq!(put(5).previous(), None);
+        let delete = Change::new(revision, Bytes::from_static(b"k"), None, Some(old.clone()));
+        assert_eq!(delete.event(), &b"\x08\x01\x12\x05\x0a\x01k\x18\x05"[..]);
+    }
+}

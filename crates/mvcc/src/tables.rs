@@ -1,0 +1,335 @@
+//! The current state on the disk: a redb database with the live keys, the side tables and the checkpoint's mark.
+//!
+//! ```text
+//! keys    key                  -> create 8 | mod 8 | sub 4 | version 8 | lease 8 | value length 4 | digest 8 | crc 4
+//! values  key                  -> crc 4 | value                    crc over key, mod, sub, value
+//! side    table 1 | row key    -> crc 4 | row value                crc over table, row key, row value
+//! mark    "checkpoint"         -> see `checkpoint::Mark`
+//! ```
+//!
+//! Keys and values are two tables so that a start reads the small one only. redb does not verify its checksums on reads
+//! (measured: most flipped bits went unnoticed), so each record has one of ours (A5); that records are missing shows in
+//! the mark's counts and state hash. One transaction a checkpoint, durable, two-phase and with quick-repair: nothing else
+//! writes. redb may panic on damaged pages; that is caught here and is corruption like any other.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use wal::Disk;
+
+use crate::backend::{Backend, Health};
+use crate::index::Entry;
+use crate::item::Item;
+use crate::record::{Fields, crc};
+use crate::{Error, Revision};
+
+const KEYS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("keys");
+const VALUES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("values");
+const SIDE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("side");
+const MARK: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("mark");
+const MARK_KEY: &str = "checkpoint";
+
+/// Bytes of redb's own page cache: the values that matter are in ours, in wire form.
+const PAGE_CACHE_BYTES: usize = 48 << 20;
+
+/// The database file, open.
+pub(crate) struct Tables {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    /// `None` only while it is being reopened.
+    database: Option<Database>,
+    health: Arc<Health>,
+}
+
+/// What one checkpoint writes.
+pub(crate) struct Batch<'a> {
+    /// Keys in order, each once: the entry and value it has now, or `None` if it was deleted.
+    pub(crate) keys: Vec<(&'a [u8], Option<(Entry, &'a [u8])>)>,
+    /// Rows of side tables: `table 1 | row key` and the value.
+    pub(crate) rows: Vec<(Vec<u8>, Option<&'a [u8]>)>,
+    pub(crate) mark: Vec<u8>,
+}
+
+impl Tables {
+    /// Opens the database at `path`; if there is none, makes one with this mark (W4: it gets its name when it is whole).
+    pub(crate) fn open(disk: Arc<dyn Disk>, path: &Path, initial_mark: &[u8]) -> Result<Self, Error> {
+        let io = |op| move |source| Error::Io { path: path.to_owned(), op, source };
+        if !disk.exists(path).map_err(io("look for"))? {
+            Self::create(&disk, path, initial_mark)?;
+        }
+        let mut tables = Self { disk, path: path.to_owned(), database: None, health: Arc::default() };
+        tables.reopen()?;
+        Ok(tables)
+    }
+
+    fn create(disk: &Arc<dyn Disk>, path: &Path, initial_mark: &[u8]) -> Result<(), Error> {
+        let temporary = path.with_extension("tmp");
+        let io = |op| {
+            let path = temporary.clone();
+            move |source| Error::Io { path, op, source }
+        };
+        if disk.exists(&temporary).map_err(io("look for"))? {
+            disk.remove(&temporary).map_err(io("remove"))?;
+        }
+        disk.create(&temporary, 0).map_err(io("create"))?;
+        let mut tables = Self { disk: disk.clone(), path: temporary.clone(), database: None, health: Arc::default() };
+        tables.reopen()?;
+        tables.commit(&Batch { keys: Vec::new(), rows: Vec::new(), mark: initial_mark.to_vec() })?;
+        drop(tables);
+        disk.open(&temporary).and_then(|file| file.sync_data()).map_err(io("sync"))?;
+        disk.rename(&temporary, path).map_err(io("rename"))?;
+        disk.sync_dir(path.parent().unwrap_or(Path::new("."))).map_err(io("sync the directory of"))
+    }
+
+    /// Opens the file (again). Whatever an earlier open left in memory is dropped; the file is as of its last commit.
+    pub(crate) fn reopen(&mut self) -> Result<(), Error> {
+        self.database = None;
+        let file = self.disk.open(&self.path).map_err(|source| Error::Io {
+            path: self.path.clone(),
+            op: "open",
+            source,
+        })?;
+        self.health = Arc::new(Health::default());
+        let backend = Backend::new(file, self.health.clone());
+        let opened = self.guard(|| {
+            let mut builder = Database::builder();
+            Ok(builder.set_cache_size(PAGE_CACHE_BYTES).create_with_backend(backend)?)
+        });
+        self.database = Some(opened?);
+        Ok(())
+    }
+
+    fn database(&self) -> &Database {
+        self.database.as_ref().expect("open, but for the moment of reopening")
+    }
+
+    /// Length of the file in bytes.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.health.file_bytes()
+    }
+
+    /// Whether a sync of the file has failed: then nothing is known of what it holds (W5).
+    pub(crate) fn has_failed_sync(&self) -> bool {
+        self.health.has_failed_sync()
+    }
+
+    fn guard<T>(&self, work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Error> {
+        guard(&self.path, work).map_err(|error| match error {
+            // Without space nothing was overwritten; a sync that failed is another matter.
+            error if is_no_space(&error) && !self.health.has_failed_sync() => Error::NoSpace(error.to_string()),
+            error => error,
+        })
+    }
+
+    /// The state as of the last commit, for readers.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, Error> {
+        let values = self.guard(|| Ok(self.database().begin_read()?.open_table(VALUES)?))?;
+        Ok(Snapshot { path: self.path.clone(), values })
+    }
+
+    pub(crate) fn mark(&self) -> Result<Vec<u8>, Error> {
+        let mark = self.guard(|| {
+            let table = self.database().begin_read()?.open_table(MARK)?;
+            Ok(table.get(MARK_KEY)?.map(|mark| mark.value().to_vec()))
+        })?;
+        mark.ok_or_else(|| self.corrupt("it has no mark"))
+    }
+
+    /// Hands out the live keys in order.
+    pub(crate) fn load_keys(&self, mut each: impl FnMut(&[u8], Entry)) -> Result<(), Error> {
+        self.load(KEYS, |key, record| {
+            let entry = decode_entry(key, record).ok_or("a record of a key does not match its checksum")?;
+            each(key, entry);
+            Ok(())
+        })
+    }
+
+    /// Hands out the rows of the side tables in order.
+    pub(crate) fn load_rows(&self, mut each: impl FnMut(u8, &[u8], &[u8])) -> Result<(), Error> {
+        self.load(SIDE, |key, record| {
+            let (crc_bytes, value) = record.split_at_checked(4).ok_or("a row is too short")?;
+            let (table, row) = key.split_first().ok_or("a row has no table")?;
+            if crc_bytes != crc(&[key, value]).to_le_bytes() {
+                return Err("a row does not match its checksum");
+            }
+            each(*table, row, value);
+            Ok(())
+        })
+    }
+
+    fn load(
+        &self,
+        table: TableDefinition<'static, &[u8], &[u8]>,
+        mut each: impl FnMut(&[u8], &[u8]) -> Result<(), &'static str>,
+    ) -> Result<(), Error> {
+        let mut damage = None;
+        self.guard(|| {
+            let table = self.database().begin_read()?.open_table(table)?;
+            for pair in table.iter()? {
+                let (key, record) = pair?;
+                damage = each(key.value(), record.value()).err();
+                if damage.is_some() {
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        damage.map_or(Ok(()), |what| Err(self.corrupt(what)))
+    }
+
+    /// Writes a checkpoint: all of it, durably, or nothing.
+    pub(crate) fn commit(&self, batch: &Batch<'_>) -> Result<(), Error> {
+        self.guard(|| {
+            let mut transaction = self.database().begin_write()?;
+            transaction.set_durability(redb::Durability::Immediate)?;
+            transaction.set_quick_repair(true);
+            {
+                let mut keys = transaction.open_table(KEYS)?;
+                for (key, state) in &batch.keys {
+                    match state {
+                        Some((entry, _)) => drop(keys.insert(*key, &encode_entry(key, entry)[..])?),
+                        None => drop(keys.remove(*key)?),
+                    }
+                }
+                let mut values = transaction.open_table(VALUES)?;
+                let mut record = Vec::new();
+                for (key, state) in &batch.keys {
+                    match state {
+                        Some((entry, value)) => {
+                            record.clear();
+                            record.extend(value_crc(key, entry.revision(), value).to_le_bytes());
+                            record.extend_from_slice(value);
+                            drop(values.insert(*key, &record[..])?);
+                        }
+                        None => drop(values.remove(*key)?),
+                    }
+                }
+                let mut side = transaction.open_table(SIDE)?;
+                for (key, value) in &batch.rows {
+                    match value {
+                        Some(value) => {
+                            record.clear();
+                            record.extend(crc(&[key, value]).to_le_bytes());
+                            record.extend_from_slice(value);
+                            drop(side.insert(&key[..], &record[..])?);
+                        }
+                        None => drop(side.remove(&key[..])?),
+                    }
+                }
+                transaction.open_table(MARK)?.insert(MARK_KEY, &batch.mark[..])?;
+            }
+            Ok(transaction.commit()?)
+        })
+    }
+
+    pub(crate) fn corrupt(&self, what: impl Into<String>) -> Error {
+        Error::Corrupt { path: self.path.clone(), what: what.into() }
+    }
+}
+
+/// Runs redb, which may panic on a damaged file.
+fn guard<T>(path: &Path, work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Error> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(redb::Error::Corrupted(what))) => Err(Error::Corrupt { path: path.to_owned(), what }),
+        Ok(Err(source)) => Err(Error::Database { path: path.to_owned(), source: Box::new(source) }),
+        Err(_) => Err(Error::Corrupt { path: path.to_owned(), what: "its pages make no sense".to_owned() }),
+    }
+}
+
+fn is_no_space(error: &Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error, Error::Database { source, .. }
+        if matches!(&**source, redb::Error::Io(io) if matches!(io.kind(), StorageFull | QuotaExceeded)))
+}
+
+fn encode_entry(key: &[u8], entry: &Entry) -> [u8; 52] {
+    let mut record = [0; 52];
+    record[0..8].copy_from_slice(&entry.create_revision.to_le_bytes());
+    record[8..16].copy_from_slice(&entry.mod_revision.to_le_bytes());
+    record[16..20].copy_from_slice(&entry.mod_sub.to_le_bytes());
+    record[20..28].copy_from_slice(&entry.version.to_le_bytes());
+    record[28..36].copy_from_slice(&entry.lease.to_le_bytes());
+    record[36..40].copy_from_slice(&entry.value_len.to_le_bytes());
+    record[40..48].copy_from_slice(&entry.digest.to_le_bytes());
+    let check = crc(&[key, &record[..48]]);
+    record[48..].copy_from_slice(&check.to_le_bytes());
+    record
+}
+
+fn decode_entry(key: &[u8], record: &[u8]) -> Option<Entry> {
+    let mut fields = Fields(record);
+    let entry = Entry {
+        create_revision: fields.i64()?,
+        mod_revision: fields.i64()?,
+        mod_sub: fields.u32()?,
+        version: fields.i64()?,
+        lease: fields.i64()?,
+        value_len: fields.u32()?,
+        digest: fields.u64()?,
+        ..Entry::default()
+    };
+    let check = fields.u32()?;
+    (fields.0.is_empty() && check == crc(&[key, &record[..48]]) && entry.is_live()).then_some(entry)
+}
+
+fn value_crc(key: &[u8], revision: Revision, value: &[u8]) -> u32 {
+    crc(&[key, &revision.main.to_le_bytes(), &revision.sub.to_le_bytes(), value])
+}
+
+/// The values as of one checkpoint. What the index says is stored is in here, or the file is corrupt.
+pub(crate) struct Snapshot {
+    path: PathBuf,
+    values: redb::ReadOnlyTable<&'static [u8], &'static [u8]>,
+}
+
+impl Snapshot {
+    /// The item of a key with this index entry.
+    pub(crate) fn item(&self, key: &[u8], entry: &Entry) -> Result<Item, Error> {
+        let record = guard(&self.path, || Ok(self.values.get(key)?.map(|record| self.decode(key, entry, record.value()))))?;
+        record.unwrap_or_else(|| Err(self.damaged(key, "its value is missing")))
+    }
+
+    /// The items of several keys in order, by one scan over all that is between them.
+    pub(crate) fn items(&self, wanted: &[(&[u8], &Entry)]) -> Result<Vec<Item>, Error> {
+        let (Some((first, _)), Some((last, _))) = (wanted.first(), wanted.last()) else { return Ok(Vec::new()) };
+        let mut items = Vec::with_capacity(wanted.len());
+        let mut failure = None;
+        guard(&self.path, || {
+            let mut pairs = self.values.range::<&[u8]>(*first..=*last)?;
+            for (key, entry) in wanted {
+                let found = loop {
+                    match pairs.next().transpose()? {
+                        Some((found, _)) if found.value() < *key => {}
+                        Some((found, record)) if found.value() == *key => break Some(record),
+                        _ => break None,
+                    }
+                };
+                let item = found.map(|record| self.decode(key, entry, record.value()));
+                match item.unwrap_or_else(|| Err(self.damaged(key, "its value is missing"))) {
+                    Ok(item) => items.push(item),
+                    Err(error) => {
+                        failure = Some(error);
+                        break;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        failure.map_or(Ok(items), Err)
+    }
+
+    fn decode(&self, key: &[u8], entry: &Entry, record: &[u8]) -> Result<Item, Error> {
+        let (check, value) = record.split_at_checked(4).ok_or_else(|| self.damaged(key, "its value is too short"))?;
+        if check != value_crc(key, entry.revision(), value).to_le_bytes() {
+            return Err(self.damaged(key, "its value does not match its checksum"));
+        }
+        Ok(Item::new(key, entry.meta(), value))
+    }
+
+    fn damaged(&self, key: &[u8], what: &str) -> Error {
+        Error::Corrupt { path: self.path.clone(), what: format!("key \"{}\": {what}", key.escape_ascii()) }
+    }
+}
