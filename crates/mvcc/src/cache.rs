@@ -66,7 +66,13 @@ impl Cache {
 
     /// Puts an item, into the slot of `replaces` if that is still in the cache. Items up to revision `stored` exist on
     /// the disk and can go. Returns the slot.
-    pub(crate) fn put(&mut self, replaces: (u32, Revision), revision: Revision, encoded: Bytes, stored: i64) -> u32 {
+    pub(crate) fn put(
+        &mut self,
+        replaces: (u32, Revision),
+        revision: Revision,
+        encoded: Bytes,
+        stored: i64,
+    ) -> u32 {
         self.remove(replaces.0, replaces.1);
         self.bytes += cost(&encoded);
         self.evict(stored);
@@ -123,7 +129,7 @@ mod tests {
         let mut cache = Cache::new(4000);
         let slots: Vec<u32> = (1..=4).map(|main| cache.put(NEW, at(main), value(), 100)).collect();
         assert!(cache.get(slots[1], at(2)).is_some());
-        (5..=7).for_each(|main| drop(cache.put(NEW, at(main), value(), 100)));
+        (5..=7).for_each(|main| assert_ne!(cache.put(NEW, at(main), value(), 100), slots[1]));
         assert!(cache.get(slots[1], at(2)).is_some());
         assert!(cache.get(slots[0], at(1)).is_none());
         assert_eq!(cache.bytes(), 4000);

@@ -185,7 +185,8 @@ mod tests {
     fn a_key_value_has_its_fields_in_order_and_no_zeros() {
         let encoded = key_value(b"k", &meta(), b"value");
         let lease = [0xff; 9].iter().chain(&[0x01]).copied();
-        let expected: Vec<u8> = b"\x0a\x01k\x10\x02\x18\xac\x02\x20\x07\x2a\x05value\x30".iter().copied().chain(lease).collect();
+        let expected: Vec<u8> =
+            b"\x0a\x01k\x10\x02\x18\xac\x02\x20\x07\x2a\x05value\x30".iter().copied().chain(lease).collect();
         assert_eq!(encoded, expected);
         assert_eq!(tombstone(b"k"), &b"\x0a\x01k"[..]);
     }

@@ -17,8 +17,9 @@ mod leaf;
 use std::ops::ControlFlow;
 
 use self::branch::Branch;
+pub(crate) use self::keys::Keys;
 use self::leaf::Leaf;
-use crate::{KeyRange, LeaseId, Meta, RangeEnd, Revision};
+use crate::{KeyRange, LeaseId, Meta, RangeEnd, Revision, state_hash};
 
 /// What the index knows of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +41,21 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// The entry of a live key, without its places in memory.
+    pub(crate) fn of(meta: &Meta, value: &[u8]) -> Self {
+        Self {
+            create_revision: meta.create_revision,
+            mod_revision: meta.mod_revision.main,
+            version: meta.version,
+            lease: meta.lease.0,
+            digest: state_hash::digest(value),
+            mod_sub: meta.mod_revision.sub,
+            value_len: u32::try_from(value.len()).expect("requests are far smaller than 4 GiB"),
+            slot: u32::MAX,
+            link: 0,
+        }
+    }
+
     pub(crate) fn is_live(&self) -> bool {
         self.version != 0
     }

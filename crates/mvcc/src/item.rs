@@ -98,7 +98,9 @@ impl Change {
     pub fn event_with_previous(&self) -> &Bytes {
         match self.previous() {
             None => self.event(),
-            Some(previous) => self.event_with_previous.get_or_init(|| self.encode_event(Some(&previous.encoded))),
+            Some(previous) => {
+                self.event_with_previous.get_or_init(|| self.encode_event(Some(&previous.encoded)))
+            }
         }
     }
 
@@ -147,7 +149,8 @@ mod tests {
         let old = Item::new(b"k", Meta { create_revision: 2, version: 1, ..Meta::default() }, b"old");
         let revision = Revision { main: 5, sub: 1 };
         let put = |create_revision| {
-            let after = Item::new(b"k", Meta { create_revision, mod_revision: revision, ..Meta::default() }, b"new");
+            let after =
+                Item::new(b"k", Meta { create_revision, mod_revision: revision, ..Meta::default() }, b"new");
             Change::new(revision, Bytes::from_static(b"k"), Some(after), Some(old.clone()))
         };
         assert_eq!(put(2).previous(), Some(&old));

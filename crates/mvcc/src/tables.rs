@@ -74,7 +74,8 @@ impl Tables {
             disk.remove(&temporary).map_err(io("remove"))?;
         }
         disk.create(&temporary, 0).map_err(io("create"))?;
-        let mut tables = Self { disk: disk.clone(), path: temporary.clone(), database: None, health: Arc::default() };
+        let mut tables =
+            Self { disk: disk.clone(), path: temporary.clone(), database: None, health: Arc::default() };
         tables.reopen()?;
         tables.commit(&Batch { keys: Vec::new(), rows: Vec::new(), mark: initial_mark.to_vec() })?;
         drop(tables);
@@ -118,7 +119,9 @@ impl Tables {
     fn guard<T>(&self, work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Error> {
         guard(&self.path, work).map_err(|error| match error {
             // Without space nothing was overwritten; a sync that failed is another matter.
-            error if is_no_space(&error) && !self.health.has_failed_sync() => Error::NoSpace(error.to_string()),
+            error if is_no_space(&error) && !self.health.has_failed_sync() => {
+                Error::NoSpace(error.to_string())
+            }
             error => error,
         })
     }
@@ -288,13 +291,17 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// The item of a key with this index entry.
     pub(crate) fn item(&self, key: &[u8], entry: &Entry) -> Result<Item, Error> {
-        let record = guard(&self.path, || Ok(self.values.get(key)?.map(|record| self.decode(key, entry, record.value()))))?;
+        let record = guard(&self.path, || {
+            Ok(self.values.get(key)?.map(|record| self.decode(key, entry, record.value())))
+        })?;
         record.unwrap_or_else(|| Err(self.damaged(key, "its value is missing")))
     }
 
     /// The items of several keys in order, by one scan over all that is between them.
     pub(crate) fn items(&self, wanted: &[(&[u8], &Entry)]) -> Result<Vec<Item>, Error> {
-        let (Some((first, _)), Some((last, _))) = (wanted.first(), wanted.last()) else { return Ok(Vec::new()) };
+        let (Some((first, _)), Some((last, _))) = (wanted.first(), wanted.last()) else {
+            return Ok(Vec::new());
+        };
         let mut items = Vec::with_capacity(wanted.len());
         let mut failure = None;
         guard(&self.path, || {
@@ -322,7 +329,8 @@ impl Snapshot {
     }
 
     fn decode(&self, key: &[u8], entry: &Entry, record: &[u8]) -> Result<Item, Error> {
-        let (check, value) = record.split_at_checked(4).ok_or_else(|| self.damaged(key, "its value is too short"))?;
+        let (check, value) =
+            record.split_at_checked(4).ok_or_else(|| self.damaged(key, "its value is too short"))?;
         if check != value_crc(key, entry.revision(), value).to_le_bytes() {
             return Err(self.damaged(key, "its value does not match its checksum"));
         }

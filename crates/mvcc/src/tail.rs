@@ -83,7 +83,12 @@ impl Tail {
 
     /// Links a change whose key was last changed by `previous` (a revision and its link, which counts only if the
     /// revision is in the tail).
-    fn push(&mut self, revision: Revision, position: Position, previous: Option<(Revision, LinkId)>) -> LinkId {
+    fn push(
+        &mut self,
+        revision: Revision,
+        position: Position,
+        previous: Option<(Revision, LinkId)>,
+    ) -> LinkId {
         let id = self.first.wrapping_add(self.links.len() as u32);
         let parent = previous.filter(|(revision, _)| *revision > self.floor).map(|(_, link)| link);
         let (back, jump, depth) = match parent.and_then(|parent| Some((parent, *self.link(parent)?))) {
@@ -113,7 +118,11 @@ impl Tail {
     }
 
     /// Links a change of the transaction that [`Tail::add_pending`] will bring.
-    pub(crate) fn push_pending(&mut self, revision: Revision, previous: Option<(Revision, LinkId)>) -> LinkId {
+    pub(crate) fn push_pending(
+        &mut self,
+        revision: Revision,
+        previous: Option<(Revision, LinkId)>,
+    ) -> LinkId {
         self.pending_links += 1;
         self.push(revision, Position { segment: 0, offset: 0 }, previous)
     }
@@ -122,18 +131,19 @@ impl Tail {
         self.pending.push_back(changes);
     }
 
-    /// The first `positions.len()` pending changes are in the history now; they make up whole transactions.
-    pub(crate) fn flushed(&mut self, positions: &[Position]) {
-        let start = self.links.len() - self.pending_links;
-        for (link, &position) in self.links.range_mut(start..).zip(positions) {
-            link.position = position;
-        }
-        let mut left = positions.len();
-        while left > 0 {
+    /// The first pending changes are in the history now, at these places. Notes whole transactions until at least `max`
+    /// changes are noted; returns how many were.
+    pub(crate) fn flushed(&mut self, positions: &[Position], max: usize) -> usize {
+        let mut noted = 0;
+        while noted < max.min(positions.len()) {
             let changes = self.pending.pop_front().expect("there are as many pending changes as positions");
-            left -= changes.len();
+            let start = self.links.len() - self.pending_links;
+            let places = &positions[noted..noted + changes.len()];
+            self.links.range_mut(start..).zip(places).for_each(|(link, &place)| link.position = place);
+            self.pending_links -= changes.len();
+            noted += changes.len();
         }
-        self.pending_links -= positions.len();
+        noted
     }
 
     /// Where the first change after main revision `at` is of the key with this newest link. The newest is after `at`.

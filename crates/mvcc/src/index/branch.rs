@@ -67,7 +67,10 @@ impl Branch {
         let position = self.position(key);
         let (old, split) = self.children[position].insert(key, entry);
         self.live[position] = match split {
-            None => self.live[position] + u64::from(entry.is_live()) - u64::from(old.is_some_and(|old| old.is_live())),
+            None => {
+                self.live[position] + u64::from(entry.is_live())
+                    - u64::from(old.is_some_and(|old| old.is_live()))
+            }
             Some(_) => self.children[position].live(),
         };
         let split = split.and_then(|split| self.insert_child(position + 1, split));
@@ -91,8 +94,11 @@ impl Branch {
         let separators = self.separators.split_off(position);
         let separator = self.separators.get(position - 1).to_vec();
         self.separators.remove(position - 1);
-        let right =
-            Self { separators, live: self.live.split_off(position), children: self.children.split_off(position) };
+        let right = Self {
+            separators,
+            live: self.live.split_off(position),
+            children: self.children.split_off(position),
+        };
         Split { separator, right: Node::Branch(right) }
     }
 
@@ -143,7 +149,8 @@ impl Branch {
         let mut depths = Vec::new();
         for (position, child) in self.children.iter().enumerate() {
             let from = if position == 0 { from } else { Some(self.separators.get(position - 1)) };
-            let before = if position + 1 == self.len() { before } else { Some(self.separators.get(position)) };
+            let before =
+                if position + 1 == self.len() { before } else { Some(self.separators.get(position)) };
             let (live, depth) = child.check(from, before, false);
             assert_eq!(live, self.live[position]);
             depths.push(depth);

@@ -118,7 +118,10 @@ impl Leaf {
         assert_eq!(self.keys.len(), self.entries.len());
         let keys: Vec<_> = (0..self.len()).map(|position| self.keys.get(position)).collect();
         assert!(keys.windows(2).all(|pair| pair[0] < pair[1]));
-        assert!(keys.iter().all(|&key| from.is_none_or(|from| key >= from) && before.is_none_or(|before| key < before)));
+        assert!(
+            keys.iter()
+                .all(|&key| from.is_none_or(|from| key >= from) && before.is_none_or(|before| key < before))
+        );
         let live = self.entries.iter().filter(|entry| entry.is_live()).count() as u64;
         assert_eq!(live, self.live);
         live

@@ -48,8 +48,11 @@ fn contents(index: &Index, start: &[u8], range: &KeyRange) -> Vec<(Vec<u8>, i64)
 
 fn check_against(index: &Index, model: &BTreeMap<Vec<u8>, i64>, start: u16, end: u16) {
     let range = range_of(start, end);
-    let in_range: Vec<_> =
-        model.iter().filter(|(key, _)| range.contains(key)).map(|(key, &version)| (key.clone(), version)).collect();
+    let in_range: Vec<_> = model
+        .iter()
+        .filter(|(key, _)| range.contains(key))
+        .map(|(key, &version)| (key.clone(), version))
+        .collect();
     assert_eq!(contents(index, &[], &range), in_range);
     let live = in_range.iter().filter(|(_, version)| *version != 0).count() as u64;
     assert_eq!(index.count(&range), live, "{range:?}");
@@ -109,7 +112,9 @@ fn keys_in_ascending_order_fill_their_leaves() {
     fn count(node: &Node, leaves: &mut usize) {
         match node {
             Node::Leaf(_) => *leaves += 1,
-            Node::Branch(branch) => (0..branch.len()).for_each(|position| count(branch.child(position), leaves)),
+            Node::Branch(branch) => {
+                (0..branch.len()).for_each(|position| count(branch.child(position), leaves))
+            }
         }
     }
     count(&index.root, &mut leaves);

@@ -1,0 +1,417 @@
+//! Checkpoints: the changes since the last one go to the disk, behind everybody's back.
+//!
+//! ```text
+//!  freeze (writer's thread)     run (any thread)                                   complete (writer's thread)
+//!  overlay ── set aside ──►  history: append, sync ─► database: one transaction ─► publish ─► release
+//! ```
+//!
+//! The log that the caller replicates is the truth; a checkpoint only bounds how much of it a start replays. It holds
+//! everything at once: keys, side tables, revision, compact revision, where the history ends, what is applied, and the
+//! state hash (A2). The history is synced first, so what the mark says of it is there. After a crash in the middle the old
+//! mark still holds: the history is cut back to it and the changes come again from the caller's log.
+//!
+//! Running out of space anywhere in it loses nothing: the frozen changes stay in memory, and the same job runs again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use wal::Position;
+
+use crate::history::{History, SealedRun};
+use crate::index::Entry;
+use crate::record::{Fields, crc};
+use crate::shared::Inner;
+use crate::state_hash::StateHash;
+use crate::tables::{Batch, Tables};
+use crate::{Applied, Change, Error, Revision};
+
+/// The newest format known.
+pub(crate) const FORMAT: u32 = 1;
+/// Changes whose places are noted under one hold of the lock.
+const PLACES_PER_HOLD: usize = 512;
+
+/// What a checkpoint says about itself and the rest: the record that makes it one.
+///
+/// ```text
+/// format 4 | identity 16 | revision 8 | compact revision 8 | applied index 8 | applied term 8 | keys 8 | key hash 16
+/// rows 8 | row hash 16 | history end 16 | first unsealed segment 8 | floor 12 | runs 4 | run …  | crc 4
+/// run: first segment 8 | root 16 | first 12 | last 12        position: segment 8, offset 8; revision: main 8, sub 4
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) identity: [u64; 2],
+    pub(crate) revision: i64,
+    pub(crate) compact_revision: i64,
+    pub(crate) applied: Applied,
+    pub(crate) keys: u64,
+    pub(crate) key_hash: StateHash,
+    pub(crate) rows: u64,
+    pub(crate) row_hash: StateHash,
+    /// Where the history ends.
+    pub(crate) history_end: Position,
+    /// Where the part of the history begins that is in no run.
+    pub(crate) tail_start: Position,
+    /// The last change before that part.
+    pub(crate) floor: Revision,
+    pub(crate) runs: Vec<RunMark>,
+}
+
+/// A run as the mark has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RunMark {
+    pub(crate) first_segment: u64,
+    pub(crate) root: Position,
+    pub(crate) first: Revision,
+    pub(crate) last: Revision,
+}
+
+impl RunMark {
+    fn of(run: &SealedRun) -> Self {
+        Self { first_segment: run.first_segment, root: run.root, first: run.first, last: run.last }
+    }
+
+    pub(crate) fn open(self) -> Arc<SealedRun> {
+        Arc::new(SealedRun::new(self.first_segment, self.root, self.first, self.last))
+    }
+}
+
+impl Mark {
+    /// The mark of an empty store whose history begins at a position.
+    pub(crate) fn empty(identity: [u64; 2], history_end: Position) -> Self {
+        Self {
+            identity,
+            revision: 1,
+            compact_revision: -1,
+            applied: Applied::default(),
+            keys: 0,
+            key_hash: StateHash::default(),
+            rows: 0,
+            row_hash: StateHash::default(),
+            history_end,
+            tail_start: history_end,
+            floor: Revision { main: 1, sub: 0 },
+            runs: Vec::new(),
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut record = Vec::with_capacity(160 + 48 * self.runs.len());
+        record.extend(FORMAT.to_le_bytes());
+        self.identity.iter().for_each(|number| record.extend(number.to_le_bytes()));
+        record.extend(self.revision.to_le_bytes());
+        record.extend(self.compact_revision.to_le_bytes());
+        record.extend(self.applied.index.to_le_bytes());
+        record.extend(self.applied.term.to_le_bytes());
+        record.extend(self.keys.to_le_bytes());
+        record.extend(self.key_hash.0.to_le_bytes());
+        record.extend(self.rows.to_le_bytes());
+        record.extend(self.row_hash.0.to_le_bytes());
+        put_position(&mut record, self.history_end);
+        put_position(&mut record, self.tail_start);
+        put_revision(&mut record, self.floor);
+        record.extend((self.runs.len() as u32).to_le_bytes());
+        for run in &self.runs {
+            record.extend(run.first_segment.to_le_bytes());
+            put_position(&mut record, run.root);
+            put_revision(&mut record, run.first);
+            put_revision(&mut record, run.last);
+        }
+        let check = crc(&[&record]);
+        record.extend(check.to_le_bytes());
+        record
+    }
+
+    /// `Err` is the format of a newer version; `Ok(None)`: it is damaged.
+    pub(crate) fn decode(record: &[u8]) -> Result<Option<Self>, u32> {
+        let Some((content, check)) = record.split_at_checked(record.len().saturating_sub(4)) else {
+            return Ok(None);
+        };
+        if check != crc(&[content]).to_le_bytes() {
+            return Ok(None);
+        }
+        match Fields(content).u32() {
+            Some(format) if format > FORMAT => Err(format),
+            _ => Ok(Self::decode_content(content)),
+        }
+    }
+
+    fn decode_content(content: &[u8]) -> Option<Self> {
+        let fields = &mut Fields(content);
+        fields.u32()?;
+        let mut mark = Self {
+            identity: [fields.u64()?, fields.u64()?],
+            revision: fields.i64()?,
+            compact_revision: fields.i64()?,
+            applied: Applied { index: fields.u64()?, term: fields.u64()? },
+            keys: fields.u64()?,
+            key_hash: StateHash(fields.u128()?),
+            rows: fields.u64()?,
+            row_hash: StateHash(fields.u128()?),
+            history_end: position(fields)?,
+            tail_start: position(fields)?,
+            floor: revision(fields)?,
+            runs: Vec::new(),
+        };
+        for _ in 0..fields.u32()? {
+            mark.runs.push(RunMark {
+                first_segment: fields.u64()?,
+                root: position(fields)?,
+                first: revision(fields)?,
+                last: revision(fields)?,
+            });
+        }
+        fields.0.is_empty().then_some(mark)
+    }
+}
+
+fn put_position(record: &mut Vec<u8>, position: Position) {
+    record.extend(position.segment.to_le_bytes());
+    record.extend(position.offset.to_le_bytes());
+}
+
+fn put_revision(record: &mut Vec<u8>, revision: Revision) {
+    record.extend(revision.main.to_le_bytes());
+    record.extend(revision.sub.to_le_bytes());
+}
+
+fn position(fields: &mut Fields<'_>) -> Option<Position> {
+    Some(Position { segment: fields.u64()?, offset: fields.u64()? })
+}
+
+fn revision(fields: &mut Fields<'_>) -> Option<Revision> {
+    Some(Revision { main: fields.i64()?, sub: fields.u32()? })
+}
+
+/// What the writer set aside for a checkpoint.
+pub(crate) struct Frozen {
+    /// All transactions since the last one, in order. Taken out (and dropped, on this job's thread) when they are stored.
+    pub(crate) transactions: Mutex<Vec<Arc<[Change]>>>,
+    /// The last state of each row that changed: `table 1 | row key`.
+    pub(crate) rows: Vec<(Vec<u8>, Option<Bytes>)>,
+    /// Complete but for what is known of the history only when it is written.
+    pub(crate) mark: Mark,
+    /// Bytes that it keeps in memory.
+    pub(crate) bytes: usize,
+}
+
+/// What belongs to the checkpoint's thread: the ways to write.
+pub(crate) struct Background {
+    pub(crate) history: History,
+    pub(crate) tables: Tables,
+    /// All runs, oldest first.
+    pub(crate) runs: Vec<Arc<SealedRun>>,
+    /// Where the unsealed part of the history begins, and the last change before it.
+    pub(crate) tail_start: Position,
+    pub(crate) floor: Revision,
+    /// How far an interrupted job got: places of the frozen changes, in order.
+    pub(crate) places: Vec<Position>,
+}
+
+/// Sizes on the disk, for status and quota.
+#[derive(Debug, Default)]
+pub(crate) struct Sizes {
+    pub(crate) database: AtomicI64,
+    pub(crate) history: AtomicI64,
+    /// Everything below this revision is physically gone.
+    pub(crate) released: AtomicI64,
+}
+
+/// A checkpoint to be made: [`run`](Self::run) it on any thread.
+#[must_use = "a checkpoint is made by running it"]
+pub struct CheckpointJob {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) background: Arc<Mutex<Background>>,
+    pub(crate) frozen: Arc<Frozen>,
+    pub(crate) sizes: Arc<Sizes>,
+}
+
+/// A checkpoint that is on the disk: to be handed to [`Store::complete`](crate::Store::complete).
+#[must_use = "the store has to know that the checkpoint is made"]
+#[derive(Debug)]
+pub struct Done {
+    pub(crate) revision: i64,
+    pub(crate) applied: Applied,
+}
+
+impl Done {
+    /// What the checkpoint covers: the caller's log is not needed up to here.
+    #[must_use]
+    pub fn applied(&self) -> Applied {
+        self.applied
+    }
+
+    /// The revision that it holds.
+    #[must_use]
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+}
+
+impl CheckpointJob {
+    /// Makes the checkpoint. Blocks on the disk for as long as that takes.
+    ///
+    /// # Errors
+    /// If [`Error::is_retryable`], nothing is lost and the job can be run again, now or later. Otherwise the caller stops
+    /// the process.
+    pub fn run(&self) -> Result<Done, Error> {
+        let background = &mut *self.background.lock();
+        let transactions = self.frozen.transactions.lock();
+        background.write_history(&transactions)?;
+        let mark = background.write_tables(&self.frozen, &transactions, &self.inner)?;
+        drop(transactions);
+        self.publish(background)?;
+        self.release(background, &mark)?;
+        self.sizes.database.store(background.tables.file_bytes() as i64, Ordering::Relaxed);
+        self.sizes.history.store(background.history.used_bytes() as i64, Ordering::Relaxed);
+        // This may free many small pieces of memory: here and not where somebody waits.
+        drop(std::mem::take(&mut *self.frozen.transactions.lock()));
+        Ok(Done { revision: mark.revision, applied: mark.applied })
+    }
+
+    /// Shows readers what is on the disk now.
+    fn publish(&self, background: &mut Background) -> Result<(), Error> {
+        let snapshot = Arc::new(background.tables.snapshot()?);
+        let mut places = &background.places[..];
+        while !places.is_empty() {
+            let mut shared = self.inner.shared.write();
+            let noted = shared.tail.flushed(places, PLACES_PER_HOLD);
+            places = &places[noted..];
+        }
+        background.places = Vec::new();
+        let runs: Arc<[Arc<SealedRun>]> = background.runs.clone().into();
+        let old = {
+            let mut shared = self.inner.shared.write();
+            shared.stored = self.frozen.mark.revision;
+            if background.floor > shared.tail.floor() {
+                shared.tail.drop_through(background.floor);
+            }
+            let runs = std::mem::replace(&mut shared.runs, runs);
+            (runs, std::mem::replace(&mut shared.snapshot, snapshot))
+        };
+        drop(old);
+        Ok(())
+    }
+
+    /// Unlinks what compaction freed. Only now: the mark that says so is durable (C2).
+    fn release(&self, background: &mut Background, mark: &Mark) -> Result<(), Error> {
+        background.runs.retain(|run| run.last.main >= mark.compact_revision);
+        let first_kept =
+            background.runs.first().map_or(background.tail_start.segment, |run| run.first_segment);
+        let runs: Arc<[Arc<SealedRun>]> = background.runs.clone().into();
+        let old = std::mem::replace(&mut self.inner.shared.write().runs, runs);
+        drop(old);
+        background.history.release_before(first_kept)?;
+        self.sizes.released.store(mark.compact_revision, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Background {
+    /// Appends the frozen changes that are not in the history yet, and syncs.
+    fn write_history(&mut self, transactions: &[Arc<[Change]>]) -> Result<(), Error> {
+        let done = self.places.len();
+        for change in transactions.iter().flat_map(|changes| changes.iter()).skip(done) {
+            let (place, sealed) = self.history.append(change)?;
+            if let Some(run) = sealed {
+                self.floor = run.last;
+                self.tail_start = place;
+                self.runs.push(Arc::new(run));
+            }
+            self.places.push(place);
+        }
+        self.history.sync()?;
+        Ok(())
+    }
+
+    fn write_tables(
+        &mut self,
+        frozen: &Frozen,
+        transactions: &[Arc<[Change]>],
+        inner: &Inner,
+    ) -> Result<Mark, Error> {
+        let mark = Mark {
+            history_end: self.history.end(),
+            tail_start: self.tail_start,
+            floor: self.floor,
+            runs: self.runs.iter().map(|run| RunMark::of(run)).collect(),
+            ..frozen.mark.clone()
+        };
+        let batch = Batch {
+            keys: last_states(transactions),
+            rows: frozen.rows.iter().map(|(key, value)| (key.clone(), value.as_deref())).collect(),
+            mark: mark.encode(),
+        };
+        if let Err(error) = self.tables.commit(&batch) {
+            if error.is_retryable() {
+                // redb refuses everything after an IO error; a new handle starts from the last commit.
+                self.tables.reopen()?;
+                inner.shared.write().snapshot = Arc::new(self.tables.snapshot()?);
+            }
+            return Err(error);
+        }
+        Ok(mark)
+    }
+}
+
+/// The last state of each key that changed, in key order.
+fn last_states(transactions: &[Arc<[Change]>]) -> Vec<(&[u8], Option<(Entry, &[u8])>)> {
+    let mut changes: Vec<&Change> = transactions.iter().flat_map(|changes| changes.iter()).collect();
+    // Stable: the changes of one key stay in order.
+    changes.sort_by(|one, other| one.key.cmp(&other.key));
+    let is_last = |number: usize| changes.get(number + 1).is_none_or(|next| next.key != changes[number].key);
+    let last = (0..changes.len()).filter(|&number| is_last(number)).map(|number| changes[number]);
+    last.map(|change| {
+        (
+            &change.key[..],
+            change.after.as_ref().map(|item| (Entry::of(&item.meta, item.value_bytes()), item.value_bytes())),
+        )
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark() -> Mark {
+        let at = |main, sub| Revision { main, sub };
+        let place = |segment, offset| Position { segment, offset };
+        let run = RunMark { first_segment: 1, root: place(2, 3), first: at(2, 0), last: at(9, 1) };
+        Mark {
+            revision: 77,
+            compact_revision: 5,
+            applied: Applied { index: 90, term: 3 },
+            keys: 4,
+            key_hash: StateHash(6),
+            rows: 7,
+            row_hash: StateHash(8),
+            tail_start: place(3, 0),
+            floor: at(9, 1),
+            runs: vec![run, run],
+            ..Mark::empty([1, 2], place(3, 40))
+        }
+    }
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written_and_every_damage_is_noticed() {
+        let record = mark().encode();
+        assert_eq!(Mark::decode(&record), Ok(Some(mark())));
+        for bit in 0..record.len() * 8 {
+            let mut damaged = record.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Mark::decode(&damaged), Ok(None), "bit {bit}");
+        }
+        assert_eq!(Mark::decode(&[]), Ok(None));
+    }
+
+    #[test]
+    fn a_newer_format_is_told_from_damage() {
+        let mut record = mark().encode();
+        record.truncate(record.len() - 4);
+        record[0] = 2;
+        record.extend(crc(&[&record]).to_le_bytes());
+        assert_eq!(Mark::decode(&record), Err(2));
+    }
+}

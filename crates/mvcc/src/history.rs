@@ -1,0 +1,122 @@
+//! The history: every change since the compaction revision, in order, on a log.
+//!
+//! ```text
+//!  ◄─────────── run 1 ───────────►◄────────── run 2 ──────────►◄──── unsealed ────
+//!  change … change │ blocks │ root │ change … │ blocks │ root  │ change … change
+//!                                                              ▲ indexed by `Tail`, in memory
+//! ```
+//!
+//! A record has the change's *after* (or says that it is a tombstone) and its *before*, so it explains itself: a watcher's
+//! catch-up is a sequential scan, and the value of a key at an old revision is the *before* of its first change after it.
+//! When a segment is nearly full its changes get an index in records of the log (sorted blocks, then a root that names
+//! them) and the segment is closed. What such an index covers is a [*run*](SealedRun): one segment, or several if a crash
+//! cut some short. Neither start-up nor memory grows with the sealed part. Compaction unlinks whole runs.
+//!
+//! Only checkpoints write here, on their own thread; see [`crate::checkpoint`].
+
+mod block;
+mod change;
+mod run;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use wal::{Disk, Head, Position, Wal};
+
+pub(crate) use self::change::{decode, read};
+use self::run::RunBuilder;
+pub(crate) use self::run::SealedRun;
+use crate::{Change, Error, Revision};
+
+/// Record kinds in the log.
+pub(crate) const CHANGE: u8 = 1;
+const BLOCK: u8 = 2;
+const ROOT: u8 = 3;
+
+/// The writer's end of the history.
+pub(crate) struct History {
+    wal: Wal,
+    /// What the next run will be an index of.
+    building: RunBuilder,
+}
+
+impl History {
+    /// Opens the log and cuts off everything that came after the checkpoint.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: wal::Options,
+        end: Option<Position>,
+    ) -> Result<Self, Error> {
+        let (mut wal, _) = Wal::open(disk, dir, options)?;
+        if let Some(end) = end
+            && wal.end() != end
+        {
+            if wal.end() < end {
+                let what =
+                    format!("it ends at {}, and a checkpoint says it was durable up to {end}", wal.end());
+                return Err(Error::Corrupt { path: dir.to_owned(), what });
+            }
+            wal.truncate_to(end)?;
+        }
+        Ok(Self { wal, building: RunBuilder::default() })
+    }
+
+    pub(crate) fn reader(&self) -> wal::Reader {
+        self.wal.reader()
+    }
+
+    pub(crate) fn end(&self) -> Position {
+        self.wal.end()
+    }
+
+    /// Bytes of its records; the files are somewhat longer, as space is reserved ahead.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.wal.segments().iter().map(|segment| segment.end.offset).sum()
+    }
+
+    /// Notes a change that is in the log already, in order: what the next run is built from.
+    pub(crate) fn note(&mut self, key: &[u8], revision: Revision, position: Position) {
+        self.building.add(key, revision, position);
+    }
+
+    /// Appends a change. If its segment is full, the run before it is sealed first and returned.
+    ///
+    /// On [`Error::NoSpace`] nothing was appended, and the call can be repeated.
+    pub(crate) fn append(&mut self, change: &Change) -> Result<(Position, Option<SealedRun>), Error> {
+        let payload = change::Payload::of(change);
+        let needed =
+            (payload.len() + wal_record_overhead()) as u64 + self.building.index_bytes_with(&change.key);
+        let sealed =
+            if self.wal.room() < needed && !self.building.is_empty() { Some(self.seal()?) } else { None };
+        let head =
+            Head { kind: CHANGE, number: change.revision.main as u64, tag: u64::from(change.revision.sub) };
+        let position = self.wal.append(head, &payload.parts())?;
+        self.building.add(&change.key, change.revision, position);
+        Ok((position, sealed))
+    }
+
+    /// Writes the index of everything since the last run, and starts a segment.
+    fn seal(&mut self) -> Result<SealedRun, Error> {
+        self.wal.prepare_next()?;
+        let run = self.building.write(&mut self.wal)?;
+        self.building = RunBuilder::default();
+        self.wal.roll()?;
+        Ok(run)
+    }
+
+    /// Makes all of it durable; returns where it ends.
+    pub(crate) fn sync(&mut self) -> Result<Position, Error> {
+        Ok(self.wal.sync()?)
+    }
+
+    /// Unlinks the segments before this one.
+    pub(crate) fn release_before(&mut self, segment: u64) -> Result<(), Error> {
+        Ok(self.wal.release_before(segment)?)
+    }
+}
+
+/// Bytes that the log adds to a record, and to what is left of its sector stamps; rather more than less.
+fn wal_record_overhead() -> usize {
+    64
+}

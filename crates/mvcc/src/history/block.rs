@@ -1,0 +1,108 @@
+//! Blocks of a run's index: where each change of each key is, sorted by key and then by revision.
+//!
+//! ```text
+//! entry:  shared | unshared | key bytes | main | sub | segment | offset      numbers are varints
+//! ```
+//!
+//! `shared` bytes of the key are those of the entry before; the first entry of a block shares nothing. `segment` counts
+//! from the run's first.
+
+use crate::Revision;
+use crate::encoding::{put_varint, take_varint};
+
+/// Bytes after which a block is closed: one is read and gone through for a look-up.
+pub(super) const BLOCK_BYTES: usize = 8 << 10;
+
+/// One change in the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) key: Vec<u8>,
+    pub(super) revision: Revision,
+    pub(super) segment: u64,
+    pub(super) offset: u64,
+}
+
+/// Most bytes that an entry takes beyond its key.
+pub(super) const ENTRY_OVERHEAD: usize = 5 + 5 + 10 + 5 + 5 + 10;
+
+/// A block being written.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    pub(super) bytes: Vec<u8>,
+    last_key: Vec<u8>,
+}
+
+impl Writer {
+    pub(super) fn add(&mut self, key: &[u8], revision: Revision, segment: u64, offset: u64) {
+        let shared = key.iter().zip(&self.last_key).take_while(|(one, other)| one == other).count();
+        put_varint(&mut self.bytes, shared as u64);
+        put_varint(&mut self.bytes, (key.len() - shared) as u64);
+        self.bytes.extend_from_slice(&key[shared..]);
+        for number in [revision.main as u64, u64::from(revision.sub), segment, offset] {
+            put_varint(&mut self.bytes, number);
+        }
+        self.last_key.truncate(shared);
+        self.last_key.extend_from_slice(&key[shared..]);
+    }
+}
+
+/// Goes through a block's entries; `None` where the block makes no sense.
+pub(super) struct Entries<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) key: Vec<u8>,
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Option<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.bytes.is_empty() { None } else { Some(self.entry()) }
+    }
+}
+
+impl Entries<'_> {
+    fn entry(&mut self) -> Option<Entry> {
+        let shared = usize::try_from(take_varint(&mut self.bytes)?).ok()?;
+        let unshared = usize::try_from(take_varint(&mut self.bytes)?).ok()?;
+        let (suffix, rest) = self.bytes.split_at_checked(unshared)?;
+        self.bytes = rest;
+        if shared > self.key.len() {
+            return None;
+        }
+        self.key.truncate(shared);
+        self.key.extend_from_slice(suffix);
+        let main = i64::try_from(take_varint(&mut self.bytes)?).ok()?;
+        let sub = u32::try_from(take_varint(&mut self.bytes)?).ok()?;
+        let segment = take_varint(&mut self.bytes)?;
+        let offset = take_varint(&mut self.bytes)?;
+        Some(Entry { key: self.key.clone(), revision: Revision { main, sub }, segment, offset })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_come_back_as_they_went_in() {
+        let entry = |key: &str, main, segment| Entry {
+            key: key.into(),
+            revision: Revision { main, sub: 1 },
+            segment,
+            offset: main as u64 * 100,
+        };
+        let entries = vec![
+            entry("", 9, 0),
+            entry("a/b", 2, 0),
+            entry("a/b", 300, 1),
+            entry("a/c", 7, 0),
+            entry("b", 1, 2),
+        ];
+        let mut writer = Writer::default();
+        entries.iter().for_each(|entry| writer.add(&entry.key, entry.revision, entry.segment, entry.offset));
+        let read: Option<Vec<Entry>> = Entries { bytes: &writer.bytes, key: Vec::new() }.collect();
+        assert_eq!(read, Some(entries));
+        let cut = &writer.bytes[..writer.bytes.len() - 1];
+        assert_eq!(Entries { bytes: cut, key: Vec::new() }.last(), Some(None));
+    }
+}

@@ -1,0 +1,96 @@
+//! The record of a change.
+//!
+//! ```text
+//!  0       1            5           9
+//!  ├───────┼────────────┼───────────┼───────────────┬─────────────────┐
+//!  │ flags │ before sub │ after len │ after         │ before (rest)   │
+//!  └───────┴────────────┴───────────┴───────────────┴─────────────────┘
+//!  flags: 1 = it is a tombstone, 2 = it has a before
+//!  after: mvccpb.KeyValue; of a tombstone, with the key alone     before: mvccpb.KeyValue
+//! ```
+//!
+//! The revision is the record's number and tag in the log, whose CRCs cover everything.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use wal::{Position, Reader, Record};
+
+use super::CHANGE;
+use crate::record::Fields;
+use crate::{Change, Error, Item, Revision, encoding};
+
+const TOMBSTONE: u8 = 1;
+const HAS_BEFORE: u8 = 2;
+const HEADER_BYTES: usize = 9;
+
+/// A record to write, not yet in one piece.
+pub(super) struct Payload {
+    header: [u8; HEADER_BYTES],
+    after: Bytes,
+    before: Bytes,
+}
+
+impl Payload {
+    pub(super) fn of(change: &Change) -> Self {
+        let after = match &change.after {
+            Some(item) => item.encoded.clone(),
+            None => encoding::tombstone(&change.key),
+        };
+        let mut header = [0; HEADER_BYTES];
+        header[0] = if change.after.is_none() { TOMBSTONE } else { 0 };
+        if let Some(before) = &change.before {
+            header[0] |= HAS_BEFORE;
+            header[1..5].copy_from_slice(&before.meta.mod_revision.sub.to_le_bytes());
+        }
+        let after_len = u32::try_from(after.len()).expect("requests are far smaller than 4 GiB");
+        header[5..9].copy_from_slice(&after_len.to_le_bytes());
+        let before = change.before.as_ref().map(|item| item.encoded.clone()).unwrap_or_default();
+        Self { header, after, before }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        HEADER_BYTES + self.after.len() + self.before.len()
+    }
+
+    pub(super) fn parts(&self) -> [&[u8]; 3] {
+        [&self.header, &self.after, &self.before]
+    }
+}
+
+/// Reads the change at a position.
+pub(crate) fn read(reader: &Reader, dir: &Path, position: Position) -> Result<Change, Error> {
+    decode(dir, &reader.read(position)?)
+}
+
+/// Reads a change from its record.
+pub(crate) fn decode(dir: &Path, record: &Record) -> Result<Change, Error> {
+    parse(record).ok_or_else(|| Error::Corrupt {
+        path: dir.to_owned(),
+        what: format!("the record at {} is not one of a change", record.position),
+    })
+}
+
+fn parse(record: &Record) -> Option<Change> {
+    if record.head.kind != CHANGE {
+        return None;
+    }
+    let revision =
+        Revision { main: i64::try_from(record.head.number).ok()?, sub: u32::try_from(record.head.tag).ok()? };
+    let payload = &record.payload;
+    let mut fields = Fields(payload);
+    let flags = fields.u8()?;
+    let before_sub = fields.u32()?;
+    let after_end = HEADER_BYTES.checked_add(fields.u32()? as usize).filter(|&end| end <= payload.len())?;
+    let after = payload.slice(HEADER_BYTES..after_end);
+    let key = after.slice_ref(encoding::parse_key(&after));
+    let after = if flags & TOMBSTONE == 0 { Some(item(after, revision.sub)?) } else { None };
+    let before =
+        if flags & HAS_BEFORE != 0 { Some(item(payload.slice(after_end..), before_sub)?) } else { None };
+    Some(Change::new(revision, key, after, before))
+}
+
+fn item(encoded: Bytes, sub: u32) -> Option<Item> {
+    let meta = encoding::parse(&encoded)?.meta(sub);
+    Some(Item { meta, encoded })
+}

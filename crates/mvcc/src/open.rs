@@ -1,0 +1,195 @@
+//! Opening a store: from what is on the disk to what is in memory.
+//!
+//! One way in, for every start (C1: nothing is derived that can be stored). The mark of the last checkpoint says what
+//! there is; the keys are read in order into the index and the rows into the side tables, and their hashes and counts must
+//! be what the mark says, so that nothing can be missing or too much; the history is cut back to the mark, and its part
+//! that has no index on the disk is read to index it in memory.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use wal::Position;
+
+use crate::cache::Cache;
+use crate::checkpoint::{Background, FORMAT, Mark, RunMark};
+use crate::history::{self, History};
+use crate::index::{Builder, Entry, Index};
+use crate::shared::{Inner, Shared};
+use crate::side::{Side, TableId};
+use crate::state_hash::{self, StateHash};
+use crate::store::{Opened, Options};
+use crate::tables::Tables;
+use crate::tail::Tail;
+use crate::{Change, Error, Revision};
+
+/// The database of the current state.
+const DATABASE: &str = "current.redb";
+/// The directory of the history.
+const HISTORY: &str = "history";
+/// Of a key that has no change in the tail (so far).
+const NO_LINK: u32 = u32::MAX;
+
+pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> Result<Opened, Error> {
+    let history_dir = dir.join(HISTORY);
+    let database = dir.join(DATABASE);
+    let io = |op| move |source| Error::Io { path: dir.to_owned(), op, source };
+    disk.create_dir_all(dir).map_err(io("create"))?;
+    let wal_options =
+        wal::Options { segment_bytes: options.history_segment_bytes, identity: options.identity };
+    let is_new = !disk.exists(&database).map_err(io("look into"))?;
+    let mut history = None;
+    let mut initial = Vec::new();
+    if is_new {
+        // The history exists before the first mark that speaks of it. (What an interrupted first start left is empty.)
+        let created = History::open(disk.clone(), &history_dir, wal_options, None)?;
+        if let Some(record) = created.reader().scan_all().next() {
+            let what =
+                format!("it has records (the first is {}), but there is no {DATABASE}", record?.head.number);
+            return Err(Error::Corrupt { path: history_dir, what });
+        }
+        initial = Mark::empty(options.identity, created.end()).encode();
+        history = Some(created);
+    }
+    let tables = Tables::open(disk.clone(), &database, &initial)?;
+    let mark = read_mark(&tables, &database, options)?;
+    let mut history = match history {
+        Some(history) => history,
+        None => History::open(disk, &history_dir, wal_options, Some(mark.history_end))?,
+    };
+    let mut index = load_index(&tables, &mark)?;
+    let side = load_side(&tables, &mark)?;
+    let mut dead = VecDeque::new();
+    let tail = load_tail(&mut history, &history_dir, &mark, &mut index, &mut dead)?;
+    let runs: Vec<_> = mark.runs.iter().copied().map(RunMark::open).collect();
+    let shared = Shared {
+        revision: mark.revision,
+        compact_revision: mark.compact_revision,
+        index,
+        cache: Cache::new(options.cache_bytes),
+        tail,
+        runs: runs.clone().into(),
+        stored: mark.revision,
+        snapshot: Arc::new(tables.snapshot()?),
+    };
+    let inner = Inner { shared: RwLock::new(shared), reader: history.reader(), history_dir };
+    let background = Background {
+        history,
+        tables,
+        runs,
+        tail_start: mark.tail_start,
+        floor: mark.floor,
+        places: Vec::new(),
+    };
+    Ok(Opened { inner, background, side, mark, dead })
+}
+
+fn read_mark(tables: &Tables, path: &Path, options: &Options) -> Result<Mark, Error> {
+    let mark = match Mark::decode(&tables.mark()?) {
+        Ok(Some(mark)) => mark,
+        Ok(None) => return Err(tables.corrupt("its mark does not match its checksum")),
+        Err(found) => return Err(Error::NewerFormat { path: path.to_owned(), found, known: FORMAT }),
+    };
+    if mark.identity != options.identity {
+        let what = format!("it belongs to {:x?}, not to {:x?}", mark.identity, options.identity);
+        return Err(tables.corrupt(what));
+    }
+    Ok(mark)
+}
+
+fn load_index(tables: &Tables, mark: &Mark) -> Result<Index, Error> {
+    let mut builder = Builder::default();
+    let mut hash = StateHash::default();
+    tables.load_keys(|key, entry| {
+        hash += state_hash::of_key(state_hash::digest(key), &entry);
+        builder.push(key, Entry { slot: u32::MAX, link: NO_LINK, ..entry });
+    })?;
+    let index = builder.finish();
+    if (index.live(), hash) != (mark.keys, mark.key_hash) {
+        return Err(tables.corrupt(format!(
+            "it has {} keys that are not the {} of its mark",
+            index.live(),
+            mark.keys
+        )));
+    }
+    Ok(index)
+}
+
+fn load_side(tables: &Tables, mark: &Mark) -> Result<Side, Error> {
+    let mut side = Side::default();
+    tables.load_rows(|table, key, value| side.load(TableId(table), key, value))?;
+    if (side.rows(), side.hash()) != (mark.rows, mark.row_hash) {
+        return Err(tables.corrupt(format!(
+            "it has {} rows that are not the {} of its mark",
+            side.rows(),
+            mark.rows
+        )));
+    }
+    Ok(side)
+}
+
+/// Reads the part of the history that is in no run.
+fn load_tail(
+    history: &mut History,
+    dir: &Path,
+    mark: &Mark,
+    index: &mut Index,
+    dead: &mut VecDeque<(Bytes, Revision)>,
+) -> Result<Tail, Error> {
+    let corrupt = |what| Error::Corrupt { path: dir.to_owned(), what };
+    let mut tail = Tail::after(mark.floor);
+    let mut last = mark.floor;
+    for record in history.reader().scan(mark.tail_start) {
+        let record = record?;
+        if record.head.kind != history::CHANGE {
+            continue;
+        }
+        let change = history::decode(dir, &record)?;
+        if !follows(change.revision, last) {
+            return Err(corrupt(format!("{} comes after {last}", change.revision)));
+        }
+        last = change.revision;
+        let position = record.position;
+        history.note(&change.key, last, position);
+        let is_dead = link(index, &mut tail, &change, position);
+        if is_dead && !change.is_put() {
+            dead.push_back((Bytes::copy_from_slice(&change.key), last));
+        }
+    }
+    if last.main != mark.revision {
+        return Err(corrupt(format!(
+            "it ends with {last}, and the checkpoint is of revision {}",
+            mark.revision
+        )));
+    }
+    Ok(tail)
+}
+
+/// Links a change to the one before it of the same key. Returns whether the key is dead in the end: then it is not in the
+/// database, and gets a dead entry.
+fn link(index: &mut Index, tail: &mut Tail, change: &Change, position: Position) -> bool {
+    match index.get_mut(&change.key) {
+        Some(entry) => {
+            let previous = (entry.link != NO_LINK).then_some((change.revision, entry.link));
+            entry.link = tail.push_flushed(change.revision, position, previous);
+            if !entry.is_live() {
+                (entry.mod_revision, entry.mod_sub) = (change.revision.main, change.revision.sub);
+            }
+            !entry.is_live()
+        }
+        None => {
+            let link = tail.push_flushed(change.revision, position, None);
+            let Revision { main, sub } = change.revision;
+            let entry = Entry { mod_revision: main, mod_sub: sub, slot: u32::MAX, link, ..Entry::default() };
+            index.insert(&change.key, entry);
+            true
+        }
+    }
+}
+
+/// Whether a change may come right after another.
+fn follows(next: Revision, last: Revision) -> bool {
+    next == Revision { sub: last.sub + 1, ..last } || next == Revision { main: last.main + 1, sub: 0 }
+}

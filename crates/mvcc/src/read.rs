@@ -1,0 +1,301 @@
+//! Reading ranges: chunk by chunk at one fixed revision.
+//!
+//! A chunk is found under the lock ([`Shared::chunk`]), and what of it is not in memory is read afterwards. Between chunks
+//! the writer goes on; keys that it changes are then read as they were, from the *before* of the change. So a range of any
+//! size is one state, and nobody waits for it.
+//!
+//! If the revision is older than the tail, the runs of the history know more keys (those deleted since) and older changes.
+//! Index and runs are then merged: each gives some of its keys in order, and what is below the lowest end is complete.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wal::{Pin, Position};
+
+use crate::history::{self, SealedRun};
+use crate::index::Entry;
+use crate::range::successor;
+use crate::scanner::Scanner;
+use crate::shared::{Chunk, Found, Inner, Shared, Wanted};
+use crate::tables::Snapshot;
+use crate::{Error, Item, RangeQuery, RangeResult, ReadError};
+
+/// Versions collected from each source at a time when runs are merged in.
+const MERGE_KEYS: usize = 256;
+/// Items brought into the cache after one read, at most: the lock is held for it.
+const ADMIT_MAX: usize = 64;
+/// A count at an old revision corrects the count of now by the changes since, if there are fewer than this or fewer than
+/// keys; else it goes through the keys.
+const COUNT_BY_CHANGES: u64 = 10_000;
+
+/// A read in progress at one revision.
+pub(crate) struct Cursor<'a> {
+    inner: &'a Inner,
+    wanted: Wanted<'a>,
+    /// Where to go on; `None` when all is read.
+    next: Option<Vec<u8>>,
+    /// Keeps the history readable that the revision needs.
+    pin: Option<Pin>,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(inner: &'a Inner, wanted: Wanted<'a>, shared: &Shared) -> Self {
+        let start = wanted.range.start.to_vec();
+        Self::resume(inner, wanted, shared, start)
+    }
+
+    /// Goes on where another cursor stopped.
+    pub(crate) fn resume(inner: &'a Inner, wanted: Wanted<'a>, shared: &Shared, next: Vec<u8>) -> Self {
+        let mut cursor = Self { inner, wanted, next: Some(next), pin: None };
+        if cursor.wanted.at < shared.revision {
+            cursor.pin();
+        }
+        cursor
+    }
+
+    /// Called with the lock held and the revision not yet compacted.
+    fn pin(&mut self) {
+        if self.pin.is_none() {
+            self.pin = Some(self.inner.reader.pin(0));
+        }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.next.is_none()
+    }
+
+    /// A read whose caller has pinned the history.
+    pub(crate) fn pinned_by_caller(inner: &'a Inner, wanted: Wanted<'a>) -> Self {
+        let next = Some(wanted.range.start.to_vec());
+        Self { inner, wanted, next, pin: None }
+    }
+
+    /// Where another cursor may go on; `None` when all is read.
+    pub(crate) fn into_next(self) -> Option<Vec<u8>> {
+        self.next
+    }
+
+    /// Reads on: at most `limit` items, perhaps none although there are more.
+    pub(crate) fn step(&mut self, limit: usize) -> Result<Vec<Item>, Error> {
+        let guard = self.inner.shared.read();
+        self.step_under(guard, limit)
+    }
+
+    fn step_under(
+        &mut self,
+        shared: parking_lot::RwLockReadGuard<'_, Shared>,
+        limit: usize,
+    ) -> Result<Vec<Item>, Error> {
+        let Some(start) = self.next.take() else { return Ok(Vec::new()) };
+        if !shared.tail_covers(self.wanted.at) {
+            let chunk = shared.chunk(&self.wanted, &start, MERGE_KEYS, true);
+            let runs = shared.runs_after(self.wanted.at);
+            let snapshot = shared.snapshot.clone();
+            drop(shared);
+            let merged = self.merge(chunk, &runs, &start, limit)?;
+            return self.resolve(merged, &snapshot);
+        }
+        let chunk = shared.chunk(&self.wanted, &start, limit, false);
+        if chunk.next.is_some() {
+            self.pin();
+        }
+        // Most reads find all in memory: no need for the snapshot then.
+        let in_memory = chunk.found.iter().all(|(_, found)| matches!(found, Found::Item(_)));
+        let snapshot = (!in_memory).then(|| shared.snapshot.clone());
+        drop(shared);
+        self.next = chunk.next;
+        let found = chunk.found.into_iter().map(|(_, found)| found).collect();
+        match snapshot {
+            None => Ok(self.in_memory(found)),
+            Some(snapshot) => self.resolve(found, &snapshot),
+        }
+    }
+
+    fn in_memory(&self, found: Vec<Found>) -> Vec<Item> {
+        let items = found.into_iter().filter_map(|found| match found {
+            Found::Item(item) => Some(self.shown(item)),
+            _ => None,
+        });
+        items.collect()
+    }
+
+    fn shown(&self, item: Item) -> Item {
+        if self.wanted.keys_only { Item::without_value(item.key_bytes(), item.meta) } else { item }
+    }
+
+    /// Merges what the index and the tail found with what the runs know, which is older and goes first.
+    fn merge(
+        &mut self,
+        chunk: Chunk,
+        runs: &[Arc<SealedRun>],
+        start: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Found>, Error> {
+        let Inner { reader, history_dir, .. } = self.inner;
+        let Wanted { range, at, .. } = self.wanted;
+        // Everything before this key is known from each source.
+        let mut bound: Option<Vec<u8>> = chunk.next;
+        let mut merged: BTreeMap<Vec<u8>, Found> = BTreeMap::new();
+        for run in runs {
+            let (changes, is_all) = run.first_changes(reader, history_dir, range, start, at, MERGE_KEYS)?;
+            if let Some((last, _)) = changes.last().filter(|_| !is_all) {
+                let end = successor(last);
+                bound = Some(bound.map_or(end.clone(), |bound| bound.min(end)));
+            }
+            for (key, position) in changes {
+                merged.entry(key).or_insert(Found::Before(position));
+            }
+        }
+        for (key, found) in chunk.found {
+            merged.entry(key).or_insert(found);
+        }
+        let mut found = Vec::new();
+        self.next = bound.clone();
+        for (key, version) in merged {
+            if bound.as_ref().is_some_and(|bound| key >= *bound) {
+                break;
+            }
+            if found.len() == limit {
+                self.next = Some(key);
+                break;
+            }
+            if !matches!(version, Found::Nothing) {
+                found.push(version);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads what is not in memory.
+    fn resolve(&self, found: Vec<Found>, snapshot: &Snapshot) -> Result<Vec<Item>, Error> {
+        let stored: Vec<(&[u8], &Entry)> = found
+            .iter()
+            .filter_map(|found| match found {
+                Found::Stored(key, entry) if !self.wanted.keys_only => Some((&key[..], entry)),
+                _ => None,
+            })
+            .collect();
+        // Close together: one scan is cheaper than a descent for each.
+        let scanned = if stored.len() > 4 && stored.len() * 4 >= found.len() {
+            snapshot.items(&stored)?
+        } else {
+            stored.iter().map(|(key, entry)| snapshot.item(key, entry)).collect::<Result<Vec<_>, _>>()?
+        };
+        self.admit(&scanned);
+        let mut scanned = scanned.into_iter();
+        let mut items = Vec::with_capacity(found.len());
+        for found in found {
+            match found {
+                Found::Item(item) => items.push(self.shown(item)),
+                Found::Stored(key, entry) if self.wanted.keys_only => {
+                    items.push(Item::without_value(&key, entry.meta()));
+                }
+                Found::Stored(..) => items.extend(scanned.next()),
+                Found::Before(position) => items.extend(self.before(position)?.map(|item| self.shown(item))),
+                Found::Nothing => {}
+            }
+        }
+        Ok(items)
+    }
+
+    fn before(&self, position: Position) -> Result<Option<Item>, Error> {
+        Ok(history::read(&self.inner.reader, &self.inner.history_dir, position)?.before)
+    }
+
+    fn admit(&self, items: &[Item]) {
+        if items.is_empty() {
+            return;
+        }
+        if let Some(mut shared) = self.inner.shared.try_write() {
+            for item in items.iter().take(ADMIT_MAX) {
+                shared.admit(item.key_bytes(), item.meta.mod_revision, item.encoded.clone());
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// The newest version of one key.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Item>, Error> {
+        let shared = self.shared.read();
+        match shared.newest(key) {
+            Found::Item(item) => Ok(Some(item)),
+            Found::Stored(key, entry) => {
+                let snapshot = shared.snapshot.clone();
+                drop(shared);
+                let item = snapshot.item(&key, &entry)?;
+                if let Some(mut shared) = self.shared.try_write() {
+                    shared.admit(&key, item.meta.mod_revision, item.encoded.clone());
+                }
+                Ok(Some(item))
+            }
+            Found::Before(_) | Found::Nothing => Ok(None),
+        }
+    }
+
+    /// Answers a range query.
+    pub(crate) fn range(&self, query: &RangeQuery) -> Result<RangeResult, ReadError> {
+        let shared = self.shared.read();
+        let at = shared.check(query.at)?;
+        let revision = shared.revision;
+        let count_now = shared.index.count(&query.range);
+        let limit = if query.limit == 0 { usize::MAX } else { query.limit };
+        let wanted = Wanted { range: &query.range, at, keys_only: query.keys_only };
+        let mut cursor = Cursor::new(self, wanted, &shared);
+        if query.count_only {
+            cursor.pin();
+            drop(shared);
+            let count =
+                if at == revision { count_now } else { self.count_at(query, at, revision, count_now)? };
+            return Ok(RangeResult { items: Vec::new(), count, more: false, revision });
+        }
+        // One more than asked for tells whether there are more.
+        let read_limit = limit.saturating_add(1);
+        let mut items = cursor.step_under(shared, read_limit)?;
+        while !cursor.is_done() && items.len() < read_limit {
+            items.append(&mut cursor.step(read_limit - items.len())?);
+        }
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let count = match more {
+            false => items.len() as u64,
+            true if at == revision => count_now,
+            true => self.count_at(query, at, revision, count_now)?,
+        };
+        Ok(RangeResult { items, count, more, revision })
+    }
+
+    /// How many keys the range had at revision `at`, from how many it had at revision `now`. The caller holds a pin.
+    fn count_at(&self, query: &RangeQuery, at: i64, now: i64, count_now: u64) -> Result<u64, Error> {
+        if (now - at) as u64 > COUNT_BY_CHANGES.max(count_now) {
+            return self.count_by_walking(query, at);
+        }
+        // For each key that changed: whether it was there before the first change, and after the last.
+        let mut changed: BTreeMap<bytes::Bytes, (bool, bool)> = BTreeMap::new();
+        let mut scanner = Scanner::pinned(at + 1, now);
+        while let Some(changes) = scanner.next_batch(self)? {
+            for change in &changes {
+                if query.range.contains(&change.key) {
+                    let is_live = change.is_put();
+                    changed
+                        .entry(change.key.clone())
+                        .and_modify(|(_, now)| *now = is_live)
+                        .or_insert((change.before.is_some(), is_live));
+                }
+            }
+        }
+        let then = changed.values().filter(|(then, _)| *then).count() as u64;
+        let since = changed.values().filter(|(_, now)| *now).count() as u64;
+        Ok(count_now + then - since)
+    }
+
+    fn count_by_walking(&self, query: &RangeQuery, at: i64) -> Result<u64, Error> {
+        let wanted = Wanted { range: &query.range, at, keys_only: true };
+        let mut cursor = Cursor::new(self, wanted, &self.shared.read());
+        let mut count = 0;
+        while !cursor.is_done() {
+            count += cursor.step(usize::MAX)?.len() as u64;
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,172 @@
+//! What the writer, the checkpoint's thread and the readers share, behind one lock that is never held over IO.
+//!
+//! The writer takes it for each transaction, readers for each chunk of a read, the checkpoint's thread for slices of its
+//! bookkeeping: tens of microseconds at the most, except for the commit of a transaction with very many changes, which
+//! nobody may see half of.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use wal::Position;
+
+use crate::cache::Cache;
+use crate::history::SealedRun;
+use crate::index::{Entry, Index};
+use crate::tables::Snapshot;
+use crate::tail::{Place, Tail};
+use crate::{Item, KeyRange, ReadError, Revision};
+
+/// The shared state and the ways to the disk.
+pub(crate) struct Inner {
+    pub(crate) shared: RwLock<Shared>,
+    pub(crate) reader: wal::Reader,
+    pub(crate) history_dir: PathBuf,
+}
+
+/// The state in memory.
+///
+/// Invariants: a live key's value is in the cache, or its revision is at most `stored` and it is in `snapshot`. A change
+/// is in the tail, or in a run, or before `compact_revision`. Each key that changed within the tail is in the index, dead
+/// or alive.
+pub(crate) struct Shared {
+    pub(crate) revision: i64,
+    pub(crate) compact_revision: i64,
+    pub(crate) index: Index,
+    pub(crate) cache: Cache,
+    pub(crate) tail: Tail,
+    /// Sealed runs, oldest first.
+    pub(crate) runs: Arc<[Arc<SealedRun>]>,
+    /// Main revision of the last checkpoint.
+    pub(crate) stored: i64,
+    pub(crate) snapshot: Arc<Snapshot>,
+}
+
+/// A version of a key that was found under the lock; what is still to be read is read without it.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// In memory.
+    Item(Item),
+    /// The newest version, on the disk; or only its index entry is wanted.
+    Stored(Vec<u8>, Entry),
+    /// The *before* of this record of the history.
+    Before(Position),
+    /// There was none at that revision.
+    Nothing,
+}
+
+/// Which part of a range is read, as of when.
+pub(crate) struct Wanted<'a> {
+    pub(crate) range: &'a KeyRange,
+    pub(crate) at: i64,
+    /// No values.
+    pub(crate) keys_only: bool,
+}
+
+/// Versions found, in key order.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    pub(crate) found: Vec<(Vec<u8>, Found)>,
+    /// Where to go on; `None` at the end of the range.
+    pub(crate) next: Option<Vec<u8>>,
+}
+
+/// Entries that are gone through under one hold of the lock: about 20 us.
+const ENTRIES_PER_HOLD: usize = 256;
+
+impl Shared {
+    /// Checks a revision that somebody wants to read at.
+    pub(crate) fn check(&self, at: Option<i64>) -> Result<i64, ReadError> {
+        match at {
+            Some(at) if at > self.revision => Err(ReadError::Future(self.revision)),
+            Some(at) if at < self.compact_revision => Err(ReadError::Compacted(self.compact_revision)),
+            Some(at) => Ok(at),
+            None => Ok(self.revision),
+        }
+    }
+
+    /// Whether all changes after this revision are in the tail: then runs need not be looked at.
+    pub(crate) fn tail_covers(&self, at: i64) -> bool {
+        self.tail.floor().main <= at
+    }
+
+    /// The runs with changes after this revision.
+    pub(crate) fn runs_after(&self, at: i64) -> Vec<Arc<SealedRun>> {
+        self.runs.iter().filter(|run| run.last.main > at).cloned().collect()
+    }
+
+    /// The newest version of a key.
+    pub(crate) fn newest(&self, key: &[u8]) -> Found {
+        match self.index.get(key) {
+            Some(entry) if entry.is_live() => self.current(key, entry, false),
+            _ => Found::Nothing,
+        }
+    }
+
+    fn current(&self, key: &[u8], entry: &Entry, keys_only: bool) -> Found {
+        if keys_only {
+            return Found::Stored(key.to_vec(), *entry);
+        }
+        match self.cache.get(entry.slot, entry.revision()) {
+            Some(encoded) => Found::Item(Item { meta: entry.meta(), encoded: encoded.clone() }),
+            None => Found::Stored(key.to_vec(), *entry),
+        }
+    }
+
+    /// Goes through the range from `start`, as far as one hold of the lock goes and until `limit` versions are found. Keys
+    /// whose version at that revision is in a run are found with what the tail and the index say.
+    pub(crate) fn chunk(&self, wanted: &Wanted<'_>, start: &[u8], limit: usize, with_keys: bool) -> Chunk {
+        let mut chunk = Chunk { found: Vec::with_capacity(limit.min(ENTRIES_PER_HOLD)), next: None };
+        let mut visited = 0;
+        self.index.scan(start, wanted.range, &mut |key, entry| {
+            if visited == ENTRIES_PER_HOLD || chunk.found.len() == limit {
+                chunk.next = Some(key.to_vec());
+                return ControlFlow::Break(());
+            }
+            visited += 1;
+            let found = self.version(wanted, key, entry);
+            // Where runs are merged in, even "nothing" is an answer: the key is then named.
+            if with_keys {
+                chunk.found.push((key.to_vec(), found));
+            } else if !matches!(found, Found::Nothing) {
+                chunk.found.push((Vec::new(), found));
+            }
+            ControlFlow::Continue(())
+        });
+        chunk
+    }
+
+    fn version(&self, wanted: &Wanted<'_>, key: &[u8], entry: &Entry) -> Found {
+        if entry.mod_revision <= wanted.at {
+            return if entry.is_live() { self.current(key, entry, wanted.keys_only) } else { Found::Nothing };
+        }
+        // Changed since. If the change is not in the tail, it is in a run, and the caller looks there first.
+        if entry.revision() <= self.tail.floor() {
+            return Found::Nothing;
+        }
+        match self.tail.first_after(entry.link, wanted.at) {
+            Some(Place::Flushed(position)) => Found::Before(position),
+            Some(Place::Pending(changes, sub)) => match &changes[sub].before {
+                Some(item) => Found::Item(item.clone()),
+                None => Found::Nothing,
+            },
+            None => Found::Nothing,
+        }
+    }
+
+    /// Brings an item that was read from the disk into the cache, if it is still the newest and there is room.
+    pub(crate) fn admit(&mut self, key: &[u8], revision: Revision, encoded: Bytes) {
+        if !self.cache.has_room() {
+            return;
+        }
+        let stored = self.stored;
+        if let Some(entry) = self.index.get_mut(key)
+            && entry.revision() == revision
+            && self.cache.get(entry.slot, revision).is_none()
+        {
+            entry.slot = self.cache.put((entry.slot, revision), revision, encoded, stored);
+        }
+    }
+}

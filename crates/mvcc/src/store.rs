@@ -1,0 +1,418 @@
+//! The store: the one writer, and where everything begins.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::checkpoint::{Background, CheckpointJob, Done, Frozen, Mark, Sizes};
+use crate::index::Entry;
+use crate::item::{Change, Changes, Item};
+use crate::open;
+use crate::shared::{Inner, Shared};
+use crate::side::{Side, TableId};
+use crate::state_hash::{self, StateHash};
+use crate::txn::{Staged, Txn, changes_of};
+use crate::{
+    Applied, CompactError, Error, KeyRange, Meta, RangeQuery, RangeResult, ReadError, Revision, View,
+};
+
+/// Dead index entries looked at in one commit: more than a commit can add, but for deletes of whole ranges.
+const DEAD_PER_COMMIT: usize = 4;
+/// Keys visited under one hold of the lock.
+const KEYS_PER_HOLD: usize = 1024;
+
+/// How a store is set up. What is in its files does not depend on any of it but the identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Budget of the cache of encoded key-values, in bytes.
+    pub cache_bytes: usize,
+    /// A checkpoint is due when the changes since the last one take this many bytes.
+    pub checkpoint_bytes: usize,
+    /// Length of a history segment, in bytes: the unit in which compaction gives space back, and about what a start goes
+    /// through. A transaction's largest change must fit.
+    pub history_segment_bytes: u64,
+    /// Whose store it is (a cluster and a member): that of another is refused.
+    pub identity: [u64; 2],
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 256 << 20,
+            checkpoint_bytes: 24 << 20,
+            history_segment_bytes: 32 << 20,
+            identity: [0, 0],
+        }
+    }
+}
+
+/// A multi-version key space, as its one writer has it. Others read through [`View`]s.
+pub struct Store {
+    inner: Arc<Inner>,
+    background: Arc<Mutex<Background>>,
+    sizes: Arc<Sizes>,
+    options: Options,
+    /// The same as in `inner`, without a lock: only this writer changes them.
+    revision: i64,
+    compact_revision: i64,
+    applied: Applied,
+    key_hash: StateHash,
+    side: Side,
+    overlay: Overlay,
+    /// What is being stored, until its checkpoint is complete.
+    frozen: Option<Arc<Frozen>>,
+    /// What the last checkpoint begun says: without a change since there is none to make.
+    last_mark: Mark,
+    /// Keys that died, with the revision: dead entries leave the index when their history has an index on the disk.
+    dead: VecDeque<(Bytes, Revision)>,
+    /// Empty, their memory used again by each transaction.
+    staging: Vec<Staged>,
+    entries: Vec<Entry>,
+}
+
+/// The changes since the last checkpoint began.
+#[derive(Debug, Default)]
+struct Overlay {
+    transactions: Vec<Arc<[Change]>>,
+    bytes: usize,
+}
+
+/// What opening gives, from which a store is made.
+pub(crate) struct Opened {
+    pub(crate) inner: Inner,
+    pub(crate) background: Background,
+    pub(crate) side: Side,
+    pub(crate) mark: Mark,
+    pub(crate) dead: VecDeque<(Bytes, Revision)>,
+}
+
+impl Store {
+    /// Opens the store in `dir`, or makes an empty one. It is then as of its last checkpoint: see
+    /// [`applied`](Self::applied).
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if anything that is read here is damaged (values are checked when they are read), a newer
+    /// format, somebody else's store, and those of the disk.
+    pub fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: Options) -> Result<Self, Error> {
+        let Opened { inner, background, side, mark, dead } = open::open(disk, dir, &options)?;
+        let sizes = Sizes::default();
+        sizes.database.store(background.tables.file_bytes() as i64, Ordering::Relaxed);
+        sizes.history.store(background.history.used_bytes() as i64, Ordering::Relaxed);
+        sizes.released.store(mark.compact_revision, Ordering::Relaxed);
+        Ok(Self {
+            inner: Arc::new(inner),
+            background: Arc::new(Mutex::new(background)),
+            sizes: Arc::new(sizes),
+            options,
+            revision: mark.revision,
+            compact_revision: mark.compact_revision,
+            applied: mark.applied,
+            key_hash: mark.key_hash,
+            side,
+            overlay: Overlay::default(),
+            frozen: None,
+            last_mark: mark,
+            dead,
+            staging: Vec::new(),
+            entries: Vec::new(),
+        })
+    }
+
+    /// The last entry of the caller's log that is in the store. After opening, that of the last checkpoint: the caller
+    /// applies what comes after it again.
+    #[must_use]
+    pub fn applied(&self) -> Applied {
+        self.applied
+    }
+
+    /// Says that everything up to an entry of the caller's log is in the store now.
+    pub fn set_applied(&mut self, applied: Applied) {
+        self.applied = applied;
+    }
+
+    /// The newest main revision; 1 for an empty store.
+    #[must_use]
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// Reads below this revision are refused; -1 before the first compaction.
+    #[must_use]
+    pub fn compact_revision(&self) -> i64 {
+        self.compact_revision
+    }
+
+    /// Everything below this revision is physically gone, and that is durable.
+    #[must_use]
+    pub fn released_revision(&self) -> i64 {
+        self.sizes.released.load(Ordering::Relaxed)
+    }
+
+    /// A reader's end.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View { inner: self.inner.clone() }
+    }
+
+    /// Begins a transaction.
+    pub fn txn(&mut self) -> Txn<'_> {
+        Txn::new(self)
+    }
+
+    pub(crate) fn take_staging(&mut self) -> Vec<Staged> {
+        let mut staging = std::mem::take(&mut self.staging);
+        staging.clear();
+        staging
+    }
+
+    /// The newest version of a key without its value. No IO.
+    #[must_use]
+    pub fn meta(&self, key: &[u8]) -> Option<Meta> {
+        let shared = self.inner.shared.read();
+        shared.index.get(key).filter(|entry| entry.is_live()).map(Entry::meta)
+    }
+
+    /// The newest version of a key.
+    ///
+    /// # Errors
+    /// Those of the disk, if the value is not in memory.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Item>, Error> {
+        self.inner.get(key)
+    }
+
+    /// A range of keys, as [`View::range`].
+    ///
+    /// # Errors
+    /// If the revision asked for is compacted or in the future, and those of the disk.
+    pub fn range(&self, query: &RangeQuery) -> Result<RangeResult, ReadError> {
+        self.inner.range(query)
+    }
+
+    /// Visits the live keys of a range with what is known of them without their values. No IO. For what the caller derives
+    /// from the keys when it starts.
+    pub fn for_each_meta(&self, range: &KeyRange, mut visit: impl FnMut(&[u8], &Meta)) {
+        let mut next = Some(Vec::new());
+        while let Some(start) = next.take() {
+            let shared = self.inner.shared.read();
+            let mut visited = 0;
+            shared.index.scan(&start, range, &mut |key, entry| {
+                if visited == KEYS_PER_HOLD {
+                    next = Some(key.to_vec());
+                    return std::ops::ControlFlow::Break(());
+                }
+                visited += 1;
+                if entry.is_live() {
+                    visit(key, &entry.meta());
+                }
+                std::ops::ControlFlow::Continue(())
+            });
+        }
+    }
+
+    /// Makes staged changes visible. Called by [`Txn::commit`].
+    pub(crate) fn commit(&mut self, mut staged: Vec<Staged>) -> Changes {
+        let main = self.revision + 1;
+        let mut entries = std::mem::take(&mut self.entries);
+        let changes = changes_of(main, &mut staged, &mut entries);
+        self.staging = staged;
+        let mut hash = StateHash::default();
+        {
+            let shared = &mut *self.inner.shared.write();
+            for (change, entry) in changes.iter().zip(&entries) {
+                apply(shared, &mut hash, change, *entry);
+            }
+            shared.tail.add_pending(changes.clone());
+            shared.revision = main;
+            bury(shared, &mut self.dead);
+        }
+        self.revision = main;
+        self.key_hash += hash.0;
+        entries.clear();
+        self.entries = entries;
+        for change in changes.iter().filter(|change| !change.is_put()) {
+            self.dead.push_back((Bytes::copy_from_slice(&change.key), change.revision));
+        }
+        self.overlay.bytes += changes.iter().map(Change::bytes).sum::<usize>();
+        self.overlay.transactions.push(changes.clone());
+        Changes { revision: main, changes }
+    }
+
+    /// A row of a side table.
+    #[must_use]
+    pub fn side_get(&self, table: TableId, key: &[u8]) -> Option<&Bytes> {
+        self.side.get(table, key)
+    }
+
+    /// The rows of a side table, in order of their keys.
+    pub fn side_scan(&self, table: TableId) -> impl Iterator<Item = (&[u8], &Bytes)> {
+        self.side.scan(table)
+    }
+
+    /// Writes a row of a side table. Returns what was there.
+    pub fn side_put(&mut self, table: TableId, key: &[u8], value: impl Into<Bytes>) -> Option<Bytes> {
+        self.side.put(table, key, value.into())
+    }
+
+    /// Deletes a row of a side table. Returns what was there.
+    pub fn side_delete(&mut self, table: TableId, key: &[u8]) -> Option<Bytes> {
+        self.side.delete(table, key)
+    }
+
+    /// Gives up what was before a revision: reads below it are refused from now on (not at it), and after the next
+    /// checkpoint the space is given back (C2).
+    ///
+    /// # Errors
+    /// If the revision is not above the last one, or above the newest.
+    pub fn compact(&mut self, revision: i64) -> Result<(), CompactError> {
+        if revision <= self.compact_revision {
+            return Err(CompactError::Compacted);
+        }
+        if revision > self.revision {
+            return Err(CompactError::Future);
+        }
+        self.compact_revision = revision;
+        self.inner.shared.write().compact_revision = revision;
+        Ok(())
+    }
+
+    /// The state hash: equal on all members that applied the same commands.
+    #[must_use]
+    pub fn state_hash(&self) -> u128 {
+        let mut hash = self.key_hash;
+        hash += self.side.hash().0;
+        hash.with_numbers(self.revision, self.compact_revision)
+    }
+
+    /// Number of live keys.
+    #[must_use]
+    pub fn keys(&self) -> u64 {
+        self.inner.shared.read().index.live()
+    }
+
+    /// Bytes that the store takes on the disk as of the last checkpoint; space that is only reserved does not count.
+    #[must_use]
+    pub fn db_size(&self) -> u64 {
+        (self.sizes.database.load(Ordering::Relaxed) + self.sizes.history.load(Ordering::Relaxed)) as u64
+    }
+
+    /// Bytes in memory that are not in a checkpoint yet. It grows for as long as checkpoints fail: who writes checks it
+    /// against a limit.
+    #[must_use]
+    pub fn overlay_bytes(&self) -> usize {
+        self.overlay.bytes + self.frozen.as_ref().map_or(0, |frozen| frozen.bytes)
+    }
+
+    /// Whether enough has changed since the last checkpoint began, and none is under way.
+    #[must_use]
+    pub fn is_checkpoint_due(&self) -> bool {
+        self.frozen.is_none() && self.overlay.bytes >= self.options.checkpoint_bytes
+    }
+
+    /// Begins a checkpoint of the state as it is now. Cheap: the work is in [`CheckpointJob::run`]. `None` if nothing has
+    /// changed since the last one, or while one is under way. A job that was dropped unfinished is handed out again.
+    pub fn freeze(&mut self) -> Option<CheckpointJob> {
+        if self.frozen.is_none() {
+            self.frozen = Some(Arc::new(self.set_aside()?));
+        }
+        let frozen = self.frozen.as_ref().filter(|frozen| Arc::strong_count(frozen) == 1)?;
+        Some(CheckpointJob {
+            inner: self.inner.clone(),
+            background: self.background.clone(),
+            frozen: frozen.clone(),
+            sizes: self.sizes.clone(),
+        })
+    }
+
+    fn set_aside(&mut self) -> Option<Frozen> {
+        let mark = Mark {
+            revision: self.revision,
+            compact_revision: self.compact_revision,
+            applied: self.applied,
+            keys: self.keys(),
+            key_hash: self.key_hash,
+            rows: self.side.rows(),
+            row_hash: self.side.hash(),
+            ..self.last_mark.clone()
+        };
+        // A row may have changed back and forth; the checkpoint can as well do without it then.
+        if mark == self.last_mark {
+            return None;
+        }
+        self.last_mark = mark.clone();
+        let Overlay { transactions, bytes } = std::mem::take(&mut self.overlay);
+        let rows = self.side.take_changed();
+        Some(Frozen { transactions: Mutex::new(transactions), rows, mark, bytes })
+    }
+
+    /// Ends a checkpoint: what it holds need not be kept in memory any more.
+    ///
+    /// # Panics
+    /// If it is not the checkpoint under way.
+    pub fn complete(&mut self, done: Done) {
+        let frozen = self.frozen.take().expect("a checkpoint is under way");
+        assert_eq!(frozen.mark.applied, done.applied(), "the checkpoint under way is the one that is done");
+    }
+
+    /// Makes a checkpoint here and now, for callers that have no other thread to do it on. Does nothing if there is
+    /// nothing new, or while one is under way elsewhere.
+    ///
+    /// # Errors
+    /// As [`CheckpointJob::run`].
+    pub fn checkpoint(&mut self) -> Result<(), Error> {
+        if let Some(job) = self.freeze() {
+            let done = job.run()?;
+            self.complete(done);
+        }
+        Ok(())
+    }
+}
+
+/// Puts a change into the index, the cache and the tail.
+fn apply(shared: &mut Shared, hash: &mut StateHash, change: &Change, mut entry: Entry) {
+    let key = &change.key[..];
+    let key_digest = state_hash::digest(key);
+    let stored = shared.stored;
+    let mut settle = |old: Option<&Entry>, entry: &mut Entry| {
+        let previous = old.map(|old| (old.revision(), old.link));
+        entry.link = shared.tail.push_pending(change.revision, previous);
+        let replaces = old.map_or((u32::MAX, Revision::default()), |old| (old.slot, old.revision()));
+        match &change.after {
+            Some(item) => {
+                entry.slot = shared.cache.put(replaces, change.revision, item.encoded.clone(), stored);
+                *hash += state_hash::of_key(key_digest, entry);
+            }
+            None => shared.cache.remove(replaces.0, replaces.1),
+        }
+        if let Some(old) = old.filter(|old| old.is_live()) {
+            *hash -= state_hash::of_key(key_digest, old);
+        }
+    };
+    match shared.index.get_mut(key) {
+        // In place: nothing that is counted changes.
+        Some(old) if old.is_live() == entry.is_live() => {
+            settle(Some(old), &mut entry);
+            *old = entry;
+        }
+        old => {
+            settle(old.as_deref(), &mut entry);
+            shared.index.insert(key, entry);
+        }
+    }
+}
+
+/// Takes some dead entries out of the index whose history is indexed on the disk.
+fn bury(shared: &mut Shared, dead: &mut VecDeque<(Bytes, Revision)>) {
+    for _ in 0..DEAD_PER_COMMIT {
+        if dead.front().is_none_or(|(_, revision)| *revision > shared.tail.floor()) {
+            return;
+        }
+        let (key, revision) = dead.pop_front().expect("it was looked at");
+        if shared.index.get(&key).is_some_and(|entry| !entry.is_live() && entry.revision() == revision) {
+            shared.index.remove(&key);
+        }
+    }
+}
