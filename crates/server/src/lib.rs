@@ -5,4 +5,6 @@ pub mod http;
 pub mod ids;
 pub mod logging;
 pub mod metrics;
+pub mod notify;
+pub mod signals;
 pub mod version;
