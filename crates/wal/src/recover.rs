@@ -116,6 +116,9 @@ fn seal(segment: &Segment, end: u64, last: Option<u64>) -> Result<(), Error> {
         return Err(segment.corrupt(length, "the file ends before the segment does"));
     }
     segment.set_end(end, last);
+    if length == segment.header.length {
+        segment.mark_sealed();
+    }
     if end > FIRST {
         segment.set_first(Some(first_head(segment)?));
     }
@@ -147,8 +150,10 @@ fn first_head(segment: &Segment) -> Result<Head, Error> {
 fn settle(segment: &Segment) -> Result<(Tail, usize), Error> {
     let length = segment.header.length;
     let actual = segment.file.len().context("look at", &segment.path)?;
-    if actual < length {
-        return Err(segment.corrupt(actual, "the file is shorter than it was made"));
+    if actual != length {
+        let what =
+            "the file has not the length that it was made with: it was cut, or later segments are missing";
+        return Err(segment.corrupt(actual.min(length), what));
     }
     let content = read_used(segment, length)?;
     let sectors = sector::sector_of(length);

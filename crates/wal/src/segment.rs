@@ -41,7 +41,7 @@ pub(crate) struct SegmentHeader {
     pub(crate) id: u64,
     /// Header CRC of the last record before this segment.
     pub(crate) chain: u32,
-    /// Length of the file as it was made; it is cut to what is used when the segment is sealed.
+    /// Length of the file as it was made, and as it is until the segment is sealed.
     pub(crate) length: u64,
     /// Where the log before this segment ends; `None` for the first segment of a log.
     pub(crate) predecessor: Option<Predecessor>,
@@ -205,6 +205,15 @@ impl Segment {
 
     pub(crate) fn set_first(&self, head: Option<Head>) {
         *self.first.write() = head;
+    }
+
+    /// Gives the unused rest of a sealed segment's file back. A sealed segment never keeps the length that it was made
+    /// with, the newest always has it: so that the loss of the newest is noticed. Nothing else depends on this, so it
+    /// is neither synced nor insisted on; recovery does it again where it is missing.
+    pub(crate) fn mark_sealed(&self) {
+        let used = self.end().next_multiple_of(SECTOR as u64);
+        let len = if used == self.header.length { used + SECTOR as u64 } else { used };
+        let _ = self.file.set_len(len);
     }
 
     pub(crate) fn corrupt(&self, offset: u64, what: &'static str) -> Error {

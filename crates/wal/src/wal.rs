@@ -233,7 +233,7 @@ impl Wal {
             Predecessor { segment: sealed.id(), end: sealed.end(), last: self.last },
             self.chain,
         )?;
-        trim(&sealed);
+        sealed.mark_sealed();
         Ok(())
     }
 
@@ -285,7 +285,7 @@ impl Wal {
             self.poison_on_error(removed)?;
             self.sync_dir()?;
         }
-        trim(&cut);
+        cut.mark_sealed();
         Ok(())
     }
 
@@ -381,9 +381,4 @@ fn name_segment(
     disk.rename(&temporary, &path).context("rename", &temporary)?;
     disk.sync_dir(dir).context("sync", dir)?;
     Ok(Segment::new(path, file, header))
-}
-
-/// Gives the unused rest of a sealed segment back. It is of no consequence whether that succeeds.
-fn trim(segment: &Segment) {
-    let _ = segment.file.set_len(segment.end().next_multiple_of(SECTOR as u64));
 }

@@ -53,7 +53,8 @@ fn crash_everywhere(number: u64, trace: &[Step]) -> u64 {
         disk.halt_after(halt);
         let mut known = Known::default();
         let is_whole = known.run(&disk, SEGMENT_BYTES, trace).is_ok();
-        let context = |what: &str| format!("trace {number} {trace:?}, killed after {halt} operations, {what}");
+        let context =
+            |what: &str| format!("trace {number} {trace:?}, killed after {halt} operations, {what}");
         images += check_image(&disk.restart(), &known, &context("the machine went on"), halt);
         for crash in crashes() {
             images += check_image(&disk.crash(crash), &known, &context(&format!("{crash:?}")), halt);
@@ -88,7 +89,8 @@ fn check_image(image: &SimDisk, known: &Known, context: &str, salt: u64) -> u64 
     let before = entries(&wal).expect("it was read before");
 
     // What a log shows once is durable, and opening it once more changes nothing.
-    let (again, recovery) = open_with(&image.crash(Crash::LoseAll), SEGMENT_BYTES).expect("it was opened before");
+    let (again, recovery) =
+        open_with(&image.crash(Crash::LoseAll), SEGMENT_BYTES).expect("it was opened before");
     assert_eq!(entries(&again).expect("it was read before"), before, "{context}");
     assert_eq!(recovery.torn, None, "{context}");
 

@@ -8,24 +8,24 @@ use std::sync::Arc;
 
 use wal::{Crash, Disk, Error, Head, Options, Position, Recovery, SimDisk, Wal};
 
-pub const DIR: &str = "/log";
-pub const IDENTITY: [u64; 2] = [7, 9];
+pub(crate) const DIR: &str = "/log";
+pub(crate) const IDENTITY: [u64; 2] = [7, 9];
 
-pub fn open_with(disk: &SimDisk, segment_bytes: u64) -> Result<(Wal, Recovery), Error> {
+pub(crate) fn open_with(disk: &SimDisk, segment_bytes: u64) -> Result<(Wal, Recovery), Error> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     Wal::open(disk, Path::new(DIR), Options { segment_bytes, identity: IDENTITY })
 }
 
 /// How much more than the default is to be done: `QUORATE_TEST_BUDGET`, 1 if unset.
-pub fn budget() -> u64 {
+pub(crate) fn budget() -> u64 {
     std::env::var("QUORATE_TEST_BUDGET").ok().and_then(|budget| budget.parse().ok()).unwrap_or(1)
 }
 
 /// Reproducible choices (splitmix64).
-pub struct Choices(pub u64);
+pub(crate) struct Choices(pub(crate) u64);
 
 impl Choices {
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -36,7 +36,7 @@ impl Choices {
 
 /// A step of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Append a record with so many bytes of payload.
     Append(usize),
     Flush,
@@ -53,7 +53,7 @@ pub enum Step {
 }
 
 /// A trace of the kind that a raft log or a history leaves, out of proportion.
-pub fn random_trace(choices: &mut Choices, steps: usize) -> Vec<Step> {
+pub(crate) fn random_trace(choices: &mut Choices, steps: usize) -> Vec<Step> {
     let step = |choices: &mut Choices| match choices.below(24) {
         0..5 => Step::Append(choices.below(60)),
         5..8 => Step::Append(380 + choices.below(200)),
@@ -72,19 +72,19 @@ pub fn random_trace(choices: &mut Choices, steps: usize) -> Vec<Step> {
 
 /// A record as the caller knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    pub position: Position,
-    pub number: u64,
-    pub payload: Vec<u8>,
+pub(crate) struct Entry {
+    pub(crate) position: Position,
+    pub(crate) number: u64,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// What the caller of a log knows.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub(crate) struct Known {
     /// Appended and not cut off.
-    pub records: Vec<Entry>,
+    pub(crate) records: Vec<Entry>,
     /// How many of them are durable for certain.
-    pub acknowledged: usize,
+    pub(crate) acknowledged: usize,
     /// `records` and `acknowledged` before a truncation that has not returned.
     uncut: Option<(Vec<Entry>, usize)>,
     /// Segments before this one may be gone.
@@ -92,14 +92,14 @@ pub struct Known {
 }
 
 /// Every third record is all zeros, so that content alone never tells a written sector from another.
-pub fn payload(number: u64, len: usize) -> Vec<u8> {
+pub(crate) fn payload(number: u64, len: usize) -> Vec<u8> {
     if number.is_multiple_of(3) {
         return vec![0; len];
     }
     (0..len).map(|byte| (byte as u64 * 31 + number) as u8).collect()
 }
 
-pub fn entries(wal: &Wal) -> Result<Vec<Entry>, Error> {
+pub(crate) fn entries(wal: &Wal) -> Result<Vec<Entry>, Error> {
     let entry = |record: wal::Record| {
         assert_eq!(record.head.tag, record.head.number * 2);
         Entry { position: record.position, number: record.head.number, payload: record.payload.to_vec() }
@@ -109,15 +109,16 @@ pub fn entries(wal: &Wal) -> Result<Vec<Entry>, Error> {
 
 impl Known {
     /// Runs a whole trace, from an empty disk on.
-    pub fn run(&mut self, disk: &SimDisk, segment_bytes: u64, trace: &[Step]) -> Result<Wal, Error> {
+    pub(crate) fn run(&mut self, disk: &SimDisk, segment_bytes: u64, trace: &[Step]) -> Result<Wal, Error> {
         let mut wal = open_with(disk, segment_bytes)?.0;
         for step in trace {
             if *step == Step::Reopen {
                 drop(wal);
                 wal = open_with(disk, segment_bytes)?.0;
-                self.check(&wal, "reopened");
+                let found = entries(&wal)?;
+                self.check_found(&found, "reopened");
                 // All that is found now is durable, and nothing else will come back.
-                self.records = entries(&wal)?;
+                self.records = found;
                 self.acknowledged = self.records.len();
             } else {
                 self.step(&mut wal, *step)?;
@@ -126,7 +127,7 @@ impl Known {
         Ok(wal)
     }
 
-    pub fn append(&mut self, wal: &mut Wal, len: usize) -> Result<(), Error> {
+    pub(crate) fn append(&mut self, wal: &mut Wal, len: usize) -> Result<(), Error> {
         let number = self.records.last().map_or(1, |record| record.number + 1);
         let payload = payload(number, len);
         let before = wal.end().segment;
@@ -139,7 +140,7 @@ impl Known {
         Ok(())
     }
 
-    pub fn step(&mut self, wal: &mut Wal, step: Step) -> Result<(), Error> {
+    pub(crate) fn step(&mut self, wal: &mut Wal, step: Step) -> Result<(), Error> {
         match step {
             Step::Append(len) => self.append(wal, len)?,
             Step::Flush => wal.flush()?,
@@ -178,11 +179,15 @@ impl Known {
     }
 
     /// Checks a recovered log against what the caller knows.
-    pub fn check(&self, wal: &Wal, context: &str) {
+    pub(crate) fn check(&self, wal: &Wal, context: &str) {
         let found = entries(wal).unwrap_or_else(|error| panic!("{context}: {error}"));
-        let is_new = self.explains(&self.records, self.acknowledged, &found);
-        let is_old = self.uncut.as_ref().is_some_and(|(old, durable)| self.explains(old, *durable, &found));
-        assert!(is_new || is_old, "{context}: found {:?}, known {self}", numbers(&found));
+        self.check_found(&found, context);
+    }
+
+    fn check_found(&self, found: &[Entry], context: &str) {
+        let is_new = self.explains(&self.records, self.acknowledged, found);
+        let is_old = self.uncut.as_ref().is_some_and(|(old, durable)| self.explains(old, *durable, found));
+        assert!(is_new || is_old, "{context}: found {:?}, known {self}", numbers(found));
     }
 
     /// `found` is `records` without a released prefix and without a suffix that was not acknowledged. It may still
@@ -210,7 +215,7 @@ impl fmt::Display for Known {
 }
 
 /// The crashes that each moment of a trace is tried with.
-pub fn crashes() -> impl Iterator<Item = Crash> {
+pub(crate) fn crashes() -> impl Iterator<Item = Crash> {
     let random = (0..16).map(Crash::Random);
     let torn = (0..4).map(Crash::TearLast);
     [Crash::LoseAll, Crash::KeepAll].into_iter().chain(random).chain(torn)

@@ -1,0 +1,189 @@
+//! Operations that fail, and what may be believed afterwards (W5, T8).
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use support::{Choices, DIR, IDENTITY, Known, budget, entries, open_with, random_trace};
+use wal::{Crash, Error, Fault, Head, Options, SimDisk, Wal};
+
+const SEGMENT_BYTES: u64 = 8 * 512;
+
+fn open(disk: &SimDisk) -> Wal {
+    open_with(disk, SEGMENT_BYTES).expect("a sound log").0
+}
+
+fn append(wal: &mut Wal, number: u64, len: usize) -> Result<(), Error> {
+    let payload = vec![number as u8; len];
+    wal.append(Head { kind: 1, number, tag: number * 2 }, &[&payload]).map(drop)
+}
+
+fn count(disk: &SimDisk) -> usize {
+    entries(&open(disk)).expect("a sound log").len()
+}
+
+#[test]
+fn a_failed_sync_closes_the_log_and_the_next_start_does_not_trust_the_cache() {
+    let disk = SimDisk::new(3);
+    let mut wal = open(&disk);
+    append(&mut wal, 1, 700).unwrap();
+    wal.sync().unwrap();
+    append(&mut wal, 2, 700).unwrap();
+    disk.inject(Fault::Sync);
+    assert!(matches!(wal.sync(), Err(Error::Io { op: "sync", .. })));
+    assert!(matches!(append(&mut wal, 3, 0), Err(Error::Poisoned)));
+    assert!(matches!(wal.sync(), Err(Error::Poisoned)));
+    assert!(matches!(wal.flush(), Err(Error::Poisoned)));
+    assert!(matches!(wal.roll(), Err(Error::Poisoned)));
+    assert!(matches!(wal.truncate_to(wal.end()), Err(Error::Poisoned)));
+    assert!(matches!(wal.release_before(9), Err(Error::Poisoned)));
+    assert_eq!(wal.reader().scan_all().count(), 2, "reading goes on");
+
+    // The process starts again and finds record 2 in the page cache. What it counts as durable now must be.
+    let restarted = disk.restart();
+    assert_eq!(count(&restarted), 2);
+    assert_eq!(count(&restarted.crash(Crash::LoseAll)), 2);
+    // If the cache was emptied in between, record 2 is gone; it was never acknowledged.
+    let evicted = disk.restart();
+    evicted.drop_caches();
+    assert_eq!(count(&evicted), 1);
+}
+
+/// T8: whatever sync fails in whatever trace, the process starts again on the same machine, and then the power fails.
+#[test]
+fn after_any_failed_sync_a_plain_restart_loses_nothing() {
+    let mut choices = Choices(8);
+    let mut failures = 0;
+    for run in 0.. {
+        let trace = random_trace(&mut choices, 30);
+        let disk = SimDisk::new(run);
+        disk.inject_after(Fault::Sync, choices.below(40) as u64);
+        let mut known = Known::default();
+        let Err(error) = known.run(&disk, SEGMENT_BYTES, &trace) else { continue };
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+        failures += 1;
+        let restarted = disk.restart();
+        if choices.below(2) == 0 {
+            restarted.drop_caches();
+        }
+        let context = format!("run {run}, {trace:?}");
+        let (mut wal, _) = open_with(&restarted, SEGMENT_BYTES).unwrap_or_else(|e| panic!("{context}: {e}"));
+        known.check(&wal, &context);
+        let shown = entries(&wal).expect("it was read before");
+        append(&mut wal, 1_000_000, 600).unwrap();
+        for crash in [Crash::LoseAll, Crash::KeepAll, Crash::Random(run)] {
+            let (wal, _) = open_with(&restarted.crash(crash), SEGMENT_BYTES).expect("nothing is damaged");
+            let after = entries(&wal).expect("nothing is damaged");
+            assert_eq!(after[..shown.len()], shown, "{context}, {crash:?}");
+        }
+        if failures == 2000 * budget() {
+            return;
+        }
+    }
+}
+
+/// Any operation of any trace may fail once; the log then either goes on or is closed, and loses nothing.
+#[test]
+fn no_single_failure_loses_an_acknowledged_record() {
+    let mut choices = Choices(21);
+    let faults = [
+        Fault::Read,
+        Fault::Write,
+        Fault::WriteNoSpace,
+        Fault::SyncDir,
+        Fault::Create,
+        Fault::Rename,
+        Fault::Remove,
+    ];
+    for run in 0..1500 * budget() {
+        let trace = random_trace(&mut choices, 30);
+        let fault = faults[run as usize % faults.len()];
+        let disk = SimDisk::new(run);
+        disk.inject_after(fault, choices.below(12) as u64);
+        let mut known = Known::default();
+        let outcome = known.run(&disk, SEGMENT_BYTES, &trace).map(drop);
+        let context = format!("run {run}, {fault:?}, {trace:?}, {outcome:?}");
+        for image in [disk.restart(), disk.crash(Crash::LoseAll), disk.crash(Crash::Random(run))] {
+            let (wal, _) = open_with(&image, SEGMENT_BYTES).unwrap_or_else(|e| panic!("{context}: {e}"));
+            known.check(&wal, &context);
+        }
+    }
+}
+
+#[test]
+fn a_failed_read_is_an_error_and_not_the_end() {
+    let disk = SimDisk::new(1);
+    let mut wal = open(&disk);
+    append(&mut wal, 1, 100).unwrap();
+    wal.sync().unwrap();
+    disk.inject(Fault::Read);
+    let mut scan = wal.reader().scan_all();
+    assert!(matches!(scan.next(), Some(Err(Error::Io { op: "read", .. }))));
+    assert!(scan.next().is_none());
+    drop(wal);
+    for reads in 0.. {
+        disk.inject_after(Fault::Read, reads);
+        match open_with(&disk, SEGMENT_BYTES) {
+            Err(error) => assert!(matches!(error, Error::Io { op: "read", .. }), "{error}"),
+            Ok(_) => break,
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_passes() {
+    let disk = SimDisk::new(4);
+    let mut wal = open(&disk);
+    disk.set_capacity(Some(SEGMENT_BYTES));
+    append(&mut wal, 1, 3000).unwrap();
+    assert!(matches!(wal.prepare_next(), Err(Error::NoSpace { .. })));
+    assert!(matches!(append(&mut wal, 2, 1000), Err(Error::NoSpace { .. })));
+    // What still fits is still taken.
+    append(&mut wal, 2, 100).unwrap();
+    wal.sync().unwrap();
+    assert!(matches!(wal.roll(), Err(Error::NoSpace { .. })));
+    disk.set_capacity(None);
+    append(&mut wal, 3, 1000).unwrap();
+    wal.sync().unwrap();
+    assert_eq!(count(&disk.crash(Crash::LoseAll)), 3);
+}
+
+#[test]
+fn a_segment_that_cannot_be_unlinked_leaves_no_gap() {
+    let disk = SimDisk::new(5);
+    let mut wal = open(&disk);
+    for number in 1..=6 {
+        append(&mut wal, number, 3000).unwrap();
+    }
+    wal.sync().unwrap();
+    disk.inject_after(Fault::Remove, 1);
+    assert!(matches!(wal.release_before(5), Err(Error::Io { op: "remove", .. })));
+    assert_eq!(wal.segments().first().map(|segment| segment.id), Some(2));
+    wal.release_before(4).unwrap();
+    assert_eq!(count(&disk.crash(Crash::LoseAll)), 3);
+}
+
+#[test]
+fn a_log_of_another_is_refused() {
+    let disk = SimDisk::new(6);
+    drop(open(&disk));
+    let other = Options { segment_bytes: SEGMENT_BYTES, identity: [7, 10] };
+    let Err(error) = Wal::open(Arc::new(disk), Path::new(DIR), other) else { panic!("it was opened") };
+    assert!(
+        matches!(&error, Error::ForeignLog { found, expected, .. } if *found == IDENTITY && *expected == [7, 10]),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_record_larger_than_a_segment_is_refused_and_the_largest_is_not() {
+    let disk = SimDisk::new(7);
+    let mut wal = open(&disk);
+    let max = wal.payload_max() as usize;
+    assert!(matches!(append(&mut wal, 1, max + 1), Err(Error::TooLarge { .. })));
+    append(&mut wal, 1, max).unwrap();
+    append(&mut wal, 2, max).unwrap();
+    wal.sync().unwrap();
+    assert_eq!(count(&disk.crash(Crash::LoseAll)), 2);
+}
