@@ -11,7 +11,7 @@ use crate::workload::get::Get;
 use crate::workload::put::{Order, Put};
 use crate::workload::range::Range;
 use crate::workload::txn::Txn;
-use crate::workload::watch::WatchJob;
+use crate::workload::watch::{STALL_MAX, WatchJob};
 use crate::workload::{KeyShape, Shape, Unary};
 use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
@@ -303,6 +303,7 @@ impl Command {
                     watchers: *watchers,
                     streams: *streams,
                     events_per_write: *events_per_write,
+                    stall_max: STALL_MAX,
                 };
                 (kept(&shape), Row::plain("watch", job.describe(), Work::Watch(job)))
             }

@@ -48,6 +48,8 @@ mod report;
 mod stats;
 
 mod echo;
+#[cfg(test)]
+mod fake;
 
 use anyhow::Context;
 use clap::Parser;

@@ -17,7 +17,7 @@ use crate::workload::get::Get;
 use crate::workload::put::{Order, Put};
 use crate::workload::range::Range;
 use crate::workload::txn::Txn;
-use crate::workload::watch::WatchJob;
+use crate::workload::watch::{STALL_MAX, WatchJob};
 use crate::workload::{KeyShape, Shape, Unary};
 use clap::ValueEnum;
 use std::time::Duration;
@@ -147,6 +147,7 @@ fn usual_rows() -> Vec<Row> {
         watchers: 100,
         streams: 100,
         events_per_write: 1,
+        stall_max: STALL_MAX,
     };
     let shared = WatchJob {
         shape: Shape { clients: 8, pace: Pace::Open { per_second: 200.0 }, ..USUAL },
@@ -172,6 +173,8 @@ fn usual_rows() -> Vec<Row> {
         watch_row("watch-shared", shared, &[(CPU, Bound::AtMost(0.1))]),
         row("lease", format!("keepalive, {}", USUAL.describe()), Work::Lease(USUAL), &[]),
         fixed_rate("put-4000", "random keys", 4_000.0, put()),
+        // What the writes of `watch` cost without watchers.
+        fixed_rate("put-500", "random keys", 500.0, put()),
     ]
 }
 
@@ -272,7 +275,7 @@ impl Shape {
 impl WatchJob {
     /// In words, for a title. What is counted are events.
     pub(crate) fn describe(&self) -> String {
-        let WatchJob { shape, watchers, streams, events_per_write } = self;
+        let WatchJob { shape, watchers, streams, events_per_write, .. } = self;
         let Shape { clients, connections, value_bytes, .. } = shape;
         let pace = match shape.pace {
             Pace::Closed => "writes in closed loop".to_owned(),

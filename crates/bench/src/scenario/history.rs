@@ -16,12 +16,17 @@ use crate::stats::Load;
 use crate::tickets::{Pace, Span, Tickets};
 use crate::workload::put::{Order, Put};
 use crate::workload::{KeyShape, Shape, Unary};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// How much a catching-up watcher takes at a time, so that reading it does not hold up the puts' answers on this side.
 const CATCH_UP_WINDOW_BYTES: u32 = 1 << 20;
+
+/// When a watcher is given up: etcd sends one that is alone 1,000 revisions at a time, ten times a second at best, and
+/// some never catch up.
+const CATCH_UP_MAX: Duration = Duration::from_secs(30);
 
 /// The shortest time that is "during".
 const DURING_MIN: Duration = Duration::from_secs(2);
@@ -42,6 +47,14 @@ pub(crate) struct History {
     pub(crate) puts_per_second: f64,
     /// How long "before" is measured.
     pub(crate) before: Duration,
+}
+
+/// What watchers that started far behind got.
+struct CaughtUp {
+    events: u64,
+    time: Duration,
+    /// Whether each of them got to the end.
+    complete: bool,
 }
 
 impl History {
@@ -80,34 +93,41 @@ impl History {
             during.stop();
             outcome
         };
-        let (during, outcome) = tokio::join!(callers.run(during.clone()), watching);
-        let (events, time) = outcome?;
+        let (during, caught_up) = tokio::join!(callers.run(during.clone()), watching);
+        let caught_up = caught_up?;
         compare_latencies(sample, "catch-up", figures::CATCH_UP_P99, &before, &during);
-        let events_per_second = events as f64 / time.as_secs_f64();
+        let events_per_second = caught_up.events as f64 / caught_up.time.as_secs_f64();
         sample.push(Figure::rate("catch-up: events/s to the watcher", events_per_second));
+        if !caught_up.complete {
+            sample.remarks.push(format!("the watcher had not caught up after {CATCH_UP_MAX:?}"));
+        }
         sample.fail(&before.failures);
         sample.fail(&during.failures);
         Ok(())
     }
 
-    /// Watchers that start `behind` revisions back, one after the other; the events they got and the time it took.
-    async fn watch_repeatedly(&self, address: SocketAddr) -> anyhow::Result<(u64, Duration)> {
+    /// Watchers that start `behind` revisions back, one after the other, for as long as "before" was.
+    async fn watch_repeatedly(&self, address: SocketAddr) -> anyhow::Result<CaughtUp> {
         let start = Instant::now();
-        let mut events = 0;
-        while start.elapsed() < self.before.max(DURING_MIN) {
-            events += self.watch_from_behind(address).await?;
+        let events = Cell::new(0);
+        let mut complete = true;
+        while complete && start.elapsed() < self.before.max(DURING_MIN) {
+            let watcher = self.watch_from_behind(address, &events);
+            complete = match tokio::time::timeout(CATCH_UP_MAX, watcher).await {
+                Ok(outcome) => outcome.map(|()| true)?,
+                Err(_) => false,
+            };
         }
-        Ok((events, start.elapsed()))
+        Ok(CaughtUp { events: events.get(), time: start.elapsed(), complete })
     }
 
-    /// One watcher, until it has seen what was the newest revision when it started; the events it got.
-    async fn watch_from_behind(&self, address: SocketAddr) -> anyhow::Result<u64> {
+    /// One watcher, until it has seen what was the newest revision when it started; `events` counts what it gets.
+    async fn watch_from_behind(&self, address: SocketAddr, events: &Cell<u64>) -> anyhow::Result<()> {
         let newest = newest_revision(address).await?;
         let connection = Connection::with_stream_window(address, CATCH_UP_WINDOW_BYTES).await?;
         let start = newest - self.behind as i64;
         let create = messages::watch_create(KeyShape::START, KeyShape::END, start);
         let mut stream = connection.client(path::WATCH).stream(create).await?;
-        let mut events = 0;
         loop {
             match messages::watch_message(&stream.next().await?, |_| {})? {
                 WatchMessage::Created => {}
@@ -115,9 +135,9 @@ impl History {
                     anyhow::bail!("the watcher was cancelled (compacted at {compact_revision})")
                 }
                 WatchMessage::Events { count, last_revision } => {
-                    events += count;
+                    events.set(events.get() + count);
                     if last_revision >= newest {
-                        return Ok(events);
+                        return Ok(());
                     }
                 }
             }

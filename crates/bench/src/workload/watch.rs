@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-/// How long no event may come before the missing ones are given up.
-const STALL_MAX: Duration = Duration::from_secs(20);
+/// How long no event may come before the missing ones are given up: longer than any stall that a server survives.
+pub(crate) const STALL_MAX: Duration = Duration::from_secs(20);
 
 /// Where the watched keys are: apart from those of the other workloads.
 const PREFIX: &str = "watch/";
@@ -40,6 +40,8 @@ pub(crate) struct WatchJob {
     pub(crate) streams: usize,
     /// Puts in each write: 1 is a plain put, more are a transaction.
     pub(crate) events_per_write: usize,
+    /// How long no event may come before the missing ones are given up.
+    pub(crate) stall_max: Duration,
 }
 
 /// Open watchers and the writers.
@@ -87,7 +89,7 @@ impl Job for WatchJob {
         prepared.seen.load.take();
         let writes = prepared.writers.run(tickets.clone()).await;
         let expected = writes.operations * (self.events_per_write * self.watchers) as u64;
-        prepared.seen.wait_for(expected).await;
+        prepared.seen.wait_for(expected, self.stall_max).await;
         let mut load = prepared.seen.load.take();
         load.elapsed = tickets.start().elapsed();
         load.lateness = writes.lateness;
@@ -98,13 +100,13 @@ impl Job for WatchJob {
 
 impl Seen {
     /// Waits until `expected` events are in, or until none comes any more; then the missing ones are failures.
-    async fn wait_for(&self, expected: u64) {
+    async fn wait_for(&self, expected: u64, stall_max: Duration) {
         let mut seen = self.load.borrow().operations;
         while seen < expected {
-            let progress = tokio::time::timeout(STALL_MAX, self.progress.notified()).await;
+            let progress = tokio::time::timeout(stall_max, self.progress.notified()).await;
             seen = self.load.borrow().operations;
             if progress.is_err() {
-                let missing = Failure::new(Code::MissingEvent, format!("none for {STALL_MAX:?}"));
+                let missing = Failure::new(Code::MissingEvent, format!("none for {stall_max:?}"));
                 return self.load.borrow_mut().failures.record_many(&missing, expected - seen);
             }
         }
