@@ -212,8 +212,13 @@ fn other_shapes() -> Vec<Row> {
         4_000.0,
         Get { consistency: Consistency::Linearizable },
     ));
-    let saturated =
-        WatchJob { shape: Shape { clients: 8, ..USUAL }, watchers: 100, streams: 100, events_per_write: 1 };
+    let saturated = WatchJob {
+        shape: Shape { clients: 8, ..USUAL },
+        watchers: 100,
+        streams: 100,
+        events_per_write: 1,
+        stall_max: STALL_MAX,
+    };
     rows.push(watch_row("watch-saturated", saturated, &[]));
     rows
 }
