@@ -1,0 +1,188 @@
+//! Following: take the leader's entries, acknowledge them when they are durable, and wait for its silence.
+
+use super::entry::Entry;
+use super::id::{EntryId, Index, NodeId, Session};
+use super::message::{Body, Message, SnapshotMeta, StepError};
+use super::reads::Round;
+use super::role::{Follower, Transition};
+use super::state::{After, State};
+
+impl Follower {
+    pub(crate) fn new(leader: Option<NodeId>, timeout_ticks: u32) -> Follower {
+        Follower { leader, silence_ticks: 0, timeout_ticks, reads: super::reads::ForwardedReads::default() }
+    }
+
+    pub(crate) fn tick(&mut self, state: &mut State) -> Transition {
+        self.silence_ticks += 1;
+        let lost = self.reads.tick(state.config.election_ticks);
+        state.ready.reads_abandoned.extend(lost);
+        // Who is the only voter has nobody to wait for.
+        let alone = state.membership().is_lone_voter(state.id());
+        match alone || self.silence_ticks >= self.timeout_ticks {
+            true if state.may_campaign() => Transition::PreCampaign,
+            true if self.leader.is_some() => Transition::Follow(state.term(), None),
+            _ => Transition::Stay,
+        }
+    }
+
+    pub(crate) fn step(&mut self, state: &mut State, message: Message) -> Result<Transition, StepError> {
+        if message.body.is_from_leader() {
+            self.hears_leader(message.from)?;
+        }
+        let from = message.from;
+        match message.body {
+            Body::Append { session, previous, entries, commit } => {
+                take_append(state, from, session, previous, entries, commit)?;
+            }
+            Body::Commit { entry } if state.installing.is_none() && state.log.holds(entry) => {
+                state.log.commit_to(entry.index);
+            }
+            Body::Heartbeat { session, commit, round } => take_heartbeat(state, from, session, commit, round),
+            Body::InstallSnapshot { session, snapshot } => take_snapshot(state, from, session, snapshot),
+            Body::ReadReply { request, index } => {
+                for token in self.reads.answered(request) {
+                    state.answer_read(token, index);
+                }
+            }
+            Body::CampaignNow if state.may_campaign() => {
+                return Ok(Transition::Campaign(super::message::CampaignReason::Transfer));
+            }
+            _ => {}
+        }
+        Ok(Transition::Stay)
+    }
+
+    fn hears_leader(&mut self, from: NodeId) -> Result<(), StepError> {
+        if self.leader.is_some_and(|leader| leader != from) {
+            return Err(StepError::Malformed("two leaders in one term"));
+        }
+        self.leader = Some(from);
+        self.silence_ticks = 0;
+        Ok(())
+    }
+
+    /// Sends what was gathered: one question for all reads that wait.
+    pub(crate) fn flush(&mut self, state: &mut State) {
+        if let Some(leader) = self.leader
+            && self.reads.is_waiting()
+        {
+            let request = state.next_question();
+            self.reads.ask(request);
+            state.send(leader, Body::Read { request }, After::HardState);
+        }
+    }
+}
+
+fn take_append(
+    state: &mut State,
+    leader: NodeId,
+    session: Session,
+    previous: EntryId,
+    entries: Vec<Entry>,
+    commit: Index,
+) -> Result<(), StepError> {
+    if state.installing.is_some() {
+        return Ok(());
+    }
+    let end = previous.index.plus(entries.len());
+    // What is committed is in every leader's log (Leader Completeness): only the part after it is of interest. The part
+    // before may be compacted here and could not be compared.
+    let known = state.log.commit();
+    if end <= known {
+        contradiction(state, &entries)?;
+        acknowledge(state, leader, session, known);
+        return Ok(());
+    }
+    if previous.index >= known && !state.log.holds(previous) {
+        refuse(state, leader, session, previous);
+        return Ok(());
+    }
+    contradiction(state, &entries)?;
+    for entry in entries {
+        if entry.index <= known || state.log.holds(entry.id()) {
+            continue;
+        }
+        if entry.index <= state.log.last().index {
+            state.truncate_from(entry.index);
+        }
+        state.append(entry);
+    }
+    state.log.commit_to(commit.min(end));
+    forgive_loss(state);
+    acknowledge(state, leader, session, end);
+    Ok(())
+}
+
+/// Looks for an entry that differs from a committed one. No correct leader sends one, but a peer is not trusted
+/// with this process's life (rule S9): the message is refused.
+fn contradiction(state: &State, entries: &[Entry]) -> Result<(), StepError> {
+    let commit = state.log.commit();
+    for entry in entries.iter().take_while(|entry| entry.index <= commit) {
+        if let Some(term) = state.log.term_at(entry.index)
+            && term != entry.term
+        {
+            let ours = EntryId::new(entry.index, term);
+            return Err(StepError::ContradictsCommitted { theirs: entry.id(), ours });
+        }
+    }
+    Ok(())
+}
+
+fn acknowledge(state: &mut State, leader: NodeId, session: Session, matched: Index) {
+    state.send(leader, Body::AppendReply { session, matched }, After::Entries(matched));
+}
+
+fn refuse(state: &mut State, leader: NodeId, session: Session, previous: EntryId) {
+    let hint = state.log.agreement_at_most(previous);
+    let body = Body::AppendRefused { session, refused: previous.index, hint };
+    state.send(leader, body, After::HardState);
+}
+
+fn take_heartbeat(state: &mut State, leader: NodeId, session: Session, commit: Index, round: Round) {
+    let last = state.log.last().index;
+    let lost_after = (commit > last && state.installing.is_none()).then_some(last);
+    if lost_after.is_some() {
+        // The leader says "committed of what you acknowledged", and it is not here. etcd panics at this point, for ever
+        // (etcd#10166); we say so and get it again (rule M5).
+        state.lost_until = state.lost_until.max(Some(commit));
+    }
+    if state.installing.is_none() && lost_after.is_none() {
+        state.log.commit_to(commit);
+    }
+    state.send(leader, Body::HeartbeatReply { session, round, lost_after }, After::HardState);
+}
+
+/// Ends the effects of a loss once everything is back, on the disk too.
+pub(crate) fn forgive_loss(state: &mut State) {
+    let have = state.log.commit().min(state.log.stable());
+    if state.lost_until.is_some_and(|until| have >= until) {
+        state.lost_until = None;
+    }
+}
+
+fn take_snapshot(state: &mut State, leader: NodeId, session: Session, snapshot: SnapshotMeta) {
+    if state.installing.is_some() {
+        return;
+    }
+    if state.log.holds(snapshot.last) {
+        // The log has it all: no need to throw away what follows (Raft paper, figure 13).
+        state.log.commit_to(snapshot.last.index);
+    }
+    let commit = state.log.commit();
+    if snapshot.last.index <= commit {
+        acknowledge(state, leader, session, snapshot.last.index);
+        return;
+    }
+    state.installing = Some(snapshot.clone());
+    state.ready.install = Some(snapshot);
+}
+
+/// The shell has replaced the state and the durable log by the snapshot.
+pub(crate) fn installed(state: &mut State, snapshot: SnapshotMeta) {
+    let last = snapshot.last;
+    state.log.reset(last);
+    state.durability.truncated_from(last.index.next());
+    state.memberships = super::membership::History::new(last.index, snapshot.membership);
+    state.installing = None;
+    forgive_loss(state);
+}

@@ -1,0 +1,344 @@
+//! Leading: what a leader knows, and how it takes proposals, reads, answers and time.
+//!
+//! Handlers only note what is to be sent; `Leader::flush` (in `replicate`) sends it once for each `Ready`, so that
+//! a batch of proposals becomes one message to each follower, and all reads that wait share one round.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::entry::{Entry, MembershipEntry, Payload};
+use super::id::{EntryId, Index, NodeId, Session};
+use super::membership::{ChangeRefused, Membership, MembershipChange};
+use super::message::{Body, Message};
+use super::progress::Progress;
+use super::reads::{Confirmed, ReadRounds, Reader, Round};
+use super::role::Transition;
+use super::state::State;
+
+/// What a leader knows. It lasts as long as its leadership.
+#[derive(Debug)]
+pub(crate) struct Leader {
+    pub(crate) progress: BTreeMap<NodeId, Progress>,
+    pub(crate) reads: ReadRounds,
+    /// The first entry of its own term. Until it is committed, the leader does not know what is (rules R1, M1).
+    first_own: Index,
+    sessions: u64,
+    quorum_ticks: u32,
+    heartbeat_ticks: u32,
+    pub(crate) heartbeat_due: bool,
+    pub(crate) transfer: Option<Transfer>,
+}
+
+/// A handover under way.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    pub(crate) to: NodeId,
+    elapsed_ticks: u32,
+    /// The target was told to campaign.
+    pub(crate) told: bool,
+}
+
+/// Why a proposal was not taken. Nothing was appended, nothing will be (rule K1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// This node does not lead.
+    #[error("not the leader")]
+    NotLeader {
+        /// Who does, if known.
+        leader: Option<NodeId>,
+    },
+    /// Too much is under way: the quorum or the disk does not keep up.
+    #[error("too many proposals under way")]
+    Busy,
+    /// Leadership is being handed over.
+    #[error("leadership is being transferred to {to}")]
+    Transferring {
+        /// To whom.
+        to: NodeId,
+    },
+}
+
+/// Why a change of the configuration was not proposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// As for any proposal.
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    /// The leader has not committed an entry of its own term: it may not know the configuration (Ongaro, raft-dev 2015).
+    #[error("the leader has not committed an entry of its term yet")]
+    NotEstablished,
+    /// An earlier change is not finished: one at a time (rule M1).
+    #[error("an earlier change of the configuration is under way")]
+    UnderWay,
+    /// The change itself is impossible.
+    #[error(transparent)]
+    Refused(#[from] ChangeRefused),
+}
+
+/// Why leadership was not handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransferError {
+    /// This node does not lead.
+    #[error("not the leader")]
+    NotLeader,
+    /// The target is not a voter of the configuration, or is a learner.
+    #[error("{0} has no vote")]
+    NotVoter(NodeId),
+}
+
+impl Leader {
+    /// Takes over: everybody is asked where they stand, and an empty entry of the own term is appended (Raft paper,
+    /// section 8).
+    pub(crate) fn start(state: &mut State) -> Leader {
+        let mut leader = Leader {
+            progress: BTreeMap::new(),
+            reads: ReadRounds::new(state.term()),
+            first_own: state.log.last().index.next(),
+            sessions: 0,
+            quorum_ticks: 0,
+            heartbeat_ticks: 0,
+            heartbeat_due: false,
+            transfer: None,
+        };
+        leader.follow_membership(state);
+        leader.append(state, Payload::Empty);
+        leader
+    }
+
+    /// Begins with new members, and ends with those that left.
+    fn follow_membership(&mut self, state: &State) {
+        let membership = state.membership();
+        self.progress.retain(|node, _| membership.contains(*node));
+        for node in membership.members().filter(|node| *node != state.id()) {
+            if !self.progress.contains_key(&node) {
+                self.sessions += 1;
+                let next = state.log.last().index.next();
+                self.progress.insert(node, Progress::new(next, Session(self.sessions)));
+            }
+        }
+    }
+
+    pub(crate) fn append(&mut self, state: &mut State, payload: Payload) -> EntryId {
+        let id = EntryId::new(state.log.last().index.next(), state.term());
+        let changes_members = matches!(payload, Payload::Membership(_));
+        state.append(Entry { term: id.term, index: id.index, payload });
+        if changes_members {
+            self.follow_membership(state);
+        }
+        id
+    }
+
+    /// Whether an entry of the own term is committed.
+    pub(crate) fn is_established(&self, state: &State) -> bool {
+        state.log.commit() >= self.first_own
+    }
+
+    fn admits_proposal(&self, state: &State) -> Result<(), ProposeError> {
+        if let Some(transfer) = &self.transfer {
+            return Err(ProposeError::Transferring { to: transfer.to });
+        }
+        let limits = &state.config.limits;
+        let within = state.log.uncommitted_bytes() < limits.uncommitted_bytes_max
+            && state.log.unstable_bytes() < limits.unstable_bytes_max;
+        if within { Ok(()) } else { Err(ProposeError::Busy) }
+    }
+
+    pub(crate) fn propose(&mut self, state: &mut State, command: Bytes) -> Result<EntryId, ProposeError> {
+        self.admits_proposal(state)?;
+        Ok(self.append(state, Payload::Command(command)))
+    }
+
+    pub(crate) fn propose_change(
+        &mut self,
+        state: &mut State,
+        changes: &[MembershipChange],
+        context: Bytes,
+    ) -> Result<EntryId, ChangeError> {
+        self.admits_proposal(state)?;
+        if !self.is_established(state) {
+            return Err(ChangeError::NotEstablished);
+        }
+        if state.membership().is_joint() || state.memberships.current_index() > state.log.commit() {
+            return Err(ChangeError::UnderWay);
+        }
+        let membership = state.membership().change(changes)?;
+        Ok(self.append_membership(state, membership, context))
+    }
+
+    fn append_membership(&mut self, state: &mut State, membership: Membership, context: Bytes) -> EntryId {
+        self.append(state, Payload::Membership(Arc::new(MembershipEntry { membership, context })))
+    }
+
+    /// Takes a read; whether there was room.
+    pub(crate) fn read(&mut self, state: &State, reader: Reader) -> bool {
+        let room = self.reads.len() < state.config.limits.reads_max;
+        if room {
+            self.reads.add(reader);
+        }
+        room
+    }
+
+    pub(crate) fn transfer(&mut self, state: &State, to: NodeId) -> Result<(), TransferError> {
+        if !state.membership().voters().contains(&to) {
+            return Err(TransferError::NotVoter(to));
+        }
+        if to != state.id() && self.transfer.as_ref().is_none_or(|transfer| transfer.to != to) {
+            self.transfer = Some(Transfer { to, elapsed_ticks: 0, told: false });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tick(&mut self, state: &mut State) -> Transition {
+        self.heartbeat_ticks += 1;
+        if self.heartbeat_ticks >= state.config.heartbeat_ticks {
+            self.heartbeat_ticks = 0;
+            self.heartbeat_due = true;
+        }
+        if let Some(transfer) = &mut self.transfer {
+            transfer.elapsed_ticks += 1;
+            // The target did not manage within an election timeout: go on leading.
+            if transfer.elapsed_ticks >= state.config.election_ticks {
+                self.transfer = None;
+            }
+        }
+        self.quorum_ticks += 1;
+        if self.quorum_ticks < state.config.election_ticks {
+            return Transition::Stay;
+        }
+        self.quorum_ticks = 0;
+        self.check_quorum(state)
+    }
+
+    /// A leader that has not heard a quorum for an election timeout must assume that there is another one (rule M3).
+    fn check_quorum(&mut self, state: &State) -> Transition {
+        let heard = |node: NodeId| {
+            node == state.id() || self.progress.get(&node).is_some_and(|progress| progress.active)
+        };
+        let quorum = state.membership().is_quorum(heard);
+        for progress in self.progress.values_mut() {
+            progress.active = false;
+        }
+        if quorum { Transition::Stay } else { Transition::Follow(state.term(), None) }
+    }
+
+    pub(crate) fn step(&mut self, state: &mut State, message: Message) -> Transition {
+        let (from, body) = (message.from, message.body);
+        if let Body::Read { request } = body {
+            self.read(state, Reader::Peer { node: from, request });
+            return Transition::Stay;
+        }
+        let Some(progress) = self.progress.get_mut(&from) else { return Transition::Stay };
+        let session = match &body {
+            Body::AppendReply { session, .. }
+            | Body::AppendRefused { session, .. }
+            | Body::HeartbeatReply { session, .. } => *session,
+            _ => return Transition::Stay,
+        };
+        if progress.session != session
+            || progress.incarnation.is_some_and(|known| known > message.incarnation)
+        {
+            return Transition::Stay;
+        }
+        if progress.incarnation.is_some_and(|known| known < message.incarnation) {
+            // It lost its disk: what it acknowledged before is gone.
+            progress.lost(Index::ZERO);
+        }
+        progress.incarnation = Some(message.incarnation);
+        self.take_answer(state, from, body)
+    }
+
+    fn take_answer(&mut self, state: &mut State, from: NodeId, body: Body) -> Transition {
+        let last = state.log.last().index;
+        let Some(progress) = self.progress.get_mut(&from) else { return Transition::Stay };
+        progress.active = true;
+        match body {
+            // Beyond the own log nothing can match.
+            Body::AppendReply { matched, .. }
+                if matched <= last && progress.acknowledged(matched, state.log.base().index.next()) =>
+            {
+                return self.advance_commit(state);
+            }
+            Body::AppendRefused { refused, hint, .. } => {
+                let agreement = state.log.agreement_at_most(hint);
+                progress.refused(refused, agreement);
+            }
+            Body::HeartbeatReply { round, lost_after, .. } => {
+                progress.alive(last);
+                if let Some(last) = lost_after {
+                    progress.lost(last.min(progress.matched));
+                }
+                progress.round_confirmed = progress.round_confirmed.max(round.number);
+                self.confirm_reads(state, round);
+            }
+            _ => {}
+        }
+        Transition::Stay
+    }
+
+    /// Commits what a quorum has durably, this node's own copy included only when it is (rule W6), and only up to an
+    /// entry of the own term (Raft paper, section 5.4.2).
+    pub(crate) fn advance_commit(&mut self, state: &mut State) -> Transition {
+        let (own, stable) = (state.id(), state.log.stable());
+        let matched = |node: NodeId| match self.progress.get(&node) {
+            Some(progress) => progress.matched,
+            None if node == own => stable,
+            None => Index::ZERO,
+        };
+        let quorum_has = state.membership().committed(matched);
+        if quorum_has < self.first_own || !state.log.commit_to(quorum_has) {
+            return Transition::Stay;
+        }
+        assert_eq!(state.log.term_at(quorum_has), Some(state.term()), "committed an entry of another term");
+        self.finish_change(state)
+    }
+
+    /// When a joint configuration is committed, ends it; when the configuration that ends it is committed, a leader that
+    /// is not part of it steps down (Raft paper, section 6).
+    fn finish_change(&mut self, state: &mut State) -> Transition {
+        if state.memberships.current_index() > state.log.commit() {
+            return Transition::Stay;
+        }
+        if state.membership().is_joint() {
+            let end = state.membership().leave_joint();
+            self.append_membership(state, end, Bytes::new());
+            return Transition::Stay;
+        }
+        if state.membership().is_voter(state.id()) {
+            Transition::Stay
+        } else {
+            self.flush(state);
+            Transition::Follow(state.term(), None)
+        }
+    }
+
+    fn confirm_reads(&mut self, state: &mut State, round: Round) {
+        if round.term != state.term() || round.number > self.reads.newest().number {
+            return;
+        }
+        let own = state.id();
+        let membership = state.memberships.current().clone();
+        let progress = &self.progress;
+        let confirmed = self.reads.confirm(|number| {
+            membership.is_quorum(|node| {
+                node == own || progress.get(&node).is_some_and(|peer| peer.round_confirmed >= number)
+            })
+        });
+        for reads in confirmed {
+            answer_reads(state, reads);
+        }
+    }
+}
+
+/// Tells everybody in the round up to where they must have applied.
+pub(crate) fn answer_reads(state: &mut State, confirmed: Confirmed) {
+    for reader in confirmed.readers {
+        match reader {
+            Reader::Local(token) => state.answer_read(token, confirmed.index),
+            Reader::Peer { node, request } => {
+                state.send_now(node, Body::ReadReply { request, index: confirmed.index });
+            }
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What a leader knows of one follower, and how much it may send it.
+//!
+//! ```text
+//!            agreement found                  a gap or a refusal
+//!   Probe ───────────────────────> Replicate ────────────────────> Probe
+//!     │ one message, then wait         messages in flight up to the window
+//!     └── needs compacted entries ──> Snapshot ── installed ──> Probe
+//! ```
+
+use std::collections::VecDeque;
+
+use super::id::{EntryId, Incarnation, Index, Session};
+use super::limits::Limits;
+
+/// Invariant: `matched < next`.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// The follower's log agrees with ours up to here, durably.
+    pub(crate) matched: Index,
+    /// The next entry to send.
+    pub(crate) next: Index,
+    pub(crate) mode: Mode,
+    /// This relation's name; answers that carry another are late and void (rule M2).
+    pub(crate) session: Session,
+    /// The follower's incarnation, once it spoke.
+    pub(crate) incarnation: Option<Incarnation>,
+    /// Whether it spoke since the last check of the quorum.
+    pub(crate) active: bool,
+    /// The newest read round that it answered.
+    pub(crate) round_confirmed: u64,
+    /// The commit index it was told.
+    pub(crate) commit_told: Index,
+    /// An append is due even if there is nothing new, to find out where the follower stands.
+    pub(crate) poke: bool,
+    /// Entries for it are being read from the durable log.
+    pub(crate) fetching: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Mode {
+    /// Looking for the place where the logs agree, one message at a time.
+    Probe { asked: bool },
+    /// Sending entries as they come.
+    Replicate(Window),
+    /// It needs entries that are compacted away: a snapshot is under way.
+    Snapshot,
+}
+
+impl Progress {
+    pub(crate) fn new(next: Index, session: Session) -> Progress {
+        Progress {
+            matched: Index::ZERO,
+            next,
+            mode: Mode::Probe { asked: false },
+            session,
+            incarnation: None,
+            active: true,
+            round_confirmed: 0,
+            commit_told: Index::ZERO,
+            poke: false,
+            fetching: false,
+        }
+    }
+
+    /// Whether an append may go out now.
+    pub(crate) fn may_send(&self, limits: &Limits) -> bool {
+        !self.fetching
+            && match &self.mode {
+                Mode::Probe { asked } => !asked,
+                Mode::Replicate(window) => window.has_room(limits),
+                Mode::Snapshot => false,
+            }
+    }
+
+    /// Notes that an append with `bytes` of entries up to `last` went out.
+    pub(crate) fn sent(&mut self, last: Index, bytes: usize) {
+        match &mut self.mode {
+            Mode::Probe { asked } => *asked = true,
+            Mode::Replicate(window) if last >= self.next => {
+                window.add(last, bytes);
+                self.next = last.next();
+            }
+            Mode::Replicate(_) | Mode::Snapshot => {}
+        }
+    }
+
+    /// The follower agrees durably up to `matched`. Whether that is news. `first` is the first entry that our log
+    /// still has: from there on, a follower that was to get a snapshot can be served from the log again.
+    pub(crate) fn acknowledged(&mut self, matched: Index, first: Index) -> bool {
+        let news = matched > self.matched;
+        self.matched = self.matched.max(matched);
+        self.next = self.next.max(self.matched.next());
+        match &mut self.mode {
+            // Any agreement ends a probe; the snapshot's end too (etcd-io/raft#10308: at the leader's last index).
+            Mode::Probe { .. } => self.replicate(),
+            Mode::Replicate(window) => window.free_to(matched),
+            Mode::Snapshot if self.matched.next() >= first => self.replicate(),
+            Mode::Snapshot => {}
+        }
+        news
+    }
+
+    fn replicate(&mut self) {
+        self.next = self.matched.next();
+        self.mode = Mode::Replicate(Window::default());
+    }
+
+    /// The follower has no entry `refused`; our logs agree at `agreement` at most. Whether that is news.
+    pub(crate) fn refused(&mut self, refused: Index, agreement: EntryId) -> bool {
+        let stale = match &self.mode {
+            Mode::Probe { .. } => self.next.previous() != refused,
+            Mode::Replicate(_) => refused <= self.matched,
+            Mode::Snapshot => true,
+        };
+        if stale {
+            return false;
+        }
+        self.probe_after(agreement.index.min(refused.previous()));
+        true
+    }
+
+    fn probe_after(&mut self, agreement: Index) {
+        self.next = agreement.max(self.matched).next();
+        self.mode = Mode::Probe { asked: false };
+        self.fetching = false;
+    }
+
+    /// The follower lost what it had acknowledged (rule M5): nothing is taken for granted any more.
+    pub(crate) fn lost(&mut self, last: Index) {
+        self.matched = Index::ZERO;
+        self.probe_after(last);
+    }
+
+    /// A heartbeat came back: messages get through, so a probe that was lost can be repeated.
+    pub(crate) fn alive(&mut self, last: Index) {
+        self.active = true;
+        if let Mode::Probe { asked } = &mut self.mode {
+            *asked = false;
+        }
+        self.poke |= self.matched < last && !matches!(self.mode, Mode::Snapshot);
+    }
+
+    /// Entries for it could not be read. Try again when it is heard, not in a loop.
+    pub(crate) fn wait_for_sign(&mut self) {
+        self.probe_after(self.matched);
+        self.mode = Mode::Probe { asked: true };
+    }
+
+    pub(crate) fn snapshot_under_way(&mut self) {
+        self.mode = Mode::Snapshot;
+    }
+
+    /// The snapshot's transfer ended. Wait for the follower to speak before trying anything: had it been
+    /// reachable it would have answered.
+    pub(crate) fn snapshot_ended(&mut self, reached: Option<Index>) {
+        if matches!(self.mode, Mode::Snapshot) {
+            self.next = self.next.max(reached.unwrap_or_default().next());
+            self.mode = Mode::Probe { asked: true };
+        }
+    }
+
+    pub(crate) fn mode_name(&self) -> &'static str {
+        match self.mode {
+            Mode::Probe { .. } => "probe",
+            Mode::Replicate(_) => "replicate",
+            Mode::Snapshot => "snapshot",
+        }
+    }
+}
+
+/// The appends in flight to one follower.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    /// (last index, bytes) of each, in order.
+    appends: VecDeque<(Index, usize)>,
+    bytes: usize,
+}
+
+impl Window {
+    fn has_room(&self, limits: &Limits) -> bool {
+        self.appends.len() < limits.window_messages_max && self.bytes < limits.window_bytes_max
+    }
+
+    fn add(&mut self, last: Index, bytes: usize) {
+        self.appends.push_back((last, bytes));
+        self.bytes += bytes;
+    }
+
+    fn free_to(&mut self, matched: Index) {
+        while let Some((last, bytes)) = self.appends.front().copied() {
+            if last > matched {
+                return;
+            }
+            self.bytes -= bytes;
+            self.appends.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::id::Term;
+    use super::*;
+
+    fn replicating(matched: u64) -> Progress {
+        let mut progress = Progress::new(Index(matched + 1), Session(1));
+        progress.acknowledged(Index(matched), Index(1));
+        progress
+    }
+
+    fn agreement(index: u64) -> EntryId {
+        EntryId::new(Index(index), Term(1))
+    }
+
+    #[test]
+    fn a_probe_asks_once_until_something_is_heard() {
+        let limits = Limits::default();
+        let mut progress = Progress::new(Index(10), Session(1));
+        assert!(progress.may_send(&limits));
+        progress.sent(Index(12), 100);
+        assert!(!progress.may_send(&limits));
+        assert_eq!(progress.next, Index(10), "nothing is assumed while probing");
+        progress.alive(Index(12));
+        assert!(progress.may_send(&limits));
+    }
+
+    #[test]
+    fn a_window_closes_by_count_and_by_bytes_and_opens_with_acknowledgements() {
+        let limits = Limits { window_messages_max: 2, window_bytes_max: 100, ..Limits::default() };
+        let mut progress = replicating(3);
+        progress.sent(Index(4), 10);
+        assert!(progress.may_send(&limits));
+        progress.sent(Index(5), 10);
+        assert!(!progress.may_send(&limits), "two messages");
+        progress.acknowledged(Index(4), Index(1));
+        assert!(progress.may_send(&limits));
+        progress.sent(Index(6), 90);
+        progress.acknowledged(Index(5), Index(1));
+        assert!(progress.may_send(&limits), "one message of 90 bytes");
+        progress.sent(Index(7), 10);
+        assert!(!progress.may_send(&limits), "100 bytes");
+    }
+
+    #[test]
+    fn a_refusal_goes_back_to_the_agreement_but_never_behind_what_matched() {
+        let mut progress = replicating(3);
+        progress.sent(Index(9), 10);
+        assert!(progress.refused(Index(9), agreement(6)));
+        assert_eq!((progress.next, progress.mode_name()), (Index(7), "probe"));
+        assert!(!progress.refused(Index(9), agreement(1)), "the answer to an older question");
+        assert!(progress.refused(Index(6), agreement(1)));
+        assert_eq!(progress.next, Index(4));
+    }
+
+    #[test]
+    fn a_refusal_of_what_matched_is_late_and_void() {
+        let mut progress = replicating(5);
+        assert!(!progress.refused(Index(4), agreement(1)));
+        assert_eq!(progress.mode_name(), "replicate");
+    }
+
+    #[test]
+    fn a_snapshot_ends_when_the_log_can_serve_again() {
+        let mut progress = Progress::new(Index(1), Session(1));
+        progress.snapshot_under_way();
+        progress.acknowledged(Index(4), Index(11));
+        assert_eq!(progress.mode_name(), "snapshot");
+        progress.acknowledged(Index(10), Index(11));
+        assert_eq!((progress.mode_name(), progress.next), ("replicate", Index(11)));
+    }
+}

@@ -1,0 +1,264 @@
+//! What a node has in every role: term and vote, the log, the configuration, and what it wants done.
+
+use super::durability::Durability;
+use super::entry::{Entry, Payload};
+use super::id::{Boot, EntryId, Incarnation, Index, NodeId, ReadToken, Term};
+use super::limits::Limits;
+use super::log::{Log, Slice};
+use super::membership::{History, Membership};
+use super::message::{Body, Message, SnapshotMeta};
+use super::random::Random;
+use super::ready::{Fetch, FetchPurpose, HardState, Persist, ReadReady, Ready};
+
+/// How a node behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The node.
+    pub id: NodeId,
+    /// The shortest election timeout, in ticks. Actual timeouts lie between this and twice this.
+    pub election_ticks: u32,
+    /// Ticks between two heartbeats of a leader; much less than `election_ticks`.
+    pub heartbeat_ticks: u32,
+    /// Makes this node's timeouts differ from other nodes'.
+    pub seed: u64,
+    /// Budgets.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// etcd's defaults: elections after 10 to 20 ticks of silence, a heartbeat in each tick.
+    #[must_use]
+    pub fn new(id: NodeId, seed: u64) -> Config {
+        Config { id, election_ticks: 10, heartbeat_ticks: 1, seed, limits: Limits::default() }
+    }
+}
+
+/// What a node starts from: what its durable log recovered, or [`Restored::fresh`].
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// Term and vote.
+    pub hard_state: HardState,
+    /// Which life of the data directory this is.
+    pub incarnation: Incarnation,
+    /// Which start of it; no other start of the incarnation had the same.
+    pub boot: Boot,
+    /// The terms of all entries in the durable log.
+    pub terms: super::terms::TermRuns,
+    /// The last entries of the log, as many as are to be in memory; may be none.
+    pub tail: Vec<Entry>,
+    /// The configurations along the log.
+    pub memberships: History,
+    /// What is known to be committed; at least `applied`.
+    pub commit: Index,
+    /// What the state machine has applied.
+    pub applied: Index,
+}
+
+impl Restored {
+    /// A node that has never run, in a cluster that starts with this configuration; an empty one for a node that is to
+    /// be added to a running cluster.
+    #[must_use]
+    pub fn fresh(membership: Membership) -> Restored {
+        Restored {
+            hard_state: HardState::default(),
+            incarnation: Incarnation(1),
+            boot: Boot(1),
+            terms: super::terms::TermRuns::new(EntryId::ZERO),
+            tail: Vec::new(),
+            memberships: History::new(Index::ZERO, membership),
+            commit: Index::ZERO,
+            applied: Index::ZERO,
+        }
+    }
+}
+
+/// When a message may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// When the term and vote of this moment are durable.
+    HardState,
+    /// When the log up to here is durable too.
+    Entries(Index),
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) config: Config,
+    pub(crate) incarnation: Incarnation,
+    boot: Boot,
+    questions: u64,
+    pub(crate) hard_state: HardState,
+    pub(crate) log: Log,
+    pub(crate) memberships: History,
+    pub(crate) durability: Durability,
+    pub(crate) random: Random,
+    /// A leader says that entries up to here were acknowledged by this node, and they are not here: it neither votes nor
+    /// campaigns until they are back (rule M5).
+    pub(crate) lost_until: Option<Index>,
+    /// A snapshot that the shell is installing; one at a time (rule W8).
+    pub(crate) installing: Option<SnapshotMeta>,
+    fetching_committed: bool,
+    pub(crate) ready: Ready,
+    then_send: Vec<Message>,
+}
+
+impl State {
+    pub(crate) fn new(config: Config, restored: Restored) -> State {
+        State {
+            incarnation: restored.incarnation,
+            boot: restored.boot,
+            questions: 0,
+            hard_state: restored.hard_state,
+            log: Log::restored(restored.terms, restored.tail, restored.commit, restored.applied),
+            memberships: restored.memberships,
+            durability: Durability::new(restored.hard_state),
+            random: Random::new(config.seed ^ config.id.0.rotate_left(32)),
+            lost_until: None,
+            installing: None,
+            fetching_committed: false,
+            ready: Ready::default(),
+            then_send: Vec::new(),
+            config,
+        }
+    }
+
+    pub(crate) fn id(&self) -> NodeId {
+        self.config.id
+    }
+
+    pub(crate) fn term(&self) -> Term {
+        self.hard_state.term
+    }
+
+    pub(crate) fn membership(&self) -> &Membership {
+        self.memberships.current()
+    }
+
+    /// Whether this node may ask for votes: as a voter whose log holds what it once acknowledged.
+    pub(crate) fn may_campaign(&self) -> bool {
+        self.membership().is_voter(self.id()) && self.lost_until.is_none() && self.installing.is_none()
+    }
+
+    /// A timeout between the configured one and twice it, so that candidates rarely meet.
+    pub(crate) fn draw_timeout(&mut self) -> u32 {
+        self.config.election_ticks + self.random.below(self.config.election_ticks)
+    }
+
+    pub(crate) fn next_question(&mut self) -> super::reads::ReadRequestId {
+        self.questions += 1;
+        super::reads::ReadRequestId { boot: self.boot, number: self.questions }
+    }
+
+    pub(crate) fn message(&self, to: NodeId, body: Body) -> Message {
+        Message { from: self.id(), incarnation: self.incarnation, to, term: self.term(), body }
+    }
+
+    /// Sends what promises nothing about this node's disk, or what only a node whose vote is durable can say.
+    pub(crate) fn send_now(&mut self, to: NodeId, body: Body) {
+        let message = self.message(to, body);
+        self.ready.send.push(message);
+    }
+
+    /// Sends when what the message promises is durable (rule W6), which may be now.
+    pub(crate) fn send(&mut self, to: NodeId, body: Body, after: After) {
+        let entries_durable = match after {
+            After::HardState => true,
+            After::Entries(last) => self.log.stable() >= last,
+        };
+        let message = self.message(to, body);
+        if entries_durable && self.durability.has(self.hard_state) {
+            self.ready.send.push(message);
+        } else {
+            self.queue_behind_disk(message);
+        }
+    }
+
+    fn queue_behind_disk(&mut self, message: Message) {
+        // One answer for several appends: the last one says it all.
+        if let Some(queued) = self.then_send.last_mut()
+            && (queued.to, queued.term) == (message.to, message.term)
+            && let (
+                Body::AppendReply { session: old, matched: before },
+                Body::AppendReply { session: new, matched },
+            ) = (&mut queued.body, &message.body)
+            && old == new
+        {
+            *before = (*before).max(*matched);
+            return;
+        }
+        self.then_send.push(message);
+    }
+
+    pub(crate) fn answer_read(&mut self, token: ReadToken, index: Index) {
+        self.ready.reads.push(ReadReady { token, index });
+    }
+
+    pub(crate) fn append(&mut self, entry: Entry) {
+        if let Payload::Membership(change) = &entry.payload {
+            self.memberships.append(entry.index, change.membership.clone());
+        }
+        self.log.append(entry);
+    }
+
+    /// Drops the entries from `first` on, and the configurations they put in force (rule M1).
+    pub(crate) fn truncate_from(&mut self, first: Index) {
+        self.log.truncate_from(first);
+        self.memberships.truncate_from(first);
+        self.durability.truncated_from(first);
+    }
+
+    /// Collects what storage must do, if anything.
+    pub(crate) fn collect_persist(&mut self) {
+        let hard_state = (!self.durability.is_stored(self.hard_state)).then_some(self.hard_state);
+        if hard_state.is_none() && !self.log.has_unstored() && self.then_send.is_empty() {
+            return;
+        }
+        let (truncate_from, entries) = self.log.take_unstored();
+        self.ready.persist = Some(Persist {
+            hard_state,
+            truncate_from,
+            entries,
+            commit: self.log.commit(),
+            then_send: std::mem::take(&mut self.then_send),
+            ack: self.durability.issue(self.hard_state, self.log.last()),
+        });
+    }
+
+    /// Collects committed entries for the state machine, or asks for those that are not in memory.
+    pub(crate) fn collect_committed(&mut self) {
+        let (handed, commit) = (self.log.handed(), self.log.commit());
+        if self.fetching_committed || self.installing.is_some() || handed == commit {
+            return;
+        }
+        let bytes_max = self.config.limits.committed_bytes_max;
+        match self.log.slice(handed.next(), commit, bytes_max) {
+            Slice::Entries(entries) => self.hand_out(entries),
+            Slice::Fetch(last) => {
+                self.fetching_committed = true;
+                let purpose = FetchPurpose::Apply;
+                self.ready.fetches.push(Fetch { purpose, first: handed.next(), last, bytes_max });
+            }
+            Slice::Compacted => unreachable!("only applied entries are compacted"),
+        }
+    }
+
+    /// Takes committed entries that were read from the durable log.
+    pub(crate) fn fetched_committed(&mut self, entries: Vec<Entry>) {
+        self.fetching_committed = false;
+        // A snapshot may have overtaken them, or the read failed: then they are asked for again.
+        if entries.first().is_some_and(|first| first.index == self.log.handed().next()) {
+            self.hand_out(entries);
+        }
+    }
+
+    fn hand_out(&mut self, entries: Vec<Entry>) {
+        let last = entries.last().expect("entries to hand out").id();
+        assert!(self.log.holds(last), "handed out {last}, which is not in the log");
+        self.log.hand_to(last.index);
+        if self.ready.committed.is_empty() {
+            self.ready.committed = entries;
+        } else {
+            self.ready.committed.extend(entries);
+        }
+    }
+}
