@@ -32,12 +32,23 @@ fn refuse(error: &ConfigError) -> ExitCode {
     match error {
         ConfigError::Usage(error) => eprint!("{error}\n{}", help::USAGE),
         error => {
+            // The settings for logging are among what could not be read.
             if logging::init(&Config::default().log).is_ok() {
-                tracing::error!(error = error as &dyn std::error::Error, "{}", messages::BAD_FLAGS);
+                log_refusal(error);
             }
         }
     }
     ExitCode::from(error.exit_code())
+}
+
+fn log_refusal(error: &ConfigError) {
+    match error {
+        // Searched for by its message.
+        ConfigError::Conflict { variable } => {
+            tracing::error!(target: FATAL, { "environment-variable" = variable }, "{error}");
+        }
+        error => tracing::error!(error = error as &dyn std::error::Error, "{}", messages::BAD_FLAGS),
+    }
 }
 
 fn serve(config: &Config, arguments: &[String]) -> ExitCode {

@@ -39,23 +39,31 @@ fn a_line_that_cannot_be_read_shows_the_usage_and_ends_with_2() {
 
 #[test]
 fn settings_that_cannot_be_served_are_one_log_line_and_end_with_1() {
-    let cases: &[(&[&str], &[(&str, &str)], &str)] = &[
-        (&["x"], &[], "\"x\" is not a valid flag"),
-        (&["--election-timeout=0"], &[], "--election-timeout must be >0 (set to 0ms)"),
-        (&["--auto-tls"], &[], "--auto-tls asks for TLS, which this version of quorate does not serve yet"),
-        (
-            &["--name=a"],
-            &[("ETCD_NAME", "b")],
-            "conflicting environment variable is shadowed by corresponding command-line flag (either unset environment \
-             variable or disable flag)): ETCD_NAME",
-        ),
-        (&["--config-file=/nosuch"], &[], "open /nosuch: No such file or directory (os error 2)"),
+    let cases = [
+        ("x", "\"x\" is not a valid flag"),
+        ("--election-timeout=0", "--election-timeout must be >0 (set to 0ms)"),
+        ("--auto-tls", "--auto-tls asks for TLS, which this version of quorate does not serve yet"),
+        ("--config-file=/nosuch", "open /nosuch: No such file or directory (os error 2)"),
     ];
-    for (line, environment, message) in cases {
-        let output = quorate(line, environment);
-        assert_eq!(output.status.code(), Some(1), "{line:?}");
-        let stderr = text(&output.stderr);
-        let log: serde_json::Value = serde_json::from_str(stderr.trim_end()).expect("one line of JSON");
-        assert_eq!((&log["msg"], &log["error"]), (&"failed to verify flags".into(), &(*message).into()));
+    for (flag, message) in cases {
+        let log = refusal(&[flag], &[]);
+        assert_eq!((&log["level"], &log["msg"]), (&"error".into(), &"failed to verify flags".into()));
+        assert_eq!(log["error"], message);
     }
+}
+
+#[test]
+fn a_variable_beside_its_flag_is_fatal_and_found_by_its_message() {
+    let log = refusal(&["--name=a"], &[("ETCD_NAME", "b")]);
+    let message = log["msg"].as_str().expect("the message is a text");
+    let start = "conflicting environment variable is shadowed by corresponding command-line flag";
+    assert!(message.starts_with(start), "{message}");
+    assert_eq!((&log["level"], &log["environment-variable"]), (&"fatal".into(), &"ETCD_NAME".into()));
+}
+
+/// The one log line with which a start is refused.
+fn refusal(line: &[&str], environment: &[(&str, &str)]) -> serde_json::Value {
+    let output = quorate(line, environment);
+    assert_eq!(output.status.code(), Some(1), "{line:?}");
+    serde_json::from_str(text(&output.stderr).trim_end()).expect("one line of JSON")
 }

@@ -18,7 +18,7 @@ pub enum ConfigError {
     /// A setting given as a flag and in the environment.
     #[error(
         "conflicting environment variable is shadowed by corresponding command-line flag (either unset environment \
-         variable or disable flag)): {variable}"
+         variable or disable flag))"
     )]
     Conflict {
         /// The variable.
