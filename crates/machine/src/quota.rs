@@ -1,10 +1,10 @@
 //! What a command would add to the store, for the check against the space quota.
 //!
-//! **Who decides.** How large a member's files are is its own business, so it must not decide an outcome (A1). The server
-//! checks size and [`cost`] *before* it proposes. If there is no room it refuses, and proposes a NOSPACE alarm; from
-//! the alarm's place in the log on, *every* member refuses commands that cost anything, until the alarm is disarmed:
-//! that part is replicated and decided in apply. etcd checks the local size once more while applying and can tell the
-//! caller "no space" for a write that did happen; here a command that was let in is answered truthfully.
+//! **Who decides.** How large a member's files are is its own business, so it must not decide an outcome (A1). The
+//! server checks size and [`cost`] *before* it proposes. If there is no room it refuses, and proposes a NOSPACE
+//! alarm; from the alarm's place in the log on, *every* member refuses commands that cost anything, until the alarm
+//! is disarmed: that part is replicated and decided in apply. etcd checks the local size once more while applying and
+//! can tell the caller "no space" for a write that did happen; here a command that was let in is answered truthfully.
 
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{InternalRaftRequest, PutRequest, RequestOp, TxnRequest};

@@ -1,6 +1,34 @@
-//! range
+//! Ranges: which keys of an interval, in which order, how many of them, and how much of each.
+//!
+//! The steps of etcd, in its order, as clients can tell them apart: read (at most the limit and one more, if the
+//! order is the keys' own and nothing is filtered), filter by revision, sort, cut to the limit, drop values. `count`
+//! is what the interval holds at that revision, before any of it.
+
+use bytes::Bytes;
+use mvcc::{Item, KeyRange, RangeEnd, RangeQuery};
 use proto::etcdserverpb::RangeRequest;
 use proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+
+use crate::Body;
+use crate::source::{Failure, Source};
+
+/// The interval that a request means: an empty end is the key alone, a single zero byte is no end.
+pub(crate) fn key_range(key: &Bytes, range_end: &Bytes) -> KeyRange {
+    let end = match &range_end[..] {
+        [] => RangeEnd::Single,
+        [0] => RangeEnd::Open,
+        _ => RangeEnd::Before(range_end.clone()),
+    };
+    KeyRange { start: key.clone(), end }
+}
+
+/// The next possible key in byte order.
+pub(crate) fn successor(key: &[u8]) -> Bytes {
+    let mut next = Vec::with_capacity(key.len() + 1);
+    next.extend_from_slice(key);
+    next.push(0);
+    next.into()
+}
 
 /// Whether the reply is in key order without sorting: no order asked for, *whatever* the target, or ascending by key.
 ///
@@ -20,4 +48,172 @@ pub(crate) fn has_filters(request: &RangeRequest) -> bool {
         request.max_create_revision,
     ];
     bounds.iter().any(|&bound| bound != 0)
+}
+
+/// The result of a range.
+#[derive(Debug)]
+pub(crate) struct Found {
+    items: Vec<Item>,
+    parts: Parts,
+    pub(crate) more: bool,
+    pub(crate) count: i64,
+    /// Newest revision of the store at the time of the read; not the one asked for.
+    pub(crate) revision: i64,
+}
+
+/// How much of a key-value goes into the reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parts {
+    All,
+    /// Everything but the value.
+    NoValue,
+    /// Neither value nor lease: what etcd since 3.7 answers from its index alone.
+    KeysOnly,
+}
+
+impl Parts {
+    fn of(request: &RangeRequest) -> Self {
+        match (request.keys_only, request.sort_target == SortTarget::Value as i32) {
+            (false, _) => Self::All,
+            (true, true) => Self::NoValue,
+            (true, false) => Self::KeysOnly,
+        }
+    }
+}
+
+/// Runs a range against a state.
+pub(crate) fn range(source: &impl Source, request: &RangeRequest) -> Result<Found, Failure> {
+    let mut found = Found::read(source, request, read_limit(request))?;
+    filter(&mut found.items, request);
+    let mut found = found.sorted(request);
+    if let Some(limit) = limit(request) {
+        found.cut(limit);
+    }
+    Ok(found)
+}
+
+/// The limit of the reply; `None` is no limit.
+pub(crate) fn limit(request: &RangeRequest) -> Option<usize> {
+    (request.limit > 0).then(|| usize::try_from(request.limit).unwrap_or(usize::MAX))
+}
+
+/// How many keys the store needs to read (0: all): one more than asked for, to know whether there are more.
+fn read_limit(request: &RangeRequest) -> usize {
+    match limit(request) {
+        Some(limit) if has_default_order(request) && !has_filters(request) => limit.saturating_add(1),
+        _ => 0,
+    }
+}
+
+fn filter(items: &mut Vec<Item>, request: &RangeRequest) {
+    let at_most = |bound: i64, value: i64| bound == 0 || value <= bound;
+    let at_least = |bound: i64, value: i64| bound == 0 || value >= bound;
+    if has_filters(request) {
+        items.retain(|Item { meta, .. }| {
+            at_most(request.max_mod_revision, meta.mod_revision.main)
+                && at_least(request.min_mod_revision, meta.mod_revision.main)
+                && at_most(request.max_create_revision, meta.create_revision)
+                && at_least(request.min_create_revision, meta.create_revision)
+        });
+    }
+}
+
+fn sort(items: &mut [Item], request: &RangeRequest) {
+    match SortTarget::try_from(request.sort_target) {
+        // The store's own order; a target of a later version is refused before it is proposed.
+        Ok(SortTarget::Key) | Err(_) => {}
+        Ok(SortTarget::Version) => items.sort_by_key(|item| item.meta.version),
+        Ok(SortTarget::Create) => items.sort_by_key(|item| item.meta.create_revision),
+        Ok(SortTarget::Mod) => items.sort_by_key(|item| item.meta.mod_revision.main),
+        Ok(SortTarget::Value) => items.sort_by(|one, other| one.value_bytes().cmp(other.value_bytes())),
+    }
+    if request.sort_order == SortOrder::Descend as i32 {
+        items.reverse();
+    }
+}
+
+impl Found {
+    fn read(source: &impl Source, request: &RangeRequest, limit: usize) -> Result<Self, Failure> {
+        let parts = Parts::of(request);
+        let result = source.range(&RangeQuery {
+            range: key_range(&request.key, &request.range_end),
+            at: (request.revision > 0).then_some(request.revision),
+            limit,
+            // Sorting by value needs the values, even if the reply does not have them.
+            keys_only: parts == Parts::KeysOnly,
+            count_only: request.count_only,
+        })?;
+        let count = i64::try_from(result.count).expect("fewer keys than 2^63");
+        Ok(Self { items: result.items, parts, more: false, count, revision: result.revision })
+    }
+
+    /// The first keys of a range, in key order: a chunk of a stream.
+    pub(crate) fn in_key_order(
+        source: &impl Source,
+        request: &RangeRequest,
+        limit: usize,
+    ) -> Result<Self, Failure> {
+        let mut found = Self::read(source, request, limit.saturating_add(1))?;
+        found.cut(limit);
+        Ok(found)
+    }
+
+    fn cut(&mut self, limit: usize) {
+        if self.items.len() > limit {
+            self.items.truncate(limit);
+            self.more = true;
+        }
+    }
+
+    pub(crate) fn sorted(mut self, request: &RangeRequest) -> Self {
+        sort(&mut self.items, request);
+        self
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(crate) fn last_key(&self) -> Option<&[u8]> {
+        self.items.last().map(Item::key_bytes)
+    }
+
+    /// Appends field `kvs`.
+    pub(crate) fn write_keys(self, body: &mut Body) {
+        match self.parts {
+            // Asked for keys only, the store's items have neither value nor lease.
+            Parts::All | Parts::KeysOnly => {
+                self.items.into_iter().for_each(|item| body.field(2, item.encoded))
+            }
+            Parts::NoValue => self.items.iter().for_each(|item| write_without_value(item, body)),
+        }
+    }
+
+    /// Appends the fields of a `RangeResponse` but its header.
+    pub(crate) fn write(self, body: &mut Body) {
+        let (more, count) = (self.more, self.count);
+        self.write_keys(body);
+        body.bool(3, more);
+        body.int64(4, count);
+    }
+
+    /// The body of a `RangeResponse`.
+    pub(crate) fn into_body(self) -> Body {
+        let mut body = Body::with_segments(self.items.len() + 1);
+        self.write(&mut body);
+        body
+    }
+}
+
+/// Appends an item as field `kvs`, all of it but the value.
+fn write_without_value(item: &Item, body: &mut Body) {
+    let open = body.open(2);
+    if !item.key_bytes().is_empty() {
+        body.field(1, item.key());
+    }
+    body.int64(2, item.meta.create_revision);
+    body.int64(3, item.meta.mod_revision.main);
+    body.int64(4, item.meta.version);
+    body.int64(6, item.meta.lease.0);
+    body.close(open);
 }

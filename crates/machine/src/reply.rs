@@ -4,8 +4,8 @@
 //! which term it knows: that is not for the state machine to say, so it produces the rest, the *body*, and the shell
 //! writes its header in front. Concatenation is how protobuf messages are merged, so the two make one message.
 //!
-//! A body is a rope of segments: small pieces inline, key-values by reference to the bytes that were encoded when they
-//! were written. Nothing is copied until [`Body::write`] puts it into the buffer of the connection.
+//! A body is a rope of segments: small pieces inline, key-values by reference to the bytes that were encoded when
+//! they were written. Nothing is copied until [`Body::write`] puts it into the buffer of the connection.
 //!
 //! ```text
 //!  RangeResponse      header │ 12 ‹len› KeyValue … │ 18 01      │ 20 ‹count›
@@ -13,8 +13,8 @@
 //!                            │ shared bytes        │ more       │
 //! ```
 //!
-//! Responses inside a transaction do have headers, made here: only `revision` is set, and a nested transaction's is empty
-//! (api contract, section 4).
+//! Responses inside a transaction do have headers, made here: only `revision` is set, and a nested transaction's is
+//! empty (api contract, section 4).
 
 use bytes::{BufMut, Bytes, BytesMut};
 

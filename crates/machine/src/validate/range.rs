@@ -21,7 +21,8 @@ pub fn range(request: &RangeRequest) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Checks a streamed range: as [`range`], and in key order and unfiltered, as chunks are sent before the end is known.
+/// Checks a streamed range: as [`range`], and in key order and unfiltered, as chunks are sent before the end is
+/// known.
 ///
 /// # Errors
 /// Those of [`range`], then `StreamSorted`, `StreamFiltered`.

@@ -1,8 +1,8 @@
 //! The shape of a transaction: how many operations, each well formed, and no key written twice.
 //!
-//! **Counting.** A transaction uses up the longest of its three lists (compares, success, failure). What is left of the
-//! budget is what each nested transaction may use; siblings do not share it, and both branches count whether taken
-//! or not.
+//! **Counting.** A transaction uses up the longest of its three lists (compares, success, failure). What is left of
+//! the budget is what each nested transaction may use; siblings do not share it, and both branches count whether
+//! taken or not.
 //!
 //! **Writing a key twice.** All changes of a transaction have one revision, so a key may change once. The rule is
 //! etcd's, with its known faults, because clients may rely on what is accepted:
@@ -120,8 +120,9 @@ impl<'a> Writes<'a> {
     }
 }
 
-/// A set of keys as disjoint intervals: where each starts, and where it ends. Looking a key up takes O(log n) whatever
-/// was inserted, so a hostile transaction of a hundred thousand deletes and puts costs no more than sorting it.
+/// A set of keys as disjoint intervals: where each starts, and where it ends. Looking a key up takes O(log n)
+/// whatever was inserted, so a hostile transaction of a hundred thousand deletes and puts costs no more than sorting
+/// it.
 #[derive(Default)]
 struct Intervals<'a>(BTreeMap<&'a [u8], End<'a>>);
 

@@ -1,0 +1,82 @@
+//! What applying costs: `cargo bench -p quorate-machine`. Prints nanoseconds for each command, the store included.
+
+#![allow(clippy::disallowed_types)] // a benchmark has a clock
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use machine::{Applied, Machine};
+use mvcc::{Options, Store};
+use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
+use proto::etcdserverpb::request_op::Request;
+use proto::etcdserverpb::{Compare, InternalRaftRequest, PutRequest, RangeRequest, RequestOp, TxnRequest};
+use wal::SimDisk;
+
+const KEYS: usize = 100_000;
+const ROUNDS: usize = 300_000;
+const VALUE: &[u8] = &[b'v'; 256];
+
+fn main() {
+    let store = Store::open(Arc::new(SimDisk::new(1)), Path::new("/bench"), Options::default()).unwrap();
+    let mut machine = Machine::open(store).unwrap();
+    let mut index = 0;
+
+    let puts: Vec<_> = (0..KEYS).map(put).collect();
+    measure(&mut machine, &mut index, "put, new key", KEYS, &puts);
+    measure(&mut machine, &mut index, "put, old key", ROUNDS, &puts);
+
+    let previous: Vec<_> = (0..KEYS)
+        .map(|number| {
+            let put = put(number).put.map(|put| PutRequest { prev_kv: true, ..put });
+            InternalRaftRequest { put, ..InternalRaftRequest::default() }
+        })
+        .collect();
+    measure(&mut machine, &mut index, "put, previous key-value asked for", ROUNDS, &previous);
+
+    let swaps: Vec<_> = (0..KEYS).map(compare_and_put).collect();
+    measure(&mut machine, &mut index, "txn: compare version, put, else get", ROUNDS, &swaps);
+    println!("state hash {:032x}", machine.store().state_hash());
+}
+
+fn measure(
+    machine: &mut Machine,
+    index: &mut u64,
+    name: &str,
+    count: usize,
+    commands: &[InternalRaftRequest],
+) {
+    let start = Instant::now();
+    for command in commands.iter().cycle().take(count) {
+        *index += 1;
+        machine.apply(Applied { index: *index, term: 1 }, command).unwrap().result.unwrap();
+        // As often as a server would, by bytes; but not as part of the time.
+    }
+    println!("{name:40} {:6.0} ns", start.elapsed().as_nanos() as f64 / count as f64);
+}
+
+fn key(number: usize) -> bytes::Bytes {
+    format!("/registry/pods/default/pod-{number:08}").into()
+}
+
+fn put(number: usize) -> InternalRaftRequest {
+    let put = PutRequest { key: key(number), value: VALUE.into(), ..PutRequest::default() };
+    InternalRaftRequest { put: Some(put), ..InternalRaftRequest::default() }
+}
+
+fn compare_and_put(number: usize) -> InternalRaftRequest {
+    let compare = Compare {
+        result: CompareResult::Greater as i32,
+        target: CompareTarget::Version as i32,
+        key: key(number),
+        target_union: Some(TargetUnion::Version(0)),
+        ..Compare::default()
+    };
+    let range = RangeRequest { key: key(number), ..RangeRequest::default() };
+    let txn = TxnRequest {
+        compare: vec![compare],
+        success: vec![RequestOp { request: put(number).put.map(Request::RequestPut) }],
+        failure: vec![RequestOp { request: Some(Request::RequestRange(range)) }],
+    };
+    InternalRaftRequest { txn: Some(txn), ..InternalRaftRequest::default() }
+}

@@ -1,0 +1,126 @@
+//! Which command an entry of the raft log holds.
+//!
+//! On the wire a command is a message with one optional field for each kind, exactly one of them set. Here it becomes
+//! a closed enum, so that the dispatcher is one `match` and a kind cannot be forgotten.
+
+use proto::etcdserverpb::{
+    AlarmRequest, CompactionRequest, DeleteRangeRequest, InternalRaftRequest, LeaseCheckpointRequest,
+    LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, TxnRequest,
+};
+use proto::membershippb::{ClusterMemberAttrSetRequest, ClusterVersionSetRequest, DowngradeInfoSetRequest};
+use proto::quoratepb::{ClusterBootstrap, LeaseExpire};
+
+use crate::quota;
+
+/// The one command of an entry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Command<'a> {
+    Put(&'a PutRequest),
+    Txn(&'a TxnRequest),
+    DeleteRange(&'a DeleteRangeRequest),
+    Range(&'a RangeRequest),
+    Compact(&'a CompactionRequest),
+    LeaseGrant(&'a LeaseGrantRequest),
+    LeaseRevoke(&'a LeaseRevokeRequest),
+    LeaseCheckpoint(&'a LeaseCheckpointRequest),
+    LeaseExpire(&'a LeaseExpire),
+    Alarm(&'a AlarmRequest),
+    AuthStatus,
+    Bootstrap(&'a ClusterBootstrap),
+    MemberAttributes(&'a ClusterMemberAttrSetRequest),
+    ClusterVersion(&'a ClusterVersionSetRequest),
+    DowngradeInfo(&'a DowngradeInfoSetRequest),
+    /// etcd's own tests put it into logs: does nothing.
+    DowngradeVersionTest,
+}
+
+impl<'a> Command<'a> {
+    /// The command of the entry; `None` if it holds none that this version knows. The frequent ones are looked for
+    /// first.
+    pub(crate) fn of(entry: &'a InternalRaftRequest) -> Option<Self> {
+        Self::of_keys(entry).or_else(|| Self::of_leases(entry)).or_else(|| Self::of_cluster(entry))
+    }
+
+    fn of_keys(entry: &'a InternalRaftRequest) -> Option<Self> {
+        if let Some(request) = &entry.put {
+            return Some(Self::Put(request));
+        }
+        if let Some(request) = &entry.txn {
+            return Some(Self::Txn(request));
+        }
+        if let Some(request) = &entry.delete_range {
+            return Some(Self::DeleteRange(request));
+        }
+        if let Some(request) = &entry.range {
+            return Some(Self::Range(request));
+        }
+        entry.compaction.as_ref().map(Self::Compact)
+    }
+
+    fn of_leases(entry: &'a InternalRaftRequest) -> Option<Self> {
+        if let Some(request) = &entry.lease_grant {
+            return Some(Self::LeaseGrant(request));
+        }
+        if let Some(request) = &entry.lease_revoke {
+            return Some(Self::LeaseRevoke(request));
+        }
+        if let Some(request) = &entry.lease_checkpoint {
+            return Some(Self::LeaseCheckpoint(request));
+        }
+        entry.lease_expire.as_deref().map(Self::LeaseExpire)
+    }
+
+    fn of_cluster(entry: &'a InternalRaftRequest) -> Option<Self> {
+        if let Some(request) = &entry.alarm {
+            return Some(Self::Alarm(request));
+        }
+        if entry.auth_status.is_some() {
+            return Some(Self::AuthStatus);
+        }
+        if let Some(request) = &entry.cluster_bootstrap {
+            return Some(Self::Bootstrap(request));
+        }
+        if let Some(request) = &entry.cluster_member_attr_set {
+            return Some(Self::MemberAttributes(request));
+        }
+        if let Some(request) = &entry.cluster_version_set {
+            return Some(Self::ClusterVersion(request));
+        }
+        if let Some(request) = &entry.downgrade_info_set {
+            return Some(Self::DowngradeInfo(request));
+        }
+        entry.downgrade_version_test.as_ref().map(|_| Self::DowngradeVersionTest)
+    }
+
+    /// Whether a CORRUPT alarm stops it: whatever touches keys or leases, but not what gets a cluster out of the
+    /// state.
+    pub(crate) fn needs_sound_data(self) -> bool {
+        match self {
+            Self::Put(_)
+            | Self::Txn(_)
+            | Self::DeleteRange(_)
+            | Self::Range(_)
+            | Self::Compact(_)
+            | Self::LeaseGrant(_)
+            | Self::LeaseRevoke(_)
+            | Self::LeaseExpire(_) => true,
+            Self::LeaseCheckpoint(_)
+            | Self::Alarm(_)
+            | Self::AuthStatus
+            | Self::Bootstrap(_)
+            | Self::MemberAttributes(_)
+            | Self::ClusterVersion(_)
+            | Self::DowngradeInfo(_)
+            | Self::DowngradeVersionTest => false,
+        }
+    }
+
+    /// Whether a NOSPACE alarm stops it: puts, transactions with a put in either branch, new leases.
+    pub(crate) fn needs_space(self) -> bool {
+        match self {
+            Self::Put(_) | Self::LeaseGrant(_) => true,
+            Self::Txn(request) => quota::txn_cost(request) > 0,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! The lease clock: which leases have run out, according to whoever is asked the time.
+//!
+//! The replicated state says which leases exist and how long they live; it has no clock (rule A1). *When* one runs
+//! out is known to the leader alone, in memory: it counts from the grant or the last renewal that it has seen. The
+//! lease clock is that memory, as a plain data structure: time comes in as [`Millis`] of a monotonic clock, what is
+//! due comes out of [`LeaseClock::scan`] as commands to propose.
+//!
+//! ```text
+//!            outcomes of apply                       keepalive
+//!  machine ──────────────────► granted, revoked,        │
+//!                              checkpointed         ┌───▼───┐   scan(now)    expired: propose LeaseExpire
+//!  raft: role changed ───────► promoted, demoted ──►│ clock │───────────────►
+//!                                                   └───────┘                checkpoints: propose LeaseCheckpoint
+//! ```
+//!
+//! * **Never early.** A new leader does not know about the old one's renewals, so it gives every lease its full time
+//!   again (or the rest last checkpointed), plus an extension of an election timeout.
+//! * **A renewal and an expiry do not cross** (L1). Once a lease has been handed out as expired, renewing it is
+//!   refused with [`RenewError::Expiring`] until the revocation is applied or the leadership is lost; and the command
+//!   names the term and the lease's epoch, so that applying it after either has moved does nothing.
+//! * **Expiries are spread** after a leader change, so that a thousand leases do not fill the log in the same second.
+//! * Granting, renewing and revoking take O(log n), [`LeaseClock::scan`] O(log n) for each lease it returns.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mvcc::LeaseId;
+
+use crate::limits::{LEASE_CHECKPOINTS_PER_COMMAND_MAX, LEASE_EXPIRED_PER_SCAN_MAX};
+
+/// Milliseconds of a monotonic clock, from an origin of the caller's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// This many milliseconds later, at most the end of time.
+    #[must_use]
+    pub const fn after(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// From `earlier` to this, in milliseconds; negative when `earlier` is later.
+    fn since(self, earlier: Self) -> i64 {
+        let (later, earlier) = (i128::from(self.0), i128::from(earlier.0));
+        i64::try_from(later - earlier).unwrap_or(if later < earlier { i64::MIN } else { i64::MAX })
+    }
+}
+
+/// Which renewal of a lease: the raft index of the command that last granted it or reset its checkpoint. Unique for
+/// the life of the cluster, so also a lease granted anew under an old id is told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct RenewEpoch(pub u64);
+
+/// Settings of the clock. Local to the member: nothing replicated depends on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseClockOptions {
+    /// When an expired lease is handed out again if its revocation has not been applied (etcd: 3 s).
+    pub retry_after_ms: u64,
+    /// How often the rest of a long lease is written to the log, so that it survives a leader change (L3; etcd: 5
+    /// min).
+    pub checkpoint_every_ms: u64,
+    /// With this many leases or more, a new leader spreads their expiries (etcd: 1000).
+    pub spread_from_leases: usize,
+    /// Leases that may expire in one second when spread (etcd: three quarters of 1000).
+    pub spread_per_second: u64,
+}
+
+impl Default for LeaseClockOptions {
+    fn default() -> Self {
+        Self {
+            retry_after_ms: 3000,
+            checkpoint_every_ms: 300_000,
+            spread_from_leases: 1000,
+            spread_per_second: 750,
+        }
+    }
+}
+
+/// The times of all leases. See the [module](self).
+///
+/// Invariants: while primary, the expiry queue has exactly one entry for each lease, at its `due`; the checkpoint
+/// queue at most one, at its `checkpoint`.
+#[derive(Debug)]
+pub struct LeaseClock {
+    options: LeaseClockOptions,
+    leases: BTreeMap<LeaseId, Lease>,
+    role: Role,
+}
+
+/// What the replicated state says about a lease, as far as time is concerned.
+#[derive(Debug, Clone, Copy)]
+struct Lease {
+    ttl_seconds: i64,
+    /// The rest at the last checkpoint, if there was one since the last renewal.
+    remaining_seconds: Option<i64>,
+    epoch: RenewEpoch,
+}
+
+impl Lease {
+    fn full_ms(&self) -> u64 {
+        let seconds = self.remaining_seconds.unwrap_or(self.ttl_seconds);
+        u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)
+    }
+}
+
+#[derive(Debug)]
+enum Role {
+    /// Another member counts. Leases do not run out here.
+    Follower,
+    Primary(Primary),
+}
+
+#[derive(Debug, Default)]
+struct Primary {
+    term: u64,
+    running: BTreeMap<LeaseId, Running>,
+    /// By when a lease is next to be looked at: at its expiry, or once handed out, when to do so again.
+    due: BTreeSet<(Millis, LeaseId)>,
+    checkpoints: BTreeSet<(Millis, LeaseId)>,
+}
+
+/// A lease that the primary counts down.
+#[derive(Debug, Clone, Copy)]
+struct Running {
+    expiry: Millis,
+    due: Millis,
+    /// Handed out as expired: a renewal must wait until the revocation is applied.
+    expiring: bool,
+    checkpoint: Option<Millis>,
+}
+
+/// A lease that has run out: propose `LeaseExpire` with these fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expired {
+    /// Which lease.
+    pub id: LeaseId,
+    /// The leader's term. The proposal must be made in this term and not be forwarded.
+    pub term: u64,
+    /// The renewal that ran out.
+    pub epoch: RenewEpoch,
+}
+
+/// The rest of a lease, to be written to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Which lease.
+    pub id: LeaseId,
+    /// What is left, in seconds, rounded up.
+    pub remaining_seconds: i64,
+}
+
+/// What is due: commands to propose.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Due {
+    /// At most [`LEASE_EXPIRED_PER_SCAN_MAX`], longest expired first.
+    pub expired: Vec<Expired>,
+    /// At most [`LEASE_CHECKPOINTS_PER_COMMAND_MAX`]: one command.
+    pub checkpoints: Vec<Checkpoint>,
+}
+
+/// A renewal that was granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewed {
+    /// The full time to live that starts now, in seconds.
+    pub ttl_seconds: i64,
+    /// The lease has a checkpoint that is now too short: propose a `LeaseCheckpoint` of 0, which resets it.
+    pub resets_checkpoint: bool,
+}
+
+/// Why a lease was not renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RenewError {
+    /// This member is not the leader: ask it.
+    #[error("not a primary lessor")]
+    NotPrimary,
+    /// No such lease: answer a time to live of 0.
+    #[error("requested lease not found")]
+    NotFound,
+    /// It ran out, and whether it is revoked is being decided: ask again when the revocation is applied (then it is
+    /// not found) or the leadership is lost.
+    #[error("lease is expiring")]
+    Expiring,
+}
+
+/// What is left of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeToLive {
+    /// As granted, in seconds.
+    pub granted_seconds: i64,
+    /// Left, in seconds, truncated towards zero; zero or negative once it has run out. `None` where nobody counts:
+    /// this member is not the leader.
+    pub remaining_seconds: Option<i64>,
+}
+
+impl LeaseClock {
+    /// A clock without leases, at a member that does not lead.
+    #[must_use]
+    pub const fn new(options: LeaseClockOptions) -> Self {
+        Self { options, leases: BTreeMap::new(), role: Role::Follower }
+    }
+
+    /// A lease was granted, or found in the store at the start. It starts to run if this member leads.
+    pub fn granted(
+        &mut self,
+        id: LeaseId,
+        ttl_seconds: i64,
+        remaining_seconds: Option<i64>,
+        epoch: RenewEpoch,
+        now: Millis,
+    ) {
+        let lease = Lease { ttl_seconds, remaining_seconds, epoch };
+        self.revoked(id);
+        self.leases.insert(id, lease);
+        if let Role::Primary(primary) = &mut self.role {
+            primary.start(id, &lease, now.after(lease.full_ms()), now, &self.options);
+        }
+    }
+
+    /// A lease is gone: revoked or expired.
+    pub fn revoked(&mut self, id: LeaseId) {
+        self.leases.remove(&id);
+        if let Role::Primary(primary) = &mut self.role {
+            primary.stop(id);
+        }
+    }
+
+    /// A checkpoint was applied: what a later leader starts from. It changes no expiry here: this leader knows
+    /// better.
+    pub fn checkpointed(
+        &mut self,
+        id: LeaseId,
+        remaining_seconds: Option<i64>,
+        epoch: RenewEpoch,
+        now: Millis,
+    ) {
+        let Some(lease) = self.leases.get_mut(&id) else { return };
+        lease.remaining_seconds = remaining_seconds;
+        lease.epoch = epoch;
+        if let Role::Primary(primary) = &mut self.role {
+            primary.schedule_checkpoint(id, lease, now, &self.options);
+        }
+    }
+
+    /// This member leads now, in `term`: every lease starts again, `extension_ms` (an election timeout) longer, as
+    /// clients could not renew while nobody led.
+    pub fn promoted(&mut self, term: u64, extension_ms: u64, now: Millis) {
+        let mut by_expiry: Vec<(Millis, LeaseId)> =
+            self.leases.iter().map(|(&id, lease)| (now.after(lease.full_ms()), id)).collect();
+        by_expiry.sort_unstable();
+        if by_expiry.len() >= self.options.spread_from_leases {
+            spread(&mut by_expiry, self.options.spread_per_second);
+        }
+        let mut primary = Primary { term, ..Primary::default() };
+        for (expiry, id) in by_expiry {
+            let lease = self.leases.get(&id).expect("the ids were taken from this map");
+            primary.start(id, lease, expiry.after(extension_ms), now, &self.options);
+        }
+        self.role = Role::Primary(primary);
+    }
+
+    /// This member does not lead any more: nothing runs out here.
+    pub fn demoted(&mut self) {
+        self.role = Role::Follower;
+    }
+
+    /// A client keeps its lease alive. The caller has made sure that this member still leads (L2).
+    ///
+    /// # Errors
+    /// See [`RenewError`].
+    pub fn renew(&mut self, id: LeaseId, now: Millis) -> Result<Renewed, RenewError> {
+        let Role::Primary(primary) = &mut self.role else { return Err(RenewError::NotPrimary) };
+        let lease = self.leases.get_mut(&id).ok_or(RenewError::NotFound)?;
+        let running = primary.running.get(&id).expect("a primary runs every lease");
+        if running.expiring || running.expiry <= now {
+            return Err(RenewError::Expiring);
+        }
+        // The checkpoint is void from here on; that other members forget it too is what the caller proposes.
+        let resets_checkpoint = lease.remaining_seconds.take().is_some();
+        primary.restart(id, now.after(lease.full_ms()));
+        Ok(Renewed { ttl_seconds: lease.ttl_seconds, resets_checkpoint })
+    }
+
+    /// What is left of a lease; `None` if there is no such lease.
+    #[must_use]
+    pub fn time_to_live(&self, id: LeaseId, now: Millis) -> Option<TimeToLive> {
+        let lease = self.leases.get(&id)?;
+        let remaining_seconds = match &self.role {
+            Role::Follower => None,
+            Role::Primary(primary) => {
+                primary.running.get(&id).map(|running| running.expiry.since(now) / 1000)
+            }
+        };
+        Some(TimeToLive { granted_seconds: lease.ttl_seconds, remaining_seconds })
+    }
+
+    /// All leases: by expiry where it is known, else by id.
+    #[must_use]
+    pub fn leases(&self) -> Vec<LeaseId> {
+        match &self.role {
+            Role::Follower => self.leases.keys().copied().collect(),
+            Role::Primary(primary) => {
+                let mut by_expiry: Vec<_> =
+                    primary.running.iter().map(|(&id, running)| (running.expiry, id)).collect();
+                by_expiry.sort_unstable();
+                by_expiry.into_iter().map(|(_, id)| id).collect()
+            }
+        }
+    }
+
+    /// How many leases there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// Whether there is no lease.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.leases.is_empty()
+    }
+
+    /// Whether this member leads, and counts.
+    #[must_use]
+    pub const fn is_primary(&self) -> bool {
+        matches!(self.role, Role::Primary(_))
+    }
+
+    /// What has come due by `now`. An expired lease is handed out again after a while if it is still there.
+    pub fn scan(&mut self, now: Millis) -> Due {
+        let Role::Primary(primary) = &mut self.role else { return Due::default() };
+        Due {
+            expired: primary.take_expired(&self.leases, now, self.options.retry_after_ms),
+            checkpoints: primary.take_checkpoints(&self.leases, now),
+        }
+    }
+
+    /// When [`scan`](Self::scan) next has something to return; `None`: not before something else happens.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Millis> {
+        let Role::Primary(primary) = &self.role else { return None };
+        let (due, checkpoint) = (primary.due.first(), primary.checkpoints.first());
+        due.into_iter().chain(checkpoint).map(|&(at, _)| at).min()
+    }
+
+    /// Checks the invariants of the type. For tests and the simulator: O(n log n).
+    ///
+    /// # Panics
+    /// If one does not hold.
+    pub fn check_invariants(&self) {
+        let Role::Primary(primary) = &self.role else { return };
+        assert!(
+            self.leases.keys().eq(primary.running.keys()),
+            "a primary runs exactly the leases that exist"
+        );
+        assert_eq!(primary.due.len(), primary.running.len(), "one place in the expiry queue for each lease");
+        let checkpoints = primary.running.values().filter(|running| running.checkpoint.is_some()).count();
+        assert_eq!(primary.checkpoints.len(), checkpoints, "checkpoint queue without strays");
+        for (&id, running) in &primary.running {
+            assert!(primary.due.contains(&(running.due, id)), "queued for its due time");
+            assert!(
+                running.checkpoint.is_none_or(|at| primary.checkpoints.contains(&(at, id))),
+                "queued for its checkpoint"
+            );
+            assert!(
+                running.expiring || running.due == running.expiry,
+                "not handed out yet: due when it expires"
+            );
+        }
+    }
+}
+
+impl Primary {
+    fn start(
+        &mut self,
+        id: LeaseId,
+        lease: &Lease,
+        expiry: Millis,
+        now: Millis,
+        options: &LeaseClockOptions,
+    ) {
+        self.running.insert(id, Running { expiry, due: expiry, expiring: false, checkpoint: None });
+        self.due.insert((expiry, id));
+        self.schedule_checkpoint(id, lease, now, options);
+    }
+
+    fn stop(&mut self, id: LeaseId) {
+        let Some(running) = self.running.remove(&id) else { return };
+        self.due.remove(&(running.due, id));
+        if let Some(at) = running.checkpoint {
+            self.checkpoints.remove(&(at, id));
+        }
+    }
+
+    fn restart(&mut self, id: LeaseId, expiry: Millis) {
+        let running = self.running.get_mut(&id).expect("renewed leases run");
+        self.due.remove(&(running.due, id));
+        running.expiry = expiry;
+        running.due = expiry;
+        self.due.insert((expiry, id));
+    }
+
+    /// Plans the next checkpoint if the lease lives longer than the time between two of them.
+    fn schedule_checkpoint(&mut self, id: LeaseId, lease: &Lease, now: Millis, options: &LeaseClockOptions) {
+        let running = self.running.get_mut(&id).expect("checkpointed leases run");
+        if let Some(at) = running.checkpoint.take() {
+            self.checkpoints.remove(&(at, id));
+        }
+        if lease.full_ms() > options.checkpoint_every_ms {
+            let at = now.after(options.checkpoint_every_ms);
+            running.checkpoint = Some(at);
+            self.checkpoints.insert((at, id));
+        }
+    }
+
+    fn take_expired(
+        &mut self,
+        leases: &BTreeMap<LeaseId, Lease>,
+        now: Millis,
+        retry_after_ms: u64,
+    ) -> Vec<Expired> {
+        let mut expired = Vec::new();
+        while expired.len() < LEASE_EXPIRED_PER_SCAN_MAX
+            && let Some(&(due, id)) = self.due.first()
+            && due <= now
+        {
+            self.due.pop_first();
+            let running = self.running.get_mut(&id).expect("queued leases run");
+            running.expiring = true;
+            running.due = now.after(retry_after_ms.max(1));
+            self.due.insert((running.due, id));
+            expired.push(Expired { id, term: self.term, epoch: leases[&id].epoch });
+        }
+        expired
+    }
+
+    fn take_checkpoints(&mut self, leases: &BTreeMap<LeaseId, Lease>, now: Millis) -> Vec<Checkpoint> {
+        let mut checkpoints = Vec::new();
+        while checkpoints.len() < LEASE_CHECKPOINTS_PER_COMMAND_MAX
+            && let Some(&(at, id)) = self.checkpoints.first()
+            && at <= now
+        {
+            self.checkpoints.pop_first();
+            let running = self.running.get_mut(&id).expect("queued leases run");
+            running.checkpoint = None;
+            let left_ms = running.expiry.since(now);
+            let remaining_seconds = left_ms.saturating_add(999) / 1000;
+            if left_ms > 0 && remaining_seconds < leases[&id].ttl_seconds {
+                checkpoints.push(Checkpoint { id, remaining_seconds });
+            }
+        }
+        checkpoints
+    }
+}
+
+/// Moves expiries later so that at most `per_second` fall into any one second, keeping their order.
+fn spread(by_expiry: &mut [(Millis, LeaseId)], per_second: u64) {
+    let per_second = usize::try_from(per_second.max(1)).unwrap_or(usize::MAX);
+    for place in per_second..by_expiry.len() {
+        let earliest = by_expiry[place - per_second].0.after(1000);
+        let expiry = &mut by_expiry[place].0;
+        *expiry = (*expiry).max(earliest);
+    }
+}
+
+#[cfg(test)]
+mod tests;

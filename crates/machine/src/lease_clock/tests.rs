@@ -1,0 +1,283 @@
+//! The lease clock as a list of sentences, and against random histories.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const EPOCH: RenewEpoch = RenewEpoch(1);
+
+fn at(seconds: u64) -> Millis {
+    Millis(seconds * 1000)
+}
+
+fn primary() -> LeaseClock {
+    let mut clock = LeaseClock::new(LeaseClockOptions::default());
+    clock.promoted(7, 1000, at(0));
+    clock
+}
+
+fn ids(due: &Due) -> Vec<i64> {
+    due.expired.iter().map(|expired| expired.id.0).collect()
+}
+
+#[test]
+fn a_lease_runs_out_after_its_time_and_not_a_millisecond_before() {
+    let mut clock = primary();
+    clock.granted(LeaseId(1), 10, None, EPOCH, at(5));
+    assert_eq!(clock.scan(Millis(14_999)), Due::default());
+    assert_eq!(clock.next_due(), Some(at(15)));
+    let expected = Expired { id: LeaseId(1), term: 7, epoch: EPOCH };
+    assert_eq!(clock.scan(at(15)).expired, [expected]);
+}
+
+#[test]
+fn renewing_starts_the_full_time_again() {
+    let mut clock = primary();
+    clock.granted(LeaseId(1), 10, None, EPOCH, at(0));
+    assert_eq!(clock.renew(LeaseId(1), at(9)), Ok(Renewed { ttl_seconds: 10, resets_checkpoint: false }));
+    assert_eq!(clock.scan(at(18)), Due::default());
+    assert_eq!(ids(&clock.scan(at(19))), [1]);
+}
+
+#[test]
+fn an_expired_lease_cannot_be_renewed_until_it_is_decided() {
+    let mut clock = primary();
+    clock.granted(LeaseId(1), 10, None, EPOCH, at(0));
+    assert_eq!(clock.renew(LeaseId(1), at(10)), Err(RenewError::Expiring), "also before a scan saw it");
+    clock.scan(at(10));
+    assert_eq!(clock.renew(LeaseId(1), at(10)), Err(RenewError::Expiring));
+    clock.revoked(LeaseId(1));
+    assert_eq!(clock.renew(LeaseId(1), at(11)), Err(RenewError::NotFound));
+}
+
+#[test]
+fn an_expired_lease_that_is_still_there_is_handed_out_again() {
+    let mut clock = primary();
+    clock.granted(LeaseId(1), 10, None, EPOCH, at(0));
+    assert_eq!(ids(&clock.scan(at(10))), [1]);
+    assert_eq!(ids(&clock.scan(at(12))), [0; 0]);
+    assert_eq!(ids(&clock.scan(at(13))), [1]);
+}
+
+#[test]
+fn a_follower_counts_nothing_and_renews_nothing() {
+    let mut clock = LeaseClock::new(LeaseClockOptions::default());
+    clock.granted(LeaseId(1), 10, None, EPOCH, at(0));
+    assert_eq!(clock.scan(at(1000)), Due::default());
+    assert_eq!(clock.next_due(), None);
+    assert_eq!(clock.renew(LeaseId(1), at(1)), Err(RenewError::NotPrimary));
+    assert_eq!(
+        clock.time_to_live(LeaseId(1), at(1)),
+        Some(TimeToLive { granted_seconds: 10, remaining_seconds: None })
+    );
+}
+
+#[test]
+fn a_new_leader_gives_every_lease_its_full_time_and_the_extension() {
+    let mut clock = LeaseClock::new(LeaseClockOptions::default());
+    clock.granted(LeaseId(1), 10, None, EPOCH, at(0));
+    clock.granted(LeaseId(2), 600, Some(20), EPOCH, at(0));
+    clock.promoted(8, 1000, at(100));
+    assert_eq!(clock.next_due(), Some(at(111)), "10 s and the extension");
+    assert_eq!(
+        clock.time_to_live(LeaseId(2), at(100)).unwrap().remaining_seconds,
+        Some(21),
+        "as checkpointed"
+    );
+    clock.demoted();
+    assert_eq!(clock.scan(at(10_000)), Due::default());
+}
+
+#[test]
+fn a_leader_elected_again_forgets_what_it_had_handed_out() {
+    let mut clock = primary();
+    clock.granted(LeaseId(1), 10, None, EPOCH, at(0));
+    clock.scan(at(10));
+    clock.demoted();
+    clock.promoted(9, 1000, at(11));
+    assert_eq!(clock.renew(LeaseId(1), at(12)), Ok(Renewed { ttl_seconds: 10, resets_checkpoint: false }));
+}
+
+#[test]
+fn the_time_to_live_is_truncated_towards_zero_and_goes_negative() {
+    let mut clock = primary();
+    clock.granted(LeaseId(1), 10, None, EPOCH, at(0));
+    for (now, expected) in [(0, 10), (1, 9), (9_000, 1), (9_001, 0), (10_000, 0), (10_999, 0), (11_000, -1)] {
+        let left = clock.time_to_live(LeaseId(1), Millis(now)).unwrap();
+        assert_eq!(
+            left,
+            TimeToLive { granted_seconds: 10, remaining_seconds: Some(expected) },
+            "at {now} ms"
+        );
+    }
+    assert_eq!(clock.time_to_live(LeaseId(2), at(0)), None);
+}
+
+#[test]
+fn leases_are_listed_by_expiry() {
+    let mut clock = primary();
+    for (id, ttl) in [(1, 30), (2, 10), (3, 20)] {
+        clock.granted(LeaseId(id), ttl, None, EPOCH, at(0));
+    }
+    assert_eq!(clock.leases(), [LeaseId(2), LeaseId(3), LeaseId(1)]);
+}
+
+#[test]
+fn a_scan_hands_out_at_most_five_hundred() {
+    let mut clock = primary();
+    for id in 1..=1200 {
+        clock.granted(LeaseId(id), 10, None, EPOCH, at(0));
+    }
+    let scans: Vec<usize> = (0..4).map(|_| clock.scan(at(10)).expired.len()).collect();
+    assert_eq!(scans, [500, 500, 200, 0]);
+}
+
+#[test]
+fn a_long_lease_is_checkpointed_every_five_minutes_and_a_renewal_resets_that() {
+    let mut clock = primary();
+    clock.granted(LeaseId(1), 1000, None, EPOCH, at(0));
+    clock.granted(LeaseId(2), 300, None, EPOCH, at(0));
+    assert_eq!(clock.scan(at(299)), Due::default());
+    let due = clock.scan(Millis(299_999 + 2));
+    assert_eq!(due.checkpoints, [Checkpoint { id: LeaseId(1), remaining_seconds: 700 }], "rounded up");
+    assert_eq!(ids(&due), [2]);
+    clock.checkpointed(LeaseId(1), Some(700), EPOCH, at(301));
+    assert_eq!(clock.renew(LeaseId(1), at(400)), Ok(Renewed { ttl_seconds: 1000, resets_checkpoint: true }));
+    assert_eq!(clock.renew(LeaseId(1), at(401)), Ok(Renewed { ttl_seconds: 1000, resets_checkpoint: false }));
+    clock.checkpointed(LeaseId(1), None, RenewEpoch(9), at(402));
+    assert_eq!(clock.scan(at(601)).checkpoints, []);
+    assert_eq!(clock.scan(at(702)).checkpoints, [Checkpoint { id: LeaseId(1), remaining_seconds: 699 }]);
+}
+
+#[test]
+fn after_a_leader_change_no_second_sees_more_expiries_than_allowed() {
+    let mut clock = LeaseClock::new(LeaseClockOptions::default());
+    for id in 1..=3000 {
+        clock.granted(LeaseId(id), 10, None, EPOCH, at(0));
+    }
+    clock.promoted(8, 0, at(0));
+    let in_second = |clock: &mut LeaseClock, second: u64| {
+        let mut count = 0;
+        for half in 0..4 {
+            count += clock.scan(Millis(second * 1000 + 999 * half / 3)).expired.len();
+        }
+        count
+    };
+    let counts: Vec<usize> = (9..15).map(|second| in_second(&mut clock, second)).collect();
+    // Handed out again after three seconds, as nobody revokes here.
+    assert_eq!(counts[..4], [0, 750, 750, 750]);
+}
+
+#[test]
+fn a_few_leases_are_not_spread() {
+    let mut clock = LeaseClock::new(LeaseClockOptions::default());
+    for id in 1..=999 {
+        clock.granted(LeaseId(id), 10, None, EPOCH, at(0));
+    }
+    clock.promoted(8, 0, at(0));
+    assert_eq!(clock.scan(at(10)).expired.len() + clock.scan(at(10)).expired.len(), 999);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Grant(i64, i64),
+    Revoke(i64),
+    Renew(i64),
+    Promote,
+    Demote,
+    Scan,
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..6i64, 1..900i64).prop_map(|(id, ttl)| Step::Grant(id, ttl)),
+        (0..6i64).prop_map(Step::Revoke),
+        (0..6i64).prop_map(Step::Renew),
+        Just(Step::Promote),
+        Just(Step::Demote),
+        Just(Step::Scan),
+        (0..400_000u64).prop_map(Step::Pass),
+    ]
+}
+
+/// What the test knows of a lease.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    ttl: i64,
+    /// Where somebody counts.
+    expiry: Option<u64>,
+    handed_out: Option<u64>,
+}
+
+impl Known {
+    fn started(ttl: i64, from: Option<u64>) -> Self {
+        Self { ttl, expiry: from.map(|from| from + ttl as u64 * 1000), handed_out: None }
+    }
+
+    fn is_over(&self, now: u64) -> bool {
+        self.expiry.is_some_and(|expiry| expiry <= now)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// A lease is never handed out before its time, counted from the last grant, renewal or change of leader; the
+    /// first scan after it hands it out, and then it cannot be renewed.
+    #[test]
+    fn never_early_never_forgotten(steps in prop::collection::vec(step(), 1..80)) {
+        let mut clock = primary();
+        let mut leases: BTreeMap<i64, Known> = BTreeMap::new();
+        let (mut now, mut is_primary, mut term) = (0, true, 7);
+        for step in steps {
+            match step {
+                Step::Grant(id, ttl) => {
+                    clock.granted(LeaseId(id), ttl, None, EPOCH, Millis(now));
+                    leases.insert(id, Known::started(ttl, is_primary.then_some(now)));
+                }
+                Step::Revoke(id) => {
+                    clock.revoked(LeaseId(id));
+                    leases.remove(&id);
+                }
+                Step::Renew(id) => {
+                    let renewed = clock.renew(LeaseId(id), Millis(now)).map(|renewed| renewed.ttl_seconds);
+                    let expected = match leases.get(&id) {
+                        _ if !is_primary => Err(RenewError::NotPrimary),
+                        None => Err(RenewError::NotFound),
+                        Some(known) if known.is_over(now) => Err(RenewError::Expiring),
+                        Some(known) => Ok(known.ttl),
+                    };
+                    prop_assert_eq!(renewed, expected);
+                    if let Ok(ttl) = renewed {
+                        leases.insert(id, Known::started(ttl, Some(now)));
+                    }
+                }
+                Step::Promote => {
+                    term += 1;
+                    is_primary = true;
+                    clock.promoted(term, 1000, Millis(now));
+                    leases.values_mut().for_each(|known| *known = Known::started(known.ttl, Some(now + 1000)));
+                }
+                Step::Demote => {
+                    is_primary = false;
+                    clock.demoted();
+                    leases.values_mut().for_each(|known| *known = Known::started(known.ttl, None));
+                }
+                Step::Scan => {
+                    for Expired { id, term: of, .. } in clock.scan(Millis(now)).expired {
+                        let known = leases.get_mut(&id.0).unwrap();
+                        prop_assert!(known.is_over(now), "handed out early");
+                        prop_assert!(known.handed_out.is_none_or(|at| at + 3000 <= now), "handed out again too soon");
+                        prop_assert_eq!(of, term);
+                        known.handed_out = Some(now);
+                    }
+                    let forgotten = |known: &Known| known.is_over(now) && known.handed_out.is_none_or(|at| at + 3000 <= now);
+                    prop_assert!(!leases.values().any(|known| forgotten(known) && known.handed_out != Some(now)));
+                }
+                Step::Pass(millis) => now += millis,
+            }
+            clock.check_invariants();
+        }
+    }
+}

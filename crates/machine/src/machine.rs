@@ -1,0 +1,218 @@
+//! The dispatcher: one command in, its outcome out.
+
+use mvcc::{LeaseId, Store, View};
+use proto::etcdserverpb::{AlarmMember, AlarmType, InternalRaftRequest, RangeRequest};
+use proto::membershippb::Member;
+
+use crate::alarm::Alarms;
+use crate::command::Command;
+use crate::lease::{Lease, Leases};
+use crate::member::Cluster;
+use crate::source::Failure;
+use crate::tables::{self, CLUSTER_VERSION, DOWNGRADE, Malformed};
+use crate::{Body, Outcome, Rejection, Reply};
+
+pub use mvcc::Applied;
+
+/// The state machine. One owner, the apply thread; readers use [`Machine::view`].
+///
+/// Everything it keeps besides the store is derived from the store when it is opened, and then kept up with it.
+pub struct Machine {
+    pub(crate) store: Store,
+    pub(crate) leases: Leases,
+    pub(crate) alarms: Alarms,
+    pub(crate) cluster: Cluster,
+}
+
+/// Why a store cannot be opened as a state machine.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] mvcc::Error),
+    /// A side table holds what no version known here writes.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// A key is attached to a lease that does not exist.
+    #[error("key {key:?} is attached to lease {lease:x}, which does not exist")]
+    StrayKey {
+        /// The key.
+        key: bytes::Bytes,
+        /// Id of the lease.
+        lease: i64,
+    },
+}
+
+impl Machine {
+    /// Takes over a store: at boot, after a crash, after receiving a snapshot. The only constructor, so what is kept
+    /// in memory cannot depend on how the state got here (A3).
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(store: Store) -> Result<Self, OpenError> {
+        let mut leases = Leases::new(tables::leases(&store)?);
+        for item in attached(&store)? {
+            let id = item.meta.lease;
+            if !leases.attach(id, &item.key()) {
+                return Err(OpenError::StrayKey { key: item.key(), lease: id.0 });
+            }
+        }
+        let cluster = Cluster {
+            id: tables::cluster_id(&store)?,
+            members: tables::members(&store)?.into_iter().map(|member| (member.id, member)).collect(),
+            version: tables::cluster_text(&store, CLUSTER_VERSION)?,
+            downgrade: tables::cluster_text(&store, DOWNGRADE)?,
+        };
+        Ok(Self { alarms: Alarms::new(tables::alarms(&store)?), leases, cluster, store })
+    }
+
+    /// Applies one committed command. Pure and total (A1): the same state and command give the same state and
+    /// outcome, on every member, in every life; there is no command that it cannot answer.
+    ///
+    /// # Errors
+    /// The store could not be read: an operating fault of this member. State in memory may be ahead of other members'
+    /// from here on; the process must stop.
+    ///
+    /// # Panics
+    /// If `applied` does not lie behind what was applied before: a bug of the caller.
+    pub fn apply(&mut self, applied: Applied, entry: &InternalRaftRequest) -> Result<Outcome, mvcc::Error> {
+        let outcome = match Command::of(entry) {
+            Some(command) => self.dispatch(applied, command),
+            None => Err(Rejection::UnknownCommand.into()),
+        };
+        self.skip(applied);
+        match outcome {
+            Ok(outcome) => Ok(outcome),
+            Err(Failure::Rejected(rejection)) => Ok(Outcome::refused(rejection)),
+            Err(Failure::Store(error)) => Err(error),
+        }
+    }
+
+    /// Notes an entry without a command as applied.
+    ///
+    /// # Panics
+    /// As [`apply`](Self::apply).
+    pub fn skip(&mut self, applied: Applied) {
+        let before = self.store.applied();
+        assert!(applied.index > before.index, "entry {applied:?} applied after {before:?}");
+        self.store.set_applied(applied);
+    }
+
+    fn dispatch(&mut self, applied: Applied, command: Command<'_>) -> Result<Outcome, Failure> {
+        if let Some(rejection) = self.alarms.stops(command.needs_sound_data(), || command.needs_space()) {
+            return Err(rejection.into());
+        }
+        match command {
+            Command::Put(request) => self.put(request),
+            Command::Txn(request) => self.txn(request),
+            Command::DeleteRange(request) => self.delete_range(request),
+            Command::Range(request) => self.range(request),
+            Command::Compact(request) => self.compact(request),
+            Command::LeaseGrant(request) => self.lease_grant(applied, request),
+            Command::LeaseRevoke(request) => self.lease_revoke(request),
+            Command::LeaseCheckpoint(request) => self.lease_checkpoint(applied, request),
+            Command::LeaseExpire(request) => self.lease_expire(applied, request),
+            Command::Alarm(request) => self.alarm(request),
+            Command::AuthStatus => Ok(self.auth_status()),
+            Command::Bootstrap(request) => self.bootstrap(request),
+            Command::MemberAttributes(request) => self.set_member_attributes(request),
+            Command::ClusterVersion(request) => self.set_cluster_version(request),
+            Command::DowngradeInfo(request) => self.set_downgrade(request),
+            Command::DowngradeVersionTest => Ok(self.nothing_done()),
+        }
+    }
+
+    /// A range through the log: no server of ours proposes one, but logs may hold them.
+    fn range(&mut self, request: &RangeRequest) -> Result<Outcome, Failure> {
+        let found = crate::range::range(&self.store.txn(), request)?;
+        Ok(Outcome::replied(Reply { revision: found.revision, body: found.into_body() }))
+    }
+
+    /// Authentication is off, at the first revision of its settings.
+    fn auth_status(&self) -> Outcome {
+        let mut body = Body::empty();
+        body.varint(3, 1);
+        Outcome::replied(Reply { revision: self.store.revision(), body })
+    }
+
+    fn nothing_done(&self) -> Outcome {
+        Outcome::replied(Reply { revision: self.store.revision(), body: Body::empty() })
+    }
+}
+
+/// What the shell may ask of it between two commands.
+impl Machine {
+    /// A view of the keys as they are now, for reads in other threads.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.store.view()
+    }
+
+    /// The store: for sizes and hashes.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The store: for checkpoints. Whoever changes its content other than by [`apply`](Self::apply) breaks A1.
+    pub fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    /// One lease.
+    #[must_use]
+    pub fn lease(&self, id: LeaseId) -> Option<&Lease> {
+        self.leases.get(id)
+    }
+
+    /// All leases by id: what a lease clock starts with.
+    pub fn leases(&self) -> impl ExactSizeIterator<Item = (LeaseId, &Lease)> {
+        self.leases.iter()
+    }
+
+    /// Active alarms, by type and then by member.
+    pub fn alarms(&self) -> impl Iterator<Item = AlarmMember> {
+        self.alarms.of_type(AlarmType::None as i32)
+    }
+
+    /// Id of the cluster; `None` before it is bootstrapped.
+    #[must_use]
+    pub fn cluster_id(&self) -> Option<u64> {
+        self.cluster.id
+    }
+
+    /// Members by id, ascending.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = &Member> {
+        self.cluster.members.values()
+    }
+
+    /// Cluster version, as `X.Y.Z`; `None` before the leader has set it.
+    #[must_use]
+    pub fn cluster_version(&self) -> Option<&str> {
+        self.cluster.version.as_deref()
+    }
+
+    /// Target version of the downgrade that is under way.
+    #[must_use]
+    pub fn downgrade_target(&self) -> Option<&str> {
+        self.cluster.downgrade.as_deref()
+    }
+}
+
+fn attached(store: &Store) -> Result<Vec<mvcc::Item>, mvcc::Error> {
+    let q = mvcc::RangeQuery {
+        range: mvcc::KeyRange { start: bytes::Bytes::new(), end: mvcc::RangeEnd::Open },
+        at: None,
+        limit: 0,
+        keys_only: true,
+        count_only: false,
+    };
+    Ok(store
+        .view()
+        .range(&q)
+        .map_err(|_| mvcc::Error)?
+        .items
+        .into_iter()
+        .filter(|i| i.meta.lease.0 != 0)
+        .collect())
+}

@@ -1,0 +1,74 @@
+//! What applying a command gave.
+
+use mvcc::{Changes, LeaseId};
+
+use crate::{Rejection, RenewEpoch, Reply};
+
+/// Everything that follows from one command. The same on every member that applies it.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// For the caller, on the member that proposed the command.
+    pub result: Result<Reply, Rejection>,
+    /// For the watchers: the changes of the one revision that the command made. `None` if no key changed.
+    pub changes: Option<Changes>,
+    /// For the rest of the shell: the lease clock, status, metrics. In the order in which they happened.
+    pub effects: Vec<Effect>,
+}
+
+impl Outcome {
+    pub(crate) fn refused(rejection: Rejection) -> Self {
+        Self { result: Err(rejection), changes: None, effects: Vec::new() }
+    }
+
+    pub(crate) fn replied(reply: Reply) -> Self {
+        Self { result: Ok(reply), changes: None, effects: Vec::new() }
+    }
+
+    pub(crate) fn changed(reply: Reply, changes: Option<Changes>) -> Self {
+        Self { result: Ok(reply), changes, effects: Vec::new() }
+    }
+
+    pub(crate) fn with_effect(mut self, effect: Effect) -> Self {
+        self.effects.push(effect);
+        self
+    }
+}
+
+/// A change to something other than keys that parts of the shell keep up with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// A lease began: `LeaseClock::granted`.
+    LeaseGranted {
+        /// Which.
+        id: LeaseId,
+        /// Time to live in seconds.
+        ttl_seconds: i64,
+        /// The renewal that an expiry must name.
+        epoch: RenewEpoch,
+    },
+    /// A lease ended, revoked or expired: `LeaseClock::revoked`.
+    LeaseRevoked {
+        /// Which.
+        id: LeaseId,
+    },
+    /// What is left of a lease was recorded: `LeaseClock::checkpointed`.
+    LeaseCheckpointed {
+        /// Which.
+        id: LeaseId,
+        /// Seconds left; `None` if it was renewed since.
+        remaining_seconds: Option<i64>,
+        /// The renewal that an expiry must name.
+        epoch: RenewEpoch,
+    },
+    /// The alarms are not the same as before: `Machine::alarms`.
+    AlarmsChanged,
+    /// The members, or what they say of themselves, are not the same as before: `Machine::members`.
+    MembersChanged,
+    /// The cluster version is not the same as before: `Machine::cluster_version`.
+    ClusterVersionChanged,
+    /// The history before this revision is released. Whoever asked for a physical compaction waits for the store.
+    Compacted {
+        /// The compaction revision.
+        revision: i64,
+    },
+}

@@ -1,0 +1,89 @@
+//! Reads that no log knows of: a range or a read-only transaction on a view, in the caller's task.
+//!
+//! Whether the view is recent enough is the server's business (a read barrier, or none if the client is content with
+//! local state). The meaning of what is read is that of the same request inside the log: both run the same code.
+
+mod range_stream;
+
+use mvcc::{RangeQuery, RangeResult, View};
+use proto::etcdserverpb::request_op::Request;
+use proto::etcdserverpb::{RangeRequest, TxnRequest};
+
+use crate::source::{Failure, Source};
+use crate::txn::{check_revision, plan};
+use crate::{Body, Rejection, Reply};
+
+pub use range_stream::{Chunk, RangeStream};
+
+/// Serves a range.
+///
+/// # Errors
+/// `Compacted`, `FutureRevision`; or the store could not be read.
+pub fn range(view: &View, request: &RangeRequest) -> Result<Reply, Failure> {
+    let found = crate::range::range(view, request)?;
+    Ok(Reply { revision: found.revision, body: found.into_body() })
+}
+
+/// Serves a transaction that only reads: all of it at one revision.
+///
+/// # Errors
+/// `Compacted`, `FutureRevision`; or the store could not be read.
+///
+/// # Panics
+/// If it does not only read: see [`txn::is_read_only`](crate::txn::is_read_only).
+pub fn txn(view: &View, request: &TxnRequest) -> Result<Reply, Failure> {
+    loop {
+        let moment = Moment { view, revision: view.revision() };
+        match txn_at(&moment, request) {
+            // A compaction has overtaken this moment, and not a revision that the request names: there is a newer one.
+            Err(Failure::Rejected(Rejection::Compacted)) if view.compact_revision() > moment.revision => {}
+            result => return result,
+        }
+    }
+}
+
+fn txn_at(moment: &Moment<'_>, request: &TxnRequest) -> Result<Reply, Failure> {
+    let plan = plan(moment, request)?;
+    let ranges = || {
+        plan.operations.iter().map(|operation| match &operation.request {
+            Some(Request::RequestRange(range)) => range,
+            other => panic!("{other:?} in a transaction that only reads"),
+        })
+    };
+    for range in ranges() {
+        check_revision(moment, range)?;
+    }
+    let mut body = Body::empty();
+    body.bool(2, plan.succeeded);
+    for range in ranges() {
+        let found = crate::range::range(moment, range)?;
+        let (response, open) = (body.open(3), body.open(1));
+        body.inner_header(found.revision);
+        found.write(&mut body);
+        body.close(open);
+        body.close(response);
+    }
+    Ok(Reply { revision: moment.revision, body })
+}
+
+/// A view as it was at one revision: the view itself moves on while several reads are made.
+struct Moment<'a> {
+    view: &'a View,
+    revision: i64,
+}
+
+impl Source for Moment<'_> {
+    fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    fn compact_revision(&self) -> i64 {
+        self.view.compact_revision()
+    }
+
+    fn range(&self, query: &RangeQuery) -> Result<RangeResult, Failure> {
+        let query = RangeQuery { at: Some(query.at.unwrap_or(self.revision)), ..query.clone() };
+        let result = self.view.range(&query)?;
+        Ok(RangeResult { revision: self.revision, ..result })
+    }
+}

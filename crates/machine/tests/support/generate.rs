@@ -1,0 +1,157 @@
+//! Random commands: few keys and few leases, so that they meet.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use proto::etcdserverpb::compare::TargetUnion;
+use proto::etcdserverpb::request_op::Request;
+use proto::etcdserverpb::{
+    AlarmRequest, CompactionRequest, Compare, DeleteRangeRequest, InternalRaftRequest, LeaseCheckpoint,
+    LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, RequestOp,
+    TxnRequest,
+};
+use proto::membershippb::ClusterVersionSetRequest;
+use proto::quoratepb::LeaseExpire;
+
+/// Any command, also those that no server would propose.
+pub fn command() -> impl Strategy<Value = InternalRaftRequest> {
+    let entry = InternalRaftRequest::default;
+    prop_oneof![
+        30 => put().prop_map(move |put| InternalRaftRequest { put: Some(put), ..entry() }),
+        10 => delete().prop_map(move |delete| InternalRaftRequest { delete_range: Some(delete), ..entry() }),
+        20 => txn().prop_map(move |txn| InternalRaftRequest { txn: Some(txn), ..entry() }),
+        5 => range().prop_map(move |range| InternalRaftRequest { range: Some(range.into()), ..entry() }),
+        3 => revision().prop_map(move |revision| {
+            let compaction = CompactionRequest { revision, physical: false };
+            InternalRaftRequest { compaction: Some(compaction), ..entry() }
+        }),
+        15 => lease_command(),
+        2 => (0..3i32, 0..3u64, 0..3i32).prop_map(move |(action, member_id, alarm)| {
+            let alarm = AlarmRequest { action, member_id, alarm };
+            InternalRaftRequest { alarm: Some(alarm.into()), ..entry() }
+        }),
+        1 => (0..9u8).prop_map(move |minor| {
+            let version = ClusterVersionSetRequest { ver: format!("3.{minor}.0") };
+            InternalRaftRequest { cluster_version_set: Some(version.into()), ..entry() }
+        }),
+        1 => Just(entry()),
+    ]
+}
+
+fn lease_command() -> impl Strategy<Value = InternalRaftRequest> {
+    let entry = InternalRaftRequest::default;
+    prop_oneof![
+        6 => (lease(), 1..900i64).prop_map(move |(id, ttl)| {
+            InternalRaftRequest { lease_grant: Some(LeaseGrantRequest { ttl, id }), ..entry() }
+        }),
+        2 => lease().prop_map(move |id| {
+            InternalRaftRequest { lease_revoke: Some(LeaseRevokeRequest { id }), ..entry() }
+        }),
+        2 => (lease(), 0..3i64).prop_map(move |(id, remaining_ttl)| {
+            let checkpoints = vec![LeaseCheckpoint { id, remaining_ttl }];
+            InternalRaftRequest { lease_checkpoint: Some(LeaseCheckpointRequest { checkpoints }.into()), ..entry() }
+        }),
+        2 => (lease(), 0..40u64).prop_map(move |(id, renew_epoch)| {
+            let expire = LeaseExpire { id, term: 1, renew_epoch };
+            InternalRaftRequest { lease_expire: Some(expire.into()), ..entry() }
+        }),
+    ]
+}
+
+fn key() -> impl Strategy<Value = Bytes> {
+    prop::sample::select(&["", "\0", "a", "a\0", "b", "ba", "c"][..]).prop_map(Bytes::from)
+}
+
+fn range_end() -> impl Strategy<Value = Bytes> {
+    prop::sample::select(&["", "", "", "\0", "a", "b", "c"][..]).prop_map(Bytes::from)
+}
+
+fn lease() -> impl Strategy<Value = i64> {
+    prop::sample::select(&[0i64, 1, 2, -3][..])
+}
+
+fn revision() -> impl Strategy<Value = i64> {
+    prop_oneof![3 => Just(0), 2 => -2..40i64]
+}
+
+fn put() -> impl Strategy<Value = PutRequest> {
+    let flags = (any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.2));
+    let lease = prop_oneof![3 => Just(0), 2 => lease()];
+    (key(), "[a-c]{0,3}", lease, flags).prop_map(
+        |(key, value, lease, (prev_kv, ignore_value, ignore_lease))| {
+            let value = Bytes::from(if ignore_value { String::new() } else { value });
+            let lease = if ignore_lease { 0 } else { lease };
+            PutRequest { key, value, lease, prev_kv, ignore_value, ignore_lease }
+        },
+    )
+}
+
+fn delete() -> impl Strategy<Value = DeleteRangeRequest> {
+    (key(), range_end(), any::<bool>()).prop_map(|(key, range_end, prev_kv)| DeleteRangeRequest {
+        key,
+        range_end,
+        prev_kv,
+    })
+}
+
+pub fn range() -> impl Strategy<Value = RangeRequest> {
+    let flags = (prop::bool::weighted(0.2), prop::bool::weighted(0.1));
+    let filters =
+        prop_oneof![3 => Just([0; 4]), 2 => prop::array::uniform4(prop_oneof![2 => Just(0), 1 => -1..30i64])];
+    (key(), range_end(), -1..4i64, revision(), (0..3i32, 0..5i32), flags, filters).prop_map(
+        |(key, range_end, limit, revision, (sort_order, sort_target), (keys_only, count_only), filters)| {
+            RangeRequest {
+                key,
+                range_end,
+                limit,
+                revision,
+                sort_order,
+                sort_target,
+                keys_only,
+                count_only,
+                min_mod_revision: filters[0],
+                max_mod_revision: filters[1],
+                min_create_revision: filters[2],
+                max_create_revision: filters[3],
+                ..RangeRequest::default()
+            }
+        },
+    )
+}
+
+fn compare() -> impl Strategy<Value = Compare> {
+    let union = prop_oneof![
+        (0..4i64).prop_map(TargetUnion::Version),
+        (0..20i64).prop_map(TargetUnion::ModRevision),
+        (0..20i64).prop_map(TargetUnion::CreateRevision),
+        "[a-c]{0,2}".prop_map(|value| TargetUnion::Value(value.into())),
+        lease().prop_map(TargetUnion::Lease),
+    ];
+    (key(), range_end(), 0..5i32, 0..6i32, prop::option::of(union)).prop_map(
+        |(key, range_end, result, target, target_union)| Compare {
+            result,
+            target,
+            key,
+            range_end,
+            target_union,
+        },
+    )
+}
+
+/// Transactions nested up to two deep.
+pub fn txn() -> impl Strategy<Value = TxnRequest> {
+    let leaf = prop_oneof![
+        4 => put().prop_map(|put| Some(Request::RequestPut(put))),
+        2 => delete().prop_map(|delete| Some(Request::RequestDeleteRange(delete))),
+        3 => range().prop_map(|range| Some(Request::RequestRange(range))),
+    ];
+    let operation = leaf.prop_map(|request| RequestOp { request }).prop_recursive(2, 6, 2, |inner| {
+        txn_of(inner).prop_map(|nested| RequestOp { request: Some(Request::RequestTxn(nested)) })
+    });
+    txn_of(operation.boxed())
+}
+
+fn txn_of(operation: BoxedStrategy<RequestOp>) -> impl Strategy<Value = TxnRequest> {
+    let branch = prop::collection::vec(operation, 0..4);
+    (prop::collection::vec(compare(), 0..2), branch.clone(), branch)
+        .prop_map(|(compare, success, failure)| TxnRequest { compare, success, failure })
+}

@@ -1,0 +1,28 @@
+//! Stores on simulated disks.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use machine::Machine;
+use mvcc::{Options, Store};
+use wal::SimDisk;
+
+/// Opens the machine that the disk holds, or makes one.
+pub fn open(disk: &SimDisk) -> Machine {
+    let store = Store::open(Arc::new(disk.clone()), Path::new("/member/store"), Options::default()).unwrap();
+    Machine::open(store).unwrap()
+}
+
+/// A machine on a disk of its own.
+pub fn fresh() -> Machine {
+    open(&SimDisk::new(1))
+}
+
+/// Makes everything applied so far durable.
+pub fn checkpoint(machine: &mut Machine) {
+    let store = machine.store_mut();
+    if let Some(job) = store.freeze() {
+        let done = job.run().unwrap();
+        store.complete(done).unwrap();
+    }
+}
