@@ -21,6 +21,8 @@
 //! * **Expiries are spread** after a leader change, so that a thousand leases do not fill the log in the same second.
 //! * Granting, renewing and revoking take O(log n), [`LeaseClock::scan`] O(log n) for each lease it returns.
 
+mod bridge;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use mvcc::LeaseId;
@@ -128,7 +130,7 @@ struct Running {
     checkpoint: Option<Millis>,
 }
 
-/// A lease that has run out: propose `LeaseExpire` with these fields.
+/// A lease that has run out: propose [`Expired::command`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expired {
     /// Which lease.
@@ -139,7 +141,7 @@ pub struct Expired {
     pub epoch: RenewEpoch,
 }
 
-/// The rest of a lease, to be written to the log.
+/// The rest of a lease, to be written to the log: propose [`Checkpoint::command`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Which lease.
@@ -162,7 +164,7 @@ pub struct Due {
 pub struct Renewed {
     /// The full time to live that starts now, in seconds.
     pub ttl_seconds: i64,
-    /// The lease has a checkpoint that is now too short: propose a `LeaseCheckpoint` of 0, which resets it.
+    /// The lease has a checkpoint that is now too short: propose [`Checkpoint::reset`].
     pub resets_checkpoint: bool,
 }
 

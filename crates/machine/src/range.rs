@@ -83,7 +83,7 @@ impl Parts {
 
 /// Runs a range against a state.
 pub(crate) fn range(source: &impl Source, request: &RangeRequest) -> Result<Found, Failure> {
-    let mut found = Found::read(source, request, read_limit(request))?;
+    let mut found = Found::in_key_order(source, request, read_limit(request))?;
     filter(&mut found.items, request);
     let mut found = found.sorted(request);
     if let Some(limit) = limit(request) {
@@ -97,10 +97,15 @@ pub(crate) fn limit(request: &RangeRequest) -> Option<usize> {
     (request.limit > 0).then(|| usize::try_from(request.limit).unwrap_or(usize::MAX))
 }
 
-/// How many keys the store needs to read (0: all): one more than asked for, to know whether there are more.
+/// At how many keys the store may stop; 0: at none.
 fn read_limit(request: &RangeRequest) -> usize {
     match limit(request) {
-        Some(limit) if has_default_order(request) && !has_filters(request) => limit.saturating_add(1),
+        Some(limit) if has_default_order(request) && !has_filters(request) => {
+            // Where the keys are sorted by something else afterwards, one more than asked for takes part in that: it is
+            // what etcd reads to know whether there are more.
+            let is_sorted = request.sort_target != SortTarget::Key as i32;
+            limit.saturating_add(usize::from(is_sorted))
+        }
         _ => 0,
     }
 }
@@ -133,7 +138,12 @@ fn sort(items: &mut [Item], request: &RangeRequest) {
 }
 
 impl Found {
-    fn read(source: &impl Source, request: &RangeRequest, limit: usize) -> Result<Self, Failure> {
+    /// The first `limit` keys of a range (0: all), unfiltered and in key order: also a chunk of a stream.
+    pub(crate) fn in_key_order(
+        source: &impl Source,
+        request: &RangeRequest,
+        limit: usize,
+    ) -> Result<Self, Failure> {
         let parts = Parts::of(request);
         let result = source.range(&RangeQuery {
             range: key_range(&request.key, &request.range_end),
@@ -144,18 +154,7 @@ impl Found {
             count_only: request.count_only,
         })?;
         let count = i64::try_from(result.count).expect("fewer keys than 2^63");
-        Ok(Self { items: result.items, parts, more: false, count, revision: result.revision })
-    }
-
-    /// The first keys of a range, in key order: a chunk of a stream.
-    pub(crate) fn in_key_order(
-        source: &impl Source,
-        request: &RangeRequest,
-        limit: usize,
-    ) -> Result<Self, Failure> {
-        let mut found = Self::read(source, request, limit.saturating_add(1))?;
-        found.cut(limit);
-        Ok(found)
+        Ok(Self { items: result.items, parts, more: result.more, count, revision: result.revision })
     }
 
     fn cut(&mut self, limit: usize) {
