@@ -1,6 +1,7 @@
 //! The dispatcher: one command in, its outcome out.
 
-use mvcc::{LeaseId, Store, View};
+use bytes::Bytes;
+use mvcc::{KeyRange, LeaseId, Store, View};
 use proto::etcdserverpb::{AlarmMember, AlarmType, InternalRaftRequest, RangeRequest};
 use proto::membershippb::Member;
 
@@ -37,7 +38,7 @@ pub enum OpenError {
     #[error("key {key:?} is attached to lease {lease:x}, which does not exist")]
     StrayKey {
         /// The key.
-        key: bytes::Bytes,
+        key: Bytes,
         /// Id of the lease.
         lease: i64,
     },
@@ -51,12 +52,7 @@ impl Machine {
     /// See [`OpenError`].
     pub fn open(store: Store) -> Result<Self, OpenError> {
         let mut leases = Leases::new(tables::leases(&store)?);
-        for item in attached(&store)? {
-            let id = item.meta.lease;
-            if !leases.attach(id, &item.key()) {
-                return Err(OpenError::StrayKey { key: item.key(), lease: id.0 });
-            }
-        }
+        attach_keys(&store, &mut leases)?;
         let cluster = Cluster {
             id: tables::cluster_id(&store)?,
             members: tables::members(&store)?.into_iter().map(|member| (member.id, member)).collect(),
@@ -140,6 +136,17 @@ impl Machine {
     }
 }
 
+/// Finds the keys of each lease.
+fn attach_keys(store: &Store, leases: &mut Leases) -> Result<(), OpenError> {
+    let mut stray = None;
+    store.for_each_meta(&KeyRange::all(), |key, meta| {
+        if meta.lease != LeaseId(0) && !leases.attach(meta.lease, key) && stray.is_none() {
+            stray = Some(OpenError::StrayKey { key: Bytes::copy_from_slice(key), lease: meta.lease.0 });
+        }
+    });
+    stray.map_or(Ok(()), Err)
+}
+
 /// What the shell may ask of it between two commands.
 impl Machine {
     /// A view of the keys as they are now, for reads in other threads.
@@ -197,22 +204,4 @@ impl Machine {
     pub fn downgrade_target(&self) -> Option<&str> {
         self.cluster.downgrade.as_deref()
     }
-}
-
-fn attached(store: &Store) -> Result<Vec<mvcc::Item>, mvcc::Error> {
-    let q = mvcc::RangeQuery {
-        range: mvcc::KeyRange { start: bytes::Bytes::new(), end: mvcc::RangeEnd::Open },
-        at: None,
-        limit: 0,
-        keys_only: true,
-        count_only: false,
-    };
-    Ok(store
-        .view()
-        .range(&q)
-        .map_err(|_| mvcc::Error)?
-        .items
-        .into_iter()
-        .filter(|i| i.meta.lease.0 != 0)
-        .collect())
 }

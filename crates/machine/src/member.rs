@@ -33,7 +33,7 @@ impl Machine {
             return Err(Rejection::AlreadyBootstrapped.into());
         }
         self.cluster.id = Some(request.cluster_id);
-        self.store.side_put(CLUSTER, CLUSTER_ID, &request.cluster_id.to_be_bytes());
+        self.store.side_put(CLUSTER, CLUSTER_ID, request.cluster_id.to_be_bytes().to_vec());
         for member in &request.members {
             tables::put_member(&mut self.store, member);
             self.cluster.members.insert(member.id, member.clone());
@@ -60,7 +60,7 @@ impl Machine {
         if !is_version(&request.ver) {
             return Err(Rejection::InvalidClusterVersion.into());
         }
-        self.store.side_put(CLUSTER, CLUSTER_VERSION, request.ver.as_bytes());
+        self.store.side_put(CLUSTER, CLUSTER_VERSION, request.ver.clone());
         self.cluster.version = Some(request.ver.clone());
         Ok(self.cluster_changed(Effect::ClusterVersionChanged))
     }
@@ -68,7 +68,7 @@ impl Machine {
     /// A downgrade begins or ends.
     pub(crate) fn set_downgrade(&mut self, request: &DowngradeInfoSetRequest) -> Result<Outcome, Failure> {
         if request.enabled {
-            self.store.side_put(CLUSTER, DOWNGRADE, request.ver.as_bytes());
+            self.store.side_put(CLUSTER, DOWNGRADE, request.ver.clone());
         } else {
             self.store.side_delete(CLUSTER, DOWNGRADE);
         }

@@ -61,7 +61,7 @@ impl Source for Txn<'_> {
     }
 
     fn meta(&self, key: &Bytes) -> Result<Option<Meta>, Failure> {
-        Ok(Txn::get(self, key)?.map(|item| item.meta))
+        Ok(Txn::meta(self, key))
     }
 
     fn get(&self, key: &Bytes) -> Result<Option<Item>, Failure> {
@@ -73,7 +73,7 @@ impl Source for Txn<'_> {
     }
 }
 
-/// For a single read: one range is always of one revision.
+/// For a single read, which is always of one revision. Two reads need not be of the same: see `read::txn`.
 impl Source for View {
     fn revision(&self) -> i64 {
         View::revision(self)

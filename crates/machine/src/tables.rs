@@ -58,7 +58,7 @@ fn malformed(table: TableId, key: &[u8], what: &'static str) -> Malformed {
 }
 
 pub(crate) fn put_lease(store: &mut Store, id: LeaseId, lease: &Lease) {
-    store.side_put(LEASES, &id.0.to_be_bytes(), &encode_lease(lease));
+    store.side_put(LEASES, &id.0.to_be_bytes(), encode_lease(lease).to_vec());
 }
 
 pub(crate) fn delete_lease(store: &mut Store, id: LeaseId) {
@@ -66,10 +66,8 @@ pub(crate) fn delete_lease(store: &mut Store, id: LeaseId) {
 }
 
 pub(crate) fn leases(store: &Store) -> Result<Vec<(LeaseId, Lease)>, Malformed> {
-    let records = store.side_scan(LEASES).into_iter();
-    records
-        .map(|(key, value)| Ok((LeaseId(decode_i64(LEASES, &key, &key)?), decode_lease(&key, &value)?)))
-        .collect()
+    let records = store.side_scan(LEASES);
+    records.map(|(key, value)| Ok((LeaseId(decode_i64(LEASES, key, key)?), decode_lease(key, value)?))).collect()
 }
 
 fn encode_lease(lease: &Lease) -> [u8; LEASE_BYTES] {
@@ -108,7 +106,7 @@ fn alarm_key(kind: i32, member: u64) -> [u8; 12] {
 }
 
 pub(crate) fn put_alarm(store: &mut Store, kind: i32, member: u64) {
-    store.side_put(ALARMS, &alarm_key(kind, member), &[FORMAT]);
+    store.side_put(ALARMS, &alarm_key(kind, member), vec![FORMAT]);
 }
 
 pub(crate) fn delete_alarm(store: &mut Store, kind: i32, member: u64) {
@@ -116,35 +114,35 @@ pub(crate) fn delete_alarm(store: &mut Store, kind: i32, member: u64) {
 }
 
 pub(crate) fn alarms(store: &Store) -> Result<Vec<(i32, u64)>, Malformed> {
-    let decode = |(key, value): (Bytes, Bytes)| {
+    let decode = |(key, value): (&[u8], &Bytes)| {
         if value[..] != [FORMAT] {
-            return Err(malformed(ALARMS, &key, "format unknown"));
+            return Err(malformed(ALARMS, key, "format unknown"));
         }
         let (kind, member) =
-            key.split_first_chunk::<4>().ok_or_else(|| malformed(ALARMS, &key, "key too short"))?;
-        Ok((i32::from_be_bytes(*kind), decode_i64(ALARMS, &key, member)?.cast_unsigned()))
+            key.split_first_chunk::<4>().ok_or_else(|| malformed(ALARMS, key, "key too short"))?;
+        Ok((i32::from_be_bytes(*kind), decode_i64(ALARMS, key, member)?.cast_unsigned()))
     };
-    store.side_scan(ALARMS).into_iter().map(decode).collect()
+    store.side_scan(ALARMS).map(decode).collect()
 }
 
 pub(crate) fn put_member(store: &mut Store, member: &Member) {
-    store.side_put(MEMBERS, &member.id.to_be_bytes(), &member.encode_to_vec());
+    store.side_put(MEMBERS, &member.id.to_be_bytes(), member.encode_to_vec());
 }
 
 pub(crate) fn members(store: &Store) -> Result<Vec<Member>, Malformed> {
-    let decode = |(key, value): (Bytes, Bytes)| {
-        let member = Member::decode(value).map_err(|_| malformed(MEMBERS, &key, "not a Member"))?;
-        if member.id != decode_i64(MEMBERS, &key, &key)?.cast_unsigned() {
-            return Err(malformed(MEMBERS, &key, "is another member's record"));
+    let decode = |(key, value): (&[u8], &Bytes)| {
+        let member = Member::decode(&value[..]).map_err(|_| malformed(MEMBERS, key, "not a Member"))?;
+        if member.id != decode_i64(MEMBERS, key, key)?.cast_unsigned() {
+            return Err(malformed(MEMBERS, key, "is another member's record"));
         }
         Ok(member)
     };
-    store.side_scan(MEMBERS).into_iter().map(decode).collect()
+    store.side_scan(MEMBERS).map(decode).collect()
 }
 
 pub(crate) fn cluster_id(store: &Store) -> Result<Option<u64>, Malformed> {
     let id = store.side_get(CLUSTER, CLUSTER_ID);
-    id.map(|id| Ok(decode_i64(CLUSTER, CLUSTER_ID, &id)?.cast_unsigned())).transpose()
+    id.map(|id| Ok(decode_i64(CLUSTER, CLUSTER_ID, id)?.cast_unsigned())).transpose()
 }
 
 pub(crate) fn cluster_text(store: &Store, key: &'static [u8]) -> Result<Option<String>, Malformed> {

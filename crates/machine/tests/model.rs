@@ -2,17 +2,16 @@
 
 mod support;
 
-use machine::{Applied, Machine};
-use mvcc::Store;
+use machine::Applied;
 use proptest::prelude::*;
-use support::{generate, model::Model};
+use support::{generate, model::Model, store};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn every_answer_is_the_models(commands in prop::collection::vec(generate::command(), 1..60)) {
-        let mut machine = Machine::open(Store::stub()).unwrap();
+        let mut machine = store::fresh();
         let mut model = Model::new();
         for (place, command) in commands.iter().enumerate() {
             let (index, term) = (place as u64 + 1, 1);

@@ -7,4 +7,5 @@ pub mod generate;
 pub mod model;
 pub mod print;
 pub mod script;
+pub mod store;
 pub mod world;

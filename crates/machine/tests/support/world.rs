@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use machine::limits::Limits;
 use machine::{Applied, Body, Failure, Machine, Outcome, Rejection, Reply, read, txn, validate};
-use mvcc::{LeaseId, Store};
+use mvcc::LeaseId;
 use prost::Message;
 use proto::etcdserverpb::alarm_request::AlarmAction;
 use proto::etcdserverpb::{
@@ -18,7 +18,7 @@ use proto::membershippb::{
 use proto::quoratepb::{ClusterBootstrap, LeaseExpire};
 
 use super::script::Command;
-use super::{command, print};
+use super::{command, print, store};
 
 const TERM: u64 = 3;
 
@@ -29,7 +29,7 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        Self { machine: Machine::open(Store::stub()).unwrap(), index: 0 }
+        Self { machine: store::fresh(), index: 0 }
     }
 
     /// Runs one command of a script and returns what it prints.
