@@ -1,5 +1,6 @@
 //! What applying costs: `cargo bench -p quorate-machine`. Prints nanoseconds for each command, the store included.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests, too
 #![allow(clippy::disallowed_types)] // a benchmark has a clock
 
 use std::path::Path;

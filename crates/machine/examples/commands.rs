@@ -73,7 +73,7 @@ fn checkpoint(machine: &mut Machine) -> Result<(), mvcc::Error> {
     let store = machine.store_mut();
     if let Some(job) = store.freeze() {
         let done = job.run()?;
-        store.complete(done)?;
+        store.complete(done);
     }
     Ok(())
 }

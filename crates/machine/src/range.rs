@@ -101,8 +101,8 @@ pub(crate) fn limit(request: &RangeRequest) -> Option<usize> {
 fn read_limit(request: &RangeRequest) -> usize {
     match limit(request) {
         Some(limit) if has_default_order(request) && !has_filters(request) => {
-            // Where the keys are sorted by something else afterwards, one more than asked for takes part in that: it is
-            // what etcd reads to know whether there are more.
+            // Where the keys are sorted by something else afterwards, one more than asked for takes part in that: it
+            // is what etcd reads to know whether there are more.
             let is_sorted = request.sort_target != SortTarget::Key as i32;
             limit.saturating_add(usize::from(is_sorted))
         }

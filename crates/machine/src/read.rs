@@ -35,7 +35,8 @@ pub fn txn(view: &View, request: &TxnRequest) -> Result<Reply, Failure> {
     loop {
         let moment = Moment { view, revision: view.revision() };
         match txn_at(&moment, request) {
-            // A compaction has overtaken this moment, and not a revision that the request names: there is a newer one.
+            // A compaction has overtaken this moment, and not a revision that the request names: there is a newer
+            // one.
             Err(Failure::Rejected(Rejection::Compacted)) if view.compact_revision() > moment.revision => {}
             result => return result,
         }

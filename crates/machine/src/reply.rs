@@ -178,14 +178,6 @@ impl Body {
         }
     }
 
-    /// Fields that are encoded already.
-    pub(crate) fn raw(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.len += bytes.len();
-            self.segments.push(Segment::Raw(bytes));
-        }
-    }
-
     /// Starts a nested message: everything until [`close`](Self::close) is inside it.
     pub(crate) fn open(&mut self, number: u8) -> Open {
         let open = Open { prefix: self.segments.len(), len_before: self.len, number };

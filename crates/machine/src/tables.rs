@@ -67,7 +67,9 @@ pub(crate) fn delete_lease(store: &mut Store, id: LeaseId) {
 
 pub(crate) fn leases(store: &Store) -> Result<Vec<(LeaseId, Lease)>, Malformed> {
     let records = store.side_scan(LEASES);
-    records.map(|(key, value)| Ok((LeaseId(decode_i64(LEASES, key, key)?), decode_lease(key, value)?))).collect()
+    records
+        .map(|(key, value)| Ok((LeaseId(decode_i64(LEASES, key, key)?), decode_lease(key, value)?)))
+        .collect()
 }
 
 fn encode_lease(lease: &Lease) -> [u8; LEASE_BYTES] {

@@ -1,5 +1,7 @@
 //! The same commands give the same state and the same outcomes: twice, and after a crash at any point (A1, A3).
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests, too
+
 mod support;
 
 use std::fmt::Write as _;

@@ -2,6 +2,8 @@
 //!
 //! `QUORATE_UPDATE_GOLDEN=1 cargo test -p quorate-machine --test golden` rewrites the outputs; read the difference.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests, too
+
 mod support;
 
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! Random commands against the naive model: every answer must be the model's, byte for byte.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests, too
+
 mod support;
 
 use machine::Applied;

@@ -1,6 +1,8 @@
 //! The shape check of transactions against an oracle that knows no sets and no intervals: it asks, for one key at a
 //! time, whether that key is written twice.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests, too
+
 use machine::Rejection;
 use machine::limits::Limits;
 use machine::validate;

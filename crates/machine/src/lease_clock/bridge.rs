@@ -17,7 +17,9 @@ impl LeaseClock {
     /// Keeps up with an applied command. Effects that are not about leases are passed over.
     pub fn follow(&mut self, effect: &Effect, now: Millis) {
         match *effect {
-            Effect::LeaseGranted { id, ttl_seconds, epoch } => self.granted(id, ttl_seconds, None, epoch, now),
+            Effect::LeaseGranted { id, ttl_seconds, epoch } => {
+                self.granted(id, ttl_seconds, None, epoch, now)
+            }
             Effect::LeaseRevoked { id } => self.revoked(id),
             Effect::LeaseCheckpointed { id, remaining_seconds, epoch } => {
                 self.checkpointed(id, remaining_seconds, epoch, now);
@@ -51,7 +53,10 @@ impl Checkpoint {
     pub fn command(checkpoints: &[Self]) -> InternalRaftRequest {
         let checkpoints = checkpoints
             .iter()
-            .map(|checkpoint| LeaseCheckpoint { id: checkpoint.id.0, remaining_ttl: checkpoint.remaining_seconds })
+            .map(|checkpoint| LeaseCheckpoint {
+                id: checkpoint.id.0,
+                remaining_ttl: checkpoint.remaining_seconds,
+            })
             .collect();
         let request = LeaseCheckpointRequest { checkpoints };
         InternalRaftRequest { lease_checkpoint: Some(request.into()), ..InternalRaftRequest::default() }

@@ -78,7 +78,7 @@ impl RangeStream {
         self.sent += found.len();
         self.wanted = self.wanted.map(|wanted| wanted - found.len());
         let more = found.more;
-        let next_key = found.last_key().map(|key| successor(key));
+        let next_key = found.last_key().map(successor);
         let mut body = Body::empty();
         found.sorted(&self.request).write_keys(&mut body);
         self.adjust(body.len());
