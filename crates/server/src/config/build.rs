@@ -196,9 +196,7 @@ fn raft(settings: &Settings) -> Raft {
     Raft {
         heartbeat_interval: Duration::from_millis(settings.uint("heartbeat-interval")),
         election_timeout: Duration::from_millis(settings.uint("election-timeout")),
-        initial_election_tick_advance: settings.bool("initial-election-tick-advance"),
         pre_vote: settings.bool("pre-vote"),
-        snapshot_count: settings.uint("snapshot-count"),
         snapshot_catchup_entries: settings.uint("snapshot-catchup-entries"),
     }
 }
@@ -216,7 +214,6 @@ fn limits(settings: &Settings) -> Limits {
 fn keepalive(settings: &Settings) -> Result<Keepalive, ConfigError> {
     let unless_zero = |duration: Duration| Some(duration).filter(|duration| !duration.is_zero());
     Ok(Keepalive {
-        min_time: duration(settings, "grpc-keepalive-min-time")?,
         interval: unless_zero(duration(settings, "grpc-keepalive-interval")?),
         timeout: unless_zero(duration(settings, "grpc-keepalive-timeout")?),
     })

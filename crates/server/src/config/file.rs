@@ -23,7 +23,7 @@ pub(super) fn load(path: &str, notices: &mut Vec<Notice>) -> Result<Settings, Co
 }
 
 /// Reads the text of a file; `path` is for errors.
-fn parse(path: &str, text: &str, notices: &mut Vec<Notice>) -> Result<Settings, ConfigError> {
+pub(super) fn parse(path: &str, text: &str, notices: &mut Vec<Notice>) -> Result<Settings, ConfigError> {
     let syntax = |reason: String| ConfigError::FileSyntax { path: path.to_owned(), reason };
     let root: Node = match text.trim() {
         "" => Node::Null,

@@ -111,7 +111,7 @@ fn parse_term(text: &str) -> Option<(i128, &str)> {
         return None;
     }
     let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    Some((whole.checked_mul(unit)? + scaled_fraction(fraction, unit), rest))
+    Some((whole.checked_mul(unit)?.checked_add(scaled_fraction(fraction, unit))?, rest))
 }
 
 /// `unit` times the decimal fraction with these digits, towards zero. Digits that no longer change the result are
@@ -225,7 +225,21 @@ mod tests {
             assert_eq!(parse_duration(text), Some(Nanos(nanos)), "{text}");
             assert_eq!(Nanos(nanos).to_string(), printed);
         }
-        for bad in ["", "-", "1", "10", "1x", "s", ".s", "1..5s", "1 s", "1h ", "9999999999h", "１s"] {
+        for bad in [
+            "",
+            "-",
+            "1",
+            "10",
+            "1x",
+            "s",
+            ".s",
+            "1..5s",
+            "1 s",
+            "1h ",
+            "9999999999h",
+            "１s",
+            "170141183460469231731687303715884105.999us",
+        ] {
             assert_eq!(parse_duration(bad), None, "{bad:?}");
         }
     }

@@ -3,10 +3,10 @@
 //! Settings come from the command line, from `ETCD_*` variables, or from a file that replaces both, and mean what they mean to
 //! etcd 3.7. The way from text to [`Config`] is one pass, each step on the output of the one before:
 //!
-//! 1. [`arguments`] reads the command line over the [`table`] of flags; a `--config-file` hands over to [`mod@file`], otherwise
-//!    [`environment`] fills in what is open. The result is [`Settings`]: a value and a source for every flag.
-//! 2. [`validate`] applies etcd's rules, then refuses what this version does not serve yet, by name.
-//! 3. [`build`] makes the [`Config`]: typed, with derived defaults filled in. The rest of the server sees only this.
+//! 1. `arguments` reads the command line over the [`table`] of flags; a `--config-file` hands over to `file`, otherwise
+//!    `environment` fills in what is open. The result is [`Settings`]: a value and a source for every flag.
+//! 2. `validate` applies etcd's rules, then refuses what this version does not serve yet, by name.
+//! 3. `build` makes the [`Config`]: typed, with derived defaults filled in. The rest of the server sees only this.
 //!
 //! What the configuration does not know: whether ports are free, whether the data directory exists, what is in it.
 
@@ -133,12 +133,8 @@ pub struct Raft {
     pub heartbeat_interval: Duration,
     /// Time without a leader before an election.
     pub election_timeout: Duration,
-    /// Whether the first election timeout is cut short.
-    pub initial_election_tick_advance: bool,
     /// Whether to ask before standing for election.
     pub pre_vote: bool,
-    /// Applied entries between two snapshots.
-    pub snapshot_count: u64,
     /// Entries kept behind a snapshot.
     pub snapshot_catchup_entries: u64,
 }
@@ -189,8 +185,6 @@ impl Quota {
 /// HTTP/2 keepalive towards clients.
 #[derive(Clone, Debug)]
 pub struct Keepalive {
-    /// Least time between two pings of a client.
-    pub min_time: Duration,
     /// Time between the server's pings; none when off.
     pub interval: Option<Duration>,
     /// Time to wait for the answer; none for ever.

@@ -260,3 +260,97 @@ fn the_log_goes_where_it_is_told() {
     assert_eq!(config.log.format, LogFormat::Automatic);
     assert_eq!(load(&["--log-format=console"], &[]).unwrap().log.format, LogFormat::Console);
 }
+
+/// The reference of all flags, as `docs/flags.md` has it.
+fn reference() -> String {
+    use std::fmt::Write;
+    use table::{FileKey, Standing};
+
+    let mut page = String::from(
+        "# Flags\n\n\
+         All flags of etcd 3.7, and what this version does with each. Made from the table in\n\
+         `crates/server/src/config/table.rs` by a test; after a change there, run\n\
+         `QUORATE_UPDATE_DOCS=1 cargo test -p quorate --lib reference`.\n\n\
+         A flag can be given on the command line (`--name value`), as an environment variable (`ETCD_` and the name in\n\
+         capitals, `-` as `_`) or in the file of `--config-file` (under its own name, unless a key is given below; durations\n\
+         in nanoseconds). \"Not yet\" means that any value but the default is refused at the start, by name. \"No effect\"\n\
+         means that it is accepted and a line in the log says why it changes nothing.\n",
+    );
+    for group in table::GROUPS {
+        let _ = write!(
+            page,
+            "\n## {}\n\n| flag | default | what it is for | served |\n|---|---|---|---|\n",
+            group.title
+        );
+        for flag in group.flags {
+            let key = match flag.file {
+                FileKey::At(path) => format!(" File: `{path}`."),
+                FileKey::Absent if flag.standing != Standing::Ignored => " Not in the file.".to_owned(),
+                FileKey::Absent | FileKey::Same => String::new(),
+            };
+            let default = if flag.default.is_empty() { String::new() } else { format!("`{}`", flag.default) };
+            let served = match flag.standing {
+                Standing::Served => "yes".to_owned(),
+                Standing::NoEffect(why) => format!("no effect: {why}"),
+                Standing::NotYet(what) => format!("not yet: {what}"),
+                Standing::Ignored => "ignored, as in etcd".to_owned(),
+            };
+            let _ = writeln!(page, "| `--{}` | {default} | {}{key} | {served} |", flag.name, flag.help);
+        }
+    }
+    page
+}
+
+#[test]
+fn the_reference_in_the_documentation_is_fresh() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/flags.md");
+    if std::env::var_os("QUORATE_UPDATE_DOCS").is_some() {
+        std::fs::write(path, reference()).unwrap();
+    }
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(page == reference(), "docs/flags.md does not show the table of flags");
+}
+
+mod whatever_is_given {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A word of a command line: a flag, mostly a known one, mostly with a value.
+    fn word() -> impl Strategy<Value = String> {
+        let names: Vec<&'static str> =
+            table::flags().map(|flag| flag.name).filter(|name| *name != "config-file").collect();
+        let value = prop_oneof![
+            Just("true".to_owned()),
+            "-?[0-9_xa-f]{0,22}",
+            "[0-9.]{0,6}(ns|us|ms|s|m|h|q)?",
+            "(https?|unix)://[a-z0-9.:\\[\\]/]{0,16}",
+            "[a-z]=http://[a-z]:[0-9]{1,6},?",
+            any::<String>(),
+        ];
+        prop_oneof![
+            8 => (prop::sample::select(names), value.clone()).prop_map(|(name, value)| format!("--{name}={value}")),
+            1 => value,
+            1 => any::<String>(),
+        ]
+    }
+
+    proptest! {
+        /// Every command line has an answer, and one that is accepted keeps the rules.
+        #[test]
+        fn a_command_line_is_answered(line in prop::collection::vec(word(), 0..5)) {
+            if let Ok(Invocation::Serve(config)) = Config::load(&line, &[]) {
+                prop_assert!(config.raft.election_timeout_ticks() >= 5);
+                prop_assert!(config.listen.client.iter().all(|url| url.bind_address().is_some()));
+                prop_assert!(config.cluster.initial.len() <= 1);
+            }
+        }
+
+        /// Every file has an answer.
+        #[test]
+        fn a_file_is_answered(text in any::<String>(), key in "[a-z-]{1,12}", node in "[\\[\\]{}&*!|>'\"%@`:,#? a-z0-9\n-]{0,40}") {
+            let _ = file::parse("f", &text, &mut Vec::new());
+            let _ = file::parse("f", &format!("{key}: {node}"), &mut Vec::new());
+        }
+    }
+}
