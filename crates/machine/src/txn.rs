@@ -2,11 +2,11 @@
 //!
 //! Three passes over the request, as in etcd, because their order is visible:
 //!
-//! 1. [`plan`]: decide which branch is taken, here and in every nested transaction on the way. All compares see the
+//! 1. `plan`: decide which branch is taken, here and in every nested transaction on the way. All compares see the
 //!    state *before* the transaction, also those of a nested one that comes after a write.
-//! 2. [`check`]: what could still fail is looked at before anything is written, on the branches taken, against the
+//! 2. `check`: what could still fail is looked at before anything is written, on the branches taken, against the
 //!    state before: revisions of ranges, leases of puts, keys whose value or lease is to be kept.
-//! 3. [`Execution`]: run the operations in order. Each sees the writes of those before it.
+//! 3. `Execution`: run the operations in order. Each sees the writes of those before it.
 //!
 //! A refusal in any pass leaves nothing behind: the store's transaction is dropped. (The third can refuse in one case
 //! only: a put that keeps its key's value after an operation deleted the key, which slips through a hole in the

@@ -74,7 +74,7 @@ fn prefix_end(prefix: &[u8]) -> Bytes {
     }
 }
 
-pub fn put(command: &Command) -> PutRequest {
+pub(crate) fn put(command: &Command) -> PutRequest {
     let mut words = Words::of(command);
     let request = PutRequest {
         key: words.plain(0),
@@ -88,7 +88,7 @@ pub fn put(command: &Command) -> PutRequest {
     request
 }
 
-pub fn get(command: &Command) -> RangeRequest {
+pub(crate) fn get(command: &Command) -> RangeRequest {
     let mut words = Words::of(command);
     let (key, range_end) = words.range();
     let sort_target = words.value("sort-by").map_or(0, |target| match SortTarget::from_str_name(&target) {
@@ -118,7 +118,7 @@ pub fn get(command: &Command) -> RangeRequest {
     request
 }
 
-pub fn delete(command: &Command) -> DeleteRangeRequest {
+pub(crate) fn delete(command: &Command) -> DeleteRangeRequest {
     let mut words = Words::of(command);
     let (key, range_end) = words.range();
     let request = DeleteRangeRequest { key, range_end, prev_kv: words.flag("prev-kv") };
@@ -127,7 +127,7 @@ pub fn delete(command: &Command) -> DeleteRangeRequest {
 }
 
 /// `if`, `then` and `else` below the command, each followed by a compare or an operation.
-pub fn txn(command: &Command) -> TxnRequest {
+pub(crate) fn txn(command: &Command) -> TxnRequest {
     let mut request = TxnRequest::default();
     for line in &command.children {
         let inner = Command { words: line.words[1..].to_vec(), children: line.children.clone() };

@@ -13,7 +13,7 @@ use proto::membershippb::ClusterVersionSetRequest;
 use proto::quoratepb::LeaseExpire;
 
 /// Any command, also those that no server would propose.
-pub fn command() -> impl Strategy<Value = InternalRaftRequest> {
+pub(crate) fn command() -> impl Strategy<Value = InternalRaftRequest> {
     let entry = InternalRaftRequest::default;
     prop_oneof![
         30 => put().prop_map(move |put| InternalRaftRequest { put: Some(put), ..entry() }),
@@ -93,7 +93,7 @@ fn delete() -> impl Strategy<Value = DeleteRangeRequest> {
     })
 }
 
-pub fn range() -> impl Strategy<Value = RangeRequest> {
+pub(crate) fn range() -> impl Strategy<Value = RangeRequest> {
     let flags = (prop::bool::weighted(0.2), prop::bool::weighted(0.1));
     let filters =
         prop_oneof![3 => Just([0; 4]), 2 => prop::array::uniform4(prop_oneof![2 => Just(0), 1 => -1..30i64])];
@@ -138,7 +138,7 @@ fn compare() -> impl Strategy<Value = Compare> {
 }
 
 /// Transactions nested up to two deep.
-pub fn txn() -> impl Strategy<Value = TxnRequest> {
+pub(crate) fn txn() -> impl Strategy<Value = TxnRequest> {
     let leaf = prop_oneof![
         4 => put().prop_map(|put| Some(Request::RequestPut(put))),
         2 => delete().prop_map(|delete| Some(Request::RequestDeleteRange(delete))),

@@ -2,10 +2,10 @@
 
 #![allow(dead_code)] // each test uses a part of it
 
-pub mod command;
-pub mod generate;
-pub mod model;
-pub mod print;
-pub mod script;
-pub mod store;
-pub mod world;
+pub(crate) mod command;
+pub(crate) mod generate;
+pub(crate) mod model;
+pub(crate) mod print;
+pub(crate) mod script;
+pub(crate) mod store;
+pub(crate) mod world;

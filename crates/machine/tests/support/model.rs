@@ -18,7 +18,7 @@ type Keys = BTreeMap<Bytes, KeyValue>;
 type Answer = Result<(i64, Vec<u8>), Rejection>;
 
 #[derive(Clone)]
-pub struct Model {
+pub(crate) struct Model {
     /// The keys at each revision; revision 1 is the first.
     history: Vec<Keys>,
     compacted: i64,
@@ -34,7 +34,7 @@ struct Writing {
 }
 
 impl Model {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { history: vec![Keys::new()], compacted: -1, leases: BTreeMap::new(), alarms: Vec::new() }
     }
 
@@ -47,7 +47,7 @@ impl Model {
     }
 
     /// The command's answer: revision of the header, and the response without header.
-    pub fn apply(&mut self, index: u64, term: u64, entry: &InternalRaftRequest) -> Answer {
+    pub(crate) fn apply(&mut self, index: u64, term: u64, entry: &InternalRaftRequest) -> Answer {
         let before = self.clone();
         let answer = self.dispatch(index, term, entry);
         if answer.is_err() {

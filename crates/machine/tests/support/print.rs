@@ -9,7 +9,7 @@ use proto::etcdserverpb::response_op::Response;
 use proto::etcdserverpb::{DeleteRangeResponse, PutResponse, RangeResponse, ResponseHeader, TxnResponse};
 use proto::mvccpb::KeyValue;
 
-pub fn bytes(bytes: &[u8]) -> String {
+pub(crate) fn bytes(bytes: &[u8]) -> String {
     let mut text = String::new();
     for &byte in bytes {
         if byte.is_ascii_graphic() {
@@ -21,11 +21,11 @@ pub fn bytes(bytes: &[u8]) -> String {
     text
 }
 
-pub fn rejection(rejection: Rejection) -> String {
+pub(crate) fn rejection(rejection: Rejection) -> String {
     format!("refused {:?}: {}\n", rejection.code(), rejection.text())
 }
 
-pub fn key_value(kv: &KeyValue) -> String {
+pub(crate) fn key_value(kv: &KeyValue) -> String {
     let mut text = format!("{}={}", bytes(&kv.key), bytes(&kv.value));
     for (name, number) in [
         ("create", kv.create_revision),
@@ -40,7 +40,7 @@ pub fn key_value(kv: &KeyValue) -> String {
     text
 }
 
-pub fn range(response: &RangeResponse) -> String {
+pub(crate) fn range(response: &RangeResponse) -> String {
     let mut text = String::new();
     for kv in &response.kvs {
         writeln!(text, "{}", key_value(kv)).unwrap();
@@ -50,11 +50,11 @@ pub fn range(response: &RangeResponse) -> String {
     text
 }
 
-pub fn put(response: &PutResponse) -> String {
+pub(crate) fn put(response: &PutResponse) -> String {
     response.prev_kv.as_ref().map_or(String::new(), |kv| format!("previous {}\n", key_value(kv)))
 }
 
-pub fn delete(response: &DeleteRangeResponse) -> String {
+pub(crate) fn delete(response: &DeleteRangeResponse) -> String {
     let mut text = format!("deleted {}\n", response.deleted);
     for kv in &response.prev_kvs {
         writeln!(text, "previous {}", key_value(kv)).unwrap();
@@ -62,7 +62,7 @@ pub fn delete(response: &DeleteRangeResponse) -> String {
     text
 }
 
-pub fn txn(response: &TxnResponse) -> String {
+pub(crate) fn txn(response: &TxnResponse) -> String {
     let mut text = format!("{}\n", if response.succeeded { "success" } else { "failure" });
     for response in &response.responses {
         let (name, header, body) = match response.response.as_ref().expect("every operation has a response") {
@@ -85,7 +85,7 @@ fn inner_header(header: Option<&ResponseHeader>) -> String {
     if header.revision == 0 { "r-".to_owned() } else { format!("r{}", header.revision) }
 }
 
-pub fn event(change: &Change) -> String {
+pub(crate) fn event(change: &Change) -> String {
     let decoded =
         |item: &Item| key_value(&KeyValue::decode(item.encoded.clone()).expect("items are KeyValues"));
     let mut text = match &change.after {
@@ -98,7 +98,7 @@ pub fn event(change: &Change) -> String {
     text + "\n"
 }
 
-pub fn effect(effect: &Effect) -> String {
+pub(crate) fn effect(effect: &Effect) -> String {
     match effect {
         Effect::LeaseGranted { id, ttl_seconds, epoch } => {
             format!("lease {} granted for {ttl_seconds} s, epoch {}\n", id.0, epoch.0)

@@ -21,20 +21,21 @@ use std::path::Path;
 
 /// A command line and the lines indented below it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Command {
-    pub words: Vec<Vec<u8>>,
-    pub children: Vec<Command>,
+pub(crate) struct Command {
+    pub(crate) words: Vec<Vec<u8>>,
+    pub(crate) children: Vec<Command>,
 }
 
 impl Command {
     /// The word at this place as text.
-    pub fn text(&self, place: usize) -> &str {
+    pub(crate) fn text(&self, place: usize) -> &str {
         self.words.get(place).map_or("", |word| std::str::from_utf8(word).expect("UTF-8"))
     }
 }
 
 /// Runs the script and compares, or rewrites it.
-pub fn run(path: &Path, mut execute: impl FnMut(&Command) -> String) {
+#[allow(clippy::disallowed_methods)] // the runner has files and an environment, the machine has not
+pub(crate) fn run(path: &Path, mut execute: impl FnMut(&Command) -> String) {
     let script = std::fs::read_to_string(path).expect("script is readable");
     let actual = rewrite(&script, &mut execute);
     if std::env::var_os("QUORATE_UPDATE_GOLDEN").is_some() {
@@ -70,8 +71,11 @@ fn rewrite(script: &str, execute: &mut impl FnMut(&Command) -> String) -> String
     result
 }
 
+/// How far a line is indented, and its words.
+type Line = (usize, Vec<Vec<u8>>);
+
 fn parse(block: &[&str]) -> Command {
-    let lines: Vec<(usize, Vec<Vec<u8>>)> = block
+    let lines: Vec<Line> = block
         .iter()
         .map(|line| {
             let line = &line[1..];
@@ -83,7 +87,7 @@ fn parse(block: &[&str]) -> Command {
     command
 }
 
-fn parse_tree(lines: &[(usize, Vec<Vec<u8>>)]) -> (Command, &[(usize, Vec<Vec<u8>>)]) {
+fn parse_tree(lines: &[Line]) -> (Command, &[Line]) {
     let ((indent, words), mut rest) = lines.split_first().expect("a command");
     let mut children = Vec::new();
     while rest.first().is_some_and(|(inner, _)| inner > indent) {

@@ -8,7 +8,7 @@ use mvcc::{Options, Store};
 use wal::SimDisk;
 
 /// Opens the machine that the disk holds, or makes one.
-pub fn open(disk: &SimDisk) -> Machine {
+pub(crate) fn open(disk: &SimDisk) -> Machine {
     // Small segments: a test opens many stores, and a segment is allocated whole.
     let options = Options { history_segment_bytes: 1 << 20, ..Options::default() };
     let store = Store::open(Arc::new(disk.clone()), Path::new("/member/store"), options).unwrap();
@@ -16,12 +16,12 @@ pub fn open(disk: &SimDisk) -> Machine {
 }
 
 /// A machine on a disk of its own.
-pub fn fresh() -> Machine {
+pub(crate) fn fresh() -> Machine {
     open(&SimDisk::new(1))
 }
 
 /// Makes everything applied so far durable.
-pub fn checkpoint(machine: &mut Machine) {
+pub(crate) fn checkpoint(machine: &mut Machine) {
     let store = machine.store_mut();
     if let Some(job) = store.freeze() {
         let done = job.run().unwrap();

@@ -22,18 +22,18 @@ use super::{command, print, store};
 
 const TERM: u64 = 3;
 
-pub struct World {
+pub(crate) struct World {
     machine: Machine,
     index: u64,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { machine: store::fresh(), index: 0 }
     }
 
     /// Runs one command of a script and returns what it prints.
-    pub fn execute(&mut self, command: &Command) -> String {
+    pub(crate) fn execute(&mut self, command: &Command) -> String {
         match command.text(0) {
             "put" => self.put(command),
             "get" => self.get(command),
