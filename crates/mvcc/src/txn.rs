@@ -105,7 +105,8 @@ impl<'a> Txn<'a> {
             return Ok(RangeResult { items: Vec::new(), count, more: false, revision: self.revision() });
         }
         let mut items = merge(committed.items, staged, query.keys_only);
-        let more = query.limit != 0 && items.len() > query.limit;
+        // Where the committed items were cut off, there are more even if the staged changes leave only `limit` of them.
+        let more = query.limit != 0 && (committed.more || items.len() > query.limit);
         if more {
             items.truncate(query.limit);
         }
