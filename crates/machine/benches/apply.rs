@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use machine::{Applied, Machine};
-use mvcc::{Options, Store};
+use mvcc::{LeaseId, Options, Store};
 use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{Compare, InternalRaftRequest, PutRequest, RangeRequest, RequestOp, TxnRequest};
@@ -19,13 +19,14 @@ const ROUNDS: usize = 300_000;
 const VALUE: &[u8] = &[b'v'; 256];
 
 fn main() {
-    let store = Store::open(Arc::new(SimDisk::new(1)), Path::new("/bench"), Options::default()).unwrap();
-    let mut machine = Machine::open(store).unwrap();
+    let mut machine = Machine::open(open_store()).unwrap();
     let mut index = 0;
 
     let puts: Vec<_> = (0..KEYS).map(put).collect();
     measure(&mut machine, &mut index, "put, new key", KEYS, &puts);
     measure(&mut machine, &mut index, "put, old key", ROUNDS, &puts);
+
+    store_alone(&puts);
 
     let previous: Vec<_> = (0..KEYS)
         .map(|number| {
@@ -40,6 +41,10 @@ fn main() {
     println!("state hash {:032x}", machine.store().state_hash());
 }
 
+fn open_store() -> Store {
+    Store::open(Arc::new(SimDisk::new(1)), Path::new("/bench"), Options::default()).unwrap()
+}
+
 fn measure(
     machine: &mut Machine,
     index: &mut u64,
@@ -51,9 +56,28 @@ fn measure(
     for command in commands.iter().cycle().take(count) {
         *index += 1;
         machine.apply(Applied { index: *index, term: 1 }, command).unwrap().result.unwrap();
-        // As often as a server would, by bytes; but not as part of the time.
     }
     println!("{name:40} {:6.0} ns", start.elapsed().as_nanos() as f64 / count as f64);
+}
+
+/// The same puts without the machine: the difference is what the machine costs.
+fn store_alone(commands: &[InternalRaftRequest]) {
+    let mut store = open_store();
+    let mut round = || {
+        for put in commands.iter().filter_map(|command| command.put.as_ref()) {
+            let mut txn = store.txn();
+            txn.put(put.key.clone(), put.value.clone(), LeaseId(0)).unwrap();
+            txn.commit();
+        }
+    };
+    round();
+    let start = Instant::now();
+    (0..ROUNDS / KEYS).for_each(|_| round());
+    println!(
+        "{:40} {:6.0} ns",
+        "put, old key, the store alone",
+        start.elapsed().as_nanos() as f64 / ROUNDS as f64
+    );
 }
 
 fn key(number: usize) -> bytes::Bytes {
