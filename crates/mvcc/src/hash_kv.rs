@@ -53,7 +53,7 @@ pub(crate) fn hash_kv(inner: &Inner, at: Option<i64>) -> Result<HashKv, ReadErro
     for part in kept(inner, compact_revision, at)? {
         crc = joiner.join(crc, part.crc, part.len);
     }
-    let mut scanner = Scanner::pinned((compact_revision + 1).max(2), at);
+    let mut scanner = Scanner::pinned(compact_revision + 1, at);
     while let Some(changes) = scanner.next_batch(inner)? {
         for change in &changes {
             let (key, value) = record(change);

@@ -17,6 +17,9 @@ const BATCH_CHANGES: usize = 1000;
 /// Bytes in one batch, about.
 const BATCH_BYTES: usize = 4 << 20;
 
+/// The main revision of the first change there ever is: an empty store is at 1.
+const FIRST_CHANGE: i64 = 2;
+
 /// The changes from a revision on. Made by [`View::history`].
 pub struct History {
     view: View,
@@ -25,7 +28,7 @@ pub struct History {
 
 impl History {
     pub(crate) fn new(view: View, from: i64) -> Self {
-        Self { view, scanner: Scanner { next: from, end: i64::MAX, place: None, is_pinned: false } }
+        Self { view, scanner: Scanner { is_pinned: false, ..Scanner::pinned(from, i64::MAX) } }
     }
 
     /// The revision of which the next batch will bring the first changes that there are.
@@ -70,7 +73,7 @@ enum Source {
 impl Scanner {
     /// A scan of what the caller has pinned.
     pub(crate) fn pinned(from: i64, end: i64) -> Self {
-        Self { next: from, end, place: None, is_pinned: true }
+        Self { next: from.max(FIRST_CHANGE), end, place: None, is_pinned: true }
     }
 
     pub(crate) fn next_batch(&mut self, inner: &Inner) -> Result<Option<Vec<Change>>, Error> {
