@@ -45,13 +45,9 @@ impl Cache {
     }
 
     /// Bytes of memory used, about.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
-    }
-
-    /// Whether an item fits in without another having to go.
-    pub(crate) fn has_room(&self) -> bool {
-        self.bytes < self.budget
     }
 
     pub(crate) fn get(&self, slot: u32, revision: Revision) -> Option<&Bytes> {

@@ -24,7 +24,7 @@ use crate::index::Entry;
 use crate::record::{Fields, crc};
 use crate::shared::Inner;
 use crate::state_hash::StateHash;
-use crate::tables::{Batch, Tables};
+use crate::tables::{Batch, KeyState, Tables};
 use crate::{Applied, Change, Error, Revision};
 
 /// The newest format known.
@@ -356,7 +356,7 @@ impl Background {
 }
 
 /// The last state of each key that changed, in key order.
-fn last_states(transactions: &[Arc<[Change]>]) -> Vec<(&[u8], Option<(Entry, &[u8])>)> {
+fn last_states(transactions: &[Arc<[Change]>]) -> Vec<KeyState<'_>> {
     let mut changes: Vec<&Change> = transactions.iter().flat_map(|changes| changes.iter()).collect();
     // Stable: the changes of one key stay in order.
     changes.sort_by(|one, other| one.key.cmp(&other.key));

@@ -24,9 +24,10 @@ use crate::{Error, Item, RangeQuery, RangeResult, ReadError};
 const MERGE_KEYS: usize = 256;
 /// Items brought into the cache after one read, at most: the lock is held for it.
 const ADMIT_MAX: usize = 64;
-/// A count at an old revision corrects the count of now by the changes since, if there are fewer than this or fewer than
-/// keys; else it goes through the keys.
+/// A count at an old revision corrects the count of now by the changes since, if those are fewer than this (it keeps
+/// their keys in memory) or a part of the keys that makes going through the keys cost more.
 const COUNT_BY_CHANGES: u64 = 10_000;
+const COUNT_BY_CHANGES_PART: u64 = 8;
 
 /// A read in progress at one revision.
 pub(crate) struct Cursor<'a> {
@@ -267,20 +268,18 @@ impl Inner {
 
     /// How many keys the range had at revision `at`, from how many it had at revision `now`. The caller holds a pin.
     fn count_at(&self, query: &RangeQuery, at: i64, now: i64, count_now: u64) -> Result<u64, Error> {
-        if (now - at) as u64 > COUNT_BY_CHANGES.max(count_now) {
+        if (now - at) as u64 > COUNT_BY_CHANGES.max(count_now / COUNT_BY_CHANGES_PART) {
             return self.count_by_walking(query, at);
         }
         // For each key that changed: whether it was there before the first change, and after the last.
-        let mut changed: BTreeMap<bytes::Bytes, (bool, bool)> = BTreeMap::new();
+        let mut changed: BTreeMap<Vec<u8>, (bool, bool)> = BTreeMap::new();
         let mut scanner = Scanner::pinned(at + 1, now);
         while let Some(changes) = scanner.next_batch(self)? {
-            for change in &changes {
-                if query.range.contains(&change.key) {
-                    let is_live = change.is_put();
-                    changed
-                        .entry(change.key.clone())
-                        .and_modify(|(_, now)| *now = is_live)
-                        .or_insert((change.before.is_some(), is_live));
+            for change in changes.iter().filter(|change| query.range.contains(&change.key)) {
+                let is_live = change.is_put();
+                match changed.get_mut(&change.key[..]) {
+                    Some((_, now)) => *now = is_live,
+                    None => drop(changed.insert(change.key.to_vec(), (change.before.is_some(), is_live))),
                 }
             }
         }

@@ -156,11 +156,8 @@ impl Shared {
         }
     }
 
-    /// Brings an item that was read from the disk into the cache, if it is still the newest and there is room.
+    /// Brings an item that was read from the disk into the cache, if it is still the newest.
     pub(crate) fn admit(&mut self, key: &[u8], revision: Revision, encoded: Bytes) {
-        if !self.cache.has_room() {
-            return;
-        }
         let stored = self.stored;
         if let Some(entry) = self.index.get_mut(key)
             && entry.revision() == revision

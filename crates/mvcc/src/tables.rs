@@ -43,10 +43,13 @@ pub(crate) struct Tables {
     health: Arc<Health>,
 }
 
+/// A key, and its entry and value if it is alive.
+pub(crate) type KeyState<'a> = (&'a [u8], Option<(Entry, &'a [u8])>);
+
 /// What one checkpoint writes.
 pub(crate) struct Batch<'a> {
-    /// Keys in order, each once: the entry and value it has now, or `None` if it was deleted.
-    pub(crate) keys: Vec<(&'a [u8], Option<(Entry, &'a [u8])>)>,
+    /// Keys that changed, in order, each once.
+    pub(crate) keys: Vec<KeyState<'a>>,
     /// Rows of side tables: `table 1 | row key` and the value.
     pub(crate) rows: Vec<(Vec<u8>, Option<&'a [u8]>)>,
     pub(crate) mark: Vec<u8>,
@@ -109,11 +112,6 @@ impl Tables {
     /// Length of the file in bytes.
     pub(crate) fn file_bytes(&self) -> u64 {
         self.health.file_bytes()
-    }
-
-    /// Whether a sync of the file has failed: then nothing is known of what it holds (W5).
-    pub(crate) fn has_failed_sync(&self) -> bool {
-        self.health.has_failed_sync()
     }
 
     fn guard<T>(&self, work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Error> {

@@ -64,6 +64,7 @@ impl Tail {
         self.floor
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.links.len()
     }

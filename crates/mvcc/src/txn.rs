@@ -95,8 +95,8 @@ impl<'a> Txn<'a> {
             let result = self.store.range(query)?;
             return Ok(RangeResult { revision: self.revision(), ..result });
         }
-        // Each staged change takes at most one item away.
-        let limit = if query.limit == 0 { 0 } else { query.limit.saturating_add(staged.len()) };
+        // Each staged change takes at most one item away, and one more tells whether there are more.
+        let limit = if query.limit == 0 { 0 } else { query.limit.saturating_add(staged.len() + 1) };
         let committed = self.store.range(&RangeQuery { limit, ..query.clone() })?;
         let count = staged.values().fold(committed.count, |count, staged| {
             count + u64::from(staged.after.is_some()) - u64::from(staged.before.is_some())

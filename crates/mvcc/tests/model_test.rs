@@ -1,5 +1,7 @@
 //! The store against a naive model: random commands, every revision, checkpoints, restarts, crashes everywhere (T6).
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 mod model;
 
 use std::path::Path;
@@ -164,7 +166,7 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48 * budget(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32 * budget(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn it_does_what_the_model_does_through_checkpoints_restarts_and_crashes(

@@ -1,5 +1,7 @@
 //! The store as its users see it, one sentence a test.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -30,6 +30,9 @@ pub(crate) struct SealedRun {
     loaded: Mutex<Option<Arc<Root>>>,
 }
 
+/// Keys in order and where the first change of each is, and whether these were all.
+pub(crate) type FirstChanges = (Vec<(Vec<u8>, Position)>, bool);
+
 #[derive(Debug, Default)]
 struct Root {
     /// First key and revision of each block, and where the block is.
@@ -76,7 +79,7 @@ impl SealedRun {
         start: &[u8],
         at: i64,
         max: usize,
-    ) -> Result<(Vec<(Vec<u8>, Position)>, bool), Error> {
+    ) -> Result<FirstChanges, Error> {
         let start = start.max(&range.start[..]);
         let root = self.root(reader, dir)?;
         // The block before the first one that begins at the start or later may hold the start.

@@ -8,7 +8,7 @@ use super::{Entry, NODE_LOW, NODE_MAX, Node, Split};
 pub(super) struct Branch {
     separators: Keys,
     live: Vec<u64>,
-    children: Vec<Box<Node>>,
+    children: Vec<Node>,
 }
 
 impl Branch {
@@ -16,7 +16,7 @@ impl Branch {
         let mut separators = Keys::default();
         separators.push(&split.separator);
         let live = vec![left.live(), split.right.live()];
-        Self { separators, live, children: vec![Box::new(left), Box::new(split.right)] }
+        Self { separators, live, children: vec![left, split.right] }
     }
 
     /// A branch of at least one child, each with the first key below it; that of the first child is returned.
@@ -29,7 +29,7 @@ impl Branch {
                 Some(_) => branch.separators.push(&key),
             }
             branch.live.push(child.live());
-            branch.children.push(Box::new(child));
+            branch.children.push(child);
         }
         branch.separators.shrink();
         (first.expect("a branch has a child"), branch)
@@ -80,7 +80,7 @@ impl Branch {
     fn insert_child(&mut self, position: usize, split: Split) -> Option<Split> {
         self.separators.insert(position - 1, &split.separator);
         self.live.insert(position, split.right.live());
-        self.children.insert(position, Box::new(split.right));
+        self.children.insert(position, split.right);
         if self.len() <= NODE_MAX {
             return None;
         }
@@ -127,7 +127,7 @@ impl Branch {
         let right = self.children.remove(left + 1);
         let separator = self.separators.get(left).to_vec();
         self.separators.remove(left);
-        self.children[left].absorb(&separator, *right);
+        self.children[left].absorb(&separator, right);
         self.live[left] += self.live.remove(left + 1);
     }
 
@@ -140,7 +140,7 @@ impl Branch {
 
     /// The child, if there is but one; this branch is then of no use.
     pub(super) fn take_only_child(&mut self) -> Option<Node> {
-        if self.len() == 1 { self.children.pop().map(|child| *child) } else { None }
+        if self.len() == 1 { self.children.pop() } else { None }
     }
 
     #[cfg(test)]
