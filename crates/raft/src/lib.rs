@@ -35,6 +35,7 @@
 //! ```
 
 mod core;
+pub mod durable;
 
 pub use crate::core::entry::{Entry, MembershipEntry, Payload};
 pub use crate::core::id::{Boot, EntryId, Incarnation, Index, NodeId, ReadToken, Session, Term};

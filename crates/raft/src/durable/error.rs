@@ -1,0 +1,99 @@
+//! What can go wrong with a durable log.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::core::id::{EntryId, Index};
+
+/// A fault of the durable log. After [`Error::Io`], [`Error::Poisoned`] or a failed sync nothing it says about
+/// durability can be believed any more: the process must end (rule W5).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The disk refused an operation on the copies of the hard state.
+    #[error("{op} {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        op: &'static str,
+        /// What the disk said.
+        source: io::Error,
+    },
+    /// The log of entries failed.
+    #[error(transparent)]
+    Wal(#[from] wal::Error),
+    /// Neither copy of term and vote is intact. The node may have voted and does not know for whom: it must not take
+    /// part again under this identity, but join as a new member.
+    #[error("both copies of the vote in {} are lost or damaged: this member must be replaced", dir.display())]
+    IdentityLost {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The directory belongs to another member or another cluster.
+    #[error("{} belongs to member {found:x?}, not to {expected:x?} (cluster, member)", path.display())]
+    Foreign {
+        /// The file that says so.
+        path: PathBuf,
+        /// Cluster and member found.
+        found: [u64; 2],
+        /// Cluster and member asked for.
+        expected: [u64; 2],
+    },
+    /// A newer version wrote it.
+    #[error("{} has format {found}, and this version reads formats up to {known}", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest known here.
+        known: u32,
+    },
+    /// A record is intact and yet not what can follow the one before it.
+    #[error("{}: entry {found} cannot follow {before}", dir.display())]
+    OutOfOrder {
+        /// The directory of the entries.
+        dir: PathBuf,
+        /// What was found.
+        found: EntryId,
+        /// What precedes it.
+        before: EntryId,
+    },
+    /// A record is intact and yet cannot be read as an entry.
+    #[error("the record of entry {index} is not understood")]
+    Undecodable {
+        /// The entry's index.
+        index: Index,
+    },
+    /// The log ends before what it is known to have held.
+    #[error("{}: the log ends at {last}, but held {needed} once", dir.display())]
+    EntriesLost {
+        /// The directory of the entries.
+        dir: PathBuf,
+        /// Where it ends.
+        last: Index,
+        /// What must be there.
+        needed: Index,
+    },
+    /// The state machine's checkpoint is from before the log begins.
+    #[error("the log begins after {base}, but the state has applied {applied} only")]
+    StateBehind {
+        /// The state's applied index.
+        applied: Index,
+        /// The log's base.
+        base: EntryId,
+    },
+    /// The state machine's checkpoint is ahead of the log, as after a crash while a snapshot was installed: call
+    /// [`Log::reset_to`](super::Log::reset_to) with what the checkpoint contains.
+    #[error("the state has applied {applied}, but the log ends at {last}")]
+    StateAhead {
+        /// The state's applied index.
+        applied: Index,
+        /// The log's end.
+        last: EntryId,
+    },
+    /// A write or sync of the hard state failed before (rule W5).
+    #[error("the log is closed after a failed write or sync")]
+    Poisoned,
+}

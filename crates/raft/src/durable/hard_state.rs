@@ -1,0 +1,289 @@
+//! What must survive everything: term and vote, and the few facts that tell what the log is.
+//!
+//! There are two copies, in two files. Each change writes the first and syncs it, then the second and syncs it, so at
+//! any moment at least one is whole, and after a change both say the same. A crash between the two leaves them one
+//! change apart: the newer one counts. A copy that is damaged is made anew from the other. Only if both are
+//! damaged nobody knows what this node voted (rule W3).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wal::{Disk, replace_file};
+
+use super::codec::{Input, decode_membership, encode_membership};
+use super::error::Error;
+use crate::core::id::{Boot, EntryId, Incarnation, Index, NodeId, Term};
+use crate::core::membership::Membership;
+use crate::core::ready::HardState;
+
+const NAMES: [&str; 2] = ["hard-state-a", "hard-state-b"];
+const MAGIC: [u8; 8] = *b"QRT-RAFT";
+const FORMAT: u32 = 1;
+/// Magic, format, length and CRC of the body.
+const HEADER: usize = 20;
+/// Length of a file. The body takes 96 bytes and 8 for each member.
+const FILE_BYTES: usize = 16 * 1024;
+
+/// The content of a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Cluster and member.
+    pub(crate) identity: [u64; 2],
+    pub(crate) incarnation: Incarnation,
+    /// How often the log was opened.
+    pub(crate) boot: Boot,
+    pub(crate) hard_state: HardState,
+    /// Known to be committed, and durable, when this was written.
+    pub(crate) commit: Index,
+    /// The place before the first entry of the log.
+    pub(crate) base: EntryId,
+    /// The configuration in force at the base.
+    pub(crate) membership: Membership,
+}
+
+/// The two copies.
+pub(crate) struct HardStateFiles {
+    disk: Arc<dyn Disk>,
+    paths: [PathBuf; 2],
+    sequence: u64,
+}
+
+impl HardStateFiles {
+    /// Reads the newest intact copy, and mends the other; `None` if there is no copy at all.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        identity: [u64; 2],
+    ) -> Result<(Self, Option<Facts>), Error> {
+        let paths = NAMES.map(|name| dir.join(name));
+        let mut copies = [None, None];
+        let mut missing = 0;
+        for (path, copy) in paths.iter().zip(&mut copies) {
+            if disk.exists(path).map_err(|source| io(path, "look for", source))? {
+                *copy = read(&*disk, path, identity)?;
+            } else {
+                missing += 1;
+            }
+        }
+        let mut files = HardStateFiles { disk, paths, sequence: 0 };
+        if missing == NAMES.len() {
+            return Ok((files, None));
+        }
+        let [first, second] = &copies;
+        let newest = first.iter().chain(second).max_by_key(|copy| copy.0);
+        let (sequence, facts) = newest.cloned().ok_or_else(|| Error::IdentityLost { dir: dir.to_owned() })?;
+        files.sequence = sequence;
+        for (place, copy) in copies.iter().enumerate() {
+            if copy.as_ref().is_none_or(|copy| copy.0 != sequence) {
+                files.replace(place, &facts)?;
+            }
+        }
+        Ok((files, Some(facts)))
+    }
+
+    /// Makes both files.
+    pub(crate) fn create(&mut self, facts: &Facts) -> Result<(), Error> {
+        self.sequence = 1;
+        self.replace(0, facts)?;
+        self.replace(1, facts)
+    }
+
+    /// Writes a file anew, whatever it was, whole or not at all (rule W4).
+    fn replace(&self, place: usize, facts: &Facts) -> Result<(), Error> {
+        let mut content = encode(self.sequence, facts);
+        content.resize(FILE_BYTES, 0);
+        let path = &self.paths[place];
+        replace_file(&*self.disk, path, &content).map_err(|source| io(path, "write", source))
+    }
+
+    /// Writes both copies, one after the other; durable when it returns. An error leaves unknown what the disk has:
+    /// the caller must not go on.
+    pub(crate) fn write(&mut self, facts: &Facts) -> Result<(), Error> {
+        self.sequence += 1;
+        let content = encode(self.sequence, facts);
+        for path in &self.paths {
+            let file = self.disk.open(path).map_err(|source| io(path, "open", source))?;
+            file.write_at(0, &content).map_err(|source| io(path, "write", source))?;
+            file.sync_data().map_err(|source| io(path, "sync", source))?;
+        }
+        Ok(())
+    }
+}
+
+fn io(path: &Path, op: &'static str, source: std::io::Error) -> Error {
+    Error::Io { path: path.to_owned(), op, source }
+}
+
+/// The copy in a file with its sequence number; `None` if it is damaged.
+fn read(disk: &dyn Disk, path: &Path, identity: [u64; 2]) -> Result<Option<(u64, Facts)>, Error> {
+    // A read error is damage like any other (rule W9): there is a second copy.
+    let Ok(content) = wal::read_file(disk, path, FILE_BYTES as u64) else { return Ok(None) };
+    let Some((format, body)) = open_envelope(&content) else { return Ok(None) };
+    if format > FORMAT {
+        return Err(Error::NewerFormat { path: path.to_owned(), found: format, known: FORMAT });
+    }
+    let Some((sequence, facts)) = decode(body) else { return Ok(None) };
+    if facts.identity != identity {
+        return Err(Error::Foreign { path: path.to_owned(), found: facts.identity, expected: identity });
+    }
+    Ok(Some((sequence, facts)))
+}
+
+/// The format and the body, if the checksum is right.
+fn open_envelope(content: &[u8]) -> Option<(u32, &[u8])> {
+    let rest = content.strip_prefix(&MAGIC)?;
+    let mut input = Input(rest);
+    let (format, length, crc) = (input.u32()?, input.u32()?, input.u32()?);
+    let body = input.0.get(..length as usize)?;
+    (checksum(format, body) == crc).then_some((format, body))
+}
+
+fn checksum(format: u32, body: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&format.to_le_bytes());
+    crc.update(&(body.len() as u32).to_le_bytes());
+    crc.update(body);
+    crc.finalize()
+}
+
+fn encode(sequence: u64, facts: &Facts) -> Vec<u8> {
+    let mut body = Vec::with_capacity(256);
+    let numbers = [
+        sequence,
+        facts.identity[0],
+        facts.identity[1],
+        facts.incarnation.0,
+        facts.boot.0,
+        facts.hard_state.term.0,
+        u64::from(facts.hard_state.vote.is_some()),
+        facts.hard_state.vote.unwrap_or_default().0,
+        facts.commit.0,
+        facts.base.index.0,
+        facts.base.term.0,
+    ];
+    for number in numbers {
+        body.extend_from_slice(&number.to_le_bytes());
+    }
+    encode_membership(&facts.membership, &mut body);
+    let mut content = Vec::with_capacity(HEADER + body.len());
+    content.extend_from_slice(&MAGIC);
+    content.extend_from_slice(&FORMAT.to_le_bytes());
+    content.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    content.extend_from_slice(&checksum(FORMAT, &body).to_le_bytes());
+    content.extend_from_slice(&body);
+    assert!(content.len() <= FILE_BYTES, "a hard state of {} bytes", content.len());
+    content
+}
+
+fn decode(body: &[u8]) -> Option<(u64, Facts)> {
+    let mut input = Input(body);
+    let sequence = input.u64()?;
+    let identity = [input.u64()?, input.u64()?];
+    let (incarnation, boot, term) = (input.u64()?, input.u64()?, input.u64()?);
+    let (voted, node) = (input.u64()?, input.u64()?);
+    let (commit, index, base_term) = (input.u64()?, input.u64()?, input.u64()?);
+    let membership = decode_membership(&mut input)?;
+    let facts = Facts {
+        identity,
+        incarnation: Incarnation(incarnation),
+        boot: Boot(boot),
+        hard_state: HardState { term: Term(term), vote: (voted == 1).then_some(NodeId(node)) },
+        commit: Index(commit),
+        base: EntryId::new(Index(index), Term(base_term)),
+        membership,
+    };
+    (input.0.is_empty() && voted <= 1).then_some((sequence, facts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wal::SimDisk;
+
+    fn facts(term: u64) -> Facts {
+        Facts {
+            identity: [0xc1, 0xa1],
+            incarnation: Incarnation(1),
+            boot: Boot(2),
+            hard_state: HardState { term: Term(term), vote: Some(NodeId(5)) },
+            commit: Index(6),
+            base: EntryId::new(Index(4), Term(3)),
+            membership: Membership::new([NodeId(5)], []),
+        }
+    }
+
+    fn open(disk: &SimDisk) -> Result<Option<Facts>, Error> {
+        let opened = HardStateFiles::open(Arc::new(disk.clone()), Path::new("/d"), [0xc1, 0xa1]);
+        opened.map(|(_, found)| found)
+    }
+
+    fn written(terms: &[u64]) -> SimDisk {
+        let disk = SimDisk::new(1);
+        disk.create_dir_all(Path::new("/d")).unwrap();
+        let opened = HardStateFiles::open(Arc::new(disk.clone()), Path::new("/d"), [0xc1, 0xa1]);
+        let (mut files, found) = opened.unwrap();
+        assert_eq!(found, None);
+        files.create(&facts(0)).unwrap();
+        terms.iter().for_each(|term| files.write(&facts(*term)).unwrap());
+        disk
+    }
+
+    #[test]
+    fn the_bytes_are_these() {
+        let content = encode(9, &facts(7));
+        let mut expected = b"QRT-RAFT\x01\0\0\0\x68\0\0\0".to_vec();
+        expected.extend_from_slice(&content[16..20]);
+        for number in [9_u64, 0xc1, 0xa1, 1, 2, 7, 1, 5, 6, 4, 3] {
+            expected.extend_from_slice(&number.to_le_bytes());
+        }
+        expected.extend_from_slice(b"\x01\0\x05\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(content, expected);
+        assert_eq!(open_envelope(&content).map(|(_, body)| body.len()), Some(0x68));
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let content = encode(9, &facts(7));
+        for bit in 0..content.len() * 8 {
+            let mut flipped = content.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(open_envelope(&flipped), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn one_damaged_copy_is_mended_from_the_other_and_loses_nothing() {
+        for name in NAMES {
+            let disk = written(&[1, 2, 3]);
+            let path = Path::new("/d").join(name);
+            disk.damage(&path, |content| content[30] ^= 1);
+            assert_eq!(open(&disk).unwrap(), Some(facts(3)), "{name}");
+            let mended = disk.content(&path).unwrap();
+            assert!(open_envelope(&mended).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn with_both_copies_damaged_the_identity_is_lost() {
+        let disk = written(&[1]);
+        for name in NAMES {
+            disk.damage(&Path::new("/d").join(name), |content| content[30] ^= 1);
+        }
+        assert!(matches!(open(&disk), Err(Error::IdentityLost { .. })));
+    }
+
+    #[test]
+    fn another_members_files_and_newer_formats_are_refused() {
+        let disk = written(&[1]);
+        let opened = HardStateFiles::open(Arc::new(disk.clone()), Path::new("/d"), [0xc1, 0xa2]);
+        assert!(matches!(opened, Err(Error::Foreign { .. })));
+        for name in NAMES {
+            disk.damage(&Path::new("/d").join(name), |content| {
+                content[8] = 2;
+                let crc = checksum(2, &content[HEADER..HEADER + 0x68]);
+                content[16..20].copy_from_slice(&crc.to_le_bytes());
+            });
+        }
+        assert!(matches!(open(&disk), Err(Error::NewerFormat { found: 2, .. })));
+    }
+}

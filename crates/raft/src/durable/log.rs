@@ -1,0 +1,349 @@
+//! The durable log at work: append, sync, read back, release, start over.
+
+use std::path::PathBuf;
+
+use wal::{Pin, Position, Reader, Wal};
+
+use super::codec::{decode_entry, encode_entry};
+use super::error::Error;
+use super::hard_state::{Facts, HardStateFiles};
+use super::places::Places;
+use crate::core::entry::{Entry, Payload};
+use crate::core::id::{EntryId, Index};
+use crate::core::membership::History;
+use crate::core::message::SnapshotMeta;
+use crate::core::ready::{Fetch, HardState, Persist};
+use crate::core::state::Restored;
+use crate::core::terms::TermRuns;
+
+/// A node's log, term and vote on a disk.
+///
+/// The log writer calls [`Log::append`] for each [`Persist`] in order, [`Log::sync`] once for as many as there are,
+/// and then acknowledges them to the node and sends what waited for them.
+///
+/// Invariants: the hard state never forgets a vote; the entries of the wal after the base are consecutive; the base on
+/// disk is never ahead of what is released.
+pub struct Log {
+    pub(super) wal: Wal,
+    pub(super) files: HardStateFiles,
+    /// What the hard state's files say.
+    pub(super) facts: Facts,
+    pub(super) dir: PathBuf,
+    pub(super) terms: TermRuns,
+    pub(super) memberships: History,
+    pub(super) places: Places,
+    /// Durable up to here.
+    pub(super) synced: Index,
+    /// Known to be committed.
+    pub(super) commit: Index,
+    /// The last entries, as recovered; for [`Log::restore`].
+    pub(super) tail: Vec<Entry>,
+    pub(super) scratch: Vec<u8>,
+    pub(super) poisoned: bool,
+}
+
+impl Log {
+    /// What [`Node::new`](crate::Node::new) needs, given what the state machine's checkpoint contains. To be called
+    /// once, before anything is appended.
+    ///
+    /// # Errors
+    /// [`Error::StateBehind`], [`Error::StateAhead`]: log and state do not meet.
+    pub fn restore(&mut self, applied: Index) -> Result<Restored, Error> {
+        if applied < self.base().index {
+            return Err(Error::StateBehind { applied, base: self.base() });
+        }
+        if applied > self.last().index {
+            return Err(Error::StateAhead { applied, last: self.last() });
+        }
+        self.commit = self.commit.max(applied);
+        Ok(Restored {
+            hard_state: self.facts.hard_state,
+            incarnation: self.facts.incarnation,
+            boot: self.facts.boot,
+            terms: self.terms.clone(),
+            tail: std::mem::take(&mut self.tail),
+            memberships: self.memberships.clone(),
+            commit: self.commit,
+            applied,
+        })
+    }
+
+    /// The place before the first entry.
+    #[must_use]
+    pub fn base(&self) -> EntryId {
+        self.terms.base()
+    }
+
+    /// The last entry, durable or not.
+    #[must_use]
+    pub fn last(&self) -> EntryId {
+        self.terms.last()
+    }
+
+    /// The term and vote, durable.
+    #[must_use]
+    pub fn hard_state(&self) -> HardState {
+        self.facts.hard_state
+    }
+
+    /// The configurations along the log.
+    #[must_use]
+    pub fn memberships(&self) -> &History {
+        &self.memberships
+    }
+
+    /// Bytes that the entries' files take.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.wal.bytes()
+    }
+
+    /// Makes the next file of entries ahead of need, so that starting it is cheap and a full disk shows early.
+    ///
+    /// # Errors
+    /// None that is final.
+    pub fn prepare_next(&mut self) -> Result<(), Error> {
+        Ok(self.wal.prepare_next()?)
+    }
+
+    /// Does the same on another thread.
+    #[must_use]
+    pub fn preparer(&self) -> wal::Preparer {
+        self.wal.preparer()
+    }
+
+    /// Leaves proof that everything was synced; worth calling when the log falls idle and before it is closed.
+    ///
+    /// # Errors
+    /// As [`Log::sync`].
+    pub fn witness(&mut self) -> Result<(), Error> {
+        self.sync()?;
+        Ok(self.wal.witness()?)
+    }
+
+    fn check_alive(&self) -> Result<(), Error> {
+        if self.poisoned { Err(Error::Poisoned) } else { Ok(()) }
+    }
+
+    /// Writes a piece of work. Term, vote and truncation are durable when it returns, entries after [`Log::sync`].
+    ///
+    /// # Errors
+    /// A full disk ([`wal::Error::NoSpace`]) leaves the log as it was or with some of the entries; the same piece may
+    /// be appended again when there is space. Every other error is final.
+    ///
+    /// # Panics
+    /// If the piece does not follow the one before it, or would forget a vote.
+    pub fn append(&mut self, persist: &Persist) -> Result<(), Error> {
+        self.check_alive()?;
+        self.commit = self.commit.max(persist.commit);
+        if let Some(hard_state) = persist.hard_state {
+            self.write_hard_state(hard_state)?;
+        }
+        if let Some(first) = persist.truncate_from {
+            self.truncate_from(first)?;
+        }
+        for entry in &persist.entries {
+            // Already there if the piece is tried again after a full disk.
+            if !self.terms.holds(entry.id()) {
+                self.append_entry(entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn append_entry(&mut self, entry: &Entry) -> Result<(), Error> {
+        let last = self.last();
+        assert!(
+            entry.index == last.index.next() && entry.term >= last.term,
+            "entry {} cannot follow {last}",
+            entry.id()
+        );
+        let (head, payload) = encode_entry(entry, &mut self.scratch);
+        let position = self.wal.append(head, &payload)?;
+        self.note(entry, position);
+        Ok(())
+    }
+
+    /// Takes an entry that is in the wal into the directories in memory.
+    pub(super) fn note(&mut self, entry: &Entry, position: Position) {
+        self.terms.append(entry.id());
+        self.places.add(entry.index, position);
+        if let Payload::Membership(change) = &entry.payload {
+            self.memberships.append(entry.index, change.membership.clone());
+        }
+    }
+
+    fn write_hard_state(&mut self, next: HardState) -> Result<(), Error> {
+        let now = self.facts.hard_state;
+        let keeps_promise =
+            next.term > now.term || (next.term == now.term && (now.vote.is_none() || now.vote == next.vote));
+        assert!(keeps_promise, "{next:?} would forget {now:?}");
+        self.write_facts(|facts| facts.hard_state = next)
+    }
+
+    /// Changes the facts on the disk, with what is known to be committed as of now.
+    pub(super) fn write_facts(&mut self, change: impl FnOnce(&mut Facts)) -> Result<(), Error> {
+        self.check_alive()?;
+        change(&mut self.facts);
+        // More than what is durable here may be committed, by others; noting it would look like a loss after a crash.
+        self.facts.commit = self.facts.commit.max(self.commit.min(self.synced));
+        let written = self.files.write(&self.facts);
+        self.poisoned |= written.is_err();
+        written
+    }
+
+    /// Makes everything appended durable, and says up to where the log is.
+    ///
+    /// # Errors
+    /// A failed sync is final: the process must end (rule W5).
+    pub fn sync(&mut self) -> Result<Index, Error> {
+        self.check_alive()?;
+        self.wal.sync()?;
+        self.synced = self.last().index;
+        Ok(self.synced)
+    }
+
+    fn truncate_from(&mut self, first: Index) -> Result<(), Error> {
+        if first > self.last().index {
+            return Ok(());
+        }
+        assert!(first > self.base().index, "truncation from {first}, base {}", self.base());
+        assert!(first > self.facts.commit, "truncation from {first} of what is committed");
+        let position = self.find(first)?;
+        self.wal.truncate_to(position)?;
+        self.terms.truncate_from(first);
+        self.memberships.truncate_from(first);
+        self.places.truncate_from(first);
+        // What remains was synced by the truncation.
+        self.synced = self.last().index;
+        Ok(())
+    }
+
+    /// Where an entry's record is.
+    fn find(&mut self, index: Index) -> Result<Position, Error> {
+        self.wal.flush()?;
+        let lost =
+            || Error::EntriesLost { dir: self.dir.clone(), last: self.terms.last().index, needed: index };
+        let near = self.places.near(index).ok_or_else(lost)?;
+        for record in self.wal.reader().scan(near) {
+            let record = record?;
+            if record.head.number == index.0 {
+                return Ok(record.position);
+            }
+        }
+        Err(lost())
+    }
+
+    /// Gives up the entries up to `through`, which a durable checkpoint of the state contains. Files go as a whole,
+    /// so some entries before it may stay on the disk for a while.
+    ///
+    /// # Errors
+    /// An error of the hard state's files is final; one of the wal's is not: it may be tried again.
+    ///
+    /// # Panics
+    /// If these entries are not all durable.
+    pub fn release(&mut self, through: Index) -> Result<(), Error> {
+        assert!(through <= self.synced, "release of {through}, durable is {}", self.synced);
+        if through > self.base().index {
+            let term = self.terms.at(through).expect("an entry within the log");
+            let membership = self.memberships.at(through).as_ref().clone();
+            self.commit = self.commit.max(through);
+            // First the note that they are gone, then their going.
+            self.write_facts(|facts| {
+                facts.base = EntryId::new(through, term);
+                facts.membership = membership;
+            })?;
+            self.terms.compact_to(through);
+            self.memberships.compact_to(through);
+        }
+        let first_kept = match self.places.near(through.next()) {
+            Some(position) if through < self.last().index => position.segment,
+            _ => self.wal.end().segment,
+        };
+        self.places.release_before(through.next());
+        Ok(self.wal.release_before(first_kept)?)
+    }
+
+    /// Starts over behind a snapshot that the state machine has durably taken.
+    ///
+    /// # Errors
+    /// Final, all of them. A crash on the way is made good by the next opening.
+    ///
+    /// # Panics
+    /// If the snapshot is not ahead of the base.
+    pub fn reset_to(&mut self, snapshot: &SnapshotMeta) -> Result<(), Error> {
+        assert!(snapshot.last.index > self.base().index, "snapshot {} behind {}", snapshot.last, self.base());
+        self.synced = snapshot.last.index;
+        self.commit = snapshot.last.index;
+        self.write_facts(|facts| {
+            facts.base = snapshot.last;
+            facts.membership = snapshot.membership.clone();
+        })?;
+        self.empty()
+    }
+
+    /// Drops all entries and begins at the base that the facts name.
+    pub(super) fn empty(&mut self) -> Result<(), Error> {
+        self.wal.flush()?;
+        let start = self.wal.reader().start();
+        self.wal.truncate_to(start)?;
+        self.terms = TermRuns::new(self.facts.base);
+        self.memberships = History::new(self.facts.base.index, self.facts.membership.clone());
+        self.places = Places::default();
+        self.tail.clear();
+        self.synced = self.facts.base.index;
+        Ok(())
+    }
+
+    /// Prepares to read entries, for a node's [`Fetch`]. The job can run on any thread, beside the writer; until it is
+    /// dropped, its entries are not unlinked. `None` if the entries are not here (any more).
+    #[must_use]
+    pub fn fetch(&self, fetch: &Fetch) -> Option<FetchJob> {
+        if fetch.first <= self.base().index || fetch.last > self.last().index {
+            return None;
+        }
+        let near = self.places.near(fetch.first)?;
+        let reader = self.wal.reader();
+        let pin = reader.pin(near.segment);
+        Some(FetchJob { fetch: *fetch, near, reader, _pin: pin })
+    }
+}
+
+/// Entries to be read.
+pub struct FetchJob {
+    fetch: Fetch,
+    near: Position,
+    reader: Reader,
+    _pin: Pin,
+}
+
+impl FetchJob {
+    /// Reads the entries: at least one, then as many as fit into the bytes.
+    ///
+    /// # Errors
+    /// Damage, or an error of the disk. It concerns these entries, not the log's ability to go on.
+    pub fn run(&self) -> Result<Vec<Entry>, Error> {
+        let Fetch { first, last, bytes_max, .. } = self.fetch;
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        for record in self.reader.scan(self.near) {
+            let record = record?;
+            let index = Index(record.head.number);
+            if index < first {
+                continue;
+            }
+            if index > last || bytes >= bytes_max {
+                break;
+            }
+            let entry = decode_entry(record.head, record.payload).ok_or(Error::Undecodable { index })?;
+            bytes += entry.weight();
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    /// What was asked for, for [`Node::fetched`](crate::Node::fetched).
+    #[must_use]
+    pub fn fetch(&self) -> &Fetch {
+        &self.fetch
+    }
+}
