@@ -87,6 +87,7 @@ fn check_image(image: &SimDisk, known: &Known, context: &str, salt: u64) -> u64 
     let (mut wal, _) = opened.unwrap_or_else(|error| panic!("{context}: {error}"));
     known.check(&wal, context);
     let before = entries(&wal).expect("it was read before");
+    assert_eq!(image.files().len(), wal.segments().len(), "{context}: something is left over");
 
     // What a log shows once is durable, and opening it once more changes nothing.
     let (again, recovery) =

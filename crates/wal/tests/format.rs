@@ -133,14 +133,18 @@ fn the_first_bytes_are_these() {
     assert!(content[562..].iter().all(|byte| *byte == 0));
 }
 
-/// Opens a disk that holds these segments and reads all of it.
-fn read(segments: &[(u64, Vec<u8>)]) -> Result<Vec<u64>, Error> {
+fn open(segments: &[(u64, Vec<u8>)]) -> Result<Wal, Error> {
     let disk = SimDisk::new(1);
     for (id, bytes) in segments {
         let file = wal::Disk::create(&disk, &path(*id), bytes.len() as u64).unwrap();
         file.write_at(0, bytes).unwrap();
     }
-    let (wal, _): (Wal, _) = open_with(&disk.crash(Crash::KeepAll), SEGMENT_BYTES)?;
+    open_with(&disk.crash(Crash::KeepAll), SEGMENT_BYTES).map(|(wal, _)| wal)
+}
+
+/// Opens a disk that holds these segments and reads all of it.
+fn read(segments: &[(u64, Vec<u8>)]) -> Result<Vec<u64>, Error> {
+    let wal = open(segments)?;
     wal.reader().scan_all().map(|record| Ok(record?.head.number)).collect()
 }
 
@@ -172,7 +176,9 @@ fn a_length_that_lies_is_refused_and_not_believed() {
 fn a_record_out_of_another_history_is_refused() {
     let (first, chain) = record(head(1), 0, b"abc");
     let (stranger, _) = record(head(2), chain ^ 1, b"def");
-    assert_corrupt(&one(&[first.clone(), stranger].concat()), 1, 520 + 39);
+    let segment = one(&[first.clone(), stranger].concat());
+    assert_corrupt(&segment, 1, 520 + 39);
+    assert!(open(&segment).is_err(), "it shows already when the log is opened");
     // A segment that does not follow its predecessor, though each is sound.
     let old = SegmentBytes::new(1, 0, [0, 0, 0]).write(1, &first).of_length(1024);
     let (second, _) = record(head(2), chain ^ 1, b"def");
