@@ -26,6 +26,7 @@ scripts! {
     alarm
     compact
     delete
+    hash_kv
     lease
     lease_expire
     member
@@ -33,6 +34,7 @@ scripts! {
     range
     range_sort
     range_stream
+    reopen
     txn
     txn_compare
     txn_duplicate_keys

@@ -42,7 +42,8 @@ impl Model {
         self.history.len() as i64
     }
 
-    fn now(&self) -> &Keys {
+    /// The keys as they are.
+    pub(crate) fn now(&self) -> &Keys {
         self.history.last().unwrap()
     }
 

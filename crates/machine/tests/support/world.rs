@@ -17,19 +17,39 @@ use proto::membershippb::{
 };
 use proto::quoratepb::{ClusterBootstrap, LeaseExpire};
 
+use wal::SimDisk;
+
 use super::script::Command;
 use super::{command, print, store};
 
 const TERM: u64 = 3;
 
 pub(crate) struct World {
-    machine: Machine,
+    disk: SimDisk,
+    /// `None` only while it is being reopened.
+    machine: Option<Machine>,
     index: u64,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self { machine: store::fresh(), index: 0 }
+        let disk = SimDisk::new(1);
+        Self { machine: Some(store::open(&disk)), disk, index: 0 }
+    }
+
+    fn machine(&mut self) -> &mut Machine {
+        self.machine.as_mut().expect("open between commands")
+    }
+
+    /// Makes everything durable, and starts from what the disk holds.
+    fn reopen(&mut self) -> String {
+        store::checkpoint(self.machine());
+        drop(self.machine.take());
+        self.disk = self.disk.restart();
+        self.machine = Some(store::open(&self.disk));
+        let index = self.machine().store().applied().index;
+        assert_eq!(index, self.index, "a checkpoint holds everything applied before it");
+        String::new()
     }
 
     /// Runs one command of a script and returns what it prints.
@@ -44,6 +64,8 @@ impl World {
             "lease" => self.lease(command),
             "alarm" => self.alarm(command),
             "member" => self.member(command),
+            "hashkv" => self.hash_kv(command),
+            "reopen" => self.reopen(),
             "raw" => self.propose(InternalRaftRequest::default(), |_| String::new()),
             other => panic!("unknown command {other}"),
         }
@@ -73,7 +95,7 @@ impl World {
         if let Err(rejection) = validate::range(&request) {
             return print::rejection(rejection);
         }
-        let viewed = served(read::range(&self.machine.view(), &request));
+        let viewed = served(read::range(&self.machine().view(), &request));
         let is_streamable = validate::range_stream(&request).is_ok();
         if is_streamable && (request.limit <= 0 || request.sort_target == 0) {
             assert_eq!(viewed, self.streamed(&request));
@@ -98,7 +120,7 @@ impl World {
         let mut stream = read::RangeStream::new(request, 64);
         let mut text = String::new();
         loop {
-            match stream.next(&self.machine.view()) {
+            match stream.next(&self.machine().view()) {
                 Ok(None) => return text,
                 Ok(Some(chunk)) => {
                     let response = RangeResponse::decode(chunk.body.to_bytes()).unwrap();
@@ -123,10 +145,10 @@ impl World {
     }
 
     /// What a client gets that merges the messages of a stream: the unary reply.
-    fn streamed(&self, request: &RangeRequest) -> Result<Reply, Rejection> {
+    fn streamed(&mut self, request: &RangeRequest) -> Result<Reply, Rejection> {
         let mut stream = read::RangeStream::new(request.clone(), 64);
         let (mut merged, mut revision) = (Vec::new(), 0);
-        while let Some(chunk) = stream.next(&self.machine.view()).map_err(refused)? {
+        while let Some(chunk) = stream.next(&self.machine().view()).map_err(refused)? {
             chunk.body.write(&mut merged);
             assert_eq!(revision, 0, "only the last message has a header");
             revision = chunk.header_revision.unwrap_or_default();
@@ -149,7 +171,7 @@ impl World {
     }
 
     fn read_only_txn(&mut self, request: &TxnRequest, entry: &InternalRaftRequest) -> String {
-        let viewed = served(read::txn(&self.machine.view(), request));
+        let viewed = served(read::txn(&self.machine().view(), request));
         let applied = self.apply(entry);
         assert!(applied.changes.is_none());
         if applied.result != Err(Rejection::Corrupt) {
@@ -202,9 +224,9 @@ impl World {
         }
     }
 
-    fn leases(&self) -> String {
+    fn leases(&mut self) -> String {
         let mut text = String::new();
-        for (LeaseId(id), lease) in self.machine.leases() {
+        for (LeaseId(id), lease) in self.machine().leases() {
             let keys: Vec<String> = lease.keys().map(|key| print::bytes(key)).collect();
             writeln!(text, "lease {id} ttl {} keys [{}]", lease.ttl_seconds, keys.join(" ")).unwrap();
         }
@@ -269,13 +291,13 @@ impl World {
         }
     }
 
-    fn members(&self) -> String {
+    fn members(&mut self) -> String {
         let mut text = format!(
             "cluster {:?} version {:?}\n",
-            self.machine.cluster_id().unwrap_or_default(),
-            self.machine.cluster_version().unwrap_or_default()
+            self.machine().cluster_id().unwrap_or_default(),
+            self.machine().cluster_version().unwrap_or_default()
         );
-        for member in self.machine.members() {
+        for member in self.machine().members() {
             let attributes = member.member_attributes.clone().unwrap_or_default();
             let peer_urls = member.raft_attributes.clone().unwrap_or_default().peer_urls;
             writeln!(
@@ -288,9 +310,21 @@ impl World {
         text
     }
 
+    fn hash_kv(&mut self, command: &Command) -> String {
+        let at = (command.words.len() > 1).then(|| number(command, 1));
+        match self.machine().view().hash_kv(at) {
+            Ok(hash) => {
+                let (revision, compacted) = (hash.hash_revision, hash.compact_revision);
+                format!("r{}\n{} at r{revision}, compacted at r{compacted}\n", hash.revision, hash.hash)
+            }
+            Err(error) => print::rejection(refused(error.into())),
+        }
+    }
+
     fn apply(&mut self, entry: &InternalRaftRequest) -> Outcome {
         self.index += 1;
-        self.machine.apply(Applied { index: self.index, term: TERM }, entry).expect("the store is readable")
+        let applied = Applied { index: self.index, term: TERM };
+        self.machine().apply(applied, entry).expect("the store is readable")
     }
 
     fn propose(&mut self, entry: InternalRaftRequest, body: impl Fn(bytes::Bytes) -> String) -> String {
