@@ -207,6 +207,8 @@ pub(crate) struct Background {
     pub(crate) floor: Revision,
     /// How far an interrupted job got: places of the frozen changes, in order.
     pub(crate) places: Vec<Position>,
+    /// Whether a job failed for good.
+    pub(crate) is_closed: bool,
 }
 
 /// Sizes on the disk, for status and quota.
@@ -257,6 +259,15 @@ impl CheckpointJob {
     /// the process.
     pub fn run(&self) -> Result<Done, Error> {
         let background = &mut *self.background.lock();
+        if background.is_closed {
+            return Err(Error::Closed);
+        }
+        let result = self.run_with(background);
+        background.is_closed = result.as_ref().is_err_and(|error| !error.is_retryable());
+        result
+    }
+
+    fn run_with(&self, background: &mut Background) -> Result<Done, Error> {
         let transactions = self.frozen.transactions.lock();
         background.write_history(&transactions)?;
         let mark = background.write_tables(&self.frozen, &transactions, &self.inner)?;

@@ -34,6 +34,9 @@ pub enum Error {
     /// There is no space for the checkpoint. Nothing is lost: it can be run again when there is.
     #[error("no space left on the device for a checkpoint: {0}")]
     NoSpace(String),
+    /// An earlier checkpoint failed with an error that is not retryable: what the disk holds is not known (W5).
+    #[error("the store is closed after a failed checkpoint")]
+    Closed,
     /// Something that was durable is damaged. Read errors are no different (W9).
     #[error("{} is corrupt: {what}", path.display())]
     Corrupt {

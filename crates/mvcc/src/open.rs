@@ -82,6 +82,7 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
         tail_start: mark.tail_start,
         floor: mark.floor,
         places: Vec::new(),
+        is_closed: false,
     };
     Ok(Opened { inner, background, side, mark, dead })
 }

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use wal::{Crash, SimDisk};
 
 /// How many times the usual number of cases (`QUORATE_TEST_BUDGET`, 1 unless given).
+#[allow(clippy::disallowed_methods, reason = "the test's size is the environment's affair")]
 fn budget() -> u32 {
     std::env::var("QUORATE_TEST_BUDGET").ok().and_then(|budget| budget.parse().ok()).unwrap_or(1)
 }

@@ -14,6 +14,9 @@ pub struct Version {
 
 pub type State = BTreeMap<Vec<u8>, Version>;
 
+/// A change: its revision and key, and the values after it and before its transaction.
+pub type Changed = (Revision, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// One change within a transaction.
 #[derive(Debug, Clone)]
 pub enum Op {
@@ -179,7 +182,7 @@ impl Model {
     }
 
     /// The changes from a revision on: key, value after, value before the transaction.
-    pub fn history(&self, from: i64) -> Vec<(Revision, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>)> {
+    pub fn history(&self, from: i64) -> Vec<Changed> {
         let records = self.records.iter().filter(|record| record.revision.main >= from);
         let value = |version: &Version| version.value.clone();
         records
