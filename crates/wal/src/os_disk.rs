@@ -42,7 +42,15 @@ impl Disk for OsDisk {
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)
+        let Err(error) = DirBuilder::new().mode(0o700).create(dir) else { return sync_parent(dir) };
+        match (error.kind(), dir.parent()) {
+            (io::ErrorKind::AlreadyExists, _) if dir.is_dir() => Ok(()),
+            (io::ErrorKind::NotFound, Some(parent)) if !parent.as_os_str().is_empty() => {
+                self.create_dir_all(parent)?;
+                self.create_dir_all(dir)
+            }
+            _ => Err(error),
+        }
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
@@ -52,6 +60,12 @@ impl Disk for OsDisk {
     fn exists(&self, path: &Path) -> io::Result<bool> {
         path.try_exists()
     }
+}
+
+/// A new directory is there for good when the one above it has been synced.
+fn sync_parent(dir: &Path) -> io::Result<()> {
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Reserves the space, so that a full disk shows now and not in the middle of a batch. A file system without

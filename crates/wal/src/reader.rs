@@ -222,7 +222,7 @@ fn read_at(
         let index = match window.index(at) {
             Some(index) => index,
             None => {
-                *window = segment.load(at, until, bytes)?;
+                *window = segment.load(at, until, bytes, end)?;
                 window.index(at).ok_or_else(|| segment.corrupt(at, "the segment ends within a record"))?
             }
         };
@@ -235,7 +235,7 @@ fn read_at(
                     return Err(segment.corrupt(at, "a record reaches beyond the end of its segment"));
                 }
                 until = needed;
-                *window = segment.load(at, until, bytes)?;
+                *window = segment.load(at, until, bytes, end)?;
             }
             Found::Record { header, crc, payload } => {
                 let next = window.offset(payload.end);

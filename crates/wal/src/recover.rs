@@ -129,7 +129,7 @@ fn seal(segment: &Segment, end: u64, last: Option<u64>) -> Result<(), Error> {
 fn first_head(segment: &Segment) -> Result<Head, Error> {
     let mut bytes = READ_BYTES;
     loop {
-        let window = segment.load(FIRST, FIRST + bytes, 0)?;
+        let window = segment.load(FIRST, FIRST + bytes, 0, segment.end())?;
         match find(&window.stream, 0) {
             Found::Record { header, .. } if header.chain == segment.header.chain => return Ok(header.head),
             Found::Record { .. } => {

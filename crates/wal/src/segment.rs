@@ -221,12 +221,17 @@ impl Segment {
     }
 
     /// Reads the stream from the start of the sector at `offset` on: whole sectors, at least up to `until` and about
-    /// `bytes` of them, but not beyond the end. Every sector read must be one that was written.
-    pub(crate) fn load(&self, offset: u64, until: u64, bytes: u64) -> Result<Window, Error> {
+    /// `bytes` of them, but not beyond `end`, which the caller has asked for once: it may move at any time. Every
+    /// sector read must be one that was written.
+    pub(crate) fn load(&self, offset: u64, until: u64, bytes: u64, end: u64) -> Result<Window, Error> {
         let from = offset / SECTOR as u64 * SECTOR as u64;
-        let to = until.max(from + bytes).min(self.end()).next_multiple_of(SECTOR as u64);
+        let to = until.max(from + bytes).min(end).next_multiple_of(SECTOR as u64);
         let mut sectors = vec![0; to.saturating_sub(from) as usize];
         self.file.read_at(from, &mut sectors).map_err(|source| match source.kind() {
+            // The end was cut off, and the file with it, since the caller asked.
+            std::io::ErrorKind::UnexpectedEof if self.end() < end => {
+                Error::NoSuchRecord(Position { segment: self.id(), offset })
+            }
             std::io::ErrorKind::UnexpectedEof => self.corrupt(from, "the file ends before the segment does"),
             _ => Error::Io { path: self.path.clone(), op: "read", source },
         })?;

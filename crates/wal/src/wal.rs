@@ -18,8 +18,8 @@ use crate::{Error, Position};
 /// How a log is laid out, and whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Length of a segment file in bytes, a multiple of 512 between [`SEGMENT_BYTES_MIN`](crate::SEGMENT_BYTES_MIN) and
-    /// [`SEGMENT_BYTES_MAX`](crate::SEGMENT_BYTES_MAX). A record must fit into one. May differ from one opening to the
+    /// Length of a segment file in bytes, a multiple of 512 between [`SEGMENT_BYTES_MIN`] and
+    /// [`SEGMENT_BYTES_MAX`]. A record must fit into one. May differ from one opening to the
     /// next: segments that exist stay as they are.
     pub segment_bytes: u64,
     /// Whose log it is (a cluster and a member): written into each segment, and the log of another is refused.

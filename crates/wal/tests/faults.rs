@@ -187,3 +187,33 @@ fn a_record_larger_than_a_segment_is_refused_and_the_largest_is_not() {
     wal.sync().unwrap();
     assert_eq!(count(&disk.crash(Crash::LoseAll)), 2);
 }
+
+/// No log survives a disk that lies about its last batch; but whatever came after that one gives it away.
+#[test]
+fn a_disk_that_lies_is_found_out_by_the_next_batch() {
+    for (fault, is_seen_at_once) in [(Fault::IgnoredSync, false), (Fault::MisdirectedWrite, true)] {
+        let disk = SimDisk::new(9);
+        let mut wal = open_with(&disk, 64 * 512).unwrap().0;
+        append(&mut wal, 1, 700).unwrap();
+        wal.sync().unwrap();
+        let lost = wal.end();
+        disk.inject(fault);
+        append(&mut wal, 2, 700).unwrap();
+        wal.sync().unwrap();
+        let is_refused = |disk: &SimDisk| match open_with(disk, 64 * 512) {
+            Ok((wal, _)) => {
+                assert_eq!(entries(&wal).unwrap().len(), 1, "nothing is invented");
+                false
+            }
+            Err(Error::Corrupt { offset, .. }) => {
+                assert!(offset + 8 >= lost.offset, "{offset} is in front of the damage");
+                true
+            }
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(is_refused(&disk.crash(Crash::LoseAll)), is_seen_at_once, "{fault:?}");
+        append(&mut wal, 3, 700).unwrap();
+        wal.sync().unwrap();
+        assert!(is_refused(&disk.crash(Crash::LoseAll)), "{fault:?}");
+    }
+}

@@ -97,3 +97,16 @@ fn a_file_is_replaced_whole() {
     assert!(read_file(&OsDisk, &path, 5).is_err());
     assert!(!OsDisk.exists(&path.with_extension("tmp")).unwrap());
 }
+
+#[test]
+fn missing_directories_are_made_and_those_that_exist_are_left_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("a").join("b").join("c");
+    for _ in 0..2 {
+        OsDisk.create_dir_all(&dir).unwrap();
+        assert!(dir.is_dir());
+    }
+    fs::write(parent.path().join("file"), b"").unwrap();
+    assert!(OsDisk.create_dir_all(&parent.path().join("file")).is_err());
+    assert!(OsDisk.create_dir_all(&parent.path().join("file").join("below")).is_err());
+}

@@ -249,3 +249,59 @@ fn readers_on_other_threads_see_whole_records_in_order() {
         assert_eq!(reader.join().unwrap(), 3000);
     }
 }
+
+#[test]
+fn readers_on_other_threads_take_a_cut_for_what_it_is() {
+    let (_disk, mut wal) = log();
+    append(&mut wal, 1, 100);
+    wal.sync().unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let read = |reader: wal::Reader, done: Arc<AtomicBool>| {
+        let mut records = 0u64;
+        loop {
+            let is_last_round = done.load(Ordering::Acquire);
+            let mut last = 0;
+            for record in reader.scan_all() {
+                match record {
+                    Ok(record) => {
+                        assert_eq!(record.head.number, last + 1);
+                        // The tag is the round in which it was written: it says how long the payload is.
+                        let len = (record.head.number + record.head.tag) * 61 % 1500;
+                        assert!(last == 0 || record.payload == payload(record.head.number, len as usize));
+                        last = record.head.number;
+                        records += 1;
+                    }
+                    Err(Error::NoSuchRecord(_)) => break,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            if is_last_round {
+                return records;
+            }
+        }
+    };
+    let readers: Vec<_> = (0..2)
+        .map(|_| {
+            let (reader, done) = (wal.reader(), done.clone());
+            thread::spawn(move || read(reader, done))
+        })
+        .collect();
+    let mut positions = vec![wal.reader().start()];
+    for round in 0..400u64 {
+        let keep = 1 + (round * 7 % 11) as usize;
+        if keep < positions.len() {
+            wal.truncate_to(positions[keep]).unwrap();
+            positions.truncate(keep);
+        }
+        while positions.len() < 14 {
+            let number = positions.len() as u64 + 1;
+            let payload = payload(number, ((number + round) * 61 % 1500) as usize);
+            positions.push(wal.append(Head { kind: 1, number, tag: round }, &[&payload]).unwrap());
+            wal.flush().unwrap();
+        }
+    }
+    done.store(true, Ordering::Release);
+    for reader in readers {
+        assert!(reader.join().unwrap() > 0);
+    }
+}

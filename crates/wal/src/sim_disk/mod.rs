@@ -46,6 +46,10 @@ pub enum Fault {
     /// A sync of a file fails with `EIO`, and the kernel forgets that its pages were dirty: they read as written, no
     /// later sync writes them, and they are gone after a crash of the machine.
     Sync,
+    /// A sync of a file succeeds, and nothing has reached the disk: a drive that lies.
+    IgnoredSync,
+    /// A write goes to the place eight sectors behind the one that was meant.
+    MisdirectedWrite,
     /// A sync of a directory fails with `EIO`.
     SyncDir,
     /// The creation of a file fails with `ENOSPC`.
@@ -427,6 +431,8 @@ impl DiskFile for SimFile {
         state.operate()?;
         state.risk(Fault::Write, eio)?;
         state.risk(Fault::WriteNoSpace, enospc)?;
+        let misdirected = state.risk(Fault::MisdirectedWrite, eio).is_err();
+        let offset = if misdirected { offset + 8 * 512 } else { offset };
         let length = state.inode(self.inode).content().len() as u64;
         state.check_room((offset + data.len() as u64).saturating_sub(length))?;
         state.inode(self.inode).write(offset as usize, data);
@@ -439,6 +445,9 @@ impl DiskFile for SimFile {
         if let Err(error) = state.risk(Fault::Sync, eio) {
             state.inode(self.inode).fail_sync();
             return Err(error);
+        }
+        if state.risk(Fault::IgnoredSync, eio).is_err() {
+            state.inode(self.inode).fail_sync();
         }
         state.inode(self.inode).sync();
         Ok(())
