@@ -1,6 +1,6 @@
 //! What the newest segment holds after a stop of any kind: pure functions over its bytes.
 //!
-//! The rule of [`sector`](crate::sector) decides. Let the *line* be the largest batch start that any sector carries.
+//! The rule of [`sector`] decides. Let the *line* be the largest batch start that any sector carries.
 //!
 //! * Before the line everything was synced: an untouched sector, a damaged one, or a record that does not fit its
 //!   checksums is corruption.
@@ -181,5 +181,80 @@ impl Tail {
         }
         let batch = (offset_of(self.line), batch);
         [header, batch].into_iter().filter(|(_, bytes)| !bytes.is_empty()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sectors from 1 on, none of which holds a record: the number of the batch's start, `.` untouched, `~` untouched but
+    /// for a bit, `!` damaged.
+    fn sectors(picture: &str, stamper: &Stamper) -> Vec<u8> {
+        let mut content = vec![0xaa; SECTOR];
+        for (sector, mark) in (1u32..).zip(picture.split_whitespace()) {
+            let mut bytes = [0; SECTOR];
+            match mark {
+                "." => {}
+                "~" => bytes[100] = 4,
+                "!" => bytes[..20].fill(0x55),
+                start => bytes[..STAMP].copy_from_slice(&stamper.stamp(sector, start.parse().unwrap())),
+            }
+            content.extend(bytes);
+        }
+        content
+    }
+
+    #[test]
+    fn the_line_decides_what_is_torn_and_what_is_damage() {
+        // The sector with which the log goes on, and whether something was torn; or the damaged one.
+        type Expected = Result<(u32, bool), u32>;
+        let cases: [(&str, Expected); 18] = [
+            ("", Ok((1, false))),
+            ("1", Ok((2, false))),
+            ("1 1 1", Ok((4, false))),
+            ("1 1 3 4 4", Ok((6, false))),
+            // A torn last batch: its first sector missing, one in the middle, all but the last.
+            ("1 1 . 3", Ok((3, true))),
+            ("1 1 3 . 3", Ok((4, true))),
+            ("1 1 . . . 3", Ok((3, true))),
+            (". 1", Ok((1, true))),
+            // Bits that flipped behind everything, and in a hole.
+            ("1 . ~", Ok((2, false))),
+            ("1 2 ~ 2", Ok((3, true))),
+            // What came before the last batch had been synced.
+            ("1 . 3", Err(2)),
+            (". 2", Err(1)),
+            ("1 ~ 3 3", Err(2)),
+            ("1 1 3 . 5", Err(4)),
+            // No torn write leaves a damaged sector, wherever it is.
+            ("1 ! 3", Err(2)),
+            ("1 !", Err(2)),
+            // Batches that are not one behind the other.
+            ("1 1 3 1", Err(4)),
+            ("1 1 2", Err(3)),
+        ];
+        let stamper = Stamper::new([1, 2], 3);
+        for (picture, expected) in cases {
+            let found = examine(&sectors(picture, &stamper), 64, &stamper, 0);
+            let found = found.map(|tail| (tail.end, tail.torn.is_some()));
+            let found = found.map_err(|damage| (damage.offset / SECTOR as u64) as u32);
+            assert_eq!(found, expected, "{picture}");
+        }
+    }
+
+    #[test]
+    fn repairs_leave_a_log_that_ends_in_the_same_place() {
+        let stamper = Stamper::new([1, 2], 3);
+        for picture in ["1 1 . 3 . 3", ". 1 1", "1 2 2 . 2 . ~ .", "1 2 ~ 2"] {
+            let mut content = sectors(picture, &stamper);
+            let tail = examine(&content, 64, &stamper, 0).unwrap();
+            let writes = [tail.erasures(), tail.rewrites(&content)].concat();
+            for (offset, bytes) in writes {
+                content[offset as usize..offset as usize + bytes.len()].copy_from_slice(&bytes);
+            }
+            let again = examine(&content, 64, &stamper, 0).unwrap();
+            assert_eq!((again.end, again.torn, again.stray), (tail.end, None, vec![]), "{picture}");
+        }
     }
 }
