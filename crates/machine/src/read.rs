@@ -88,3 +88,33 @@ impl Source for Moment<'_> {
         Ok(RangeResult { revision: self.revision, ..result })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use mvcc::{KeyRange, LeaseId, Options, Store};
+
+    use super::*;
+
+    #[test]
+    fn all_reads_of_a_transaction_see_one_moment_while_writes_go_on() {
+        let options = Options { history_segment_bytes: 1 << 20, ..Options::default() };
+        let mut store = Store::open(Arc::new(wal::SimDisk::new(1)), Path::new("/store"), options).unwrap();
+        let mut put = |value: &'static str| {
+            let mut txn = store.txn();
+            txn.put("k".into(), value.into(), LeaseId(0)).unwrap();
+            txn.commit();
+            store.view()
+        };
+        let view = put("old");
+        let moment = Moment { view: &view, revision: view.revision() };
+        put("new");
+        assert_eq!(view.get(b"k").unwrap().unwrap().value(), "new");
+        assert_eq!(moment.get(&"k".into()).unwrap().unwrap().value(), "old");
+        assert_eq!(moment.meta(&"k".into()).unwrap().unwrap().version, 1);
+        let found = Source::range(&moment, &RangeQuery::new(KeyRange::all())).unwrap();
+        assert_eq!((found.items[0].value(), found.revision), ("old".into(), 2));
+    }
+}
