@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use machine::{Applied, Machine};
+use machine::{Applied, Machine, read};
 use mvcc::{LeaseId, Options, Store};
 use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use proto::etcdserverpb::request_op::Request;
@@ -38,6 +38,7 @@ fn main() {
 
     let swaps: Vec<_> = (0..KEYS).map(compare_and_put).collect();
     measure(&mut machine, &mut index, "txn: compare version, put, else get", ROUNDS, &swaps);
+    ranges(&machine);
     println!("state hash {:032x}", machine.store().state_hash());
 }
 
@@ -58,6 +59,33 @@ fn measure(
         machine.apply(Applied { index: *index, term: 1 }, command).unwrap().result.unwrap();
     }
     println!("{name:40} {:6.0} ns", start.elapsed().as_nanos() as f64 / count as f64);
+}
+
+/// Reads on a view, up to the bytes for the connection.
+fn ranges(machine: &Machine) {
+    let view = machine.view();
+    let mut buffer = Vec::new();
+    for (limit, keys_only) in [(1, false), (1000, false), (1000, true)] {
+        let request = RangeRequest {
+            key: key(500),
+            range_end: "s".into(),
+            limit,
+            keys_only,
+            ..RangeRequest::default()
+        };
+        let rounds = 200_000 / limit;
+        let start = Instant::now();
+        for _ in 0..rounds {
+            buffer.clear();
+            read::range(&view, &request).unwrap().body.write(&mut buffer);
+        }
+        let name = format!("range, limit {limit}{}", if keys_only { ", keys only" } else { "" });
+        println!(
+            "{name:40} {:6.0} ns, {} bytes",
+            start.elapsed().as_nanos() as f64 / rounds as f64,
+            buffer.len()
+        );
+    }
 }
 
 /// The same puts without the machine: the difference is what the machine costs.

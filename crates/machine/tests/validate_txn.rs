@@ -151,6 +151,34 @@ fn a_huge_transaction_is_checked_in_no_time() {
     assert_eq!(validate::txn(&request, &limits), Err(Rejection::DuplicateKey));
 }
 
+/// The default limit of 128, which nested transactions share with what is above them.
+#[test]
+fn the_longest_list_counts_and_nested_transactions_get_what_is_left() {
+    let get = |place: usize| {
+        Request::RequestRange(RangeRequest { key: format!("k{place}").into(), ..RangeRequest::default() })
+    };
+    let compares = |count| vec![Compare { key: "k".into(), ..Compare::default() }; count];
+    let check = |compares_count: usize, success: usize, failure: usize| {
+        let (success, failure) = (many(success, get), many(failure, get));
+        let request = TxnRequest { compare: compares(compares_count), success, failure };
+        validate::txn(&request, &Limits::default())
+    };
+    assert_eq!(check(128, 128, 128), Ok(()));
+    for (compares, success, failure) in [(129, 0, 0), (0, 129, 0), (0, 0, 129)] {
+        assert_eq!(check(compares, success, failure), Err(Rejection::TooManyOps));
+    }
+    let nested = |above: usize, inside: usize| {
+        let nested = TxnRequest { success: many(inside, get), ..TxnRequest::default() };
+        let mut failure = many(above - 1, get);
+        failure.push(RequestOp { request: Some(Request::RequestTxn(nested)) });
+        validate::txn(&TxnRequest { failure, ..TxnRequest::default() }, &Limits::default())
+    };
+    assert_eq!(nested(28, 100), Ok(()));
+    assert_eq!(nested(28, 101), Err(Rejection::TooManyOps));
+    assert_eq!(nested(128, 0), Ok(()));
+    assert_eq!(nested(128, 1), Err(Rejection::TooManyOps));
+}
+
 #[test]
 fn however_large_the_budget_there_is_an_end_to_nesting() {
     let mut request = TxnRequest::default();
