@@ -305,16 +305,22 @@ impl CheckpointJob {
         Ok(())
     }
 
-    /// Unlinks what compaction freed. Only now: the mark that says so is durable (C2).
+    /// Unlinks what compaction freed. Only now: the mark that says so is durable (C2). What a reader holds on to stays until
+    /// a later checkpoint, and its runs stay known.
     fn release(&self, background: &mut Background, mark: &Mark) -> Result<(), Error> {
-        background.runs.retain(|run| run.last.main >= mark.compact_revision);
-        let first_kept =
-            background.runs.first().map_or(background.tail_start.segment, |run| run.first_segment);
+        let is_needed = |run: &Arc<SealedRun>| run.last.main >= mark.compact_revision;
+        let first_needed = background.runs.iter().find(|run| is_needed(run));
+        background
+            .history
+            .release_before(first_needed.map_or(background.tail_start.segment, |run| run.first_segment))?;
+        let first_kept = background.history.reader().start().segment;
+        background.runs.retain(|run| is_needed(run) || run.root.segment >= first_kept);
         let runs: Arc<[Arc<SealedRun>]> = background.runs.clone().into();
         let old = std::mem::replace(&mut self.inner.shared.write().runs, runs);
         drop(old);
-        background.history.release_before(first_kept)?;
-        self.sizes.released.store(mark.compact_revision, Ordering::Relaxed);
+        if background.runs.iter().all(is_needed) {
+            self.sizes.released.store(mark.compact_revision, Ordering::Relaxed);
+        }
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::read::Cursor;
 use crate::scanner::Scanner;
-use crate::shared::{Inner, Wanted};
+use crate::shared::{Hold, Inner, Wanted};
 use crate::{Change, Error, KeyRange, ReadError, Revision, encoding};
 
 /// The name of etcd's bucket of versions.
@@ -46,14 +46,14 @@ pub(crate) fn hash_kv(inner: &Inner, at: Option<i64>) -> Result<HashKv, ReadErro
     // 0 is "newest", as in the API; what is negative is compacted, as any revision before the first.
     let at = shared.check(at.filter(|&at| at != 0))?;
     let (revision, compact_revision) = (shared.revision, shared.compact_revision);
-    let _pin = inner.reader.pin(0);
+    let hold = shared.hold(inner, compact_revision.min(at));
     drop(shared);
     let joiner = Joiner::new();
     let mut crc = crc32c::crc32c(BUCKET);
-    for part in kept(inner, compact_revision, at)? {
+    for part in kept(inner, compact_revision, at, &hold)? {
         crc = joiner.join(crc, part.crc, part.len);
     }
-    let mut scanner = Scanner::pinned(compact_revision + 1, at);
+    let mut scanner = Scanner::held(compact_revision + 1, at, &hold);
     while let Some(changes) = scanner.next_batch(inner)? {
         for change in &changes {
             let (key, value) = record(change);
@@ -64,23 +64,23 @@ pub(crate) fn hash_kv(inner: &Inner, at: Option<i64>) -> Result<HashKv, ReadErro
 }
 
 /// The records up to the compaction revision that count.
-fn kept(inner: &Inner, compact_revision: i64, at: i64) -> Result<Vec<Part>, Error> {
+fn kept(inner: &Inner, compact_revision: i64, at: i64, hold: &Hold) -> Result<Vec<Part>, Error> {
     if compact_revision < 2 {
         return Ok(Vec::new());
     }
-    let (is_any_live, parts) = versions(inner, at, compact_revision)?;
+    let (is_any_live, parts) = versions(inner, at, compact_revision, hold)?;
     if is_any_live {
         return Ok(parts);
     }
     // etcd's rule is off when nothing is to be kept: then what the last compaction kept counts.
-    Ok(versions(inner, compact_revision, compact_revision)?.1)
+    Ok(versions(inner, compact_revision, compact_revision, hold)?.1)
 }
 
 /// Whether any key is live at revision `at`, and the versions then that are from `newest` or before, by revision.
-fn versions(inner: &Inner, at: i64, newest: i64) -> Result<(bool, Vec<Part>), Error> {
+fn versions(inner: &Inner, at: i64, newest: i64, hold: &Hold) -> Result<(bool, Vec<Part>), Error> {
     let range = KeyRange::all();
     let wanted = Wanted { range: &range, at, keys_only: false };
-    let mut cursor = Cursor::pinned_by_caller(inner, wanted);
+    let mut cursor = Cursor::held(inner, wanted, Vec::new(), hold);
     let mut is_any_live = false;
     let mut parts = Vec::new();
     while !cursor.is_done() {

@@ -148,7 +148,7 @@ fn load_tail(
             continue;
         }
         let change = history::decode(dir, &record)?;
-        if !follows(change.revision, last) {
+        if !last.precedes(change.revision) {
             return Err(corrupt(format!("{} comes after {last}", change.revision)));
         }
         last = change.revision;
@@ -188,9 +188,4 @@ fn link(index: &mut Index, tail: &mut Tail, change: &Change, position: Position)
             true
         }
     }
-}
-
-/// Whether a change may come right after another.
-fn follows(next: Revision, last: Revision) -> bool {
-    next == Revision { sub: last.sub + 1, ..last } || next == Revision { main: last.main + 1, sub: 0 }
 }

@@ -10,13 +10,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use wal::{Pin, Position};
+use wal::Position;
 
 use crate::history::{self, SealedRun};
 use crate::index::Entry;
 use crate::range::successor;
 use crate::scanner::Scanner;
-use crate::shared::{Chunk, Found, Inner, Shared, Wanted};
+use crate::shared::{Chunk, Found, Hold, Inner, Shared, Wanted};
 use crate::tables::Snapshot;
 use crate::{Error, Item, RangeQuery, RangeResult, ReadError};
 
@@ -36,39 +36,24 @@ pub(crate) struct Cursor<'a> {
     /// Where to go on; `None` when all is read.
     next: Option<Vec<u8>>,
     /// Keeps the history readable that the revision needs.
-    pin: Option<Pin>,
+    hold: Option<Hold>,
 }
 
 impl<'a> Cursor<'a> {
+    /// A read of the whole range. The lock is held, and the revision was checked.
     pub(crate) fn new(inner: &'a Inner, wanted: Wanted<'a>, shared: &Shared) -> Self {
-        let start = wanted.range.start.to_vec();
-        Self::resume(inner, wanted, shared, start)
+        let hold = (wanted.at < shared.revision).then(|| shared.hold(inner, wanted.at));
+        let next = Some(wanted.range.start.to_vec());
+        Self { inner, wanted, next, hold }
     }
 
-    /// Goes on where another cursor stopped.
-    pub(crate) fn resume(inner: &'a Inner, wanted: Wanted<'a>, shared: &Shared, next: Vec<u8>) -> Self {
-        let mut cursor = Self { inner, wanted, next: Some(next), pin: None };
-        if cursor.wanted.at < shared.revision {
-            cursor.pin();
-        }
-        cursor
-    }
-
-    /// Called with the lock held and the revision not yet compacted.
-    fn pin(&mut self) {
-        if self.pin.is_none() {
-            self.pin = Some(self.inner.reader.pin(0));
-        }
+    /// A read from some key on, at a revision that the caller holds on to.
+    pub(crate) fn held(inner: &'a Inner, wanted: Wanted<'a>, next: Vec<u8>, hold: &Hold) -> Self {
+        Self { inner, wanted, next: Some(next), hold: Some(hold.clone()) }
     }
 
     pub(crate) fn is_done(&self) -> bool {
         self.next.is_none()
-    }
-
-    /// A read whose caller has pinned the history.
-    pub(crate) fn pinned_by_caller(inner: &'a Inner, wanted: Wanted<'a>) -> Self {
-        let next = Some(wanted.range.start.to_vec());
-        Self { inner, wanted, next, pin: None }
     }
 
     /// Where another cursor may go on; `None` when all is read.
@@ -97,8 +82,8 @@ impl<'a> Cursor<'a> {
             return self.resolve(merged, &snapshot);
         }
         let chunk = shared.chunk(&self.wanted, &start, limit, false);
-        if chunk.next.is_some() {
-            self.pin();
+        if chunk.next.is_some() && self.hold.is_none() {
+            self.hold = Some(shared.hold(self.inner, self.wanted.at));
         }
         // Most reads find all in memory: no need for the snapshot then.
         let in_memory = chunk.found.iter().all(|(_, found)| matches!(found, Found::Item(_)));
@@ -243,12 +228,14 @@ impl Inner {
         let limit = if query.limit == 0 { usize::MAX } else { query.limit };
         let wanted = Wanted { range: &query.range, at, keys_only: query.keys_only };
         let mut cursor = Cursor::new(self, wanted, &shared);
+        let hold = cursor.hold.clone();
+        let count_then = || match &hold {
+            None => Ok(count_now),
+            Some(hold) => self.count_at(query, at, revision, count_now, hold),
+        };
         if query.count_only {
-            cursor.pin();
             drop(shared);
-            let count =
-                if at == revision { count_now } else { self.count_at(query, at, revision, count_now)? };
-            return Ok(RangeResult { items: Vec::new(), count, more: false, revision });
+            return Ok(RangeResult { items: Vec::new(), count: count_then()?, more: false, revision });
         }
         // One more than asked for tells whether there are more.
         let read_limit = limit.saturating_add(1);
@@ -260,20 +247,26 @@ impl Inner {
         items.truncate(limit);
         let count = match more {
             false => items.len() as u64,
-            true if at == revision => count_now,
-            true => self.count_at(query, at, revision, count_now)?,
+            true => count_then()?,
         };
         Ok(RangeResult { items, count, more, revision })
     }
 
-    /// How many keys the range had at revision `at`, from how many it had at revision `now`. The caller holds a pin.
-    fn count_at(&self, query: &RangeQuery, at: i64, now: i64, count_now: u64) -> Result<u64, Error> {
+    /// How many keys the range had at revision `at`, from how many it had at revision `now`.
+    fn count_at(
+        &self,
+        query: &RangeQuery,
+        at: i64,
+        now: i64,
+        count_now: u64,
+        hold: &Hold,
+    ) -> Result<u64, ReadError> {
         if (now - at) as u64 > COUNT_BY_CHANGES.max(count_now / COUNT_BY_CHANGES_PART) {
-            return self.count_by_walking(query, at);
+            return Ok(self.count_by_walking(query, at, hold)?);
         }
         // For each key that changed: whether it was there before the first change, and after the last.
         let mut changed: BTreeMap<Vec<u8>, (bool, bool)> = BTreeMap::new();
-        let mut scanner = Scanner::pinned(at + 1, now);
+        let mut scanner = Scanner::held(at + 1, now, hold);
         while let Some(changes) = scanner.next_batch(self)? {
             for change in changes.iter().filter(|change| query.range.contains(&change.key)) {
                 let is_live = change.is_put();
@@ -288,9 +281,9 @@ impl Inner {
         Ok(count_now + then - since)
     }
 
-    fn count_by_walking(&self, query: &RangeQuery, at: i64) -> Result<u64, Error> {
+    fn count_by_walking(&self, query: &RangeQuery, at: i64, hold: &Hold) -> Result<u64, Error> {
         let wanted = Wanted { range: &query.range, at, keys_only: true };
-        let mut cursor = Cursor::new(self, wanted, &self.shared.read());
+        let mut cursor = Cursor::held(self, wanted, query.range.start.to_vec(), hold);
         let mut count = 0;
         while !cursor.is_done() {
             count += cursor.step(usize::MAX)?.len() as u64;

@@ -14,6 +14,13 @@ pub struct Revision {
     pub sub: u32,
 }
 
+impl Revision {
+    /// Whether `next` may be the very next change after this one.
+    pub(crate) fn precedes(self, next: Self) -> bool {
+        next == Self { sub: self.sub + 1, ..self } || next == Self { main: self.main + 1, sub: 0 }
+    }
+}
+
 impl fmt::Display for Revision {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "r{}.{}", self.main, self.sub)

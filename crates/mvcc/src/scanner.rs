@@ -9,16 +9,13 @@ use std::sync::Arc;
 use wal::Position;
 
 use crate::history::{self, SealedRun};
-use crate::shared::{Inner, Shared};
+use crate::shared::{FIRST_CHANGE, Hold, Inner, Shared};
 use crate::{Change, Error, ReadError, View};
 
 /// Changes in one batch, about: it ends with the revision that reaches this many.
 const BATCH_CHANGES: usize = 1000;
 /// Bytes in one batch, about.
 const BATCH_BYTES: usize = 4 << 20;
-
-/// The main revision of the first change there ever is: an empty store is at 1.
-const FIRST_CHANGE: i64 = 2;
 
 /// The changes from a revision on. Made by [`View::history`].
 pub struct History {
@@ -28,7 +25,8 @@ pub struct History {
 
 impl History {
     pub(crate) fn new(view: View, from: i64) -> Self {
-        Self { view, scanner: Scanner { is_pinned: false, ..Scanner::pinned(from, i64::MAX) } }
+        let next = from.max(FIRST_CHANGE);
+        Self { view, scanner: Scanner { next, end: i64::MAX, place: None, hold: None } }
     }
 
     /// The revision of which the next batch will bring the first changes that there are.
@@ -43,12 +41,11 @@ impl History {
     /// # Errors
     /// [`ReadError::Compacted`] if the next revision was compacted meanwhile: there may be changes that are gone.
     pub fn next_batch(&mut self) -> Result<Option<Vec<Change>>, ReadError> {
-        self.scanner.next_checked(&self.view.inner)
+        self.scanner.next_batch(&self.view.inner)
     }
 }
 
 /// The state of a scan.
-#[derive(Debug)]
 pub(crate) struct Scanner {
     /// The next main revision.
     next: i64,
@@ -56,8 +53,8 @@ pub(crate) struct Scanner {
     end: i64,
     /// Where the log goes on with it, as far as known.
     place: Option<Position>,
-    /// Whether the caller holds a pin, so that compaction does not matter.
-    is_pinned: bool,
+    /// What the caller holds on to, so that compaction does not matter.
+    hold: Option<Hold>,
 }
 
 /// Where the next changes are.
@@ -71,30 +68,23 @@ enum Source {
 }
 
 impl Scanner {
-    /// A scan of what the caller has pinned.
-    pub(crate) fn pinned(from: i64, end: i64) -> Self {
-        Self { next: from.max(FIRST_CHANGE), end, place: None, is_pinned: true }
+    /// A scan of what the caller holds on to.
+    pub(crate) fn held(from: i64, end: i64, hold: &Hold) -> Self {
+        Self { next: from.max(FIRST_CHANGE), end, place: None, hold: Some(hold.clone()) }
     }
 
-    pub(crate) fn next_batch(&mut self, inner: &Inner) -> Result<Option<Vec<Change>>, Error> {
-        match self.next_checked(inner) {
-            Ok(batch) => Ok(batch),
-            Err(ReadError::Store(error)) => Err(error),
-            Err(other) => unreachable!("a pinned scan is not refused: {other}"),
-        }
-    }
-
-    fn next_checked(&mut self, inner: &Inner) -> Result<Option<Vec<Change>>, ReadError> {
+    pub(crate) fn next_batch(&mut self, inner: &Inner) -> Result<Option<Vec<Change>>, ReadError> {
         let shared = inner.shared.read();
         if self.next > shared.revision.min(self.end) {
             return Ok(None);
         }
         let compact_revision = shared.compact_revision;
-        if self.next < compact_revision && !self.is_pinned {
+        if self.next < compact_revision && self.hold.is_none() {
             return Err(ReadError::Compacted(compact_revision));
         }
         let source = self.locate(inner, &shared);
-        let _pin = inner.reader.pin(0);
+        // For this batch only: a watcher that is slow does not keep the history from being released.
+        let _hold = shared.hold(inner, self.next - 1);
         drop(shared);
         let mut changes = match source? {
             Source::Memory(changes) => changes,
@@ -104,7 +94,7 @@ impl Scanner {
                 self.read_log(inner, position, last)?
             }
         };
-        if !self.is_pinned {
+        if self.hold.is_none() {
             // What a key was before a change is not to be had if that revision is compacted.
             let is_gone = |change: &&mut Change| change.revision.main - 1 < compact_revision;
             changes.iter_mut().filter(is_gone).for_each(|change| change.before = None);
@@ -140,7 +130,7 @@ impl Scanner {
             return Ok(Source::Log(position, last));
         }
         // A revision may begin in a run and end in the tail; then the run knows where it begins.
-        let source = match shared.runs.iter().find(|run| run.last.main >= self.next) {
+        let source = match shared.runs_after(self.next - 1).first() {
             Some(run) => Some(Source::Run(run.clone(), last)),
             None => shared.tail.position_of(self.next).map(|position| Source::Log(position, last)),
         };

@@ -19,6 +19,9 @@ use crate::tables::Snapshot;
 use crate::tail::{Place, Tail};
 use crate::{Item, KeyRange, ReadError, Revision};
 
+/// The main revision of the first change there ever is: an empty store is at 1.
+pub(crate) const FIRST_CHANGE: i64 = 2;
+
 /// The shared state and the ways to the disk.
 pub(crate) struct Inner {
     pub(crate) shared: RwLock<Shared>,
@@ -42,6 +45,13 @@ pub(crate) struct Shared {
     /// Main revision of the last checkpoint.
     pub(crate) stored: i64,
     pub(crate) snapshot: Arc<Snapshot>,
+}
+
+/// What a reader holds on to while it reads at a revision that compaction may overtake: the history from there on is not
+/// released.
+#[derive(Clone)]
+pub(crate) struct Hold {
+    _pin: Arc<wal::Pin>,
 }
 
 /// A version of a key that was found under the lock; what is still to be read is read without it.
@@ -92,9 +102,25 @@ impl Shared {
         self.tail.floor().main <= at
     }
 
-    /// The runs with changes after this revision.
+    /// Lets a reader go on at a revision that is not compacted now, whatever happens.
+    pub(crate) fn hold(&self, inner: &Inner, at: i64) -> Hold {
+        let needed = self.runs.iter().find(|run| run.last.main > at).map(|run| run.first_segment);
+        // The tail begins in the segment after that of the last root, or in the first there is.
+        let segment = needed.or(self.runs.last().map(|run| run.root.segment)).unwrap_or(0);
+        Hold { _pin: Arc::new(inner.reader.pin(segment)) }
+    }
+
+    /// The runs with changes after this revision, oldest first. It is not compacted, or the reader holds on to it.
+    ///
+    /// # Panics
+    /// If a run is missing: what is read without it would be wrong.
     pub(crate) fn runs_after(&self, at: i64) -> Vec<Arc<SealedRun>> {
-        self.runs.iter().filter(|run| run.last.main > at).cloned().collect()
+        let runs: Vec<_> = self.runs.iter().filter(|run| run.last.main > at).cloned().collect();
+        let begins = runs.first().is_none_or(|run| run.first.main <= (at + 1).max(FIRST_CHANGE));
+        let goes_on = runs.windows(2).all(|pair| pair[0].last.precedes(pair[1].first));
+        let ends = runs.last().map_or(self.tail_covers(at), |run| run.last == self.tail.floor());
+        assert!(begins && goes_on && ends, "a run of the history is missing after r{at}");
+        runs
     }
 
     /// The newest version of a key.

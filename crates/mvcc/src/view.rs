@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::hash_kv::{self, HashKv};
 use crate::read::Cursor;
 use crate::scanner::History;
-use crate::shared::{Inner, Wanted};
+use crate::shared::{Hold, Inner, Wanted};
 use crate::{Error, Item, Meta, RangeEnd, RangeQuery, RangeResult, ReadError};
 
 /// A reader's end of a store. Cheap to clone; every clone may be used on its own thread.
@@ -64,9 +64,9 @@ impl View {
         let shared = self.inner.shared.read();
         let at = shared.check(query.at)?;
         let revision = shared.revision;
-        let pin = self.inner.reader.pin(0);
+        let hold = shared.hold(&self.inner, at);
         drop(shared);
-        Ok(Chunks { view: self.clone(), query, at, revision, next: Some(Vec::new()), _pin: pin })
+        Ok(Chunks { view: self.clone(), query, at, revision, next: Some(Vec::new()), hold })
     }
 
     /// What happened from main revision `from` on.
@@ -95,7 +95,7 @@ pub struct Chunks {
     at: i64,
     revision: i64,
     next: Option<Vec<u8>>,
-    _pin: wal::Pin,
+    hold: Hold,
 }
 
 impl Chunks {
@@ -118,11 +118,8 @@ impl Chunks {
     pub fn next_chunk(&mut self, limit: usize) -> Result<Option<Vec<Item>>, ReadError> {
         let Some(next) = self.next.take() else { return Ok(None) };
         let wanted = Wanted { range: &self.query.range, at: self.at, keys_only: self.query.keys_only };
-        let mut cursor = {
-            let shared = self.view.inner.shared.read();
-            shared.check(Some(self.at))?;
-            Cursor::resume(&self.view.inner, wanted, &shared, next)
-        };
+        self.view.inner.shared.read().check(Some(self.at))?;
+        let mut cursor = Cursor::held(&self.view.inner, wanted, next, &self.hold);
         let limit = limit.max(1);
         let mut items = Vec::new();
         while !cursor.is_done() && items.len() < limit {

@@ -52,7 +52,7 @@ fn filled(disk: &SimDisk, count: usize) -> (Store, Model) {
 fn when_the_disk_is_full_a_checkpoint_can_be_made_later_and_nothing_is_lost() {
     let ranges = [KeyRange::all()];
     let mut refused = 0;
-    for room in (0..40).map(|number| number * 3 << 10) {
+    for room in (0..40).map(|number| (number * 3) << 10) {
         let disk = SimDisk::new(1);
         let (mut store, mut model) = filled(&disk, 100);
         let used: u64 = disk.files().iter().map(|path| disk.content(path).unwrap().len() as u64).sum();
@@ -89,7 +89,7 @@ fn when_the_disk_is_full_a_checkpoint_can_be_made_later_and_nothing_is_lost() {
 
 #[test]
 fn a_failed_sync_is_not_retryable_and_what_was_durable_is_there_after_the_next_start() {
-    for skip in 0..6 {
+    for seed in 0..6 {
         let disk = SimDisk::new(1);
         let (mut store, _) = filled(&disk, 100);
         let mut model = Model::default();
@@ -97,17 +97,12 @@ fn a_failed_sync_is_not_retryable_and_what_was_durable_is_there_after_the_next_s
         for (number, command) in commands(200).iter().enumerate().skip(100) {
             Model::command(&mut store, command, number as u64 + 1);
         }
-        // Let the history's sync succeed in some of the runs, so that the database's fails.
-        if skip >= 3 {
-            store.freeze().unwrap();
-            disk.halt_after(u64::MAX / 2);
-        }
         disk.inject(Fault::Sync);
         let error = store.checkpoint().unwrap_err();
         assert!(!error.is_retryable(), "{error}");
-        assert!(store.checkpoint().is_err(), "{skip}: nothing succeeds after {error}");
+        assert!(store.checkpoint().is_err(), "nothing succeeds after {error}");
         drop(store);
-        let store = try_open(&disk.crash(Crash::Random(skip))).unwrap();
+        let store = try_open(&disk.crash(Crash::Random(seed))).unwrap();
         assert_eq!(store.applied().index, 100);
         check(&store, &model, &[KeyRange::all()], [1, 50, model.revision()].into_iter());
     }
@@ -170,7 +165,7 @@ fn a_flipped_bit_is_noticed_or_does_no_harm() {
     let (mut flips, mut noticed) = (0, 0);
     for path in &files {
         let bits = disk.content(path).unwrap().len() * 8;
-        let step = bits / (150 * budget()) | 1;
+        let step = (bits / (150 * budget())) | 1;
         for bit in (0..bits).step_by(step) {
             flips += 1;
             noticed += usize::from(flip_and_read(path, &disk, &model, bit));

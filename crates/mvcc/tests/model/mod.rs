@@ -1,5 +1,7 @@
 //! A naive model of the store: every state of every revision, in full.
 
+#![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
