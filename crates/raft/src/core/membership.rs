@@ -302,6 +302,13 @@ impl History {
         self.last().0
     }
 
+    /// The configuration before the one in force, if it is known.
+    #[must_use]
+    pub fn previous(&self) -> Option<&Arc<Membership>> {
+        let before = self.steps.len().checked_sub(2)?;
+        self.steps.get(before).map(|step| &step.1)
+    }
+
     /// The configuration that was in force at `index`; the first known one if that is later.
     #[must_use]
     pub fn at(&self, index: Index) -> &Arc<Membership> {

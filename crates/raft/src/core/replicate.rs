@@ -1,7 +1,7 @@
 //! Sending: what a leader owes its followers at the end of a batch of steps.
 
 use super::entry::Entry;
-use super::id::{EntryId, NodeId};
+use super::id::{EntryId, Index, NodeId};
 use super::leader::{Leader, answer_reads};
 use super::log::Slice;
 use super::message::{Body, Message};
@@ -61,9 +61,8 @@ impl Leader {
         }
         progress.fetching = false;
         let is_next = entries.first().is_some_and(|entry| entry.index == progress.next);
-        match state.log.term_at(progress.next.previous()) {
-            Some(before) if is_next => {
-                let previous = EntryId::new(progress.next.previous(), before);
+        match entry_before(state, progress.next) {
+            Some(previous) if is_next => {
                 send_append(state, node, progress, previous, entries);
             }
             _ if entries.is_empty() => progress.wait_for_sign(),
@@ -72,7 +71,7 @@ impl Leader {
         }
     }
 
-    pub(crate) fn snapshot_sent(&mut self, wanted: &SnapshotWanted, reached: Option<super::id::Index>) {
+    pub(crate) fn snapshot_sent(&mut self, wanted: &SnapshotWanted, reached: Option<Index>) {
         if let Some(progress) = self.progress.get_mut(&wanted.to)
             && progress.session == wanted.session
         {
@@ -83,13 +82,13 @@ impl Leader {
 
 fn send_appends(state: &mut State, node: NodeId, progress: &mut Progress) {
     let last = state.log.last().index;
-    let mut probe = std::mem::take(&mut progress.poke) || matches!(progress.mode, Mode::Probe { .. });
-    while progress.may_send(&state.config.limits) && (progress.next <= last || probe) {
-        let Some(before) = state.log.term_at(progress.next.previous()) else {
-            want_snapshot(state, node, progress);
-            return;
+    // A probe is worth sending without news: it asks a question.
+    let mut asks = matches!(progress.mode, Mode::Probe { .. });
+    let mut poke = std::mem::take(&mut progress.poke);
+    while progress.may_send(&state.config.limits) && (progress.next <= last || asks) {
+        let Some(previous) = entry_before(state, progress.next) else {
+            return want_snapshot(state, node, progress);
         };
-        let previous = EntryId::new(progress.next.previous(), before);
         let entries = if progress.next <= last {
             match state.log.slice(progress.next, last, state.config.limits.append_bytes_max) {
                 Slice::Entries(entries) => entries,
@@ -100,8 +99,21 @@ fn send_appends(state: &mut State, node: NodeId, progress: &mut Progress) {
             Vec::new()
         };
         send_append(state, node, progress, previous, entries);
-        probe = false;
+        (asks, poke) = (false, false);
     }
+    // The window may be full of appends that were all lost: an append without entries, which needs no room in it, finds
+    // out (etcd-io/etcd#14633 is what happens without).
+    if poke
+        && matches!(progress.mode, Mode::Replicate(_))
+        && let Some(previous) = entry_before(state, progress.next)
+    {
+        send_append(state, node, progress, previous, Vec::new());
+    }
+}
+
+fn entry_before(state: &State, next: Index) -> Option<EntryId> {
+    let index = next.previous();
+    state.log.term_at(index).map(|term| EntryId::new(index, term))
 }
 
 fn send_append(
@@ -131,7 +143,7 @@ fn tell_commit(state: &mut State, node: NodeId, progress: &mut Progress) {
     }
 }
 
-fn want_entries(state: &mut State, node: NodeId, progress: &mut Progress, through: super::id::Index) {
+fn want_entries(state: &mut State, node: NodeId, progress: &mut Progress, through: Index) {
     progress.fetching = true;
     let purpose = FetchPurpose::Peer { node, session: progress.session, term: state.term() };
     let bytes_max = state.config.limits.append_bytes_max;

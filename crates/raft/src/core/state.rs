@@ -136,7 +136,17 @@ impl State {
 
     /// Whether this node may ask for votes: as a voter whose log holds what it once acknowledged.
     pub(crate) fn may_campaign(&self) -> bool {
-        self.membership().is_voter(self.id()) && self.lost_until.is_none() && self.installing.is_none()
+        self.is_needed_as_candidate() && self.lost_until.is_none() && self.installing.is_none()
+    }
+
+    /// A voter; or one that the configuration drops by an entry that may not be committed. Such a node may be the only
+    /// one that can win: it has that entry, and the others, still in the joint configuration, need its vote and do
+    /// not get it for a shorter log (Raft thesis, section 4.2.2).
+    fn is_needed_as_candidate(&self) -> bool {
+        let own = self.id();
+        let may_be_undone = self.memberships.current_index() > self.log.commit();
+        self.membership().is_voter(own)
+            || (may_be_undone && self.memberships.previous().is_some_and(|before| before.is_voter(own)))
     }
 
     /// A timeout between the configured one and twice it, so that candidates rarely meet.

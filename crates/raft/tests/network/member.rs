@@ -1,0 +1,227 @@
+//! A member: a node, a disk in memory, and a log writer that gets its work done only when the test says so.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use raft::{
+    Boot, Config, Entry, EntryId, Fetch, FetchPurpose, HardState, History, Incarnation, Index, Membership,
+    Message, Node, NodeId, Payload, Persist, Ready, Restored, SnapshotMeta, TermRuns,
+};
+
+/// What a member's disk holds.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub hard_state: HardState,
+    pub incarnation: Incarnation,
+    pub boot: Boot,
+    pub snapshot: SnapshotMeta,
+    /// What the state machine had applied at the snapshot.
+    pub state: Vec<Entry>,
+    pub entries: Vec<Entry>,
+}
+
+impl Store {
+    pub fn new(membership: Membership) -> Store {
+        Store {
+            hard_state: HardState::default(),
+            incarnation: Incarnation(1),
+            boot: Boot(0),
+            snapshot: SnapshotMeta { last: EntryId::ZERO, membership },
+            state: Vec::new(),
+            entries: Vec::new(),
+        }
+    }
+
+    pub fn last(&self) -> EntryId {
+        self.entries.last().map_or(self.snapshot.last, Entry::id)
+    }
+
+    /// Whether the disk has this entry, or a snapshot beyond it.
+    pub fn holds(&self, entry: EntryId) -> bool {
+        entry.index <= self.snapshot.last.index || self.entries.iter().any(|held| held.id() == entry)
+    }
+
+    fn truncate_from(&mut self, first: Index) {
+        self.entries.retain(|entry| entry.index < first);
+    }
+
+    fn append(&mut self, entry: &Entry) {
+        assert_eq!(entry.index, self.last().index.next(), "a gap in the durable log");
+        self.entries.push(entry.clone());
+    }
+
+    fn write(&mut self, persist: &Persist, entries: usize) {
+        if let Some(next) = persist.hard_state {
+            let now = self.hard_state;
+            assert!(next.term >= now.term, "a term that falls on disk");
+            let forgets = next.term == now.term && now.vote.is_some() && now.vote != next.vote;
+            assert!(!forgets, "two votes in one term on disk: {now:?}, {next:?}");
+            self.hard_state = next;
+        }
+        if let Some(first) = persist.truncate_from {
+            self.truncate_from(first);
+        }
+        persist.entries.iter().take(entries).for_each(|entry| self.append(entry));
+    }
+
+    pub fn install(&mut self, snapshot: SnapshotMeta, state: Vec<Entry>) {
+        self.entries.clear();
+        self.snapshot = snapshot;
+        self.state = state;
+    }
+
+    /// What a node finds here, with this many entries in memory.
+    fn restored(&self, tail: usize) -> Restored {
+        let base = self.snapshot.last;
+        let mut terms = TermRuns::new(base);
+        let mut memberships = History::new(base.index, self.snapshot.membership.clone());
+        for entry in &self.entries {
+            terms.append(entry.id());
+            if let Payload::Membership(change) = &entry.payload {
+                memberships.append(entry.index, change.membership.clone());
+            }
+        }
+        let tail = self.entries[self.entries.len().saturating_sub(tail)..].to_vec();
+        Restored {
+            hard_state: self.hard_state,
+            incarnation: self.incarnation,
+            boot: self.boot,
+            terms,
+            tail,
+            memberships,
+            commit: base.index,
+            applied: base.index,
+        }
+    }
+
+    pub fn read(&self, fetch: &Fetch) -> Vec<Entry> {
+        let wanted = |entry: &&Entry| entry.index >= fetch.first && entry.index <= fetch.last;
+        let mut bytes = 0;
+        let fits = |entry: &&Entry| {
+            let room = bytes < fetch.bytes_max;
+            bytes += entry.weight();
+            room
+        };
+        self.entries.iter().filter(wanted).take_while(fits).cloned().collect()
+    }
+}
+
+/// Work that the disk has not done yet.
+#[derive(Debug)]
+pub enum Work {
+    Persist(Persist),
+    Install(SnapshotMeta, Vec<Entry>),
+}
+
+/// A message, and the snapshot's contents if it is about one.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    pub message: Message,
+    pub contents: Option<Vec<Entry>>,
+}
+
+pub struct Member {
+    pub config: Config,
+    pub node: Option<Node>,
+    pub store: Store,
+    pub queue: VecDeque<Work>,
+    /// What the state machine has applied since the beginning.
+    pub state: Vec<Entry>,
+    /// The contents of the snapshot that the node may ask to install.
+    pub received: Option<Vec<Entry>>,
+}
+
+impl Member {
+    pub fn new(config: Config, membership: Membership) -> Member {
+        let mut member = Member {
+            config,
+            node: None,
+            store: Store::new(membership),
+            queue: VecDeque::new(),
+            state: Vec::new(),
+            received: None,
+        };
+        member.start(usize::MAX);
+        member
+    }
+
+    pub fn id(&self) -> NodeId {
+        self.config.id
+    }
+
+    pub fn start(&mut self, tail: usize) {
+        self.store.boot = Boot(self.store.boot.0 + 1);
+        self.state = self.store.state.clone();
+        let config = Config { seed: self.config.seed ^ self.store.boot.0, ..self.config.clone() };
+        self.node = Some(Node::new(config, self.store.restored(tail)));
+    }
+
+    /// Stops at once; of the piece being written, a part may be on the disk.
+    pub fn crash(&mut self, entries_written: Option<usize>) {
+        if let (Some(entries), Some(Work::Persist(persist))) = (entries_written, self.queue.front()) {
+            self.store.write(persist, entries);
+        }
+        self.queue.clear();
+        self.node = None;
+        self.received = None;
+        self.state = self.store.state.clone();
+    }
+
+    /// Lets the disk finish the oldest piece of work; what may be sent then.
+    pub fn work(&mut self) -> Vec<Message> {
+        let Some(node) = self.node.as_mut() else { return Vec::new() };
+        match self.queue.pop_front() {
+            None => Vec::new(),
+            Some(Work::Persist(persist)) => {
+                self.store.write(&persist, usize::MAX);
+                node.persisted(persist.ack);
+                persist.then_send
+            }
+            Some(Work::Install(snapshot, state)) => {
+                self.store.install(snapshot.clone(), state.clone());
+                self.state = state;
+                node.installed(snapshot);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Applies what is committed. Entries must come in order, each once.
+    pub fn apply(&mut self, ready: &mut Ready) {
+        let Some(node) = self.node.as_mut() else { return };
+        for entry in std::mem::take(&mut ready.committed) {
+            let expected = self.state.last().map_or(Index(1), |last| last.index.next());
+            assert_eq!(entry.index, expected, "applied out of order");
+            node.applied(entry.index);
+            self.state.push(entry);
+        }
+    }
+
+    /// Makes a checkpoint of everything applied and durable, and forgets the log before it, but for some entries.
+    pub fn compact(&mut self, keep: u64) {
+        let Some(node) = self.node.as_mut() else { return };
+        let status = node.status();
+        let index = Index(status.applied.0.min(self.store.last().index.0).saturating_sub(keep));
+        if index <= self.store.snapshot.last.index || index > status.stable {
+            return;
+        }
+        let term = node.term_at(index).expect("an applied entry's term");
+        let membership = node.membership_at(index).clone();
+        node.compact_to(index);
+        self.store.snapshot = SnapshotMeta { last: EntryId::new(index, term), membership };
+        self.store.state = self.state[..index.0 as usize].to_vec();
+        self.store.entries.retain(|entry| entry.index > index);
+    }
+
+    pub fn fetched(&mut self, fetch: &Fetch, fails: bool) {
+        let entries = if fails { Vec::new() } else { self.store.read(fetch) };
+        if let Some(node) = self.node.as_mut() {
+            assert!(fails || !entries.is_empty() || fetch.purpose != FetchPurpose::Apply, "nothing to fetch");
+            node.fetched(fetch, entries);
+        }
+    }
+}
+
+pub fn command(number: u64) -> Bytes {
+    Bytes::from(format!("c{number}"))
+}

@@ -1,0 +1,239 @@
+//! A cluster in memory whose network and disks do what the test wants, and a checker that looks at every step.
+//!
+//! Nothing happens by itself: messages wait in a pool, writes in a queue, until an event lets them through. The same
+//! seed gives the same history.
+
+pub mod checker;
+pub mod member;
+
+use std::collections::BTreeMap;
+
+use raft::{Config, Limits, Membership, Message, Node, NodeId, ReadToken, Ready, RoleName, SnapshotWanted};
+
+use checker::Checker;
+use member::{Member, Packet, Work};
+
+pub struct Network {
+    pub members: BTreeMap<NodeId, Member>,
+    pub pool: Vec<Packet>,
+    pub checker: Checker,
+    pub proposals: u64,
+    pub reads: u64,
+    /// Which node asked each read.
+    readers: BTreeMap<ReadToken, NodeId>,
+    wanted: Vec<(NodeId, SnapshotWanted)>,
+    pub fail_fetches: bool,
+    pub answered: Vec<(NodeId, ReadToken, raft::Index)>,
+    pub abandoned: Vec<(NodeId, ReadToken)>,
+}
+
+/// Small limits, so that a few entries reach every one of them.
+pub fn small_limits() -> Limits {
+    Limits {
+        tail_entries_max: 3,
+        append_bytes_max: 80,
+        window_messages_max: 2,
+        committed_bytes_max: 80,
+        read_rounds_max: 2,
+        ..Limits::default()
+    }
+}
+
+impl Network {
+    pub fn new(ids: &[NodeId], membership: &Membership, seed: u64, limits: &Limits) -> Network {
+        let mut network = Network {
+            members: BTreeMap::new(),
+            pool: Vec::new(),
+            checker: Checker::default(),
+            proposals: 0,
+            reads: 0,
+            readers: BTreeMap::new(),
+            wanted: Vec::new(),
+            fail_fetches: false,
+            answered: Vec::new(),
+            abandoned: Vec::new(),
+        };
+        network.checker.start(membership);
+        for id in ids {
+            // A node that is not a member yet knows no configuration.
+            let known = if membership.contains(*id) { membership.clone() } else { Membership::default() };
+            let config = Config {
+                election_ticks: 3,
+                limits: limits.clone(),
+                ..Config::new(*id, seed.wrapping_mul(31).wrapping_add(id.0))
+            };
+            network.members.insert(*id, Member::new(config, known));
+        }
+        network
+    }
+
+    pub fn member(&mut self, id: NodeId) -> &mut Member {
+        self.members.get_mut(&id).expect("a member of that id")
+    }
+
+    pub fn node(&mut self, id: NodeId) -> Option<&mut Node> {
+        self.member(id).node.as_mut()
+    }
+
+    /// Does something to a node, takes the effects, and checks everything.
+    pub fn at<T>(&mut self, id: NodeId, event: impl FnOnce(&mut Node) -> T) -> Option<T> {
+        let result = event(self.node(id)?);
+        self.settle(id);
+        Some(result)
+    }
+
+    /// Takes a node's effects until it has none.
+    pub fn settle(&mut self, id: NodeId) {
+        while let Some(ready) = self.node(id).and_then(Node::ready) {
+            self.take(id, ready);
+            self.checker.check(&self.members, id);
+        }
+        self.checker.check(&self.members, id);
+    }
+
+    fn take(&mut self, id: NodeId, mut ready: Ready) {
+        self.send(std::mem::take(&mut ready.send));
+        let member = self.members.get_mut(&id).expect("a member of that id");
+        if let Some(persist) = ready.persist.take() {
+            member.queue.push_back(Work::Persist(persist));
+        }
+        if let Some(snapshot) = ready.install.take() {
+            let contents = member.received.take().expect("the snapshot's contents came with its message");
+            member.queue.push_back(Work::Install(snapshot, contents));
+        }
+        member.apply(&mut ready);
+        for read in &ready.reads {
+            self.checker.read_answered(read.token, read.index);
+            self.answered.push((id, read.token, read.index));
+        }
+        for token in &ready.reads_abandoned {
+            self.checker.read_abandoned(*token);
+            self.abandoned.push((id, *token));
+        }
+        let fails = self.fail_fetches;
+        for fetch in &ready.fetches {
+            self.member(id).fetched(fetch, fails && fetch.purpose != raft::FetchPurpose::Apply);
+        }
+        for wanted in ready.snapshots {
+            self.send_snapshot(id, wanted);
+        }
+    }
+
+    fn send_snapshot(&mut self, id: NodeId, wanted: SnapshotWanted) {
+        let store = &self.members[&id].store;
+        let message = wanted.message(store.snapshot.clone());
+        self.pool.push(Packet { message, contents: Some(store.state.clone()) });
+        self.wanted.push((id, wanted));
+    }
+
+    fn send(&mut self, messages: Vec<Message>) {
+        for message in messages {
+            self.checker.sent(&message, &self.members[&message.from].store);
+            self.pool.push(Packet { message, contents: None });
+        }
+    }
+
+    /// Delivers one message of the pool; `keep` leaves a copy for later.
+    pub fn deliver(&mut self, place: usize, keep: bool) -> Packet {
+        let packet = if keep { self.pool[place].clone() } else { self.pool.remove(place) };
+        let to = packet.message.to;
+        if packet.contents.is_some() {
+            self.report_snapshot(&packet, true);
+        }
+        let Some(member) = self.members.get_mut(&to) else { return packet };
+        if let Some(node) = member.node.as_mut() {
+            if let Some(contents) = &packet.contents
+                && !member.queue.iter().any(|work| matches!(work, Work::Install(..)))
+            {
+                member.received = Some(contents.clone());
+            }
+            node.step(packet.message.clone()).expect("correct nodes send correct messages");
+            self.settle(to);
+        }
+        packet
+    }
+
+    pub fn lose(&mut self, place: usize) -> Packet {
+        let packet = self.pool.remove(place);
+        if packet.contents.is_some() {
+            self.report_snapshot(&packet, false);
+        }
+        packet
+    }
+
+    /// Tells the sender of a snapshot how it ended.
+    fn report_snapshot(&mut self, packet: &Packet, arrived: bool) {
+        let (from, to) = (packet.message.from, packet.message.to);
+        let raft::Body::InstallSnapshot { snapshot, .. } = &packet.message.body else { return };
+        let reached = arrived.then_some(snapshot.last.index);
+        let Some(place) = self.wanted.iter().position(|(id, wanted)| *id == from && wanted.to == to) else {
+            return;
+        };
+        let (_, wanted) = self.wanted.remove(place);
+        self.at(from, |node| node.snapshot_sent(&wanted, reached));
+    }
+
+    /// Lets a node's disk finish its oldest piece of work.
+    pub fn work(&mut self, id: NodeId) -> bool {
+        if self.member(id).queue.is_empty() {
+            return false;
+        }
+        let messages = self.member(id).work();
+        self.send(messages);
+        self.settle(id);
+        true
+    }
+
+    pub fn crash(&mut self, id: NodeId, entries_written: Option<usize>) {
+        self.member(id).crash(entries_written);
+        let readers = std::mem::take(&mut self.readers);
+        self.checker.forget_reads(|token| readers.get(&token) == Some(&id));
+        self.readers = readers;
+        self.readers.retain(|_, node| *node != id);
+    }
+
+    pub fn restart(&mut self, id: NodeId, tail: usize) {
+        self.member(id).start(tail);
+        self.checker.restarted(id, &self.members[&id].store);
+        self.settle(id);
+    }
+
+    pub fn read(&mut self, id: NodeId) -> Option<Result<ReadToken, raft::ReadError>> {
+        self.reads += 1;
+        let token = ReadToken(self.reads);
+        self.readers.insert(token, id);
+        self.checker.read_asked(token);
+        let taken = self.node(id).map(|node| node.read(token));
+        if !matches!(taken, Some(Ok(()))) {
+            self.checker.read_abandoned(token);
+        }
+        self.settle(id);
+        taken.map(|result| result.map(|()| token))
+    }
+
+    /// The leader of the latest term, if it is up.
+    pub fn leader(&self) -> Option<NodeId> {
+        let nodes = self.members.values().filter_map(|member| member.node.as_ref());
+        let leaders = nodes.map(Node::status).filter(|status| status.role == RoleName::Leader);
+        leaders.max_by_key(|status| status.term).map(|status| status.id)
+    }
+
+    /// Lets everything through, in order, until nothing waits.
+    pub fn quiet(&mut self) {
+        let ids: Vec<NodeId> = self.members.keys().copied().collect();
+        for _ in 0..100_000 {
+            let mut busy = false;
+            for id in &ids {
+                busy |= self.work(*id);
+            }
+            if !self.pool.is_empty() {
+                self.deliver(0, false);
+                busy = true;
+            }
+            if !busy {
+                return;
+            }
+        }
+        panic!("the network never falls silent");
+    }
+}
