@@ -170,15 +170,17 @@ fn history(seed: u64, events: usize) -> Network {
     network
 }
 
-fn budget() -> u64 {
-    env::var("QUORATE_TEST_BUDGET").ok().and_then(|budget| budget.parse().ok()).unwrap_or(1)
+/// A number from the environment: the tests' budget and seed may come from there, consensus' inputs may not.
+#[allow(clippy::disallowed_methods, reason = "a test's own option")]
+fn option(name: &str) -> Option<u64> {
+    env::var(name).ok().and_then(|value| value.parse().ok())
 }
 
 #[test]
 fn no_history_breaks_an_invariant_and_every_cluster_heals() {
-    let seeds = match env::var("QUORATE_TEST_SEED").ok().and_then(|seed| seed.parse().ok()) {
+    let seeds = match option("QUORATE_TEST_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..200 * budget(),
+        None => 0..500 * option("QUORATE_TEST_BUDGET").unwrap_or(1),
     };
     let (mut committed, mut reads) = (0, 0);
     for seed in seeds.clone() {

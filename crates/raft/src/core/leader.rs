@@ -89,8 +89,8 @@ pub enum TransferError {
 }
 
 impl Leader {
-    /// Takes over: everybody is asked where they stand, and an empty entry of the own term is appended (Raft paper,
-    /// section 8).
+    /// Takes over: everybody is asked where they stand, and an entry of the own term without a command is appended (Raft
+    /// paper, section 8).
     pub(crate) fn start(state: &mut State) -> Leader {
         let mut leader = Leader {
             progress: BTreeMap::new(),
@@ -103,7 +103,14 @@ impl Leader {
             transfer: None,
         };
         leader.follow_membership(state);
-        leader.append(state, Payload::Empty);
+        if state.memberships.current_index() == Index::ZERO {
+            // The configuration that the cluster began with becomes the log's first entry. So the log explains itself to
+            // a node that joins later, knowing nothing.
+            let first = state.membership().clone();
+            leader.append_membership(state, first, Bytes::new());
+        } else {
+            leader.append(state, Payload::Empty);
+        }
         leader
     }
 

@@ -103,11 +103,12 @@ fn send_appends(state: &mut State, node: NodeId, progress: &mut Progress) {
     }
     // The window may be full of appends that were all lost: an append without entries, which needs no room in it, finds
     // out (etcd-io/etcd#14633 is what happens without).
-    if poke
-        && matches!(progress.mode, Mode::Replicate(_))
-        && let Some(previous) = entry_before(state, progress.next)
-    {
-        send_append(state, node, progress, previous, Vec::new());
+    if poke && matches!(progress.mode, Mode::Replicate(_)) {
+        match entry_before(state, progress.next) {
+            Some(previous) => send_append(state, node, progress, previous, Vec::new()),
+            // Lost, and compacted meanwhile.
+            None => want_snapshot(state, node, progress),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::member::{Member, Store};
 
 /// Everything that any node has ever shown, against which each new sight is held.
 #[derive(Default)]
-pub struct Checker {
+pub(crate) struct Checker {
     leaders: BTreeMap<Term, NodeId>,
     votes: BTreeMap<(NodeId, Term), NodeId>,
     terms: BTreeMap<NodeId, Term>,
@@ -17,20 +17,20 @@ pub struct Checker {
     configurations: Vec<Membership>,
     /// What was committed when each read was asked.
     reads: BTreeMap<ReadToken, Index>,
-    pub reads_answered: u64,
+    pub(crate) reads_answered: u64,
 }
 
 impl Checker {
-    pub fn start(&mut self, membership: &Membership) {
+    pub(crate) fn start(&mut self, membership: &Membership) {
         self.configurations.push(membership.clone());
     }
 
-    pub fn committed(&self) -> &[Entry] {
+    pub(crate) fn committed(&self) -> &[Entry] {
         &self.committed
     }
 
     /// Nothing leaves a node before what it promises is on its disk (rule W6); and one vote in a term, across restarts.
-    pub fn sent(&mut self, message: &Message, store: &Store) {
+    pub(crate) fn sent(&mut self, message: &Message, store: &Store) {
         let durable = store.hard_state;
         assert!(durable.term >= message.term, "sent before its term was durable: {message:?}");
         match message.body {
@@ -48,32 +48,32 @@ impl Checker {
     }
 
     /// A node goes on with what its disk says; a term that it had told nobody may be forgotten.
-    pub fn restarted(&mut self, id: NodeId, store: &Store) {
+    pub(crate) fn restarted(&mut self, id: NodeId, store: &Store) {
         self.terms.insert(id, store.hard_state.term);
     }
 
-    pub fn read_asked(&mut self, token: ReadToken) {
+    pub(crate) fn read_asked(&mut self, token: ReadToken) {
         self.reads.insert(token, Index(self.committed.len() as u64));
     }
 
-    pub fn read_abandoned(&mut self, token: ReadToken) {
+    pub(crate) fn read_abandoned(&mut self, token: ReadToken) {
         assert!(self.reads.remove(&token).is_some(), "{token} was not waiting");
     }
 
     /// A read sees everything that was committed when it was asked (rules R1 to R5).
-    pub fn read_answered(&mut self, token: ReadToken, index: Index) {
+    pub(crate) fn read_answered(&mut self, token: ReadToken, index: Index) {
         let asked_at = self.reads.remove(&token).expect("a read that waits");
         assert!(index >= asked_at, "stale read {token}: {index}, committed was {asked_at}");
         self.reads_answered += 1;
     }
 
     /// After a crash nobody waits for a node's reads.
-    pub fn forget_reads(&mut self, mut of: impl FnMut(ReadToken) -> bool) {
+    pub(crate) fn forget_reads(&mut self, mut of: impl FnMut(ReadToken) -> bool) {
         self.reads.retain(|token, _| !of(*token));
     }
 
     /// All of it, for all members, after an event at `changed`.
-    pub fn check(&mut self, members: &BTreeMap<NodeId, Member>, changed: NodeId) {
+    pub(crate) fn check(&mut self, members: &BTreeMap<NodeId, Member>, changed: NodeId) {
         let member = &members[&changed];
         let Some(node) = &member.node else { return };
         node.check_invariants();

@@ -10,18 +10,18 @@ use raft::{
 
 /// What a member's disk holds.
 #[derive(Clone, Debug)]
-pub struct Store {
-    pub hard_state: HardState,
-    pub incarnation: Incarnation,
-    pub boot: Boot,
-    pub snapshot: SnapshotMeta,
+pub(crate) struct Store {
+    pub(crate) hard_state: HardState,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) boot: Boot,
+    pub(crate) snapshot: SnapshotMeta,
     /// What the state machine had applied at the snapshot.
-    pub state: Vec<Entry>,
-    pub entries: Vec<Entry>,
+    pub(crate) state: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
 }
 
 impl Store {
-    pub fn new(membership: Membership) -> Store {
+    pub(crate) fn new(membership: Membership) -> Store {
         Store {
             hard_state: HardState::default(),
             incarnation: Incarnation(1),
@@ -32,12 +32,12 @@ impl Store {
         }
     }
 
-    pub fn last(&self) -> EntryId {
+    pub(crate) fn last(&self) -> EntryId {
         self.entries.last().map_or(self.snapshot.last, Entry::id)
     }
 
     /// Whether the disk has this entry, or a snapshot beyond it.
-    pub fn holds(&self, entry: EntryId) -> bool {
+    pub(crate) fn holds(&self, entry: EntryId) -> bool {
         entry.index <= self.snapshot.last.index || self.entries.iter().any(|held| held.id() == entry)
     }
 
@@ -64,7 +64,7 @@ impl Store {
         persist.entries.iter().take(entries).for_each(|entry| self.append(entry));
     }
 
-    pub fn install(&mut self, snapshot: SnapshotMeta, state: Vec<Entry>) {
+    pub(crate) fn install(&mut self, snapshot: SnapshotMeta, state: Vec<Entry>) {
         self.entries.clear();
         self.snapshot = snapshot;
         self.state = state;
@@ -94,7 +94,7 @@ impl Store {
         }
     }
 
-    pub fn read(&self, fetch: &Fetch) -> Vec<Entry> {
+    pub(crate) fn read(&self, fetch: &Fetch) -> Vec<Entry> {
         let wanted = |entry: &&Entry| entry.index >= fetch.first && entry.index <= fetch.last;
         let mut bytes = 0;
         let fits = |entry: &&Entry| {
@@ -108,31 +108,31 @@ impl Store {
 
 /// Work that the disk has not done yet.
 #[derive(Debug)]
-pub enum Work {
+pub(crate) enum Work {
     Persist(Persist),
     Install(SnapshotMeta, Vec<Entry>),
 }
 
 /// A message, and the snapshot's contents if it is about one.
 #[derive(Clone, Debug)]
-pub struct Packet {
-    pub message: Message,
-    pub contents: Option<Vec<Entry>>,
+pub(crate) struct Packet {
+    pub(crate) message: Message,
+    pub(crate) contents: Option<Vec<Entry>>,
 }
 
-pub struct Member {
-    pub config: Config,
-    pub node: Option<Node>,
-    pub store: Store,
-    pub queue: VecDeque<Work>,
+pub(crate) struct Member {
+    pub(crate) config: Config,
+    pub(crate) node: Option<Node>,
+    pub(crate) store: Store,
+    pub(crate) queue: VecDeque<Work>,
     /// What the state machine has applied since the beginning.
-    pub state: Vec<Entry>,
+    pub(crate) state: Vec<Entry>,
     /// The contents of the snapshot that the node may ask to install.
-    pub received: Option<Vec<Entry>>,
+    pub(crate) received: Option<Vec<Entry>>,
 }
 
 impl Member {
-    pub fn new(config: Config, membership: Membership) -> Member {
+    pub(crate) fn new(config: Config, membership: Membership) -> Member {
         let mut member = Member {
             config,
             node: None,
@@ -145,11 +145,7 @@ impl Member {
         member
     }
 
-    pub fn id(&self) -> NodeId {
-        self.config.id
-    }
-
-    pub fn start(&mut self, tail: usize) {
+    pub(crate) fn start(&mut self, tail: usize) {
         self.store.boot = Boot(self.store.boot.0 + 1);
         self.state = self.store.state.clone();
         let config = Config { seed: self.config.seed ^ self.store.boot.0, ..self.config.clone() };
@@ -157,7 +153,7 @@ impl Member {
     }
 
     /// Stops at once; of the piece being written, a part may be on the disk.
-    pub fn crash(&mut self, entries_written: Option<usize>) {
+    pub(crate) fn crash(&mut self, entries_written: Option<usize>) {
         if let (Some(entries), Some(Work::Persist(persist))) = (entries_written, self.queue.front()) {
             self.store.write(persist, entries);
         }
@@ -168,7 +164,7 @@ impl Member {
     }
 
     /// Lets the disk finish the oldest piece of work; what may be sent then.
-    pub fn work(&mut self) -> Vec<Message> {
+    pub(crate) fn work(&mut self) -> Vec<Message> {
         let Some(node) = self.node.as_mut() else { return Vec::new() };
         match self.queue.pop_front() {
             None => Vec::new(),
@@ -187,7 +183,7 @@ impl Member {
     }
 
     /// Applies what is committed. Entries must come in order, each once.
-    pub fn apply(&mut self, ready: &mut Ready) {
+    pub(crate) fn apply(&mut self, ready: &mut Ready) {
         let Some(node) = self.node.as_mut() else { return };
         for entry in std::mem::take(&mut ready.committed) {
             let expected = self.state.last().map_or(Index(1), |last| last.index.next());
@@ -198,7 +194,7 @@ impl Member {
     }
 
     /// Makes a checkpoint of everything applied and durable, and forgets the log before it, but for some entries.
-    pub fn compact(&mut self, keep: u64) {
+    pub(crate) fn compact(&mut self, keep: u64) {
         let Some(node) = self.node.as_mut() else { return };
         let status = node.status();
         let index = Index(status.applied.0.min(self.store.last().index.0).saturating_sub(keep));
@@ -213,7 +209,7 @@ impl Member {
         self.store.entries.retain(|entry| entry.index > index);
     }
 
-    pub fn fetched(&mut self, fetch: &Fetch, fails: bool) {
+    pub(crate) fn fetched(&mut self, fetch: &Fetch, fails: bool) {
         let entries = if fails { Vec::new() } else { self.store.read(fetch) };
         if let Some(node) = self.node.as_mut() {
             assert!(fails || !entries.is_empty() || fetch.purpose != FetchPurpose::Apply, "nothing to fetch");
@@ -222,6 +218,6 @@ impl Member {
     }
 }
 
-pub fn command(number: u64) -> Bytes {
+pub(crate) fn command(number: u64) -> Bytes {
     Bytes::from(format!("c{number}"))
 }

@@ -3,8 +3,8 @@
 //! Nothing happens by itself: messages wait in a pool, writes in a queue, until an event lets them through. The same
 //! seed gives the same history.
 
-pub mod checker;
-pub mod member;
+pub(crate) mod checker;
+pub(crate) mod member;
 
 use std::collections::BTreeMap;
 
@@ -13,22 +13,22 @@ use raft::{Config, Limits, Membership, Message, Node, NodeId, ReadToken, Ready, 
 use checker::Checker;
 use member::{Member, Packet, Work};
 
-pub struct Network {
-    pub members: BTreeMap<NodeId, Member>,
-    pub pool: Vec<Packet>,
-    pub checker: Checker,
-    pub proposals: u64,
-    pub reads: u64,
+pub(crate) struct Network {
+    pub(crate) members: BTreeMap<NodeId, Member>,
+    pub(crate) pool: Vec<Packet>,
+    pub(crate) checker: Checker,
+    pub(crate) proposals: u64,
+    pub(crate) reads: u64,
     /// Which node asked each read.
     readers: BTreeMap<ReadToken, NodeId>,
     wanted: Vec<(NodeId, SnapshotWanted)>,
-    pub fail_fetches: bool,
-    pub answered: Vec<(NodeId, ReadToken, raft::Index)>,
-    pub abandoned: Vec<(NodeId, ReadToken)>,
+    pub(crate) fail_fetches: bool,
+    pub(crate) answered: Vec<(NodeId, ReadToken, raft::Index)>,
+    pub(crate) abandoned: Vec<(NodeId, ReadToken)>,
 }
 
 /// Small limits, so that a few entries reach every one of them.
-pub fn small_limits() -> Limits {
+pub(crate) fn small_limits() -> Limits {
     Limits {
         tail_entries_max: 3,
         append_bytes_max: 80,
@@ -40,7 +40,7 @@ pub fn small_limits() -> Limits {
 }
 
 impl Network {
-    pub fn new(ids: &[NodeId], membership: &Membership, seed: u64, limits: &Limits) -> Network {
+    pub(crate) fn new(ids: &[NodeId], membership: &Membership, seed: u64, limits: &Limits) -> Network {
         let mut network = Network {
             members: BTreeMap::new(),
             pool: Vec::new(),
@@ -67,23 +67,23 @@ impl Network {
         network
     }
 
-    pub fn member(&mut self, id: NodeId) -> &mut Member {
+    pub(crate) fn member(&mut self, id: NodeId) -> &mut Member {
         self.members.get_mut(&id).expect("a member of that id")
     }
 
-    pub fn node(&mut self, id: NodeId) -> Option<&mut Node> {
+    pub(crate) fn node(&mut self, id: NodeId) -> Option<&mut Node> {
         self.member(id).node.as_mut()
     }
 
     /// Does something to a node, takes the effects, and checks everything.
-    pub fn at<T>(&mut self, id: NodeId, event: impl FnOnce(&mut Node) -> T) -> Option<T> {
+    pub(crate) fn at<T>(&mut self, id: NodeId, event: impl FnOnce(&mut Node) -> T) -> Option<T> {
         let result = event(self.node(id)?);
         self.settle(id);
         Some(result)
     }
 
     /// Takes a node's effects until it has none.
-    pub fn settle(&mut self, id: NodeId) {
+    pub(crate) fn settle(&mut self, id: NodeId) {
         while let Some(ready) = self.node(id).and_then(Node::ready) {
             self.take(id, ready);
             self.checker.check(&self.members, id);
@@ -134,7 +134,7 @@ impl Network {
     }
 
     /// Delivers one message of the pool; `keep` leaves a copy for later.
-    pub fn deliver(&mut self, place: usize, keep: bool) -> Packet {
+    pub(crate) fn deliver(&mut self, place: usize, keep: bool) -> Packet {
         let packet = if keep { self.pool[place].clone() } else { self.pool.remove(place) };
         let to = packet.message.to;
         if packet.contents.is_some() {
@@ -153,7 +153,7 @@ impl Network {
         packet
     }
 
-    pub fn lose(&mut self, place: usize) -> Packet {
+    pub(crate) fn lose(&mut self, place: usize) -> Packet {
         let packet = self.pool.remove(place);
         if packet.contents.is_some() {
             self.report_snapshot(&packet, false);
@@ -174,7 +174,7 @@ impl Network {
     }
 
     /// Lets a node's disk finish its oldest piece of work.
-    pub fn work(&mut self, id: NodeId) -> bool {
+    pub(crate) fn work(&mut self, id: NodeId) -> bool {
         if self.member(id).queue.is_empty() {
             return false;
         }
@@ -184,7 +184,7 @@ impl Network {
         true
     }
 
-    pub fn crash(&mut self, id: NodeId, entries_written: Option<usize>) {
+    pub(crate) fn crash(&mut self, id: NodeId, entries_written: Option<usize>) {
         self.member(id).crash(entries_written);
         let readers = std::mem::take(&mut self.readers);
         self.checker.forget_reads(|token| readers.get(&token) == Some(&id));
@@ -192,13 +192,13 @@ impl Network {
         self.readers.retain(|_, node| *node != id);
     }
 
-    pub fn restart(&mut self, id: NodeId, tail: usize) {
+    pub(crate) fn restart(&mut self, id: NodeId, tail: usize) {
         self.member(id).start(tail);
         self.checker.restarted(id, &self.members[&id].store);
         self.settle(id);
     }
 
-    pub fn read(&mut self, id: NodeId) -> Option<Result<ReadToken, raft::ReadError>> {
+    pub(crate) fn read(&mut self, id: NodeId) -> Option<Result<ReadToken, raft::ReadError>> {
         self.reads += 1;
         let token = ReadToken(self.reads);
         self.readers.insert(token, id);
@@ -212,14 +212,14 @@ impl Network {
     }
 
     /// The leader of the latest term, if it is up.
-    pub fn leader(&self) -> Option<NodeId> {
+    pub(crate) fn leader(&self) -> Option<NodeId> {
         let nodes = self.members.values().filter_map(|member| member.node.as_ref());
         let leaders = nodes.map(Node::status).filter(|status| status.role == RoleName::Leader);
         leaders.max_by_key(|status| status.term).map(|status| status.id)
     }
 
     /// Lets everything through, in order, until nothing waits.
-    pub fn quiet(&mut self) {
+    pub(crate) fn quiet(&mut self) {
         let ids: Vec<NodeId> = self.members.keys().copied().collect();
         for _ in 0..100_000 {
             let mut busy = false;
