@@ -4,11 +4,14 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are tests, too
 
 use machine::Rejection;
-use machine::limits::Limits;
+use machine::limits::{Limits, TXN_DEPTH_MAX};
 use machine::validate;
 use proptest::prelude::*;
+use prost::Message;
 use proto::etcdserverpb::request_op::Request;
-use proto::etcdserverpb::{Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest};
+use proto::etcdserverpb::{
+    Compare, DeleteRangeRequest, InternalRaftRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
+};
 
 /// Few keys, so that they collide; neighbours, prefixes and the smallest key among them.
 const KEYS: [&str; 6] = ["\0", "a", "a\0", "b", "ba", "c"];
@@ -179,17 +182,22 @@ fn the_longest_list_counts_and_nested_transactions_get_what_is_left() {
     assert_eq!(nested(128, 1), Err(Rejection::TooManyOps));
 }
 
+fn nested(depth: usize, innermost: TxnRequest) -> TxnRequest {
+    (1..depth).fold(innermost, |request, _| TxnRequest {
+        success: vec![RequestOp { request: Some(Request::RequestTxn(request)) }],
+        ..TxnRequest::default()
+    })
+}
+
+/// What is let in must be readable in the log, where it is nested once more: else it could never be applied.
 #[test]
-fn however_large_the_budget_there_is_an_end_to_nesting() {
-    let mut request = TxnRequest::default();
-    for _ in 0..1000 {
-        request = TxnRequest {
-            success: vec![RequestOp { request: Some(Request::RequestTxn(request)) }],
-            ..TxnRequest::default()
-        };
-    }
-    assert_eq!(
-        validate::txn(&request, &Limits { txn_operations_max: usize::MAX }),
-        Err(Rejection::TooManyOps)
-    );
+fn the_deepest_transaction_that_is_let_in_can_be_read_back_from_the_log() {
+    let put = Request::RequestPut(PutRequest { key: "k".into(), ..PutRequest::default() });
+    let innermost = TxnRequest { success: vec![RequestOp { request: Some(put) }], ..TxnRequest::default() };
+    let limits = Limits { txn_operations_max: usize::MAX };
+    let deepest = nested(TXN_DEPTH_MAX, innermost.clone());
+    assert_eq!(validate::txn(&deepest, &limits), Ok(()));
+    assert_eq!(validate::txn(&nested(TXN_DEPTH_MAX + 1, innermost), &limits), Err(Rejection::TooManyOps));
+    let command = InternalRaftRequest { txn: Some(deepest), ..InternalRaftRequest::default() };
+    assert_eq!(InternalRaftRequest::decode(&command.encode_to_vec()[..]).as_ref(), Ok(&command));
 }
