@@ -99,7 +99,8 @@ impl Shared {
 
     /// Whether all changes after this revision are in the tail: then runs need not be looked at.
     pub(crate) fn tail_covers(&self, at: i64) -> bool {
-        self.tail.floor().main <= at
+        // Revision 0 is as empty as revision 1.
+        self.tail.floor().main <= at.max(FIRST_CHANGE - 1)
     }
 
     /// Lets a reader go on at a revision that is not compacted now, whatever happens.
