@@ -1,0 +1,61 @@
+//! `etcdserverpb.KV`.
+
+use machine::{read, validate};
+use proto::etcdserverpb::{
+    CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest,
+};
+use tonic::Status;
+
+use super::Api;
+use super::status::rejected;
+use crate::engine::command::Field;
+use crate::grpc::reply::Spliced;
+
+impl Api {
+    /// Reads a range of keys.
+    pub(crate) async fn range(&self, request: RangeRequest) -> Result<Spliced, Status> {
+        validate::range(&request).map_err(rejected)?;
+        if !request.serializable {
+            self.read_barrier().await?;
+        }
+        let reply = read::range(&self.view, &request).map_err(rejected)?;
+        Ok(self.spliced(reply))
+    }
+
+    /// Writes a key.
+    pub(crate) async fn put(&self, request: PutRequest) -> Result<Spliced, Status> {
+        self.check_quota(|| machine::quota::put_cost(&request)).await?;
+        validate::put(&request).map_err(rejected)?;
+        let reply = self.propose(Field::Put, &request).await?;
+        Ok(self.spliced(reply))
+    }
+
+    /// Deletes a range of keys.
+    pub(crate) async fn delete_range(&self, request: DeleteRangeRequest) -> Result<Spliced, Status> {
+        validate::delete_range(&request).map_err(rejected)?;
+        let reply = self.propose(Field::DeleteRange, &request).await?;
+        Ok(self.spliced(reply))
+    }
+
+    /// Compares, and does one of two lists of operations.
+    pub(crate) async fn txn(&self, request: TxnRequest) -> Result<Spliced, Status> {
+        self.check_quota(|| machine::quota::txn_cost(&request)).await?;
+        validate::txn(&request, &self.settings.limits).map_err(rejected)?;
+        let reply = if read::is_read_only(&request) {
+            if !read::is_serializable(&request) {
+                self.read_barrier().await?;
+            }
+            read::txn(&self.view, &request).map_err(rejected)?
+        } else {
+            self.propose(Field::Txn, &request).await?
+        };
+        Ok(self.spliced(reply))
+    }
+
+    /// Lets go of the history below a revision.
+    pub(crate) async fn compact(&self, request: CompactionRequest) -> Result<Spliced, Status> {
+        // History is released by unlinking files when the command is applied: `physical` has nothing to wait for.
+        let reply = self.propose(Field::Compaction, &request).await?;
+        Ok(self.spliced(reply))
+    }
+}

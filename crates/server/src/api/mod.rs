@@ -1,0 +1,97 @@
+//! The gRPC services, one file each. A method validates, makes one call, and converts.
+
+pub(crate) mod cluster;
+pub(crate) mod health;
+pub(crate) mod kv;
+pub(crate) mod lease;
+pub(crate) mod maintenance;
+pub(crate) mod router;
+pub(crate) mod status;
+pub(crate) mod watch;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use machine::{Limits, Reply};
+use prost::Message;
+use tonic::Status;
+
+use crate::engine::lessor::Lessor;
+use crate::engine::command::{Field, command_len, encode_command};
+use crate::engine::reply::Unserved;
+use crate::engine::shared::Shared;
+use crate::engine::status::EngineStatus;
+use crate::engine::worker::Worker;
+use crate::grpc::reply::{Header, Spliced};
+use crate::metrics::Metrics;
+
+/// What the services of one network worker work with.
+pub(crate) struct Api {
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) view: mvcc::View,
+    pub(crate) status: Arc<EngineStatus>,
+    pub(crate) lessor: Arc<Lessor>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) cluster_id: u64,
+    pub(crate) member_id: u64,
+    pub(crate) settings: Settings,
+}
+
+/// The flags that services look at.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// `--max-txn-ops`.
+    pub(crate) limits: Limits,
+    /// `--max-request-bytes`.
+    pub(crate) max_request_bytes: usize,
+    /// `--quota-backend-bytes`, resolved; `None`: no quota.
+    pub(crate) quota_bytes: Option<u64>,
+    /// `--watch-progress-notify-interval`.
+    pub(crate) progress_interval: std::time::Duration,
+    /// Shortest lease: one and a half election timeouts, in seconds.
+    pub(crate) min_lease_ttl: i64,
+}
+
+impl Api {
+    /// A response header at `revision`.
+    pub(crate) fn header(&self, revision: i64) -> Header {
+        Header {
+            cluster_id: self.cluster_id,
+            member_id: self.member_id,
+            revision,
+            raft_term: self.shared.term.load(Ordering::Relaxed),
+        }
+    }
+
+    /// A response header at the store's revision of this moment.
+    pub(crate) fn header_now(&self) -> Header {
+        self.header(self.view.revision())
+    }
+
+    /// Waits until a read of the local state is linearizable.
+    pub(crate) async fn read_barrier(&self) -> Result<(), Status> {
+        self.worker.read_barrier().await.map_err(|unserved| status::of(&unserved))
+    }
+
+    /// Proposes a command and waits until it is applied here.
+    pub(crate) async fn propose<M: Message>(&self, field: Field, request: &M) -> Result<Reply, Status> {
+        if command_len(field, request) > self.settings.max_request_bytes {
+            return Err(Status::invalid_argument("etcdserver: request is too large"));
+        }
+        self.metrics.proposals_pending.inc();
+        let outcome = self.worker.propose(|id| encode_command(id, field, request)).await;
+        self.metrics.proposals_pending.dec();
+        outcome.map_err(|unserved| {
+            if !matches!(unserved, Unserved::Rejected(_)) {
+                self.metrics.proposals_failed.inc();
+            }
+            status::of(&unserved)
+        })
+    }
+
+    /// A reply of the state machine with this member's header.
+    pub(crate) fn spliced(&self, reply: Reply) -> Spliced {
+        Spliced { header: self.header(reply.revision), body: reply.body }
+    }
+}

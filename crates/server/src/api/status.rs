@@ -1,0 +1,29 @@
+//! The one place where refusals and faults become gRPC statuses.
+
+use machine::Rejection;
+use tonic::{Code, Status};
+
+use crate::engine::reply::Unserved;
+
+/// The status of a refusal by the state machine.
+pub(crate) fn rejected(rejection: Rejection) -> Status {
+    Status::new(Code::from(rejection.code() as i32), rejection.text())
+}
+
+/// The status of a request that got no answer of the state machine (contract: errors, sections 1 and 2).
+pub(crate) fn of(unserved: &Unserved) -> Status {
+    match unserved {
+        Unserved::Rejected(rejection) => rejected(*rejection),
+        Unserved::Dropped => Status::unknown("raft proposal dropped"),
+        Unserved::TimedOut | Unserved::NoLeader => Status::unavailable("etcdserver: request timed out"),
+        // etcd's server hands out the client-side error here, which carries no code.
+        Unserved::TooMany => Status::unknown("etcdserver: too many requests"),
+        Unserved::Stopped => Status::unavailable("etcdserver: server stopped"),
+        Unserved::NoSpace => rejected(Rejection::NoSpace),
+    }
+}
+
+/// A member that knows no leader, for callers that insist on one.
+pub(crate) fn no_leader() -> Status {
+    Status::unavailable("etcdserver: no leader")
+}

@@ -1,0 +1,71 @@
+//! The way from the threads that own the state back to a network worker.
+//!
+//! The apply thread puts a whole batch of answers and published changes in and wakes the worker once; the worker's
+//! pump hands them out on its own thread, where waking a task is a push onto a local queue and not a system call.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use super::reply::{CommandReply, Unserved};
+use crate::watch::hub::{CaughtUp, WatcherId};
+use crate::watch::reply::Batch;
+
+/// Something for a network worker.
+#[derive(Debug)]
+pub(crate) enum Delivery {
+    /// Changes, to be seen by watchers before the replies of the commands that made them.
+    Published(Batch),
+    /// The history up to this revision is released.
+    Compacted(i64),
+    /// The answer to a command.
+    Reply(oneshot::Sender<CommandReply>, CommandReply),
+    /// These reads may be served now, or not at all.
+    Reads(Vec<oneshot::Sender<Result<(), Unserved>>>, Result<(), Unserved>),
+    /// What the catch-up thread read for a watcher.
+    CaughtUp(WatcherId, CaughtUp),
+}
+
+/// Unbounded by itself: everything in it answers something that was admitted under a bound, or is a published
+/// batch, whose events are shared by all workers.
+#[derive(Default)]
+pub(crate) struct Mailbox {
+    queue: Mutex<Vec<Delivery>>,
+    ready: Notify,
+}
+
+impl Mailbox {
+    /// An empty mailbox.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Adds deliveries in order, draining `deliveries`, and wakes the worker.
+    pub(crate) fn put(&self, deliveries: &mut Vec<Delivery>) {
+        if deliveries.is_empty() {
+            return;
+        }
+        let mut queue = self.queue.lock();
+        let was_empty = queue.is_empty();
+        queue.append(deliveries);
+        drop(queue);
+        if was_empty {
+            self.ready.notify_one();
+        }
+    }
+
+    /// Waits for deliveries and moves them all into `batch`.
+    pub(crate) async fn take(&self, batch: &mut Vec<Delivery>) {
+        loop {
+            {
+                let mut queue = self.queue.lock();
+                if !queue.is_empty() {
+                    std::mem::swap(&mut *queue, batch);
+                    return;
+                }
+            }
+            self.ready.notified().await;
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What every thread of the member may look at: numbers that others publish.
+//!
+//! No state is changed through here; each field has one writer.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::waiters::Waiters;
+
+/// Published numbers and the table of waiting callers.
+pub(crate) struct Shared {
+    /// Callers that wait for commands.
+    pub(crate) waiters: Waiters,
+    /// Bytes of commands in flight; written by the workers.
+    pub(crate) in_flight_bytes: AtomicUsize,
+    /// Seconds since the process started; written by the consensus thread as it ticks.
+    pub(crate) second: AtomicU32,
+    /// How long a request may take: 5 s and two election timeouts, as in etcd.
+    pub(crate) request_timeout: Duration,
+    /// Current term; written by the consensus thread.
+    pub(crate) term: AtomicU64,
+    /// Leader's id, 0 for none; written by the consensus thread.
+    pub(crate) leader: AtomicU64,
+    /// Leader changes seen since the start; written by the consensus thread.
+    pub(crate) leader_changes: AtomicU64,
+    /// Commit index; written by the consensus thread before anything that depends on it leaves.
+    pub(crate) committed: AtomicU64,
+    /// Whether this node alone is the quorum of the configuration in effect, is leader and has committed an entry of
+    /// its term; written by the consensus thread, withdrawn before a configuration that says otherwise is sent.
+    pub(crate) sole_voter: AtomicBool,
+    /// Applied index; written by the apply thread after the state shows it.
+    pub(crate) applied: AtomicU64,
+    /// The member is stopping: nothing new is taken.
+    pub(crate) stopping: AtomicBool,
+    /// The disk cannot take more log; written by the log writer.
+    pub(crate) disk_full: AtomicBool,
+}
+
+impl Shared {
+    /// Nothing published yet.
+    pub(crate) fn new(waiters: Waiters, request_timeout: Duration) -> Self {
+        Self {
+            waiters,
+            in_flight_bytes: AtomicUsize::new(0),
+            second: AtomicU32::new(0),
+            request_timeout,
+            term: AtomicU64::new(0),
+            leader: AtomicU64::new(0),
+            leader_changes: AtomicU64::new(0),
+            committed: AtomicU64::new(0),
+            sole_voter: AtomicBool::new(false),
+            applied: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            disk_full: AtomicBool::new(false),
+        }
+    }
+
+    /// A read barrier without a round: a node that is the whole quorum confirms its leadership to itself, and its
+    /// commit index covers everything acknowledged, because an acknowledgement follows its publication (R1, R5).
+    /// False when the state has yet to catch up, or there are other voters: then consensus must be asked.
+    pub(crate) fn sole_voter_is_caught_up(&self) -> bool {
+        self.sole_voter.load(Ordering::Acquire)
+            && self.applied.load(Ordering::Acquire) >= self.committed.load(Ordering::Acquire)
+    }
+
+    /// The second in which a request that starts now gives up.
+    pub(crate) fn deadline_second(&self) -> u32 {
+        // Rounded up, and one more because the current second has partly passed.
+        self.second.load(Ordering::Relaxed) + self.request_timeout.as_secs() as u32 + 1
+    }
+}

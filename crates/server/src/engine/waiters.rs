@@ -1,0 +1,208 @@
+//! Who waits for which command.
+//!
+//! A command carries a request id; the member that proposed it finds the waiting caller by that id when the command
+//! has been applied. Ids are etcd's (`idutil`): two bytes of the member, five of a millisecond clock, one of a
+//! counter, counted on from the moment the process started: an id of an earlier life of this member, replayed from
+//! its log, meets nobody. Consecutive ids fall into consecutive slots of a fixed table, so looking one up is an
+//! index and a comparison.
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::reply::CommandReply;
+use crate::limits::IN_FLIGHT_MAX;
+
+/// Identifies one proposed command in the whole cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RequestId(pub(crate) u64);
+
+const SLOTS: usize = (IN_FLIGHT_MAX * 2).next_power_of_two();
+const CLOCK_AND_COUNTER: u64 = (1 << 48) - 1;
+
+/// One caller.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    /// Network worker that the caller lives on.
+    pub(crate) worker: usize,
+    /// Where its answer goes.
+    pub(crate) reply: oneshot::Sender<CommandReply>,
+    /// Second (of the process) in which it gives up.
+    pub(crate) deadline_second: u32,
+}
+
+struct Slot {
+    id: RequestId,
+    waiter: Waiter,
+}
+
+struct Table {
+    slots: Vec<Option<Slot>>,
+    waiting: usize,
+    next: u64,
+}
+
+/// The table of waiting callers, shared by all network workers and the apply thread.
+pub(crate) struct Waiters {
+    member_prefix: u64,
+    table: Mutex<Table>,
+}
+
+/// There are [`IN_FLIGHT_MAX`] commands in flight already.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
+
+impl Waiters {
+    /// A table for `member_id`, whose ids count on from `unix_millis`.
+    pub(crate) fn new(member_id: u64, unix_millis: u64) -> Self {
+        let table = Table {
+            slots: std::iter::repeat_with(|| None).take(SLOTS).collect(),
+            waiting: 0,
+            next: (unix_millis << 8) & CLOCK_AND_COUNTER,
+        };
+        Self { member_prefix: member_id << 48, table: Mutex::new(table) }
+    }
+
+    /// An id for a command that nobody waits for.
+    pub(crate) fn anonymous_id(&self) -> RequestId {
+        let mut table = self.table.lock();
+        self.advance(&mut table)
+    }
+
+    /// Registers a caller and gives its command an id.
+    ///
+    /// # Errors
+    /// [`TooMany`] when the bound on commands in flight is reached.
+    pub(crate) fn register(&self, waiter: Waiter) -> Result<RequestId, TooMany> {
+        let mut table = self.table.lock();
+        if table.waiting >= IN_FLIGHT_MAX {
+            return Err(TooMany);
+        }
+        // At most half the slots are taken, so this ends; a slot is in the way only when its caller has waited for
+        // as many ids as there are slots.
+        loop {
+            let id = self.advance(&mut table);
+            let slot = slot_of(id);
+            if table.slots[slot].is_none() {
+                table.slots[slot] = Some(Slot { id, waiter });
+                table.waiting += 1;
+                return Ok(id);
+            }
+        }
+    }
+
+    fn advance(&self, table: &mut Table) -> RequestId {
+        table.next = (table.next + 1) & CLOCK_AND_COUNTER;
+        RequestId(self.member_prefix | table.next)
+    }
+
+    /// Takes out the callers of `ids`, in their order, `None` where nobody waits; one lock for a whole batch.
+    pub(crate) fn take_all(&self, ids: impl Iterator<Item = RequestId>, into: &mut Vec<Option<Waiter>>) {
+        let mut table = self.table.lock();
+        into.extend(ids.map(|id| table.take(id)));
+    }
+
+    /// Takes out one caller.
+    pub(crate) fn take(&self, id: RequestId) -> Option<Waiter> {
+        self.table.lock().take(id)
+    }
+
+    /// Takes out all callers whose deadline is before `second`.
+    pub(crate) fn expire(&self, second: u32) -> Vec<Waiter> {
+        let mut table = self.table.lock();
+        if table.waiting == 0 {
+            return Vec::new();
+        }
+        let late: Vec<RequestId> = table
+            .slots
+            .iter()
+            .flatten()
+            .filter(|slot| slot.waiter.deadline_second < second)
+            .map(|slot| slot.id)
+            .collect();
+        late.into_iter().filter_map(|id| table.take(id)).collect()
+    }
+
+    /// How many callers wait.
+    pub(crate) fn len(&self) -> usize {
+        self.table.lock().waiting
+    }
+}
+
+impl Table {
+    fn take(&mut self, id: RequestId) -> Option<Waiter> {
+        let slot = &mut self.slots[slot_of(id)];
+        if slot.as_ref()?.id != id {
+            return None;
+        }
+        self.waiting -= 1;
+        slot.take().map(|slot| slot.waiter)
+    }
+}
+
+fn slot_of(id: RequestId) -> usize {
+    (id.0 as usize) & (SLOTS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiter(deadline_second: u32) -> (Waiter, oneshot::Receiver<CommandReply>) {
+        let (reply, receiver) = oneshot::channel();
+        (Waiter { worker: 0, reply, deadline_second }, receiver)
+    }
+
+    #[test]
+    fn each_caller_is_found_once_by_its_id() {
+        let waiters = Waiters::new(7, 1000);
+        let first = waiters.register(waiter(1).0).unwrap();
+        let second = waiters.register(waiter(1).0).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(first.0 >> 48, 7);
+        assert!(waiters.take(first).is_some());
+        assert!(waiters.take(first).is_none());
+        assert!(waiters.take(second).is_some());
+        assert_eq!(waiters.len(), 0);
+    }
+
+    #[test]
+    fn an_id_of_an_earlier_life_meets_nobody() {
+        let before = Waiters::new(7, 1000);
+        let old = before.register(waiter(1).0).unwrap();
+        let now = Waiters::new(7, 1001);
+        for _ in 0..SLOTS {
+            now.anonymous_id();
+        }
+        now.register(waiter(1).0).unwrap();
+        assert!(now.take(old).is_none());
+    }
+
+    #[test]
+    fn a_slow_caller_keeps_its_slot_while_ids_go_round() {
+        let waiters = Waiters::new(1, 0);
+        let slow = waiters.register(waiter(1).0).unwrap();
+        for _ in 0..2 * SLOTS {
+            let id = waiters.register(waiter(1).0).unwrap();
+            assert!(waiters.take(id).is_some());
+        }
+        assert!(waiters.take(slow).is_some());
+    }
+
+    #[test]
+    fn the_bound_is_kept() {
+        let waiters = Waiters::new(1, 0);
+        let ids: Vec<_> = (0..IN_FLIGHT_MAX).map(|_| waiters.register(waiter(1).0).unwrap()).collect();
+        assert_eq!(waiters.register(waiter(1).0).unwrap_err(), TooMany);
+        waiters.take(ids[0]).unwrap();
+        waiters.register(waiter(1).0).unwrap();
+    }
+
+    #[test]
+    fn late_callers_are_taken_out() {
+        let waiters = Waiters::new(1, 0);
+        waiters.register(waiter(5).0).unwrap();
+        let patient = waiters.register(waiter(9).0).unwrap();
+        assert_eq!(waiters.expire(6).len(), 1);
+        assert!(waiters.take(patient).is_some());
+    }
+}

@@ -1,0 +1,201 @@
+//! What a network worker shares with the tasks of its connections.
+//!
+//! A worker is one thread with a current-thread runtime; a connection stays on the worker that accepted it. Requests
+//! on their way to consensus gather in the worker's outbox while tasks run, and leave in one go when the flush task
+//! gets its turn, behind everything that was ready: one lock, one wake-up, one batch.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use super::consensus::ConsensusEvent;
+use super::inbox::Sender;
+use super::mailbox::{Delivery, Mailbox};
+use super::reply::{CommandReply, Unserved};
+use super::shared::Shared;
+use super::waiters::{RequestId, Waiter};
+use crate::limits::IN_FLIGHT_BYTES_MAX;
+use crate::watch::catch_up::CatchUp;
+use crate::watch::hub::Hub;
+
+/// A command on its way to consensus.
+#[derive(Debug)]
+pub(crate) struct Proposal {
+    pub(crate) id: RequestId,
+    pub(crate) command: Bytes,
+}
+
+/// Reads of one worker that wait for one barrier.
+#[derive(Debug)]
+pub(crate) struct ReadBatch {
+    pub(crate) worker: usize,
+    pub(crate) waiting: Vec<oneshot::Sender<Result<(), Unserved>>>,
+}
+
+#[derive(Default)]
+struct Outbox {
+    proposals: Vec<Proposal>,
+    reads: Vec<oneshot::Sender<Result<(), Unserved>>>,
+}
+
+/// One network worker.
+pub(crate) struct Worker {
+    index: usize,
+    shared: Arc<Shared>,
+    consensus: Sender<ConsensusEvent>,
+    mailbox: Arc<Mailbox>,
+    outbox: Mutex<Outbox>,
+    flush: Notify,
+    /// Only tasks of this worker take this lock, so nobody ever waits for it.
+    hub: Mutex<Hub>,
+    catch_up: CatchUp,
+}
+
+impl Worker {
+    /// The worker with the given number.
+    pub(crate) fn new(
+        index: usize,
+        shared: Arc<Shared>,
+        consensus: Sender<ConsensusEvent>,
+        mailbox: Arc<Mailbox>,
+        hub: Hub,
+        catch_up: CatchUp,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            index,
+            shared,
+            consensus,
+            mailbox,
+            outbox: Mutex::default(),
+            flush: Notify::new(),
+            hub: Mutex::new(hub),
+            catch_up,
+        })
+    }
+
+    /// Proposes a command (built for the id it is given) and waits until it is applied.
+    ///
+    /// # Errors
+    /// See [`Unserved`]; after `TimedOut` and `Stopped` the command may still be applied.
+    pub(crate) async fn propose(&self, build: impl FnOnce(RequestId) -> Bytes) -> CommandReply {
+        let (reply, answer) = oneshot::channel();
+        let deadline_second = self.shared.deadline_second();
+        let waiter = Waiter { worker: self.index, reply, deadline_second };
+        let id = self.shared.waiters.register(waiter).map_err(|_| Unserved::TooMany)?;
+        let command = build(id);
+        let size = command.len();
+        let _in_flight = match self.shared.admit(size) {
+            Some(admitted) => admitted,
+            None => {
+                self.shared.waiters.take(id);
+                return Err(Unserved::TooMany);
+            }
+        };
+        let first = {
+            let mut outbox = self.outbox.lock();
+            outbox.proposals.push(Proposal { id, command });
+            outbox.proposals.len() == 1 && outbox.reads.is_empty()
+        };
+        if first {
+            self.flush.notify_one();
+        }
+        answer.await.unwrap_or(Err(Unserved::Stopped))
+    }
+
+    /// Returns when a read of the local state is linearizable: the state holds everything that was acknowledged
+    /// before this call.
+    pub(crate) async fn read_barrier(&self) -> Result<(), Unserved> {
+        if self.shared.sole_voter_is_caught_up() {
+            return Ok(());
+        }
+        let (reply, answer) = oneshot::channel();
+        let first = {
+            let mut outbox = self.outbox.lock();
+            outbox.reads.push(reply);
+            outbox.reads.len() == 1 && outbox.proposals.is_empty()
+        };
+        if first {
+            self.flush.notify_one();
+        }
+        match tokio::time::timeout(self.shared.request_timeout, answer).await {
+            Ok(answer) => answer.unwrap_or(Err(Unserved::Stopped)),
+            Err(_) => Err(Unserved::TimedOut),
+        }
+    }
+
+    /// Runs a piece of work on the hub and sends off the catch-up jobs it made.
+    pub(crate) fn with_hub<T>(&self, work: impl FnOnce(&mut Hub) -> T) -> T {
+        let mut hub = self.hub.lock();
+        hub.identity.raft_term = self.shared.term.load(Ordering::Relaxed);
+        let result = work(&mut hub);
+        let jobs = hub.take_jobs();
+        drop(hub);
+        if !jobs.is_empty() {
+            self.catch_up.send(self.index, jobs);
+        }
+        result
+    }
+
+    /// Sends what the tasks of this worker have gathered; runs for as long as the worker.
+    pub(crate) async fn run_flush(self: Arc<Self>) {
+        loop {
+            self.flush.notified().await;
+            let outbox = std::mem::take(&mut *self.outbox.lock());
+            let proposals =
+                (!outbox.proposals.is_empty()).then(|| ConsensusEvent::Propose(outbox.proposals));
+            let reads = (!outbox.reads.is_empty())
+                .then(|| ConsensusEvent::Read(ReadBatch { worker: self.index, waiting: outbox.reads }));
+            // A member that stops drops the events, and with them the senders that callers wait on.
+            let _ = self.consensus.send_all(reads.into_iter().chain(proposals));
+        }
+    }
+
+    /// Hands out what the state's threads deliver; runs for as long as the worker.
+    pub(crate) async fn run_pump(self: Arc<Self>) {
+        let mut batch = Vec::new();
+        loop {
+            self.mailbox.take(&mut batch).await;
+            for delivery in batch.drain(..) {
+                self.deliver(delivery);
+            }
+        }
+    }
+
+    fn deliver(&self, delivery: Delivery) {
+        match delivery {
+            Delivery::Published(changes) => self.with_hub(|hub| hub.publish(&changes)),
+            Delivery::Compacted(revision) => self.with_hub(|hub| hub.compacted(revision)),
+            Delivery::CaughtUp(watcher, found) => self.with_hub(|hub| hub.caught_up(watcher, found)),
+            // A caller that has gone away does not miss its answer.
+            Delivery::Reply(caller, reply) => drop(caller.send(reply)),
+            Delivery::Reads(callers, result) => {
+                for caller in callers {
+                    let _ = caller.send(result.clone());
+                }
+            }
+        }
+    }
+}
+
+/// Bytes admitted for one command; given back when dropped.
+pub(crate) struct Admitted<'a> {
+    shared: &'a Shared,
+    bytes: usize,
+}
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        self.shared.in_flight_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    fn admit(&self, bytes: usize) -> Option<Admitted<'_>> {
+        let before = self.in_flight_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let admitted = Admitted { shared: self, bytes };
+        (before + bytes <= IN_FLIGHT_BYTES_MAX).then_some(admitted)
+    }
+}

@@ -1,0 +1,75 @@
+//! Response bodies: one frame and trailers for a unary call, tonic's body for a stream, plain bytes for HTTP.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body, Frame, SizeHint};
+
+/// The body of any response that a member sends.
+pub(crate) enum ResponseBody {
+    /// A unary gRPC reply: the message, then `grpc-status: 0`.
+    Unary {
+        /// The framed message; `None` once it is sent.
+        frame: Option<Bytes>,
+        /// Whether the trailers are sent.
+        finished: bool,
+    },
+    /// A stream of messages.
+    Stream(tonic::body::Body),
+    /// An HTTP answer, or a gRPC answer that is headers only.
+    Full(Option<Bytes>),
+}
+
+impl ResponseBody {
+    /// A body without a byte.
+    pub(crate) fn empty() -> Self {
+        Self::Full(None)
+    }
+}
+
+fn ok_trailers() -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    trailers
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
+        match &mut *self {
+            Self::Unary { frame, finished } => Poll::Ready(match frame.take() {
+                Some(frame) => Some(Ok(Frame::data(frame))),
+                None if *finished => None,
+                None => {
+                    *finished = true;
+                    Some(Ok(Frame::trailers(ok_trailers())))
+                }
+            }),
+            Self::Stream(body) => Pin::new(body).poll_frame(cx),
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Unary { finished, .. } => *finished,
+            Self::Stream(body) => body.is_end_stream(),
+            Self::Full(bytes) => bytes.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Stream(body) => body.size_hint(),
+            Self::Unary { .. } => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Every limit of the server, each with its reason.
+
+use std::time::Duration;
+
+/// Commands proposed through one member and not yet answered. etcd refuses when 5,000 committed entries wait to be
+/// applied; here applying is never the bottleneck and what costs memory is what is in flight, so that is bounded.
+/// At `max-request-bytes` each this would be 48 GiB, so bytes are bounded too ([`IN_FLIGHT_BYTES_MAX`]).
+pub(crate) const IN_FLIGHT_MAX: usize = 32 * 1024;
+
+/// Bytes of commands proposed through one member and not yet answered: a few seconds of what a disk takes.
+pub(crate) const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
+
+/// What grpc-go adds to `max-request-bytes` for its receive limit: room for the envelope of a request.
+pub(crate) const GRPC_OVERHEAD_BYTES: usize = 512 * 1024;
+
+/// HTTP/2 connection window. With 64 KiB a 250 KB reply costs a third more, and bursts of small stream messages can
+/// run a connection out of window.
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+
+/// HTTP/2 stream window: what one request may send before it is read.
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+
+/// Time for the HTTP/2 preface or the first HTTP/1.1 request line, so that idle sockets cannot pile up.
+pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Responses that wait in one watch stream before its watchers are read from history instead (etcd's buffer too).
+pub(crate) const WATCH_QUEUE_RESPONSES_MAX: usize = 128;
+
+/// Bytes that wait in one watch stream before its watchers are read from history instead.
+pub(crate) const WATCH_QUEUE_BYTES_MAX: usize = 4 << 20;
+
+/// Watchers on one stream. kube-apiserver opens a stream for each few resources; 65,536 is far beyond any client.
+pub(crate) const WATCHERS_PER_STREAM_MAX: usize = 64 * 1024;
+
+/// Distinct revisions in one catch-up response (etcd: 1,000).
+pub(crate) const CATCH_UP_REVISIONS_MAX: usize = 1000;
+
+/// Bytes of events read for one watcher in one step of its catch-up.
+pub(crate) const CATCH_UP_BYTES_MAX: usize = 1 << 20;
+
+/// Published events kept in memory for watchers that join or fall a little behind.
+pub(crate) const RECENT_EVENTS_BYTES_MAX: usize = 8 << 20;
+
+/// Published revisions kept in memory, whatever their size.
+pub(crate) const RECENT_REVISIONS_MAX: usize = 16 * 1024;

@@ -1,0 +1,529 @@
+//! The watchers of one network worker.
+
+use std::collections::{BTreeMap, HashMap};
+use std::task::Waker;
+
+use bytes::Bytes;
+use mvcc::{Change, KeyRange, RangeEnd};
+
+use super::range_set::RangeSet;
+use super::recent::Recent;
+use super::reply::{Batch, EventRef, Kind, WatchReply};
+use super::stream::{Holder, Stream};
+use crate::grpc::reply::Header;
+use crate::limits::{CATCH_UP_REVISIONS_MAX, WATCHERS_PER_STREAM_MAX};
+
+/// A stream of this hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct StreamId(u64);
+
+/// A watcher of this hub; never reused, so that a late catch-up answer cannot meet another watcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct WatcherId(u64);
+
+/// What a client asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct CreateWatch {
+    pub(crate) range: KeyRange,
+    /// First revision wanted; `None`: from now on.
+    pub(crate) start_revision: Option<i64>,
+    /// `None`: the server picks.
+    pub(crate) watch_id: Option<i64>,
+    pub(crate) options: Options,
+}
+
+/// How events are delivered to a watcher.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) no_put: bool,
+    pub(crate) no_delete: bool,
+    pub(crate) prev_kv: bool,
+    pub(crate) fragment: bool,
+    pub(crate) progress_notify: bool,
+}
+
+/// Where a watcher gets its events from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Feed {
+    /// Published changes, as they come.
+    Live,
+    /// The catch-up thread is reading for it.
+    Reading,
+    /// Its stream is full.
+    Stalled,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    stream: StreamId,
+    watch_id: i64,
+    range: KeyRange,
+    options: Options,
+    /// Lowest revision that it may still be sent; never goes down (V3).
+    next_revision: i64,
+    feed: Feed,
+    /// Whether an event was sent since the last progress tick.
+    active: bool,
+}
+
+/// A request to the catch-up thread: the changes of `range` from revision `from` on.
+#[derive(Debug, Clone)]
+pub(crate) struct CatchUpJob {
+    pub(crate) watcher: WatcherId,
+    pub(crate) range: KeyRange,
+    pub(crate) from: i64,
+}
+
+/// What the catch-up thread found.
+#[derive(Debug)]
+pub(crate) enum CaughtUp {
+    /// All changes of the range up to and including revision `through`.
+    Changes { batch: Batch, through: i64 },
+    /// The revisions asked for are gone.
+    Compacted { compact_revision: i64 },
+}
+
+/// See the module above. All calls are synchronous; [`Hub::take_jobs`] hands out what the catch-up thread must do.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    /// Cluster and member for headers; the term is set by the shell.
+    pub(crate) identity: Header,
+    /// Newest published revision.
+    position: i64,
+    compact_revision: i64,
+    recent: Recent,
+    streams: BTreeMap<StreamId, Stream>,
+    watchers: HashMap<WatcherId, Watcher>,
+    next_id: u64,
+    live_keys: HashMap<Bytes, Vec<WatcherId>>,
+    live_ranges: RangeSet<WatcherId>,
+    jobs: Vec<CatchUpJob>,
+    fragment_bytes: usize,
+    matched: Vec<(WatcherId, usize)>,
+}
+
+impl Hub {
+    /// A hub whose next published revision is above `position`. Responses to watchers that permit it are split
+    /// from `fragment_bytes` on.
+    pub(crate) fn new(identity: Header, position: i64, fragment_bytes: usize) -> Self {
+        Self {
+            identity,
+            position,
+            compact_revision: -1,
+            recent: Recent::after(position),
+            streams: BTreeMap::new(),
+            watchers: HashMap::new(),
+            next_id: 0,
+            live_keys: HashMap::new(),
+            live_ranges: RangeSet::default(),
+            jobs: Vec::new(),
+            fragment_bytes,
+            matched: Vec::new(),
+        }
+    }
+
+    fn header(&self, revision: i64) -> Header {
+        Header { revision, ..self.identity }
+    }
+
+    /// Number of watchers.
+    pub(crate) fn watcher_count(&self) -> usize {
+        self.watchers.len()
+    }
+
+    /// Number of watchers that are behind.
+    pub(crate) fn slow_watcher_count(&self) -> usize {
+        self.watchers.values().filter(|watcher| watcher.feed != Feed::Live).count()
+    }
+
+    /// Number of streams.
+    pub(crate) fn stream_count(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Opens a stream.
+    pub(crate) fn open(&mut self) -> StreamId {
+        self.next_id += 1;
+        let id = StreamId(self.next_id);
+        self.streams.insert(id, Stream::default());
+        id
+    }
+
+    /// Closes a stream and forgets its watchers.
+    pub(crate) fn close(&mut self, stream: StreamId) {
+        let Some(closed) = self.streams.remove(&stream) else { return };
+        for holder in closed.ids.into_values() {
+            if let Holder::Live(watcher) = holder {
+                self.forget(watcher);
+            }
+        }
+    }
+
+    fn forget(&mut self, id: WatcherId) {
+        if let Some(watcher) = self.watchers.remove(&id)
+            && watcher.feed == Feed::Live
+        {
+            self.unlist(id, &watcher.range);
+        }
+    }
+
+    /// The next message of a stream; `None` after remembering whom to wake.
+    pub(crate) fn next_reply(&mut self, stream: StreamId, waker: &Waker) -> Option<WatchReply> {
+        let state = self.streams.get_mut(&stream)?;
+        let reply = state.pop(waker);
+        if !state.stalled.is_empty() && state.has_room() {
+            for watcher in std::mem::take(&mut state.stalled) {
+                self.feed(watcher);
+            }
+        }
+        reply
+    }
+
+    /// Creates a watcher, or queues the refusal. `current` is the store's revision, which may be ahead of what was
+    /// published here: a watch "from now" starts after it, not after what this hub happens to have seen.
+    pub(crate) fn create(&mut self, stream: StreamId, request: CreateWatch, current: i64) {
+        let header = self.header(current);
+        let Some(state) = self.streams.get_mut(&stream) else { return };
+        let watch_id = match choose_id(state, &request) {
+            Ok(id) => id,
+            Err(reason) => {
+                let kind = Kind::Refused { reason: reason.to_owned() };
+                return state.push(WatchReply { header, watch_id: -1, kind });
+            }
+        };
+        self.next_id += 1;
+        let id = WatcherId(self.next_id);
+        state.ids.insert(watch_id, Holder::Live(id));
+        state.push(WatchReply { header, watch_id, kind: Kind::Created });
+        let watcher = Watcher {
+            stream,
+            watch_id,
+            range: request.range,
+            options: request.options,
+            next_revision: request.start_revision.unwrap_or(current + 1),
+            feed: Feed::Stalled,
+            active: false,
+        };
+        self.watchers.insert(id, watcher);
+        self.feed(id);
+    }
+
+    /// Refuses a creation for a reason that is not the hub's own.
+    pub(crate) fn refuse(&mut self, stream: StreamId, reason: &str, current: i64) {
+        let header = self.header(current);
+        if let Some(state) = self.streams.get_mut(&stream) {
+            let kind = Kind::Refused { reason: reason.to_owned() };
+            state.push(WatchReply { header, watch_id: -1, kind });
+        }
+    }
+
+    /// Cancels a watcher for its client; an unknown id is not answered.
+    pub(crate) fn cancel(&mut self, stream: StreamId, watch_id: i64, current: i64) {
+        let header = self.header(current);
+        let Some(state) = self.streams.get_mut(&stream) else { return };
+        match state.ids.remove(&watch_id) {
+            None => {}
+            Some(Holder::Compacted) => state.push(WatchReply { header, watch_id, kind: Kind::Canceled }),
+            Some(Holder::Live(watcher)) => {
+                state.push(WatchReply { header, watch_id, kind: Kind::Canceled });
+                self.forget(watcher);
+            }
+        }
+    }
+
+    /// Answers a progress request: once for the whole stream, and only if every watcher on it is up to date.
+    pub(crate) fn progress_request(&mut self, stream: StreamId) {
+        let header = self.header(self.position);
+        let Some(state) = self.streams.get(&stream) else { return };
+        let mut watchers = state.ids.values().filter_map(|holder| match holder {
+            Holder::Live(id) => self.watchers.get(id),
+            Holder::Compacted => None,
+        });
+        let any = watchers.clone().next().is_some();
+        if !any || !watchers.all(|watcher| watcher.is_up_to_date(self.position)) {
+            return;
+        }
+        if let Some(state) = self.streams.get_mut(&stream) {
+            state.push(WatchReply { header, watch_id: -1, kind: Kind::Progress });
+        }
+    }
+
+    /// A tick of a stream's progress clock: watchers that asked for it and had no event since the last one are told
+    /// how far they are.
+    pub(crate) fn progress_tick(&mut self, stream: StreamId) {
+        let header = self.header(self.position);
+        let Some(state) = self.streams.get_mut(&stream) else { return };
+        let ids: Vec<(i64, WatcherId)> = state
+            .ids
+            .iter()
+            .filter_map(|(watch_id, holder)| match holder {
+                Holder::Live(id) => Some((*watch_id, *id)),
+                Holder::Compacted => None,
+            })
+            .collect();
+        for (watch_id, id) in ids {
+            let Some(watcher) = self.watchers.get_mut(&id) else { continue };
+            let quiet = !std::mem::take(&mut watcher.active);
+            if watcher.options.progress_notify && quiet && watcher.is_up_to_date(self.position) {
+                state.push(WatchReply { header, watch_id, kind: Kind::Progress });
+            }
+        }
+    }
+
+    /// Takes a batch of changes, in revision order and following the last one, to all live watchers.
+    ///
+    /// # Panics
+    /// When a revision comes twice or late: watchers would see the past again.
+    pub(crate) fn publish(&mut self, batch: &Batch) {
+        let mut start = 0;
+        while start < batch.len() {
+            let revision = batch[start].revision.main;
+            let same = |change: &Change| change.revision.main == revision;
+            let end = start + batch[start..].iter().take_while(|change| same(change)).count();
+            assert!(revision > self.position, "revision {revision} published after {}", self.position);
+            self.position = revision;
+            self.publish_revision(batch, start..end);
+            start = end;
+        }
+        self.recent.push(batch.clone());
+    }
+
+    fn publish_revision(&mut self, batch: &Batch, changes: std::ops::Range<usize>) {
+        let mut matched = std::mem::take(&mut self.matched);
+        for index in changes.clone() {
+            let key = &batch[index].key;
+            if let Some(watchers) = self.live_keys.get(key) {
+                matched.extend(watchers.iter().map(|id| (*id, index)));
+            }
+            self.live_ranges.containing(key, |id| matched.push((id, index)));
+        }
+        if changes.len() > 1 {
+            matched.sort_unstable();
+        }
+        for group in matched.chunk_by(|a, b| a.0 == b.0) {
+            self.deliver(batch, group);
+        }
+        matched.clear();
+        self.matched = matched;
+    }
+
+    /// Sends the changes of one revision to one live watcher, or lets it fall behind if its stream is full.
+    fn deliver(&mut self, batch: &Batch, changes: &[(WatcherId, usize)]) {
+        let id = changes[0].0;
+        let revision = self.position;
+        let header = self.header(revision);
+        let Some(watcher) = self.watchers.get_mut(&id) else { return };
+        if revision < watcher.next_revision {
+            return;
+        }
+        let Some(stream) = self.streams.get_mut(&watcher.stream) else { return };
+        if stream.is_full() {
+            watcher.next_revision = revision;
+            watcher.feed = Feed::Stalled;
+            stream.stalled.push(id);
+            let range = watcher.range.clone();
+            self.unlist(id, &range);
+            return;
+        }
+        watcher.next_revision = revision + 1;
+        let indices = changes.iter().map(|(_, index)| *index);
+        let events = watcher.options.events(batch, indices, self.compact_revision);
+        if events.is_empty() {
+            return;
+        }
+        watcher.active = true;
+        push_events(stream, header, watcher, events, self.fragment_bytes);
+    }
+
+    /// Tells the hub how far history is gone: previous values from before that are not shown any more.
+    pub(crate) fn compacted(&mut self, compact_revision: i64) {
+        self.compact_revision = compact_revision;
+    }
+
+    /// Takes the catch-up jobs that have come up.
+    pub(crate) fn take_jobs(&mut self) -> Vec<CatchUpJob> {
+        std::mem::take(&mut self.jobs)
+    }
+
+    /// Takes what the catch-up thread found.
+    pub(crate) fn caught_up(&mut self, id: WatcherId, found: CaughtUp) {
+        if !self.watchers.contains_key(&id) {
+            return;
+        }
+        match found {
+            CaughtUp::Compacted { compact_revision } => self.cancel_compacted(id, compact_revision),
+            CaughtUp::Changes { batch, through } => {
+                self.send_history(id, &batch, through);
+                self.feed(id);
+            }
+        }
+    }
+
+    fn cancel_compacted(&mut self, id: WatcherId, compact_revision: i64) {
+        // A watcher is told its compact revision instead of a header revision (contract: semantics 7.1).
+        let header = self.header(0);
+        let Some(watcher) = self.watchers.get(&id) else { return };
+        let watch_id = watcher.watch_id;
+        if let Some(stream) = self.streams.get_mut(&watcher.stream) {
+            stream.ids.insert(watch_id, Holder::Compacted);
+            stream.push(WatchReply { header, watch_id, kind: Kind::Compacted { compact_revision } });
+        }
+        self.forget(id);
+    }
+
+    /// Feeds a watcher that is not live from wherever its next revision is to be had, until it is live again or its
+    /// stream is full.
+    fn feed(&mut self, id: WatcherId) {
+        let Some(watcher) = self.watchers.get_mut(&id) else { return };
+        debug_assert_ne!(watcher.feed, Feed::Live, "a live watcher is fed by publishing");
+        if watcher.next_revision <= self.position {
+            let Some(stream) = self.streams.get_mut(&watcher.stream) else { return };
+            if stream.is_full() {
+                watcher.feed = Feed::Stalled;
+                stream.stalled.push(id);
+                return;
+            }
+            let from = watcher.next_revision;
+            let Some(batches) = self.recent.since(from).filter(|_| from > self.compact_revision) else {
+                watcher.feed = Feed::Reading;
+                self.jobs.push(CatchUpJob { watcher: id, range: watcher.range.clone(), from });
+                return;
+            };
+            let batches: Vec<Batch> = batches.cloned().collect();
+            for batch in batches {
+                let through = batch.last().map_or(from, |change| change.revision.main);
+                self.send_history(id, &batch, through);
+            }
+        }
+        let position = self.position;
+        let Some(watcher) = self.watchers.get_mut(&id) else { return };
+        watcher.next_revision = watcher.next_revision.max(position + 1);
+        watcher.feed = Feed::Live;
+        self.list(id);
+    }
+
+    /// Queues what a watcher wants of `batch`, which holds everything from its next revision through `through`.
+    fn send_history(&mut self, id: WatcherId, batch: &Batch, through: i64) {
+        let header = self.header(self.position);
+        let Some(watcher) = self.watchers.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&watcher.stream) else { return };
+        let next = watcher.next_revision;
+        assert!(through + 1 >= next, "a watcher at {next} was handed history through {through}");
+        let wanted = (0..batch.len())
+            .filter(|index| batch[*index].revision.main >= next && watcher.range.contains(&batch[*index].key));
+        let events = watcher.options.events(batch, wanted, self.compact_revision);
+        watcher.next_revision = through + 1;
+        for part in split_by_revisions(events) {
+            watcher.active = true;
+            push_events(stream, header, watcher, part, self.fragment_bytes);
+        }
+    }
+
+    fn list(&mut self, id: WatcherId) {
+        let Some(watcher) = self.watchers.get(&id) else { return };
+        let start = watcher.range.start.clone();
+        match &watcher.range.end {
+            RangeEnd::Single => self.live_keys.entry(start).or_default().push(id),
+            RangeEnd::Before(end) => self.live_ranges.insert(start, Some(end.clone()), id),
+            RangeEnd::Open => self.live_ranges.insert(start, None, id),
+        }
+    }
+
+    fn unlist(&mut self, id: WatcherId, range: &KeyRange) {
+        if range.end != RangeEnd::Single {
+            return self.live_ranges.remove(&range.start, id);
+        }
+        if let Some(watchers) = self.live_keys.get_mut(&range.start) {
+            watchers.retain(|other| *other != id);
+            if watchers.is_empty() {
+                self.live_keys.remove(&range.start);
+            }
+        }
+    }
+}
+
+impl Watcher {
+    /// Everything up to `position` was sent to it, and it wants to know of that.
+    fn is_up_to_date(&self, position: i64) -> bool {
+        self.feed == Feed::Live && self.next_revision <= position + 1
+    }
+}
+
+impl Options {
+    fn events(&self, batch: &Batch, indices: impl Iterator<Item = usize>, compacted: i64) -> Vec<EventRef> {
+        let wanted = |index: &usize| match batch[*index].after {
+            Some(_) => !self.no_put,
+            None => !self.no_delete,
+        };
+        let event = |index: usize| {
+            // etcd looks a previous value up one revision before; when that is compacted, there is none.
+            let prev_kv = self.prev_kv && batch[index].revision.main > compacted;
+            EventRef { batch: batch.clone(), index, prev_kv }
+        };
+        indices.filter(wanted).map(event).collect()
+    }
+}
+
+/// The id that a creation gets, or why it is refused (texts: contract, errors section 4).
+fn choose_id(stream: &mut Stream, request: &CreateWatch) -> Result<i64, &'static str> {
+    if request.range.is_empty() {
+        return Err("mvcc: watcher range is empty");
+    }
+    if stream.ids.len() >= WATCHERS_PER_STREAM_MAX {
+        return Err("etcdserver: too many watchers on one stream");
+    }
+    match request.watch_id {
+        None => Ok(stream.pick_id()),
+        Some(id) if stream.ids.contains_key(&id) => {
+            Err("mvcc: duplicate watch ID provided on the WatchStream")
+        }
+        Some(id) => Ok(id),
+    }
+}
+
+/// Parts of at most [`CATCH_UP_REVISIONS_MAX`] distinct revisions, a revision never split (V5).
+fn split_by_revisions(events: Vec<EventRef>) -> Vec<Vec<EventRef>> {
+    let mut parts: Vec<Vec<EventRef>> = Vec::new();
+    let mut revisions = 0;
+    let mut last = None;
+    for event in events {
+        let revision = event.change().revision.main;
+        if last != Some(revision) {
+            if revisions % CATCH_UP_REVISIONS_MAX == 0 {
+                parts.push(Vec::new());
+            }
+            revisions += 1;
+            last = Some(revision);
+        }
+        if let Some(part) = parts.last_mut() {
+            part.push(event);
+        }
+    }
+    parts
+}
+
+/// Queues events as one response, or as fragments if that is permitted and the response is large.
+fn push_events(stream: &mut Stream, header: Header, watcher: &Watcher, events: Vec<EventRef>, limit: usize) {
+    let bytes: usize = events.iter().map(EventRef::wire_len).sum();
+    if !watcher.options.fragment || bytes < limit || events.len() < 2 {
+        return stream.push_events(header, watcher.watch_id, events);
+    }
+    let mut pieces = Vec::new();
+    let mut size = 0;
+    for event in events {
+        let bytes = event.wire_len();
+        if pieces.is_empty() || size + bytes >= limit {
+            pieces.push(Vec::new());
+            size = 0;
+        }
+        size += bytes;
+        if let Some(piece) = pieces.last_mut() {
+            piece.push(event);
+        }
+    }
+    let last = pieces.len() - 1;
+    for (number, events) in pieces.into_iter().enumerate() {
+        let kind = Kind::Events { events, more: number < last };
+        stream.push(WatchReply { header, watch_id: watcher.watch_id, kind });
+    }
+}

@@ -1,0 +1,169 @@
+//! The messages of a watch stream, in the form in which they wait to be written.
+//!
+//! An event is not copied until it is written to its socket: a waiting message refers to the changes of a published
+//! batch, which all watchers share.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes};
+use mvcc::Change;
+use prost::encoding::{encode_varint, encoded_len_varint};
+
+use crate::grpc::reply::{Header, WireReply};
+
+/// Changes as they were published: one or more revisions, in order.
+pub(crate) type Batch = Arc<[Change]>;
+
+/// One change of a published batch.
+#[derive(Debug, Clone)]
+pub(crate) struct EventRef {
+    pub(crate) batch: Batch,
+    pub(crate) index: usize,
+    /// Whether the previous key-value pair goes with it.
+    pub(crate) prev_kv: bool,
+}
+
+impl EventRef {
+    pub(crate) fn change(&self) -> &Change {
+        &self.batch[self.index]
+    }
+
+    fn parts(&self) -> EventParts<'_> {
+        let change = self.change();
+        let previous = if self.prev_kv { change.before.as_ref() } else { None };
+        EventParts { change, previous: previous.map(|item| &item.encoded) }
+    }
+
+    /// Length of the `mvccpb.Event` message in bytes.
+    pub(crate) fn wire_len(&self) -> usize {
+        self.parts().len()
+    }
+}
+
+/// The three fields of `mvccpb.Event`.
+struct EventParts<'a> {
+    change: &'a Change,
+    previous: Option<&'a Bytes>,
+}
+
+impl EventParts<'_> {
+    fn len(&self) -> usize {
+        let kv = match &self.change.after {
+            Some(item) => field_len(item.encoded.len()),
+            None => 2 + field_len(self.tombstone_len()),
+        };
+        kv + self.previous.map_or(0, |encoded| field_len(encoded.len()))
+    }
+
+    /// A deletion carries the key and the revision that deleted it, nothing else.
+    fn tombstone_len(&self) -> usize {
+        let key = self.change.key.len();
+        field_len(key) + 1 + encoded_len_varint(self.change.revision.main as u64)
+    }
+
+    fn write(&self, buf: &mut impl BufMut) {
+        match &self.change.after {
+            Some(item) => put_field(buf, 0x12, &item.encoded),
+            None => {
+                buf.put_slice(&[0x08, 0x01, 0x12]);
+                encode_varint(self.tombstone_len() as u64, buf);
+                put_field(buf, 0x0a, &self.change.key);
+                buf.put_u8(0x18);
+                encode_varint(self.change.revision.main as u64, buf);
+            }
+        }
+        if let Some(encoded) = self.previous {
+            put_field(buf, 0x1a, encoded);
+        }
+    }
+}
+
+/// Length of a length-delimited field with a one-byte key.
+fn field_len(payload: usize) -> usize {
+    1 + encoded_len_varint(payload as u64) + payload
+}
+
+fn put_field(buf: &mut impl BufMut, key: u8, payload: &[u8]) {
+    buf.put_u8(key);
+    encode_varint(payload.len() as u64, buf);
+    buf.put_slice(payload);
+}
+
+/// What a message says.
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    /// A watcher was created.
+    Created,
+    /// A creation was refused.
+    Refused { reason: String },
+    /// A watcher was cancelled by its client.
+    Canceled,
+    /// A watcher asked for revisions that are gone.
+    Compacted { compact_revision: i64 },
+    /// Events; `more` when the rest of this message follows in further ones.
+    Events { events: Vec<EventRef>, more: bool },
+    /// Everything up to the header's revision was sent.
+    Progress,
+}
+
+/// One `etcdserverpb.WatchResponse`.
+#[derive(Debug, Clone)]
+pub(crate) struct WatchReply {
+    pub(crate) header: Header,
+    pub(crate) watch_id: i64,
+    pub(crate) kind: Kind,
+}
+
+impl WatchReply {
+    fn tail_len(&self) -> usize {
+        let id = if self.watch_id == 0 { 0 } else { 1 + encoded_len_varint(self.watch_id as u64) };
+        id + match &self.kind {
+            Kind::Created | Kind::Canceled => 2,
+            Kind::Refused { reason } => 4 + field_len(reason.len()),
+            Kind::Compacted { compact_revision } => 3 + encoded_len_varint(*compact_revision as u64),
+            Kind::Events { events, more } => {
+                let events: usize = events.iter().map(|event| field_len(event.wire_len())).sum();
+                events + if *more { 2 } else { 0 }
+            }
+            Kind::Progress => 0,
+        }
+    }
+}
+
+impl WireReply for WatchReply {
+    fn wire_len(&self) -> usize {
+        self.header.field_len() + self.tail_len()
+    }
+
+    fn write(&self, buf: &mut impl BufMut) {
+        self.header.write_field(buf);
+        if self.watch_id != 0 {
+            buf.put_u8(0x10);
+            encode_varint(self.watch_id as u64, buf);
+        }
+        match &self.kind {
+            Kind::Created => buf.put_slice(&[0x18, 1]),
+            Kind::Canceled => buf.put_slice(&[0x20, 1]),
+            Kind::Refused { reason } => {
+                buf.put_slice(&[0x18, 1, 0x20, 1]);
+                put_field(buf, 0x32, reason.as_bytes());
+            }
+            Kind::Compacted { compact_revision } => {
+                buf.put_slice(&[0x20, 1, 0x28]);
+                encode_varint(*compact_revision as u64, buf);
+            }
+            Kind::Events { events, more } => {
+                if *more {
+                    buf.put_slice(&[0x38, 1]);
+                }
+                for event in events {
+                    let parts = event.parts();
+                    buf.put_u8(0x5a);
+                    encode_varint(parts.len() as u64, buf);
+                    parts.write(buf);
+                }
+            }
+            Kind::Progress => {}
+        }
+    }
+}
