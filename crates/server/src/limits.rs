@@ -20,6 +20,9 @@ pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// HTTP/2 stream window: what one request may send before it is read.
 pub(crate) const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 
+/// Bytes of one stream's replies that hyper buffers while the client is slow.
+pub(crate) const SEND_BUFFER_BYTES: usize = 1 << 20;
+
 /// Time for the HTTP/2 preface or the first HTTP/1.1 request line, so that idle sockets cannot pile up.
 pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -1,13 +1,13 @@
 //! `etcdserverpb.KV`.
 
-use machine::{read, validate};
+use machine::{quota, read, txn, validate};
 use proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest,
 };
 use tonic::Status;
 
 use super::Api;
-use super::status::rejected;
+use super::status::{failed, rejected};
 use crate::engine::command::Field;
 use crate::grpc::reply::Spliced;
 
@@ -18,13 +18,13 @@ impl Api {
         if !request.serializable {
             self.read_barrier().await?;
         }
-        let reply = read::range(&self.view, &request).map_err(rejected)?;
+        let reply = read::range(&self.view, &request).map_err(failed)?;
         Ok(self.spliced(reply))
     }
 
     /// Writes a key.
     pub(crate) async fn put(&self, request: PutRequest) -> Result<Spliced, Status> {
-        self.check_quota(|| machine::quota::put_cost(&request)).await?;
+        self.check_quota(|| quota::put_cost(&request)).await?;
         validate::put(&request).map_err(rejected)?;
         let reply = self.propose(Field::Put, &request).await?;
         Ok(self.spliced(reply))
@@ -39,13 +39,13 @@ impl Api {
 
     /// Compares, and does one of two lists of operations.
     pub(crate) async fn txn(&self, request: TxnRequest) -> Result<Spliced, Status> {
-        self.check_quota(|| machine::quota::txn_cost(&request)).await?;
+        self.check_quota(|| quota::txn_cost(&request)).await?;
         validate::txn(&request, &self.settings.limits).map_err(rejected)?;
-        let reply = if read::is_read_only(&request) {
-            if !read::is_serializable(&request) {
+        let reply = if txn::is_read_only(&request) {
+            if !txn::is_serializable(&request) {
                 self.read_barrier().await?;
             }
-            read::txn(&self.view, &request).map_err(rejected)?
+            read::txn(&self.view, &request).map_err(failed)?
         } else {
             self.propose(Field::Txn, &request).await?
         };

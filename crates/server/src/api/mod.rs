@@ -5,6 +5,8 @@ pub(crate) mod health;
 pub(crate) mod kv;
 pub(crate) mod lease;
 pub(crate) mod maintenance;
+pub(crate) mod method;
+pub(crate) mod range_stream;
 pub(crate) mod router;
 pub(crate) mod status;
 pub(crate) mod watch;
@@ -45,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// `--max-request-bytes`.
     pub(crate) max_request_bytes: usize,
+    /// Longest gRPC message taken.
+    pub(crate) receive_bytes_max: usize,
     /// `--quota-backend-bytes`, resolved; `None`: no quota.
     pub(crate) quota_bytes: Option<u64>,
     /// `--watch-progress-notify-interval`.

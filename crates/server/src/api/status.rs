@@ -1,6 +1,6 @@
 //! The one place where refusals and faults become gRPC statuses.
 
-use machine::Rejection;
+use machine::{Failure, Rejection};
 use tonic::{Code, Status};
 
 use crate::engine::reply::Unserved;
@@ -8,6 +8,15 @@ use crate::engine::reply::Unserved;
 /// The status of a refusal by the state machine.
 pub(crate) fn rejected(rejection: Rejection) -> Status {
     Status::new(Code::from(rejection.code() as i32), rejection.text())
+}
+
+/// The status of a read that was refused or failed.
+pub(crate) fn failed(failure: Failure) -> Status {
+    match failure {
+        Failure::Rejected(rejection) => rejected(rejection),
+        // The store could not be read: corruption or a disk fault, reported with file and offset.
+        Failure::Store(error) => Status::new(Code::DataLoss, error.to_string()),
+    }
 }
 
 /// The status of a request that got no answer of the state machine (contract: errors, sections 1 and 2).

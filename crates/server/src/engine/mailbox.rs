@@ -5,18 +5,18 @@
 
 use std::sync::Arc;
 
+use mvcc::Changes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::reply::{CommandReply, Unserved};
 use crate::watch::hub::{CaughtUp, WatcherId};
-use crate::watch::reply::Batch;
 
 /// Something for a network worker.
 #[derive(Debug)]
 pub(crate) enum Delivery {
-    /// Changes, to be seen by watchers before the replies of the commands that made them.
-    Published(Batch),
+    /// The changes of a batch of commands, to be seen by watchers before the callers get their replies.
+    Published(Arc<[Changes]>),
     /// The history up to this revision is released.
     Compacted(i64),
     /// The answer to a command.

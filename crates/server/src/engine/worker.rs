@@ -166,7 +166,11 @@ impl Worker {
 
     fn deliver(&self, delivery: Delivery) {
         match delivery {
-            Delivery::Published(changes) => self.with_hub(|hub| hub.publish(&changes)),
+            Delivery::Published(batch) => self.with_hub(|hub| {
+                for changes in batch.iter() {
+                    hub.publish(&changes.changes);
+                }
+            }),
             Delivery::Compacted(revision) => self.with_hub(|hub| hub.compacted(revision)),
             Delivery::CaughtUp(watcher, found) => self.with_hub(|hub| hub.caught_up(watcher, found)),
             // A caller that has gone away does not miss its answer.

@@ -4,7 +4,7 @@
 //! is `header` (field 1 of every etcd response) followed by the body that the state machine or a read produced
 //! without a header: in protobuf, concatenation is how messages are merged.
 
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 use prost::Message;
 use prost::encoding::{encode_varint, encoded_len_varint};
 
@@ -89,7 +89,7 @@ pub(crate) struct Spliced {
     /// Field 1.
     pub(crate) header: Header,
     /// All other fields, in wire form.
-    pub(crate) body: Bytes,
+    pub(crate) body: machine::Body,
 }
 
 impl WireReply for Spliced {
@@ -99,7 +99,7 @@ impl WireReply for Spliced {
 
     fn write(&self, buf: &mut impl BufMut) {
         self.header.write_field(buf);
-        buf.put_slice(&self.body);
+        self.body.write(buf);
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
         ] {
             let kv = proto::mvccpb::KeyValue { key: "k".into(), ..Default::default() };
             let body = PutResponse { header: None, prev_kv: Some(kv.clone()) }.encode_to_vec();
-            let reply = Spliced { header, body: body.into() };
+            let reply = Spliced { header, body: machine::Body::encoded(body.into()) };
             let mut wire = Vec::new();
             reply.write(&mut wire);
             let message = PutResponse {

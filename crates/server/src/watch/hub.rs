@@ -17,6 +17,13 @@ use crate::limits::{CATCH_UP_REVISIONS_MAX, WATCHERS_PER_STREAM_MAX};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct StreamId(u64);
 
+impl StreamId {
+    /// A number below 256 that spreads streams evenly.
+    pub(crate) fn spread(self) -> u32 {
+        (self.0 as u32).wrapping_mul(0x9e37_79b1) >> 24
+    }
+}
+
 /// A watcher of this hub; never reused, so that a late catch-up answer cannot meet another watcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct WatcherId(u64);
@@ -466,7 +473,7 @@ impl Options {
 
 /// The id that a creation gets, or why it is refused (texts: contract, errors section 4).
 fn choose_id(stream: &mut Stream, request: &CreateWatch) -> Result<i64, &'static str> {
-    if request.range.is_empty() {
+    if is_empty(&request.range) {
         return Err("mvcc: watcher range is empty");
     }
     if stream.ids.len() >= WATCHERS_PER_STREAM_MAX {
@@ -479,6 +486,10 @@ fn choose_id(stream: &mut Stream, request: &CreateWatch) -> Result<i64, &'static
         }
         Some(id) => Ok(id),
     }
+}
+
+fn is_empty(range: &KeyRange) -> bool {
+    matches!(&range.end, RangeEnd::Before(end) if *end <= range.start)
 }
 
 /// Parts of at most [`CATCH_UP_REVISIONS_MAX`] distinct revisions, a revision never split (V5).

@@ -28,53 +28,15 @@ impl EventRef {
         &self.batch[self.index]
     }
 
-    fn parts(&self) -> EventParts<'_> {
+    /// The `mvccpb.Event` message: encoded for the first watcher that sends it, then shared by all.
+    fn event(&self) -> &Bytes {
         let change = self.change();
-        let previous = if self.prev_kv { change.before.as_ref() } else { None };
-        EventParts { change, previous: previous.map(|item| &item.encoded) }
+        if self.prev_kv { change.event_with_previous() } else { change.event() }
     }
 
-    /// Length of the `mvccpb.Event` message in bytes.
+    /// Length of the message in bytes.
     pub(crate) fn wire_len(&self) -> usize {
-        self.parts().len()
-    }
-}
-
-/// The three fields of `mvccpb.Event`.
-struct EventParts<'a> {
-    change: &'a Change,
-    previous: Option<&'a Bytes>,
-}
-
-impl EventParts<'_> {
-    fn len(&self) -> usize {
-        let kv = match &self.change.after {
-            Some(item) => field_len(item.encoded.len()),
-            None => 2 + field_len(self.tombstone_len()),
-        };
-        kv + self.previous.map_or(0, |encoded| field_len(encoded.len()))
-    }
-
-    /// A deletion carries the key and the revision that deleted it, nothing else.
-    fn tombstone_len(&self) -> usize {
-        let key = self.change.key.len();
-        field_len(key) + 1 + encoded_len_varint(self.change.revision.main as u64)
-    }
-
-    fn write(&self, buf: &mut impl BufMut) {
-        match &self.change.after {
-            Some(item) => put_field(buf, 0x12, &item.encoded),
-            None => {
-                buf.put_slice(&[0x08, 0x01, 0x12]);
-                encode_varint(self.tombstone_len() as u64, buf);
-                put_field(buf, 0x0a, &self.change.key);
-                buf.put_u8(0x18);
-                encode_varint(self.change.revision.main as u64, buf);
-            }
-        }
-        if let Some(encoded) = self.previous {
-            put_field(buf, 0x1a, encoded);
-        }
+        self.event().len()
     }
 }
 
@@ -157,10 +119,7 @@ impl WireReply for WatchReply {
                     buf.put_slice(&[0x38, 1]);
                 }
                 for event in events {
-                    let parts = event.parts();
-                    buf.put_u8(0x5a);
-                    encode_varint(parts.len() as u64, buf);
-                    parts.write(buf);
+                    put_field(buf, 0x5a, event.event());
                 }
             }
             Kind::Progress => {}

@@ -1,0 +1,106 @@
+//! `etcdserverpb.Maintenance`.
+
+use std::sync::atomic::Ordering;
+
+use proto::etcdserverpb::{
+    AlarmMember, AlarmRequest, AlarmType, DefragmentRequest, DefragmentResponse, DowngradeInfo, HashKvRequest,
+    HashKvResponse, HashRequest, HashResponse, StatusRequest, StatusResponse, alarm_request::AlarmAction,
+};
+use tonic::Status;
+
+use super::Api;
+use super::status::{read_failed, rejected};
+use crate::engine::command::Field;
+use crate::grpc::reply::{Plain, Spliced};
+use crate::version;
+
+impl Api {
+    /// Lists, raises or disarms alarms; through the log, also to list them.
+    pub(crate) async fn alarm(&self, request: AlarmRequest) -> Result<Spliced, Status> {
+        let reply = self.propose(Field::Alarm, &request).await?;
+        Ok(self.spliced(reply))
+    }
+
+    /// What the member says of itself.
+    pub(crate) async fn status(&self, _request: StatusRequest) -> Result<Plain<StatusResponse>, Status> {
+        let leader = self.shared.leader.load(Ordering::Relaxed);
+        let alarms = self.status.alarms();
+        let no_leader = (leader == 0).then(|| "etcdserver: no leader".to_owned());
+        let errors = no_leader.into_iter().chain(alarms.iter().map(alarm_text)).collect();
+        Ok(Plain(StatusResponse {
+            header: Some(self.header_now().to_message()),
+            version: version::ETCD.to_owned(),
+            db_size: self.status.db_size() as i64,
+            leader,
+            raft_index: self.shared.committed.load(Ordering::Relaxed),
+            raft_term: self.shared.term.load(Ordering::Relaxed),
+            raft_applied_index: self.shared.applied.load(Ordering::Relaxed),
+            errors,
+            db_size_in_use: self.status.db_size_in_use() as i64,
+            is_learner: false,
+            storage_version: version::STORAGE.to_owned(),
+            db_size_quota: self.settings.quota_bytes.unwrap_or(0) as i64,
+            downgrade_info: Some(DowngradeInfo::default()),
+        }))
+    }
+
+    /// Nothing needs it: the store holds live data only and reuses its pages. Answered at once.
+    pub(crate) async fn defragment(
+        &self,
+        _request: DefragmentRequest,
+    ) -> Result<Plain<DefragmentResponse>, Status> {
+        Ok(Plain(DefragmentResponse { header: None }))
+    }
+
+    /// A hash of everything that is replicated.
+    pub(crate) async fn hash(&self, _request: HashRequest) -> Result<Plain<HashResponse>, Status> {
+        let state = self.ask(|machine| machine.store().state_hash()).await?;
+        let hash = (0..4).fold(0, |hash, part| hash ^ (state >> (32 * part)) as u32);
+        Ok(Plain(HashResponse { header: Some(self.header_now().to_message()), hash }))
+    }
+
+    /// A hash of the keys and their history, as etcd computes it.
+    pub(crate) async fn hash_kv(&self, request: HashKvRequest) -> Result<Plain<HashKvResponse>, Status> {
+        let view = self.view.clone();
+        let at = (request.revision > 0).then_some(request.revision);
+        // Reads all keys and all history: not on a network worker's thread.
+        let hashed = tokio::task::spawn_blocking(move || view.hash_kv(at))
+            .await
+            .map_err(|error| Status::internal(error.to_string()))?
+            .map_err(read_failed)?;
+        Ok(Plain(HashKvResponse {
+            header: Some(self.header_now().to_message()),
+            hash: hashed.hash,
+            compact_revision: hashed.compact_revision,
+            hash_revision: hashed.revision,
+        }))
+    }
+
+    /// Refuses what would take more space than the quota leaves, and tells the cluster so (contract: semantics 9).
+    pub(crate) async fn check_quota(&self, cost: impl FnOnce() -> u64) -> Result<(), Status> {
+        let Some(quota) = self.settings.quota_bytes else { return Ok(()) };
+        let disk_full = self.shared.disk_full.load(Ordering::Relaxed);
+        let cost = cost();
+        if cost == 0 || (!disk_full && self.status.db_size() + cost < quota) {
+            return Ok(());
+        }
+        let raised = |alarm: &AlarmMember| {
+            alarm.member_id == self.member_id && alarm.alarm == AlarmType::Nospace as i32
+        };
+        if !disk_full && !self.status.alarms().iter().any(raised) {
+            let request = AlarmRequest {
+                action: AlarmAction::Activate as i32,
+                member_id: self.member_id,
+                alarm: AlarmType::Nospace as i32,
+            };
+            self.alarm(request).await?;
+        }
+        Err(rejected(machine::Rejection::NoSpace))
+    }
+}
+
+/// An alarm in protobuf's text form, as etcd shows it.
+fn alarm_text(alarm: &AlarmMember) -> String {
+    let kind = AlarmType::try_from(alarm.alarm).map_or("UNKNOWN", |kind| kind.as_str_name());
+    format!("memberID:{} alarm:{kind}", alarm.member_id)
+}

@@ -1,0 +1,139 @@
+//! `etcdserverpb.Watch`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use mvcc::{KeyRange, RangeEnd};
+use proto::etcdserverpb::watch_create_request::FilterType;
+use proto::etcdserverpb::watch_request::RequestUnion;
+use proto::etcdserverpb::{WatchCreateRequest, WatchRequest};
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Status, Streaming};
+
+use super::Api;
+use crate::watch::hub::{CreateWatch, Options, StreamId};
+use crate::watch::reply::WatchReply;
+
+/// The responses of one watch stream. Dropping it cancels its watchers.
+pub(crate) struct Watches {
+    api: Arc<Api>,
+    stream: StreamId,
+    requests: tokio::task::AbortHandle,
+    ended: tokio::sync::oneshot::Receiver<Status>,
+}
+
+impl Api {
+    /// Opens a watch stream; its requests are served by a task of its own.
+    pub(crate) fn watch(self: &Arc<Self>, requests: Streaming<WatchRequest>) -> Watches {
+        let stream = self.worker.with_hub(|hub| hub.open());
+        let (end, ended) = tokio::sync::oneshot::channel();
+        let serve = serve(self.clone(), stream, requests, end);
+        Watches { api: self.clone(), stream, requests: tokio::spawn(serve).abort_handle(), ended }
+    }
+}
+
+impl Stream for Watches {
+    type Item = Result<WatchReply, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Poll::Ready(Ok(status)) = Pin::new(&mut self.ended).poll(cx) {
+            return Poll::Ready(Some(Err(status)));
+        }
+        match self.api.worker.with_hub(|hub| hub.next_reply(self.stream, cx.waker())) {
+            Some(reply) => Poll::Ready(Some(Ok(reply))),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Watches {
+    fn drop(&mut self) {
+        self.requests.abort();
+        self.api.worker.with_hub(|hub| hub.close(self.stream));
+    }
+}
+
+/// Serves the requests of a stream and its progress clock. A client that closes its half goes on receiving.
+async fn serve(
+    api: Arc<Api>,
+    stream: StreamId,
+    mut requests: Streaming<WatchRequest>,
+    end: tokio::sync::oneshot::Sender<Status>,
+) {
+    let mut progress = tokio::time::interval(progress_period(api.settings.progress_interval, stream));
+    progress.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    progress.reset();
+    let mut open = true;
+    loop {
+        tokio::select! {
+            request = requests.next(), if open => match request {
+                Some(Ok(request)) => handle(&api, stream, request),
+                Some(Err(status)) => {
+                    let _ = end.send(status);
+                    return;
+                }
+                None => open = false,
+            },
+            _ = progress.tick() => api.worker.with_hub(|hub| hub.progress_tick(stream)),
+        }
+    }
+}
+
+/// The interval and up to a tenth more, so that the streams of a member do not tick in step (etcd adds a random part;
+/// here the stream's number spreads them).
+fn progress_period(interval: Duration, stream: StreamId) -> Duration {
+    interval + interval / 10 * stream.spread() / 256
+}
+
+fn handle(api: &Api, stream: StreamId, request: WatchRequest) {
+    let current = api.view.revision();
+    match request.request_union {
+        Some(RequestUnion::CreateRequest(create)) => create_watch(api, stream, create, current),
+        Some(RequestUnion::CancelRequest(cancel)) => {
+            api.worker.with_hub(|hub| hub.cancel(stream, cancel.watch_id, current));
+        }
+        Some(RequestUnion::ProgressRequest(_)) => api.worker.with_hub(|hub| hub.progress_request(stream)),
+        None => {}
+    }
+}
+
+fn create_watch(api: &Api, stream: StreamId, request: WatchCreateRequest, current: i64) {
+    if request.start_revision < 0 {
+        let reason = machine::Rejection::Compacted.text();
+        return api.worker.with_hub(|hub| hub.refuse(stream, reason, current));
+    }
+    let filters = |wanted: FilterType| request.filters.contains(&(wanted as i32));
+    let options = Options {
+        no_put: filters(FilterType::Noput),
+        no_delete: filters(FilterType::Nodelete),
+        prev_kv: request.prev_kv,
+        fragment: request.fragment,
+        progress_notify: request.progress_notify,
+    };
+    let create = CreateWatch {
+        start_revision: (request.start_revision > 0).then_some(request.start_revision),
+        watch_id: (request.watch_id != 0).then_some(request.watch_id),
+        range: range_of(request.key, request.range_end),
+        options,
+    };
+    api.worker.with_hub(|hub| hub.create(stream, create, current));
+}
+
+/// The range of a watch: an empty key means the first possible one, also where no range is asked for.
+fn range_of(key: Bytes, range_end: Bytes) -> KeyRange {
+    let start = if key.is_empty() { Bytes::from_static(&[0]) } else { detach(&key) };
+    let end = match &range_end[..] {
+        [] => RangeEnd::Single,
+        [0] => RangeEnd::Open,
+        _ => RangeEnd::Before(detach(&range_end)),
+    };
+    KeyRange { start, end }
+}
+
+/// A copy of its own: a watcher lives long, and a slice would keep the whole network buffer.
+fn detach(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}

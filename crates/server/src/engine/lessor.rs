@@ -1,0 +1,111 @@
+//! The lease clock and the time: what the pure [`LeaseClock`] does not have.
+//!
+//! The apply thread reports grants and revocations, the consensus thread leadership, keepalives renew; the expiry task
+//! scans twice a second, as etcd does, and proposes what has come due.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use machine::lease_clock::{Due, LeaseClock, LeaseClockOptions, Millis, RenewError, Renewed, TimeToLive};
+use machine::{Effect, RenewEpoch};
+use mvcc::LeaseId;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// How often expired leases are looked for.
+const SCAN_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The leases' times on this member.
+pub(crate) struct Lessor {
+    clock: Mutex<LeaseClock>,
+    started: Instant,
+    /// Something was revoked, or leadership moved: whoever waits for an expiry to be decided looks again.
+    changed: Notify,
+    /// Leases that ran out while this member led.
+    pub(crate) expired: AtomicU64,
+}
+
+impl Lessor {
+    /// A lessor that knows no leases yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            clock: Mutex::new(LeaseClock::new(LeaseClockOptions::default())),
+            started: Instant::now(),
+            changed: Notify::new(),
+            expired: AtomicU64::new(0),
+        }
+    }
+
+    fn now(&self) -> Millis {
+        Millis(self.started.elapsed().as_millis() as u64)
+    }
+
+    /// Takes over a lease that was found in the store.
+    pub(crate) fn restored(&self, id: LeaseId, ttl_seconds: i64, remaining: Option<i64>, epoch: RenewEpoch) {
+        self.clock.lock().granted(id, ttl_seconds, remaining, epoch, self.now());
+    }
+
+    /// Follows what applying a command did.
+    pub(crate) fn follow(&self, effect: &Effect) {
+        let mut clock = self.clock.lock();
+        match *effect {
+            Effect::LeaseGranted { id, ttl_seconds, epoch } => {
+                clock.granted(id, ttl_seconds, None, epoch, self.now());
+            }
+            Effect::LeaseRevoked { id } => {
+                clock.revoked(id);
+                self.changed.notify_waiters();
+            }
+            Effect::LeaseCheckpointed { id, remaining_seconds, epoch } => {
+                clock.checkpointed(id, remaining_seconds, epoch, self.now());
+            }
+            _ => {}
+        }
+    }
+
+    /// This member leads now.
+    pub(crate) fn promote(&self, term: u64, election_timeout: Duration) {
+        self.clock.lock().promoted(term, election_timeout.as_millis() as u64, self.now());
+        self.changed.notify_waiters();
+    }
+
+    /// This member does not lead any more.
+    pub(crate) fn demote(&self) {
+        self.clock.lock().demoted();
+        self.changed.notify_waiters();
+    }
+
+    /// Renews a lease; waits while its expiry is being decided. The caller has confirmed leadership (L2).
+    pub(crate) async fn renew(&self, id: LeaseId) -> Result<Renewed, RenewError> {
+        loop {
+            let changed = self.changed.notified();
+            let renewed = self.clock.lock().renew(id, self.now());
+            match renewed {
+                Err(RenewError::Expiring) => changed.await,
+                other => return other,
+            }
+        }
+    }
+
+    /// What is left of a lease.
+    pub(crate) fn time_to_live(&self, id: LeaseId) -> Option<TimeToLive> {
+        self.clock.lock().time_to_live(id, self.now())
+    }
+
+    /// Ids of all leases, by expiry.
+    pub(crate) fn leases(&self) -> Vec<LeaseId> {
+        self.clock.lock().leases()
+    }
+
+    /// Waits for the next scan and returns what is due, if anything.
+    pub(crate) async fn due(&self) -> Due {
+        loop {
+            tokio::time::sleep(SCAN_INTERVAL).await;
+            let due = self.clock.lock().scan(self.now());
+            if !due.expired.is_empty() || !due.checkpoints.is_empty() {
+                self.expired.fetch_add(due.expired.len() as u64, Ordering::Relaxed);
+                return due;
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What the member says of itself and of its cluster, kept up by the apply thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+use proto::etcdserverpb::AlarmMember;
+use proto::membershippb::Member;
+
+/// Replicated facts that are read far more often than they change.
+#[derive(Debug, Default)]
+pub(crate) struct EngineStatus {
+    members: RwLock<Arc<[Member]>>,
+    alarms: RwLock<Arc<[AlarmMember]>>,
+    cluster_version: RwLock<Option<String>>,
+    /// Bytes of the store's files.
+    pub(crate) db_bytes: AtomicU64,
+    /// Bytes of that in use.
+    pub(crate) db_bytes_in_use: AtomicU64,
+}
+
+impl EngineStatus {
+    /// Members by id, ascending.
+    pub(crate) fn members(&self) -> Arc<[Member]> {
+        self.members.read().clone()
+    }
+
+    /// Active alarms.
+    pub(crate) fn alarms(&self) -> Arc<[AlarmMember]> {
+        self.alarms.read().clone()
+    }
+
+    /// Cluster version as `X.Y.Z`; `None` before the leader has set it.
+    pub(crate) fn cluster_version(&self) -> Option<String> {
+        self.cluster_version.read().clone()
+    }
+
+    /// Takes over what the machine has.
+    pub(crate) fn refresh(&self, machine: &machine::Machine) {
+        *self.members.write() = machine.members().cloned().collect();
+        *self.alarms.write() = machine.alarms().collect();
+        *self.cluster_version.write() = machine.cluster_version_text().map(str::to_owned);
+    }
+
+    /// Bytes of the store's files, as quota and `Status` see them: never 0, which etcdctl divides by.
+    pub(crate) fn db_size(&self) -> u64 {
+        self.db_bytes.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Bytes in use, never more than the size.
+    pub(crate) fn db_size_in_use(&self) -> u64 {
+        self.db_bytes_in_use.load(Ordering::Relaxed).clamp(1, self.db_size())
+    }
+}

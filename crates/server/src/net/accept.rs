@@ -1,0 +1,42 @@
+//! Accepting connections and dealing them out.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Pause after an error of `accept`, such as too many open files: the listener stays readable and would spin.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
+
+/// Accepts for as long as the member lives, dealing connections to the workers in turn.
+pub(crate) async fn accept(listener: TcpListener, workers: Vec<UnboundedSender<std::net::TcpStream>>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(error = %error, "cannot accept connections"),
+    };
+    for worker in workers.iter().cycle() {
+        let stream = next(&listener).await;
+        // `into_std` detaches the socket from this runtime; the worker attaches it to its own.
+        if let Ok(stream) = stream.into_std() {
+            let _ = worker.send(stream);
+        }
+    }
+}
+
+async fn next(listener: &tokio::net::TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Without it a reply waits for an acknowledgement: 40 ms a call.
+                if stream.set_nodelay(true).is_ok() {
+                    return stream;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "failed to accept a connection");
+                tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Binding the addresses that a member listens on.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that wait to be accepted: Go's default on Linux.
+const BACKLOG: i32 = 4096;
+
+/// What to set on listening sockets.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct SocketOptions {
+    pub(crate) reuse_port: bool,
+    pub(crate) reuse_address: bool,
+}
+
+/// Binds and listens.
+///
+/// # Errors
+/// Those of the operating system; an address in use is the usual one.
+pub(crate) fn listen(address: SocketAddr, options: SocketOptions) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Go sets it on every listener, so that a restart is not kept waiting by connections of before.
+    socket.set_reuse_address(true)?;
+    if options.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
