@@ -25,6 +25,7 @@ pub(crate) enum Field {
     LeaseCheckpoint = 11,
     ClusterVersionSet = 1300,
     ClusterMemberAttrSet = 1301,
+    ClusterBootstrap = 20_001,
     LeaseExpire = 20_000,
 }
 

@@ -1,0 +1,219 @@
+//! The thread that owns the state machine.
+//!
+//! It takes committed entries in batches and, for each batch: applies, publishes the changes to the watchers,
+//! announces the applied index, and answers the callers, in this order.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use machine::{Applied, Effect, Machine, Outcome};
+use mvcc::Changes;
+use prost::Message;
+use proto::etcdserverpb::InternalRaftRequest;
+use raft::{Entry, Index, Payload};
+
+use super::checkpointer::Checkpointer;
+use super::consensus::ConsensusEvent;
+use super::fatal::stop_process;
+use super::inbox::{Inbox, Sender};
+use super::lessor::Lessor;
+use super::mailbox::{Delivery, Mailbox};
+use super::reply::Unserved;
+use super::shared::Shared;
+use super::status::EngineStatus;
+use super::waiters::RequestId;
+use super::worker::ReadBatch;
+use crate::metrics::Metrics;
+
+/// What happens to the state machine.
+pub(crate) enum ApplyEvent {
+    /// Entries were committed.
+    Committed(Vec<Entry>),
+    /// These reads may be served once the state holds the index.
+    Read(ReadBatch, Index),
+    /// Somebody asks a question.
+    Ask(Box<dyn FnOnce(&Machine) + Send>),
+    /// A checkpoint was written.
+    Checkpointed(Box<mvcc::Done>),
+    /// A checkpoint could not be written; it may be possible later.
+    CheckpointFailed(mvcc::Error),
+    /// The member stops: write a last checkpoint and end.
+    Stop,
+}
+
+/// Everything the thread works with.
+pub(crate) struct ApplyThread {
+    pub(crate) machine: Machine,
+    pub(crate) inbox: Inbox<ApplyEvent>,
+    pub(crate) consensus: Sender<ConsensusEvent>,
+    pub(crate) checkpointer: Checkpointer,
+    pub(crate) mailboxes: Vec<Arc<Mailbox>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) status: Arc<EngineStatus>,
+    pub(crate) lessor: Arc<Lessor>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) batch: Batch,
+}
+
+/// What has come of the entries that were taken together.
+#[derive(Default)]
+pub(crate) struct Batch {
+    changes: Vec<Changes>,
+    answers: Vec<(RequestId, Result<machine::Reply, Unserved>)>,
+    compacted: Option<i64>,
+    status_changed: bool,
+}
+
+impl ApplyThread {
+    /// Runs until the member stops.
+    pub(crate) fn run(mut self) {
+        let mut events = Vec::new();
+        loop {
+            self.inbox.take(&mut events, self.checkpointer.next_due());
+            let mut stop = false;
+            for event in events.drain(..) {
+                match event {
+                    ApplyEvent::Committed(entries) => self.apply(entries),
+                    ApplyEvent::Read(reads, index) => self.serve(reads, index),
+                    ApplyEvent::Ask(question) => question(&self.machine),
+                    ApplyEvent::Checkpointed(done) => self.checkpointed(*done),
+                    ApplyEvent::CheckpointFailed(error) => self.checkpoint_failed(&error),
+                    ApplyEvent::Stop => stop = true,
+                }
+            }
+            if stop {
+                return self.finish();
+            }
+            self.checkpoint_if_due();
+        }
+    }
+
+    fn apply(&mut self, entries: Vec<Entry>) {
+        let Some(last) = entries.last().map(Entry::id) else { return };
+        for entry in entries {
+            self.apply_entry(entry);
+        }
+        if let Err(error) = self.machine.store_mut().flush() {
+            stop_process("the history of changes cannot be written", &error);
+        }
+        self.publish(last.index);
+    }
+
+    fn apply_entry(&mut self, entry: Entry) {
+        let applied = Applied { index: entry.index.0, term: entry.term.0 };
+        let Payload::Command(bytes) = entry.payload else { return self.machine.skip(applied) };
+        let command = match InternalRaftRequest::decode(bytes) {
+            Ok(command) => command,
+            Err(error) => stop_process("a committed command does not decode", &error),
+        };
+        let id = command.header.as_ref().map(|header| RequestId(header.id));
+        let outcome = match self.machine.apply(applied, &command) {
+            Ok(outcome) => outcome,
+            Err(error) => stop_process("the store cannot be read", &error),
+        };
+        self.take(id, outcome);
+    }
+
+    fn take(&mut self, id: Option<RequestId>, outcome: Outcome) {
+        self.batch.changes.extend(outcome.changes);
+        for effect in &outcome.effects {
+            self.follow(effect);
+        }
+        if let Some(id) = id {
+            self.batch.answers.push((id, outcome.result.map_err(Unserved::Rejected)));
+        }
+    }
+
+    fn follow(&mut self, effect: &Effect) {
+        match effect {
+            Effect::LeaseGranted { .. } | Effect::LeaseRevoked { .. } | Effect::LeaseCheckpointed { .. } => {
+                self.lessor.follow(effect);
+            }
+            Effect::Compacted { revision } => self.batch.compacted = Some(*revision),
+            Effect::AlarmsChanged | Effect::MembersChanged | Effect::ClusterVersionChanged => {
+                self.batch.status_changed = true;
+            }
+        }
+        self.metrics.follow(effect);
+    }
+
+    /// Shows the batch to the world: watchers first, then readers, then the callers.
+    fn publish(&mut self, applied: Index) {
+        let batch = std::mem::take(&mut self.batch);
+        if batch.status_changed {
+            self.status.refresh(&self.machine);
+        }
+        let mut outgoing: Vec<Vec<Delivery>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
+        let changes: Arc<[Changes]> = batch.changes.into();
+        for deliveries in &mut outgoing {
+            if !changes.is_empty() {
+                deliveries.push(Delivery::Published(changes.clone()));
+            }
+            deliveries.extend(batch.compacted.map(Delivery::Compacted));
+        }
+        self.shared.applied.store(applied.0, Ordering::Release);
+        let mut callers = Vec::with_capacity(batch.answers.len());
+        self.shared.waiters.take_all(batch.answers.iter().map(|(id, _)| *id), &mut callers);
+        for (caller, (_, answer)) in callers.into_iter().zip(batch.answers) {
+            if let Some(caller) = caller {
+                outgoing[caller.worker].push(Delivery::Reply(caller.reply, answer));
+            }
+        }
+        for (mailbox, mut deliveries) in self.mailboxes.iter().zip(outgoing) {
+            mailbox.put(&mut deliveries);
+        }
+        // A member that stops has no consensus left to tell.
+        let _ = self.consensus.send(ConsensusEvent::Applied(applied));
+    }
+
+    fn serve(&mut self, reads: ReadBatch, index: Index) {
+        let applied = Index(self.shared.applied.load(Ordering::Relaxed));
+        assert!(applied >= index, "a read for {index} overtook the entries before it, at {applied}");
+        self.mailboxes[reads.worker].put(&mut vec![Delivery::Reads(reads.waiting, Ok(()))]);
+    }
+
+    fn checkpoint_if_due(&mut self) {
+        let dirty = self.machine.store().dirty_bytes();
+        if !self.checkpointer.is_due(dirty) {
+            return;
+        }
+        if let Some(job) = self.machine.store_mut().freeze() {
+            self.checkpointer.start(job);
+        }
+        self.refresh_sizes();
+    }
+
+    fn checkpointed(&mut self, done: mvcc::Done) {
+        let applied = Index(done.applied().index);
+        self.machine.store_mut().complete(done);
+        self.checkpointer.finished(true);
+        self.refresh_sizes();
+        let _ = self.consensus.send(ConsensusEvent::Checkpointed(applied));
+    }
+
+    fn checkpoint_failed(&mut self, error: &mvcc::Error) {
+        if !error.is_retryable() {
+            stop_process("a checkpoint failed", error);
+        }
+        tracing::warn!(error = %error, "a checkpoint could not be written and will be tried again");
+        self.checkpointer.finished(false);
+    }
+
+    fn refresh_sizes(&self) {
+        let store = self.machine.store();
+        self.status.db_bytes.store(store.db_size(), Ordering::Relaxed);
+        self.status.db_bytes_in_use.store(store.db_size_in_use(), Ordering::Relaxed);
+    }
+
+    /// The last checkpoint, so that the next start has nothing to replay.
+    fn finish(mut self) {
+        self.checkpointer.join();
+        while let Some(job) = self.machine.store_mut().freeze() {
+            match job.run() {
+                Ok(done) => self.machine.store_mut().complete(done),
+                // The log has everything: the next start takes a little longer.
+                Err(error) => return tracing::warn!(error = %error, "no checkpoint at the end"),
+            }
+        }
+    }
+}

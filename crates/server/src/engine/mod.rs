@@ -1,0 +1,31 @@
+//! The threads that own a member's state.
+//!
+//! ```text
+//!  network workers            consensus                log writer             apply                checkpointer
+//!  ────────────────           ─────────                ──────────             ─────                ────────────
+//!  validate, encode ─outbox─► propose, step            append a batch         decode, apply        write one redb
+//!                             take a Ready ──persist─► one fdatasync          publish changes      transaction
+//!                             persisted  ◄──────────── report                 complete waiters
+//!                             commit ─────entries────────────────────────────►
+//!  reply ◄──────────────────────────mailbox────────────────────────────────── 
+//!                             release log ◄────────────────────────────────── ◄──────────────────  done
+//! ```
+//!
+//! Each is a plain thread that takes whole batches from its [`inbox`], handles them synchronously and never takes a
+//! lock of another's state. Consensus never waits for a disk; the log writer is the only one that does on the path
+//! of a write; the apply thread touches memory only. Nothing leaves the member before what it promises is durable.
+
+pub(crate) mod apply;
+pub(crate) mod checkpointer;
+pub(crate) mod command;
+pub(crate) mod consensus;
+pub(crate) mod fatal;
+pub(crate) mod inbox;
+pub(crate) mod lessor;
+pub(crate) mod log_writer;
+pub(crate) mod mailbox;
+pub(crate) mod reply;
+pub(crate) mod shared;
+pub(crate) mod status;
+pub(crate) mod waiters;
+pub(crate) mod worker;

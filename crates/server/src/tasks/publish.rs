@@ -1,0 +1,60 @@
+//! A member's first commands: what the cluster starts as, who this member is, and the cluster's version.
+
+use std::time::Duration;
+
+use proto::membershippb::{Attributes, ClusterMemberAttrSetRequest, ClusterVersionSetRequest};
+use proto::quoratepb::ClusterBootstrap;
+use tonic::{Code, Status};
+
+use crate::api::Api;
+use crate::engine::command::Field;
+use crate::version;
+
+/// Pause before a command that got no answer is proposed again.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What the member says of itself and of the cluster it founds.
+#[derive(Debug, Clone)]
+pub(crate) struct Introduction {
+    /// The founding members; `None` when the log says who they are.
+    pub(crate) bootstrap: Option<ClusterBootstrap>,
+    /// `--name`.
+    pub(crate) name: String,
+    /// `--advertise-client-urls`.
+    pub(crate) client_urls: Vec<String>,
+}
+
+/// Proposes until accepted. Returns when the cluster knows this member.
+pub(crate) async fn run(api: &Api, introduction: Introduction) {
+    if let Some(bootstrap) = &introduction.bootstrap {
+        until_accepted(async || api.propose(Field::ClusterBootstrap, bootstrap).await.map(drop)).await;
+    }
+    let attributes =
+        Attributes { name: introduction.name.clone(), client_urls: introduction.client_urls.clone() };
+    let request =
+        ClusterMemberAttrSetRequest { member_id: api.member_id, member_attributes: Some(attributes) };
+    until_accepted(async || api.propose(Field::ClusterMemberAttrSet, &request).await.map(drop)).await;
+    tracing::info!(
+        "local-member-id" = format!("{:x}", api.member_id),
+        "cluster-id" = format!("{:x}", api.cluster_id),
+        "published local member to cluster through raft"
+    );
+    if api.status.cluster_version().as_deref() != Some(version::CLUSTER) {
+        let request = ClusterVersionSetRequest { ver: version::CLUSTER.to_owned() };
+        until_accepted(async || api.propose(Field::ClusterVersionSet, &request).await.map(drop)).await;
+    }
+}
+
+/// Repeats what was not answered; a refusal is an answer: another start of this member did the same before.
+async fn until_accepted(propose: impl AsyncFn() -> Result<(), Status>) {
+    loop {
+        match propose().await {
+            Ok(()) => return,
+            Err(status) if matches!(status.code(), Code::Unavailable | Code::Unknown) => {
+                tracing::warn!(status = %status, "failed to publish local member; trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+            Err(status) => return tracing::debug!(status = %status, "not published again"),
+        }
+    }
+}
