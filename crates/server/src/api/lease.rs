@@ -102,7 +102,7 @@ impl Api {
             Err(RenewError::NotFound | RenewError::Expiring) => 0,
             Err(RenewError::NotPrimary) => return Err(Status::unknown("not a primary lessor")),
         };
-        self.metrics.lease_renewed.inc();
+        self.metrics.lease.renewed.inc();
         Ok(Plain(LeaseKeepAliveResponse { header, id: request.id, ttl }))
     }
 

@@ -38,7 +38,7 @@ impl Api {
             errors,
             db_size_in_use: self.status.db_size_in_use() as i64,
             is_learner: false,
-            storage_version: version::STORAGE.to_owned(),
+            storage_version: version::ETCD_STORAGE.to_owned(),
             db_size_quota: self.settings.quota_bytes.unwrap_or(0) as i64,
             downgrade_info: Some(DowngradeInfo::default()),
         }))

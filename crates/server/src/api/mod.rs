@@ -6,6 +6,7 @@ pub(crate) mod kv;
 pub(crate) mod lease;
 pub(crate) mod maintenance;
 pub(crate) mod method;
+pub(crate) mod observe;
 pub(crate) mod range_stream;
 pub(crate) mod router;
 pub(crate) mod status;
@@ -14,11 +15,16 @@ pub(crate) mod watch;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use machine::{Limits, Reply};
+use machine::limits::Limits;
+use machine::{Machine, Reply};
 use prost::Message;
+use tokio::sync::oneshot;
 use tonic::Status;
 
+use crate::engine::inbox::Sender;
 use crate::engine::lessor::Lessor;
+use self::observe::Observer;
+use crate::engine::apply::ApplyEvent;
 use crate::engine::command::{Field, command_len, encode_command};
 use crate::engine::reply::Unserved;
 use crate::engine::shared::Shared;
@@ -34,6 +40,8 @@ pub(crate) struct Api {
     pub(crate) view: mvcc::View,
     pub(crate) status: Arc<EngineStatus>,
     pub(crate) lessor: Arc<Lessor>,
+    pub(crate) apply: Sender<ApplyEvent>,
+    pub(crate) observer: Observer,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) cluster_id: u64,
     pub(crate) member_id: u64,
@@ -83,15 +91,24 @@ impl Api {
         if command_len(field, request) > self.settings.max_request_bytes {
             return Err(Status::invalid_argument("etcdserver: request is too large"));
         }
-        self.metrics.proposals_pending.inc();
         let outcome = self.worker.propose(|id| encode_command(id, field, request)).await;
-        self.metrics.proposals_pending.dec();
         outcome.map_err(|unserved| {
             if !matches!(unserved, Unserved::Rejected(_)) {
-                self.metrics.proposals_failed.inc();
+                self.metrics.server.proposals_failed.inc();
             }
             status::of(&unserved)
         })
+    }
+
+    /// Asks the state machine something that no view shows.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Machine) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        let (answer, answered) = oneshot::channel();
+        let ask = Box::new(move |machine: &Machine| drop(answer.send(question(machine))));
+        let _ = self.apply.send(ApplyEvent::Ask(ask));
+        answered.await.map_err(|_| status::of(&Unserved::Stopped))
     }
 
     /// A reply of the state machine with this member's header.

@@ -1,8 +1,10 @@
 //! From the path of a request to the method that serves it, and what all methods have in common: metrics, the
 //! client's API version, and the leader that a client may insist on.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -13,7 +15,8 @@ use tonic::codec::{Codec, CompressionEncoding, EncodeBody, SingleMessageCompress
 use tonic::{Code, Status, Streaming};
 
 use super::Api;
-use super::method::{Kind, Method, unknown};
+use super::method::{Method, unknown};
+use super::observe::Started;
 use super::status::no_leader;
 use crate::grpc::body::ResponseBody;
 use crate::grpc::codec::WireCodec;
@@ -25,12 +28,15 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
     let Some(method) = Method::of(request.uri().path()) else {
         return failure(&unknown(request.uri().path()));
     };
-    api.metrics.started(method);
+    let started = api.observer.started(method);
     let encoding = match admit(&api, method, request.headers()) {
         Ok(encoding) => encoding,
-        Err(status) => return finished(&api, method, status.code(), failure(&status)),
+        Err(status) => {
+            api.observer.handled(method, started, status.code());
+            return failure(&status);
+        }
     };
-    let call = Call { api, method, encoding, body: request.into_body() };
+    let call = Call { api, method, started, encoding, body: request.into_body() };
     match method {
         Method::Range => call.unary(|api, q| async move { api.range(q).await }).await,
         Method::Put => call.unary(|api, q| async move { api.put(q).await }).await,
@@ -62,12 +68,11 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
 
 /// The checks that come before any method's own (contract: semantics, section 1).
 fn admit(api: &Api, method: Method, headers: &HeaderMap) -> Result<Encoding, Status> {
-    let version = match headers.get("client-api-version") {
-        None => "unknown",
-        Some(value) => std::str::from_utf8(value.as_bytes())
-            .map_err(|_| Status::invalid_argument("etcdserver: invalid client api version"))?,
-    };
-    api.metrics.client_request(method.kind() == Kind::Unary, version);
+    let version = headers.get("client-api-version").map(HeaderValue::as_bytes);
+    if version.is_some_and(|version| std::str::from_utf8(version).is_err()) {
+        return Err(Status::invalid_argument("etcdserver: invalid client api version"));
+    }
+    api.observer.client(method.kind(), version);
     let wants_leader = headers.get("hasleader").is_some_and(|value| value == "true");
     if wants_leader && api.shared.leader.load(Ordering::Relaxed) == 0 {
         return Err(no_leader());
@@ -78,20 +83,11 @@ fn admit(api: &Api, method: Method, headers: &HeaderMap) -> Result<Encoding, Sta
     Encoding::of(headers)
 }
 
-fn finished(
-    api: &Api,
-    method: Method,
-    code: Code,
-    response: Response<ResponseBody>,
-) -> Response<ResponseBody> {
-    api.metrics.handled(method, code);
-    response
-}
-
 /// A request on its way to a method.
 struct Call {
     api: Arc<Api>,
     method: Method,
+    started: Started,
     encoding: Encoding,
     body: Incoming,
 }
@@ -104,13 +100,20 @@ impl Call {
         F: FnOnce(Arc<Api>, Q) -> Fut,
         Fut: Future<Output = Result<R, Status>>,
     {
-        let Self { api, method, encoding, body } = self;
+        let Self { api, method, started, encoding, body } = self;
         let reply = match read_message(body, encoding, api.settings.receive_bytes_max).await {
-            Ok(request) => serve(api.clone(), request).await,
+            Ok((request, bytes)) => {
+                api.observer.received(method, bytes);
+                serve(api.clone(), request).await
+            }
             Err(status) => Err(status),
         };
+        if let Ok(reply) = &reply {
+            api.observer.sent(method, reply.wire_len());
+        }
         let (code, response) = respond(reply, encoding);
-        finished(&api, method, code, response)
+        api.observer.handled(method, started, code);
+        response
     }
 
     async fn server_stream<Q, R, S, F, Fut>(self, serve: F) -> Response<ResponseBody>
@@ -121,14 +124,23 @@ impl Call {
         F: FnOnce(Arc<Api>, Q) -> Fut,
         Fut: Future<Output = Result<S, Status>>,
     {
-        let Self { api, method, encoding, body } = self;
+        let Self { api, method, started, encoding, body } = self;
         let stream = match read_message(body, encoding, api.settings.receive_bytes_max).await {
-            Ok(request) => serve(api.clone(), request).await,
+            Ok((request, bytes)) => {
+                api.observer.received(method, bytes);
+                serve(api.clone(), request).await
+            }
             Err(status) => Err(status),
         };
         match stream {
-            Ok(stream) => stream_response::<Q, R, S>(api, method, encoding, stream),
-            Err(status) => finished(&api, method, status.code(), failure(&status)),
+            Ok(stream) => {
+                let ending = Ending { api, method, started, code: Code::Canceled };
+                stream_response::<Q, R, S>(ending, encoding, stream)
+            }
+            Err(status) => {
+                api.observer.handled(method, started, status.code());
+                failure(&status)
+            }
         }
     }
 
@@ -139,12 +151,13 @@ impl Call {
         S: Stream<Item = Result<R, Status>> + Send + 'static,
         F: FnOnce(&Arc<Api>, Streaming<Q>) -> S,
     {
-        let Self { api, method, encoding, body } = self;
+        let Self { api, method, started, encoding, body } = self;
         let decoder = WireCodec::<Q, R>::default().decoder();
         let limit = Some(api.settings.receive_bytes_max);
         let requests = Streaming::new_request(decoder, body, compression(encoding), limit);
         let stream = serve(&api, requests);
-        stream_response::<Q, R, S>(api, method, encoding, stream)
+        let ending = Ending { api, method, started, code: Code::Canceled };
+        stream_response::<Q, R, S>(ending, encoding, stream)
     }
 }
 
@@ -156,8 +169,7 @@ fn compression(encoding: Encoding) -> Option<CompressionEncoding> {
 }
 
 fn stream_response<Q, R, S>(
-    api: Arc<Api>,
-    method: Method,
+    ending: Ending,
     encoding: Encoding,
     stream: S,
 ) -> Response<ResponseBody>
@@ -167,7 +179,7 @@ where
     S: Stream<Item = Result<R, Status>> + Send + 'static,
 {
     let encoder = WireCodec::<Q, R>::default().encoder();
-    let counted = Counted { stream: Box::pin(stream), api, method, code: Code::Canceled };
+    let counted = Counted { stream: Box::pin(stream), ending };
     let body = EncodeBody::new_server(
         encoder,
         counted,
@@ -183,37 +195,42 @@ where
     response
 }
 
-/// Counts a stream as handled when it ends, with the code that it ends with.
+/// A stream whose messages are counted.
 struct Counted<S> {
-    stream: std::pin::Pin<Box<S>>,
-    api: Arc<Api>,
-    method: Method,
-    /// `Canceled`, when the client goes away first.
-    code: Code,
+    stream: Pin<Box<S>>,
+    ending: Ending,
 }
 
 impl<S, R> Stream for Counted<S>
 where
     S: Stream<Item = Result<R, Status>>,
+    R: WireReply,
 {
     type Item = Result<R, Status>;
 
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        let item = std::task::ready!(self.stream.as_mut().poll_next(cx));
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let item = ready!(self.stream.as_mut().poll_next(cx));
+        let ending = &mut self.ending;
         match &item {
-            Some(Ok(_)) => self.api.metrics.message_sent(self.method),
-            Some(Err(status)) => self.code = status.code(),
-            None => self.code = Code::Ok,
+            Some(Ok(reply)) => ending.api.observer.sent(ending.method, reply.wire_len()),
+            Some(Err(status)) => ending.code = status.code(),
+            None => ending.code = Code::Ok,
         }
-        std::task::Poll::Ready(item)
+        Poll::Ready(item)
     }
 }
 
-impl<S> Drop for Counted<S> {
+/// Counts a stream as handled when it goes, with the code that it ended with.
+struct Ending {
+    api: Arc<Api>,
+    method: Method,
+    started: Started,
+    /// `Canceled`, when the client goes away first.
+    code: Code,
+}
+
+impl Drop for Ending {
     fn drop(&mut self) {
-        self.api.metrics.handled(self.method, self.code);
+        self.api.observer.handled(self.method, self.started, self.code);
     }
 }

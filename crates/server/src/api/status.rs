@@ -1,6 +1,7 @@
 //! The one place where refusals and faults become gRPC statuses.
 
 use machine::{Failure, Rejection};
+use mvcc::ReadError;
 use tonic::{Code, Status};
 
 use crate::engine::reply::Unserved;
@@ -17,6 +18,20 @@ pub(crate) fn failed(failure: Failure) -> Status {
         // The store could not be read: corruption or a disk fault, reported with file and offset.
         Failure::Store(error) => Status::new(Code::DataLoss, error.to_string()),
     }
+}
+
+/// The status of a read of the store that was refused or failed.
+pub(crate) fn read_failed(error: ReadError) -> Status {
+    match error {
+        ReadError::Compacted(_) => rejected(Rejection::Compacted),
+        ReadError::Future(_) => rejected(Rejection::FutureRevision),
+        ReadError::Store(error) => Status::new(Code::DataLoss, error.to_string()),
+    }
+}
+
+/// The member that counts a lease's time is another one now.
+pub(crate) fn leader_changed() -> Status {
+    Status::unavailable("etcdserver: leader changed")
 }
 
 /// The status of a request that got no answer of the state machine (contract: errors, sections 1 and 2).

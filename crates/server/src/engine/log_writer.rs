@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use raft::durable::{Log, LogError};
-use raft::{Index, Persist};
+use raft::{Fetch, Index, Persist};
 
 use super::consensus::ConsensusEvent;
 use super::fatal::stop_process;
@@ -20,6 +20,8 @@ use crate::metrics::Metrics;
 pub(crate) enum LogEvent {
     /// Make this durable, and report it.
     Persist(Persist),
+    /// Read entries back.
+    Fetch(Fetch),
     /// Entries up to and including this one are in a checkpoint.
     Release(Index),
     /// The member stops.
@@ -51,8 +53,9 @@ impl LogWriter {
                 match event {
                     LogEvent::Persist(persist) => {
                         self.append(&persist);
-                        last = Some(persist.ack());
+                        last = Some(persist.ack);
                     }
+                    LogEvent::Fetch(fetch) => self.fetch(fetch),
                     LogEvent::Release(through) => release = Some(through),
                     LogEvent::Stop => stop = true,
                 }
@@ -82,7 +85,7 @@ impl LogWriter {
             self.report_full(&error);
             std::thread::sleep(FULL_DISK_RETRY);
         }
-        self.metrics.wal_write.observe(started.elapsed());
+        self.metrics.disk.wal_write.observe(started.elapsed());
     }
 
     fn sync(&mut self) {
@@ -90,7 +93,16 @@ impl LogWriter {
         if let Err(error) = self.log.sync() {
             stop_process("the raft log cannot be synced", &error);
         }
-        self.metrics.wal_fsync.observe(started.elapsed());
+        self.metrics.disk.wal_fsync.observe(started.elapsed());
+    }
+
+    fn fetch(&mut self, fetch: Fetch) {
+        match self.log.entries(fetch.first, fetch.last, fetch.bytes_max) {
+            Ok(entries) => {
+                let _ = self.consensus.send(ConsensusEvent::Fetched(fetch.purpose, entries));
+            }
+            Err(error) => stop_process("the raft log cannot be read", &error),
+        }
     }
 
     /// Reserves the next segment while the current one still has room, so that a full disk shows early.

@@ -106,6 +106,11 @@ impl Waiters {
         self.table.lock().take(id)
     }
 
+    /// Whether somebody waits for this id.
+    pub(crate) fn is_waiting(&self, id: RequestId) -> bool {
+        self.table.lock().slots[slot_of(id)].as_ref().is_some_and(|slot| slot.id == id)
+    }
+
     /// Takes out all callers whose deadline is before `second`.
     pub(crate) fn expire(&self, second: u32) -> Vec<Waiter> {
         let mut table = self.table.lock();

@@ -41,11 +41,15 @@ impl Encoding {
     }
 }
 
-/// Reads the one request message of a unary call.
+/// Reads the one request message of a unary call, and says how long it was.
 ///
 /// # Errors
 /// `ResourceExhausted` for a message over `limit` bytes, `Internal` for one that does not decode, with grpc-go's texts.
-pub(crate) async fn read_message<Q, B>(body: B, encoding: Encoding, limit: usize) -> Result<Q, Status>
+pub(crate) async fn read_message<Q, B>(
+    body: B,
+    encoding: Encoding,
+    limit: usize,
+) -> Result<(Q, usize), Status>
 where
     Q: Message + Default,
     B: Body<Data = Bytes> + Unpin,
@@ -64,7 +68,11 @@ where
             return Err(Status::internal(format!("grpc: received unexpected payload format {other}")));
         }
     };
-    Q::decode(message).map_err(|error| Status::internal(format!("grpc: error unmarshalling request: {error}")))
+    let bytes = message.len();
+    match Q::decode(message) {
+        Ok(message) => Ok((message, bytes)),
+        Err(error) => Err(Status::internal(format!("grpc: error unmarshalling request: {error}"))),
+    }
 }
 
 /// The flag and the bytes of the first message of `body`.
@@ -205,7 +213,7 @@ mod tests {
     }
 
     fn read(body: Bytes, encoding: Encoding, limit: usize) -> Result<PutRequest, Status> {
-        futures_executor(read_message(Full::new(body), encoding, limit))
+        futures_executor(read_message(Full::new(body), encoding, limit)).map(|(request, _)| request)
     }
 
     fn futures_executor<F: Future>(future: F) -> F::Output {
@@ -225,8 +233,8 @@ mod tests {
                 .map(|chunk| Ok::<_, std::convert::Infallible>(http_body::Frame::data(Bytes::copy_from_slice(chunk))))
                 .collect();
             let body = StreamBody::new(tokio_stream::iter(frames));
-            let got: PutRequest = futures_executor(read_message(body, Encoding::Identity, 100)).unwrap();
-            assert_eq!(got, request());
+            let got = futures_executor(read_message::<PutRequest, _>(body, Encoding::Identity, 100)).unwrap();
+            assert_eq!(got.0, request());
         }
     }
 

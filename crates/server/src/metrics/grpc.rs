@@ -156,10 +156,22 @@ impl Grpc {
         Grpc { methods: METHODS.iter().map(|_| Method::new(detail)).collect() }
     }
 
-    /// The handle of a method: `method("etcdserverpb.KV", "Range")`. To be asked for once, not for each call.
+    /// The handle of a method: `method("etcdserverpb.KV", "Range")`. For each call, ask [`Grpc::place`] once instead.
     pub fn method(&self, service: &str, method: &str) -> Option<&Method> {
-        let place = METHODS.iter().position(|known| (known.0, known.1) == (service, method))?;
-        Some(&self.methods[place])
+        Grpc::place(service, method).map(|place| self.at(place))
+    }
+
+    /// The place of a method's handle. To be asked for once, not for each call.
+    pub fn place(service: &str, method: &str) -> Option<usize> {
+        METHODS.iter().position(|known| (known.0, known.1) == (service, method))
+    }
+
+    /// The handle at a place that [`Grpc::place`] returned.
+    ///
+    /// # Panics
+    /// At any other place.
+    pub fn at(&self, place: usize) -> &Method {
+        &self.methods[place]
     }
 
     fn labelled(&self) -> impl Iterator<Item = ([(&'static str, &'static str); 3], &Method)> {

@@ -39,8 +39,8 @@ pub(crate) async fn run(api: &Api, introduction: Introduction) {
         "cluster-id" = format!("{:x}", api.cluster_id),
         "published local member to cluster through raft"
     );
-    if api.status.cluster_version().as_deref() != Some(version::CLUSTER) {
-        let request = ClusterVersionSetRequest { ver: version::CLUSTER.to_owned() };
+    if api.status.cluster_version().as_deref() != Some(version::ETCD_CLUSTER) {
+        let request = ClusterVersionSetRequest { ver: version::ETCD_CLUSTER.to_owned() };
         until_accepted(async || api.propose(Field::ClusterVersionSet, &request).await.map(drop)).await;
     }
 }

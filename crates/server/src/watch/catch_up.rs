@@ -69,10 +69,10 @@ fn read(view: &View, job: &CatchUpJob) -> Result<CaughtUp, mvcc::Error> {
     let through = view.revision();
     let mut history = match view.history(job.from) {
         Ok(history) => history,
-        Err(ReadError::Compacted) => {
+        Err(ReadError::Compacted(_)) => {
             return Ok(CaughtUp::Compacted { compact_revision: view.compact_revision() });
         }
-        Err(ReadError::Future) => return Ok(CaughtUp::Changes { batch: Arc::new([]), through }),
+        Err(ReadError::Future(_)) => return Ok(CaughtUp::Changes { batch: Arc::new([]), through }),
         Err(ReadError::Store(error)) => return Err(error),
     };
     let mut step = Step::default();

@@ -46,6 +46,11 @@ impl Stream {
         let bytes = reply.wire_len();
         self.queued_bytes += bytes;
         self.queue.push_back((reply, bytes));
+        self.wake();
+    }
+
+    /// Wakes whoever writes the messages.
+    pub(crate) fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }

@@ -1,0 +1,81 @@
+//! What every call leaves in the metrics.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tonic::Code;
+
+use super::method::{Kind, Method};
+use crate::metrics::{CallType, Counter, Grpc, Metrics};
+
+/// Client versions remembered; a cluster has one or two.
+const VERSIONS_MAX: usize = 8;
+
+/// The metrics, with the handles of the methods found beforehand.
+pub(crate) struct Observer {
+    pub(crate) metrics: Arc<Metrics>,
+    places: Vec<usize>,
+    versions: Mutex<Vec<(Kind, Option<Vec<u8>>, Arc<Counter>)>>,
+}
+
+/// A call that has begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Started(Option<Instant>);
+
+impl Observer {
+    /// Finds the handles.
+    ///
+    /// # Panics
+    /// When a method that is served has no metrics: a bug.
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+        let place = |method: &Method| {
+            Grpc::place(method.service(), method.name()).expect("every method that is served has its metrics")
+        };
+        Self { places: Method::ALL.iter().map(place).collect(), metrics, versions: Mutex::default() }
+    }
+
+    fn method(&self, method: Method) -> &crate::metrics::Method {
+        self.metrics.grpc.at(self.places[method as usize])
+    }
+
+    /// A call begins.
+    pub(crate) fn started(&self, method: Method) -> Started {
+        let handles = self.method(method);
+        handles.started.inc();
+        Started(handles.wants_duration().then(Instant::now))
+    }
+
+    /// A message came in.
+    pub(crate) fn received(&self, method: Method, bytes: usize) {
+        self.method(method).received.inc();
+        self.metrics.network.client_received_bytes.add(bytes as u64);
+    }
+
+    /// A message goes out.
+    pub(crate) fn sent(&self, method: Method, bytes: usize) {
+        self.method(method).sent.inc();
+        self.metrics.network.client_sent_bytes.add(bytes as u64);
+    }
+
+    /// A call ends.
+    pub(crate) fn handled(&self, method: Method, started: Started, code: Code) {
+        let duration = started.0.map_or(Duration::ZERO, |started| started.elapsed());
+        self.method(method).handled(code as i32, duration);
+    }
+
+    /// A client of this version called.
+    pub(crate) fn client(&self, kind: Kind, version: Option<&[u8]>) {
+        let mut versions = self.versions.lock();
+        let known = versions.iter().find(|(k, v, _)| *k == kind && v.as_deref() == version);
+        if let Some((.., counter)) = known {
+            return counter.inc();
+        }
+        let call = if kind == Kind::Unary { CallType::Unary } else { CallType::Stream };
+        let counter = self.metrics.server.client_requests.handle(call, version);
+        counter.inc();
+        if versions.len() < VERSIONS_MAX {
+            versions.push((kind, version.map(<[u8]>::to_vec), counter));
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Why a member does not start.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A fault at the start: one clear line, and exit code 1.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address could not be bound.
+    #[error("listen tcp {address}: bind: {source}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A URL names no address to listen on.
+    #[error("cannot listen on {0}: only http URLs with an IP address or localhost are served")]
+    Url(String),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] crate::data_dir::DataDirError),
+    /// The founding configuration makes no sense.
+    #[error(transparent)]
+    Founding(#[from] crate::ids::FoundingError),
+    /// The raft log cannot be opened.
+    #[error("the raft log in {} cannot be opened: {source}", path.display())]
+    Log {
+        /// Its directory.
+        path: PathBuf,
+        /// Why.
+        source: raft::durable::LogError,
+    },
+    /// The store cannot be opened.
+    #[error("the store in {} cannot be opened: {source}", path.display())]
+    Store {
+        /// Its directory.
+        path: PathBuf,
+        /// Why.
+        source: machine::OpenError,
+    },
+    /// A thread or runtime could not be made.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,207 @@
+//! What each port answers.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::header::CONTENT_TYPE;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use proto::etcdserverpb::{AlarmType, RangeRequest};
+
+use crate::api::{Api, router};
+use crate::config::Config;
+use crate::grpc::body::ResponseBody;
+use crate::http::{Alarm, Consistency, HealthProbe, Http, RaftStatus, ReadFailure, Surface, Versions};
+use crate::version;
+
+/// The client port: gRPC, and HTTP beside it.
+pub(crate) struct ClientPort {
+    api: Arc<Api>,
+    http: Http<Probe>,
+    /// HTTP has addresses of its own (`--listen-client-http-urls`).
+    grpc_only: bool,
+}
+
+impl ClientPort {
+    pub(crate) fn new(api: Arc<Api>, config: &Config) -> Self {
+        let probe = Arc::new(Probe(api.clone()));
+        let http = Http::new(probe, api.metrics.clone(), config.http.clone());
+        Self { api, http, grpc_only: !config.listen.client_http.is_empty() }
+    }
+
+    /// Answers a request on a client address.
+    pub(crate) async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Response<ResponseBody> {
+        if self.grpc_only || is_grpc(&request) {
+            router::serve(self.api.clone(), request).await
+        } else {
+            self.http(Surface::Client, request).await
+        }
+    }
+
+    /// Answers a request on an address that is for HTTP alone.
+    pub(crate) async fn respond_http(
+        self: Arc<Self>,
+        surface: Surface,
+        request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
+        self.http(surface, request).await
+    }
+
+    async fn http(&self, surface: Surface, request: Request<Incoming>) -> Response<ResponseBody> {
+        refresh_gauges(&self.api);
+        let (head, _) = request.into_parts();
+        plain(self.http.handle(surface, &head).await)
+    }
+}
+
+/// The port that other members will speak to: for now, what tools ask of it.
+pub(crate) struct PeerPort {
+    api: Arc<Api>,
+    http: Http<Probe>,
+}
+
+impl PeerPort {
+    pub(crate) fn new(api: Arc<Api>, config: &Config) -> Self {
+        let http = Http::new(Arc::new(Probe(api.clone())), api.metrics.clone(), config.http.clone());
+        Self { api, http }
+    }
+
+    pub(crate) async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Response<ResponseBody> {
+        if request.uri().path() == "/members" {
+            return self.members();
+        }
+        let (head, _) = request.into_parts();
+        plain(self.http.handle(Surface::Peer, &head).await)
+    }
+
+    /// The members as etcd's peer port shows them.
+    fn members(&self) -> Response<ResponseBody> {
+        let members: Vec<_> = self.api.status.members().iter().map(member_json).collect();
+        let body = serde_json::Value::Array(members).to_string();
+        let mut response = Response::new(ResponseBody::Full(Some(body.into())));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        if let Ok(id) = format!("{:x}", self.api.cluster_id).parse() {
+            headers.insert("x-etcd-cluster-id", id);
+        }
+        response
+    }
+}
+
+fn member_json(member: &proto::membershippb::Member) -> serde_json::Value {
+    let raft = member.raft_attributes.clone().unwrap_or_default();
+    let attributes = member.member_attributes.clone().unwrap_or_default();
+    let mut json = serde_json::json!({ "id": member.id, "peerURLs": raft.peer_urls });
+    if raft.is_learner {
+        json["isLearner"] = true.into();
+    }
+    if !attributes.name.is_empty() {
+        json["name"] = attributes.name.into();
+    }
+    if !attributes.client_urls.is_empty() {
+        json["clientURLs"] = attributes.client_urls.into();
+    }
+    json
+}
+
+fn is_grpc(request: &Request<Incoming>) -> bool {
+    let content_type = request.headers().get(CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn plain(response: Response<crate::http::Body>) -> Response<ResponseBody> {
+    response.map(|body| {
+        // A body that is all there has one frame, or none.
+        let mut body = body;
+        let frame = body.frame();
+        let bytes = futures_now(frame).and_then(Result::ok).and_then(|frame| frame.into_data().ok());
+        ResponseBody::Full(bytes.filter(|bytes| !bytes.is_empty()))
+    })
+}
+
+/// The result of a future that is ready.
+fn futures_now<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::Pin::new(&mut future).poll(&mut context) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
+}
+
+/// Gauges that are cheaper to look up when somebody asks than to keep up all the time.
+fn refresh_gauges(api: &Api) {
+    let metrics = &api.metrics;
+    metrics.server.proposals_pending.set(api.shared.waiters.len() as i64);
+    metrics.server.proposals_applied.set(api.shared.applied.load(Ordering::Relaxed) as i64);
+    metrics.server.lease_expired.set_at_least(api.lessor.expired.load(Ordering::Relaxed));
+    metrics.mvcc.db_total_size.set(api.status.db_size() as i64);
+    metrics.mvcc.db_size_in_use.set(api.status.db_size_in_use() as i64);
+    metrics.mvcc.current_revision.set(api.view.revision());
+    metrics.mvcc.compact_revision.set(api.view.compact_revision());
+    metrics.mvcc.keys.set(api.view.key_count() as i64);
+    let (streams, watchers, slow) = api
+        .worker
+        .with_hub(|hub| (hub.stream_count(), hub.watcher_count(), hub.slow_watcher_count()));
+    metrics.mvcc.watch_streams.set(streams as i64);
+    metrics.mvcc.watchers.set(watchers as i64);
+    metrics.mvcc.slow_watchers.set(slow as i64);
+    if let Some(version) = api.status.cluster_version() {
+        let minor = version.rsplit_once('.').map_or(version.as_str(), |(minor, _)| minor);
+        metrics.server.cluster_version.set(minor);
+    }
+}
+
+/// The member as its health checks see it.
+pub(crate) struct Probe(Arc<Api>);
+
+impl HealthProbe for Probe {
+    fn alarms(&self) -> Vec<Alarm> {
+        let kind = |alarm: &proto::etcdserverpb::AlarmMember| match AlarmType::try_from(alarm.alarm) {
+            Ok(AlarmType::Nospace) => Alarm::NoSpace,
+            Ok(AlarmType::Corrupt) => Alarm::Corrupt,
+            _ => Alarm::Unknown,
+        };
+        self.0.status.alarms().iter().map(kind).collect()
+    }
+
+    fn has_leader(&self) -> bool {
+        self.0.shared.leader.load(Ordering::Relaxed) != 0
+    }
+
+    fn is_learner(&self) -> bool {
+        false
+    }
+
+    fn versions(&self) -> Versions {
+        Versions {
+            cluster: self.0.status.cluster_version(),
+            storage: Some(version::ETCD_STORAGE.to_owned()),
+        }
+    }
+
+    fn raft_status(&self) -> RaftStatus {
+        let shared = &self.0.shared;
+        let leader = shared.leader.load(Ordering::Relaxed);
+        let leads = leader == self.0.member_id;
+        RaftStatus {
+            id: self.0.member_id,
+            term: shared.term.load(Ordering::Relaxed),
+            vote: if leads { leader } else { 0 },
+            committed: shared.committed.load(Ordering::Relaxed),
+            applied: shared.applied.load(Ordering::Relaxed),
+            leader,
+            role: if leads { "StateLeader" } else { "StateFollower" },
+        }
+    }
+
+    async fn read(&self, consistency: Consistency) -> Result<(), ReadFailure> {
+        if consistency == Consistency::Linearizable {
+            self.0.read_barrier().await.map_err(|status| ReadFailure(status.message().to_owned()))?;
+        }
+        let request = RangeRequest { key: "health".into(), keys_only: true, limit: 1, ..Default::default() };
+        machine::read::range(&self.0.view, &request)
+            .map(drop)
+            .map_err(|failure| ReadFailure(failure.to_string()))
+    }
+}
