@@ -1,10 +1,35 @@
-//! server
+//! The member: threads, sockets, clocks, flags.
+//!
+//! This crate composes the others behind etcd's gRPC API. Where to start reading:
+//!
+//! * [`config`]: what a member is told at its start;
+//! * `member`: how it is put together, started and stopped;
+//! * `engine`: the threads that own the state, and the life of a put;
+//! * `api`: the gRPC services, one file each, on the framing of `grpc`;
+//! * `watch`: who is told of which change;
+//! * [`http`], [`metrics`], [`logging`]: what operators see.
+//!
+//! It is the shell around pure cores: the clocks, threads, sockets and randomness that `raft`, `machine` and `mvcc`
+//! do not have are all here. It does not know how consensus is reached, what a command means, or how a key is stored.
 
+mod api;
 pub mod config;
+mod data_dir;
+mod engine;
+mod error;
+mod grpc;
 pub mod http;
 pub mod ids;
+mod limits;
 pub mod logging;
+mod member;
 pub mod metrics;
+mod net;
 pub mod notify;
 pub mod signals;
+mod tasks;
 pub mod version;
+mod watch;
+
+pub use error::StartError;
+pub use member::{Running, start};

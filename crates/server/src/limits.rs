@@ -38,6 +38,9 @@ pub(crate) const WATCHERS_PER_STREAM_MAX: usize = 64 * 1024;
 /// Distinct revisions in one catch-up response (etcd: 1,000).
 pub(crate) const CATCH_UP_REVISIONS_MAX: usize = 1000;
 
+/// Changes looked at in one step of a watcher's catch-up, wanted or not: what bounds the time of a step.
+pub(crate) const CATCH_UP_CHANGES_MAX: usize = 8 * 1024;
+
 /// Bytes of events read for one watcher in one step of its catch-up.
 pub(crate) const CATCH_UP_BYTES_MAX: usize = 1 << 20;
 

@@ -9,6 +9,12 @@ use std::process::ExitCode;
 
 use server::config::{Config, ConfigError, Invocation, help};
 use server::logging::{self, FATAL, messages};
+use server::notify;
+use server::signals::{Signals, end_process};
+
+/// Less CPU for the many small allocations of a call than the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> =
@@ -45,7 +51,7 @@ fn log_refusal(error: &ConfigError) {
     match error {
         // Searched for by its message.
         ConfigError::Conflict { variable } => {
-            tracing::error!(target: FATAL, { "environment-variable" = variable }, "{error}");
+            tracing::error!(target: FATAL, "environment-variable" = variable, "{error}");
         }
         error => tracing::error!(error = error as &dyn std::error::Error, "{}", messages::BAD_FLAGS),
     }
@@ -58,7 +64,32 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
     }
     tracing::info!(?arguments, "quorate-version" = server::version::QUORATE, "{}", messages::STARTING);
     config.notices.iter().for_each(server::config::Notice::log);
-    // The member is put together by `server::start`, which is not there yet.
-    tracing::error!(target: FATAL, error = "this build cannot serve yet", "{}", messages::START_FAILED);
+    let mut signals = match Signals::watch() {
+        Ok(signals) => signals,
+        Err(error) => return fail(&error),
+    };
+    let member = match server::start(config) {
+        Ok(member) => member,
+        Err(error) => return fail(&error),
+    };
+    member.wait_until_ready();
+    tracing::info!("{}", messages::READY);
+    let addresses = config.listen.client.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    tracing::info!(address = addresses, "{}", messages::SERVING_INSECURELY);
+    match notify::ready(env::var("NOTIFY_SOCKET").ok().as_deref()) {
+        Ok(true) => tracing::info!("{}", messages::NOTIFIED),
+        Ok(false) => {}
+        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "failed to notify init daemon"),
+    }
+    let signal = signals.wait();
+    tracing::info!(?signal, "{}", messages::SIGNAL);
+    member.stop();
+    tracing::info!(name = config.name, "{}", messages::CLOSED);
+    end_process(signal)
+}
+
+/// Says why the member does not start: one line in the log.
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    tracing::error!(target: FATAL, error, "{}", messages::START_FAILED);
     ExitCode::FAILURE
 }

@@ -234,14 +234,14 @@ impl Assembly {
         let shared = Arc::new(Shared::new(Waiters::new(member_id, unix_millis()), request_timeout));
         let status = Arc::new(EngineStatus::default());
         status.refresh(&opened.machine);
-        let lessor = Arc::new(Lessor::new());
+        let metrics = Arc::new(Metrics::new(config.metrics));
+        let lessor = Arc::new(Lessor::new(metrics.clone()));
         for (id, lease) in opened.machine.leases() {
             lessor.restored(id, lease.ttl_seconds, lease.remaining_seconds, lease.epoch);
         }
-        let metrics = Arc::new(Metrics::new(config.metrics));
         metrics.server.id.set(format!("{member_id:x}"));
         metrics.server.quota_backend_bytes.set(quota(config).unwrap_or(0) as i64);
-        metrics.server.feature_enabled.set(config.feature_gates.list());
+        metrics.server.feature_enabled.set(config.feature_gates.rows());
         let mailboxes = (0..worker_count()).map(|_| Mailbox::new()).collect();
         Self { opened, shared, status, lessor, metrics, mailboxes }
     }
@@ -528,7 +528,7 @@ impl NetworkWorker {
         let respond = move |request| port.clone().respond(request);
         let mut stopped = self.stopped.clone();
         let closing = async {
-            let _ = stopped.wait_for(|stopped| *stopped).await;
+            connection::stopped(&mut stopped).await;
             // Watch streams end only when they are told to.
             worker.with_hub(Hub::wake_all);
         };
@@ -553,7 +553,7 @@ async fn serve_all<S, F>(
         let stream = tokio::select! {
             stream = connections.recv() => stream,
             Some(_) = open.join_next() => continue,
-            _ = stopped.wait_for(|stopped| *stopped) => break,
+            () = connection::stopped(&mut stopped) => break,
         };
         let Some(stream) = stream else { break };
         let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };

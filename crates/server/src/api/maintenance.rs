@@ -36,7 +36,8 @@ impl Api {
             raft_term: self.shared.term.load(Ordering::Relaxed),
             raft_applied_index: self.shared.applied.load(Ordering::Relaxed),
             errors,
-            db_size_in_use: self.status.db_size_in_use() as i64,
+            // Pages are reused and history is unlinked: there is no fragmentation to report.
+            db_size_in_use: self.status.db_size() as i64,
             is_learner: false,
             storage_version: version::ETCD_STORAGE.to_owned(),
             db_size_quota: self.settings.quota_bytes.unwrap_or(0) as i64,
@@ -72,7 +73,7 @@ impl Api {
             header: Some(self.header_now().to_message()),
             hash: hashed.hash,
             compact_revision: hashed.compact_revision,
-            hash_revision: hashed.revision,
+            hash_revision: hashed.hash_revision,
         }))
     }
 

@@ -134,7 +134,7 @@ impl Call {
         };
         match stream {
             Ok(stream) => {
-                let ending = Ending { api, method, started, code: Code::Canceled };
+                let ending = Ending { api, method, started, code: Code::Cancelled };
                 stream_response::<Q, R, S>(ending, encoding, stream)
             }
             Err(status) => {
@@ -156,7 +156,7 @@ impl Call {
         let limit = Some(api.settings.receive_bytes_max);
         let requests = Streaming::new_request(decoder, body, compression(encoding), limit);
         let stream = serve(&api, requests);
-        let ending = Ending { api, method, started, code: Code::Canceled };
+        let ending = Ending { api, method, started, code: Code::Cancelled };
         stream_response::<Q, R, S>(ending, encoding, stream)
     }
 }
@@ -225,7 +225,7 @@ struct Ending {
     api: Arc<Api>,
     method: Method,
     started: Started,
-    /// `Canceled`, when the client goes away first.
+    /// `Cancelled`, when the client goes away first.
     code: Code,
 }
 

@@ -84,6 +84,7 @@ impl ApplyThread {
             if stop {
                 return self.finish();
             }
+            self.refresh_overlay();
             self.checkpoint_if_due();
         }
     }
@@ -92,9 +93,6 @@ impl ApplyThread {
         let Some(last) = entries.last().map(Entry::id) else { return };
         for entry in entries {
             self.apply_entry(entry);
-        }
-        if let Err(error) = self.machine.store_mut().flush() {
-            stop_process("the history of changes cannot be written", &error);
         }
         self.publish(last.index);
     }
@@ -126,15 +124,21 @@ impl ApplyThread {
 
     fn follow(&mut self, effect: &Effect) {
         match effect {
-            Effect::LeaseGranted { .. } | Effect::LeaseRevoked { .. } | Effect::LeaseCheckpointed { .. } => {
+            Effect::LeaseGranted { ttl_seconds, .. } => {
+                self.metrics.lease.granted.inc();
+                self.metrics.lease.ttl.observe_number(*ttl_seconds as u64);
                 self.lessor.follow(effect);
             }
+            Effect::LeaseRevoked { .. } => {
+                self.metrics.lease.revoked.inc();
+                self.lessor.follow(effect);
+            }
+            Effect::LeaseCheckpointed { .. } => self.lessor.follow(effect),
             Effect::Compacted { revision } => self.batch.compacted = Some(*revision),
             Effect::AlarmsChanged | Effect::MembersChanged | Effect::ClusterVersionChanged => {
                 self.batch.status_changed = true;
             }
         }
-        self.metrics.follow(effect);
     }
 
     /// Shows the batch to the world: watchers first, then readers, then the callers.
@@ -173,14 +177,14 @@ impl ApplyThread {
     }
 
     fn checkpoint_if_due(&mut self) {
-        let dirty = self.machine.store().dirty_bytes();
-        if !self.checkpointer.is_due(dirty) {
+        if !self.checkpointer.is_due(self.machine.store().is_checkpoint_due()) {
             return;
         }
-        if let Some(job) = self.machine.store_mut().freeze() {
-            self.checkpointer.start(job);
+        match self.machine.store_mut().freeze() {
+            Some(job) => self.checkpointer.start(job),
+            // Nothing has changed.
+            None => self.checkpointer.finished(true),
         }
-        self.refresh_sizes();
     }
 
     fn checkpointed(&mut self, done: mvcc::Done) {
@@ -199,21 +203,23 @@ impl ApplyThread {
         self.checkpointer.finished(false);
     }
 
+    /// What is not in a checkpoint yet counts for the quota.
+    fn refresh_overlay(&self) {
+        let bytes = self.machine.store().overlay_bytes() as u64;
+        self.status.overlay_bytes.store(bytes, Ordering::Relaxed);
+    }
+
     fn refresh_sizes(&self) {
         let store = self.machine.store();
         self.status.db_bytes.store(store.db_size(), Ordering::Relaxed);
-        self.status.db_bytes_in_use.store(store.db_size_in_use(), Ordering::Relaxed);
     }
 
     /// The last checkpoint, so that the next start has nothing to replay.
     fn finish(mut self) {
         self.checkpointer.join();
-        while let Some(job) = self.machine.store_mut().freeze() {
-            match job.run() {
-                Ok(done) => self.machine.store_mut().complete(done),
-                // The log has everything: the next start takes a little longer.
-                Err(error) => return tracing::warn!(error = %error, "no checkpoint at the end"),
-            }
+        // The log has everything: without it the next start takes a little longer.
+        if let Err(error) = self.machine.store_mut().checkpoint() {
+            tracing::warn!(error = %error, "no checkpoint at the end");
         }
     }
 }

@@ -5,9 +5,6 @@ use std::time::{Duration, Instant};
 use super::apply::ApplyEvent;
 use super::inbox::Sender;
 
-/// Changed bytes that start a checkpoint: what the start after a crash replays, and what memory holds twice.
-const CHECKPOINT_BYTES: usize = 32 << 20;
-
 /// Time after which even a small change is checkpointed, so that an idle member's log can be released.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -19,12 +16,14 @@ pub(crate) struct Checkpointer {
     apply: Sender<ApplyEvent>,
     running: Option<std::thread::JoinHandle<()>>,
     next: Instant,
+    /// The last one failed: not before `next` again, however much has changed.
+    backing_off: bool,
 }
 
 impl Checkpointer {
     /// Reports to the apply thread.
     pub(crate) fn new(apply: Sender<ApplyEvent>) -> Self {
-        Self { apply, running: None, next: Instant::now() + CHECKPOINT_INTERVAL }
+        Self { apply, running: None, next: Instant::now() + CHECKPOINT_INTERVAL, backing_off: false }
     }
 
     /// When the apply thread should look again even if nothing happens.
@@ -32,17 +31,9 @@ impl Checkpointer {
         self.running.is_none().then_some(self.next)
     }
 
-    /// Whether to make a checkpoint of `dirty` changed bytes now.
-    pub(crate) fn is_due(&mut self, dirty: usize) -> bool {
-        if self.running.is_some() {
-            return false;
-        }
-        let now = Instant::now();
-        let due = dirty >= CHECKPOINT_BYTES || now >= self.next;
-        if due && dirty == 0 {
-            self.next = now + CHECKPOINT_INTERVAL;
-        }
-        due && dirty > 0
+    /// Whether to make a checkpoint now: enough has changed, or it has been a while.
+    pub(crate) fn is_due(&self, enough_changed: bool) -> bool {
+        self.running.is_none() && (enough_changed && !self.backing_off || Instant::now() >= self.next)
     }
 
     /// Writes a checkpoint in the background.
@@ -65,6 +56,7 @@ impl Checkpointer {
     /// The checkpoint is over.
     pub(crate) fn finished(&mut self, written: bool) {
         self.join();
+        self.backing_off = !written;
         self.next = Instant::now() + if written { CHECKPOINT_INTERVAL } else { RETRY_INTERVAL };
     }
 

@@ -3,7 +3,7 @@
 //! The apply thread reports grants and revocations, the consensus thread leadership, keepalives renew; the expiry task
 //! scans twice a second, as etcd does, and proposes what has come due.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use machine::lease_clock::{Due, LeaseClock, LeaseClockOptions, Millis, RenewError, Renewed, TimeToLive};
@@ -11,6 +11,8 @@ use machine::{Effect, RenewEpoch};
 use mvcc::LeaseId;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use crate::metrics::Metrics;
 
 /// How often expired leases are looked for.
 const SCAN_INTERVAL: Duration = Duration::from_millis(500);
@@ -21,18 +23,17 @@ pub(crate) struct Lessor {
     started: Instant,
     /// Something was revoked, or leadership moved: whoever waits for an expiry to be decided looks again.
     changed: Notify,
-    /// Leases that ran out while this member led.
-    pub(crate) expired: AtomicU64,
+    metrics: Arc<Metrics>,
 }
 
 impl Lessor {
     /// A lessor that knows no leases yet.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             clock: Mutex::new(LeaseClock::new(LeaseClockOptions::default())),
             started: Instant::now(),
             changed: Notify::new(),
-            expired: AtomicU64::new(0),
+            metrics,
         }
     }
 
@@ -103,7 +104,7 @@ impl Lessor {
             tokio::time::sleep(SCAN_INTERVAL).await;
             let due = self.clock.lock().scan(self.now());
             if !due.expired.is_empty() || !due.checkpoints.is_empty() {
-                self.expired.fetch_add(due.expired.len() as u64, Ordering::Relaxed);
+                self.metrics.server.lease_expired.add(due.expired.len() as u64);
                 return due;
             }
         }

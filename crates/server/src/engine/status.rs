@@ -15,8 +15,8 @@ pub(crate) struct EngineStatus {
     cluster_version: RwLock<Option<String>>,
     /// Bytes of the store's files.
     pub(crate) db_bytes: AtomicU64,
-    /// Bytes of that in use.
-    pub(crate) db_bytes_in_use: AtomicU64,
+    /// Bytes that are only in memory and the log yet.
+    pub(crate) overlay_bytes: AtomicU64,
 }
 
 impl EngineStatus {
@@ -39,16 +39,12 @@ impl EngineStatus {
     pub(crate) fn refresh(&self, machine: &machine::Machine) {
         *self.members.write() = machine.members().cloned().collect();
         *self.alarms.write() = machine.alarms().collect();
-        *self.cluster_version.write() = machine.cluster_version_text().map(str::to_owned);
+        *self.cluster_version.write() = machine.cluster_version().map(str::to_owned);
     }
 
     /// Bytes of the store's files, as quota and `Status` see them: never 0, which etcdctl divides by.
     pub(crate) fn db_size(&self) -> u64 {
-        self.db_bytes.load(Ordering::Relaxed).max(1)
-    }
-
-    /// Bytes in use, never more than the size.
-    pub(crate) fn db_size_in_use(&self) -> u64 {
-        self.db_bytes_in_use.load(Ordering::Relaxed).clamp(1, self.db_size())
+        let stored = self.db_bytes.load(Ordering::Relaxed);
+        (stored + self.overlay_bytes.load(Ordering::Relaxed)).max(1)
     }
 }

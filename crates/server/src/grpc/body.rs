@@ -18,7 +18,9 @@ pub(crate) enum ResponseBody {
     },
     /// A stream of messages.
     Stream(tonic::body::Body),
-    /// An HTTP answer, or a gRPC answer that is headers only.
+    /// An HTTP answer.
+    Http(crate::http::Body),
+    /// Bytes that are all there, or none.
     Full(Option<Bytes>),
 }
 
@@ -53,6 +55,7 @@ impl Body for ResponseBody {
                 }
             }),
             Self::Stream(body) => Pin::new(body).poll_frame(cx),
+            Self::Http(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
@@ -61,12 +64,14 @@ impl Body for ResponseBody {
         match self {
             Self::Unary { finished, .. } => *finished,
             Self::Stream(body) => body.is_end_stream(),
+            Self::Http(body) => body.is_end_stream(),
             Self::Full(bytes) => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
+            Self::Http(body) => body.size_hint(),
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Stream(body) => body.size_hint(),
             Self::Unary { .. } => SizeHint::default(),

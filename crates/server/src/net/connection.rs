@@ -42,6 +42,13 @@ pub(crate) fn builder(settings: Http2Settings) -> Builder<TokioExecutor> {
     builder
 }
 
+/// Waits for the word to stop; for ever, if nobody is left to give it.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending().await
+    }
+}
+
 /// Serves a connection until the peer closes it, or until `stop` says so and its requests are answered.
 pub(crate) async fn serve<S, F>(
     stream: TcpStream,
@@ -59,7 +66,7 @@ pub(crate) async fn serve<S, F>(
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), respond));
     let served = tokio::select! {
         served = connection.as_mut() => served,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = stopped(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

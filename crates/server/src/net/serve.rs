@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use mvcc::{KeyRange, RangeQuery};
 use proto::etcdserverpb::{AlarmType, RangeRequest};
 
 use crate::api::{Api, router};
@@ -111,22 +111,7 @@ fn is_grpc(request: &Request<Incoming>) -> bool {
 }
 
 fn plain(response: Response<crate::http::Body>) -> Response<ResponseBody> {
-    response.map(|body| {
-        // A body that is all there has one frame, or none.
-        let mut body = body;
-        let frame = body.frame();
-        let bytes = futures_now(frame).and_then(Result::ok).and_then(|frame| frame.into_data().ok());
-        ResponseBody::Full(bytes.filter(|bytes| !bytes.is_empty()))
-    })
-}
-
-/// The result of a future that is ready.
-fn futures_now<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match std::pin::Pin::new(&mut future).poll(&mut context) {
-        std::task::Poll::Ready(output) => Some(output),
-        std::task::Poll::Pending => None,
-    }
+    response.map(ResponseBody::Http)
 }
 
 /// Gauges that are cheaper to look up when somebody asks than to keep up all the time.
@@ -134,12 +119,14 @@ fn refresh_gauges(api: &Api) {
     let metrics = &api.metrics;
     metrics.server.proposals_pending.set(api.shared.waiters.len() as i64);
     metrics.server.proposals_applied.set(api.shared.applied.load(Ordering::Relaxed) as i64);
-    metrics.server.lease_expired.set_at_least(api.lessor.expired.load(Ordering::Relaxed));
     metrics.mvcc.db_total_size.set(api.status.db_size() as i64);
-    metrics.mvcc.db_size_in_use.set(api.status.db_size_in_use() as i64);
+    metrics.mvcc.db_size_in_use.set(api.status.db_size() as i64);
     metrics.mvcc.current_revision.set(api.view.revision());
     metrics.mvcc.compact_revision.set(api.view.compact_revision());
-    metrics.mvcc.keys.set(api.view.key_count() as i64);
+    let everything = RangeQuery { count_only: true, ..RangeQuery::new(KeyRange::all()) };
+    if let Ok(all) = api.view.range(&everything) {
+        metrics.mvcc.keys.set(all.count as i64);
+    }
     let (streams, watchers, slow) = api
         .worker
         .with_hub(|hub| (hub.stream_count(), hub.watcher_count(), hub.slow_watcher_count()));

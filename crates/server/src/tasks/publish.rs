@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use prost::Message;
 use proto::membershippb::{Attributes, ClusterMemberAttrSetRequest, ClusterVersionSetRequest};
 use proto::quoratepb::ClusterBootstrap;
-use tonic::{Code, Status};
+use tonic::Code;
 
 use crate::api::Api;
 use crate::engine::command::Field;
@@ -27,13 +28,13 @@ pub(crate) struct Introduction {
 /// Proposes until accepted. Returns when the cluster knows this member.
 pub(crate) async fn run(api: &Api, introduction: Introduction) {
     if let Some(bootstrap) = &introduction.bootstrap {
-        until_accepted(async || api.propose(Field::ClusterBootstrap, bootstrap).await.map(drop)).await;
+        until_accepted(api, Field::ClusterBootstrap, bootstrap).await;
     }
     let attributes =
         Attributes { name: introduction.name.clone(), client_urls: introduction.client_urls.clone() };
     let request =
         ClusterMemberAttrSetRequest { member_id: api.member_id, member_attributes: Some(attributes) };
-    until_accepted(async || api.propose(Field::ClusterMemberAttrSet, &request).await.map(drop)).await;
+    until_accepted(api, Field::ClusterMemberAttrSet, &request).await;
     tracing::info!(
         "local-member-id" = format!("{:x}", api.member_id),
         "cluster-id" = format!("{:x}", api.cluster_id),
@@ -41,15 +42,15 @@ pub(crate) async fn run(api: &Api, introduction: Introduction) {
     );
     if api.status.cluster_version().as_deref() != Some(version::ETCD_CLUSTER) {
         let request = ClusterVersionSetRequest { ver: version::ETCD_CLUSTER.to_owned() };
-        until_accepted(async || api.propose(Field::ClusterVersionSet, &request).await.map(drop)).await;
+        until_accepted(api, Field::ClusterVersionSet, &request).await;
     }
 }
 
 /// Repeats what was not answered; a refusal is an answer: another start of this member did the same before.
-async fn until_accepted(propose: impl AsyncFn() -> Result<(), Status>) {
+async fn until_accepted<M: Message>(api: &Api, field: Field, request: &M) {
     loop {
-        match propose().await {
-            Ok(()) => return,
+        match api.propose(field, request).await {
+            Ok(_) => return,
             Err(status) if matches!(status.code(), Code::Unavailable | Code::Unknown) => {
                 tracing::warn!(status = %status, "failed to publish local member; trying again");
                 tokio::time::sleep(RETRY).await;

@@ -10,7 +10,7 @@ use mvcc::{Change, ReadError, View};
 use super::hub::{CatchUpJob, CaughtUp};
 use crate::engine::inbox::{Inbox, Sender, inbox};
 use crate::engine::mailbox::{Delivery, Mailbox};
-use crate::limits::{CATCH_UP_BYTES_MAX, CATCH_UP_REVISIONS_MAX};
+use crate::limits::{CATCH_UP_BYTES_MAX, CATCH_UP_CHANGES_MAX};
 
 /// A job and the worker that wants it.
 struct Order {
@@ -66,59 +66,30 @@ impl CatchUpThread {
 
 /// Reads one step: the changes of the range from the wanted revision on, up to a bound.
 fn read(view: &View, job: &CatchUpJob) -> Result<CaughtUp, mvcc::Error> {
-    let through = view.revision();
-    let mut history = match view.history(job.from) {
-        Ok(history) => history,
-        Err(ReadError::Compacted(_)) => {
-            return Ok(CaughtUp::Compacted { compact_revision: view.compact_revision() });
-        }
-        Err(ReadError::Future(_)) => return Ok(CaughtUp::Changes { batch: Arc::new([]), through }),
-        Err(ReadError::Store(error)) => return Err(error),
-    };
-    let mut step = Step::default();
-    for changes in &mut history {
-        let changes = changes?;
-        if changes.revision > through {
-            break;
-        }
-        step.add(job, &changes.changes);
-        if step.is_full() {
-            return Ok(CaughtUp::Changes { batch: step.found.into(), through: changes.revision });
-        }
-    }
-    Ok(CaughtUp::Changes { batch: step.found.into(), through })
-}
-
-#[derive(Default)]
-struct Step {
-    found: Vec<Change>,
-    revisions: usize,
-    bytes: usize,
-    scanned_bytes: usize,
-}
-
-/// Bytes of history looked at in one step, wanted or not: what bounds the time of a step.
-const SCAN_BYTES_MAX: usize = 8 << 20;
-
-impl Step {
-    fn add(&mut self, job: &CatchUpJob, changes: &[Change]) {
-        let before = self.found.len();
-        for change in changes {
-            let bytes = size(change);
-            self.scanned_bytes += bytes;
-            if job.range.contains(&change.key) {
-                self.bytes += bytes;
-                self.found.push(change.clone());
+    let mut history = view.history(job.from);
+    let mut found: Vec<Change> = Vec::new();
+    let mut bytes = 0;
+    let mut scanned = 0;
+    // A batch is about a thousand changes, wanted or not; revisions are never split between batches.
+    while bytes < CATCH_UP_BYTES_MAX && scanned < CATCH_UP_CHANGES_MAX {
+        let batch = match history.next_batch() {
+            Ok(Some(batch)) => batch,
+            Ok(None) | Err(ReadError::Future(_)) => break,
+            Err(ReadError::Compacted(compact_revision)) if found.is_empty() => {
+                return Ok(CaughtUp::Compacted { compact_revision });
             }
+            // What was read before is sent; the next step says that the rest is gone.
+            Err(ReadError::Compacted(_)) => break,
+            Err(ReadError::Store(error)) => return Err(error),
+        };
+        scanned += batch.len();
+        for change in batch.into_iter().filter(|change| job.range.contains(&change.key)) {
+            bytes += size(&change);
+            found.push(change);
         }
-        self.revisions += usize::from(self.found.len() > before);
     }
-
-    fn is_full(&self) -> bool {
-        self.revisions >= CATCH_UP_REVISIONS_MAX
-            || self.bytes >= CATCH_UP_BYTES_MAX
-            || self.scanned_bytes >= SCAN_BYTES_MAX
-    }
+    // Nothing newer happened, or a whole batch was read: everything before the next revision is in.
+    Ok(CaughtUp::Changes { batch: found.into(), through: history.next_revision() - 1 })
 }
 
 fn size(change: &Change) -> usize {
