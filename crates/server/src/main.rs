@@ -51,7 +51,7 @@ fn log_refusal(error: &ConfigError) {
     match error {
         // Searched for by its message.
         ConfigError::Conflict { variable } => {
-            tracing::error!(target: FATAL, "environment-variable" = variable, "{error}");
+            tracing::error!(target: FATAL, { "environment-variable" = variable }, "{error}");
         }
         error => tracing::error!(error = error as &dyn std::error::Error, "{}", messages::BAD_FLAGS),
     }
@@ -79,7 +79,9 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
     match notify::ready(env::var("NOTIFY_SOCKET").ok().as_deref()) {
         Ok(true) => tracing::info!("{}", messages::NOTIFIED),
         Ok(false) => {}
-        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "failed to notify init daemon"),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "failed to notify init daemon")
+        }
     }
     let signal = signals.wait();
     tracing::info!(?signal, "{}", messages::SIGNAL);
@@ -89,7 +91,7 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
 }
 
 /// Says why the member does not start: one line in the log.
-fn fail(error: &dyn std::error::Error) -> ExitCode {
+fn fail(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     tracing::error!(target: FATAL, error, "{}", messages::START_FAILED);
     ExitCode::FAILURE
 }

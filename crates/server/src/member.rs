@@ -116,9 +116,8 @@ impl Listeners {
                     addresses.push(address);
                 }
             }
-            let listen = |address| {
-                listen(address, options).map_err(|source| StartError::Listen { address, source })
-            };
+            let listen =
+                |address| listen(address, options).map_err(|source| StartError::Listen { address, source });
             addresses.into_iter().map(listen).collect()
         };
         Ok(Self {
@@ -300,7 +299,8 @@ impl Assembly {
         // Ends with the process: it owns nothing.
         spawn("watch catch-up", move || catch_up_thread.run())?;
 
-        let header = Header { cluster_id: identity.cluster.0, member_id: identity.member.0, ..Header::default() };
+        let header =
+            Header { cluster_id: identity.cluster.0, member_id: identity.member.0, ..Header::default() };
         let settings = settings(config);
         let fragment_bytes = settings.receive_bytes_max;
         let apis: Vec<Arc<Api>> = mailboxes

@@ -1,9 +1,7 @@
 //! `etcdserverpb.KV`.
 
 use machine::{quota, read, txn, validate};
-use proto::etcdserverpb::{
-    CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest,
-};
+use proto::etcdserverpb::{CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest};
 use tonic::Status;
 
 use super::Api;

@@ -19,7 +19,8 @@ use crate::engine::command::Field;
 use crate::grpc::reply::{Plain, Spliced};
 
 /// The responses of a keepalive stream.
-pub(crate) type KeepAlives = Pin<Box<dyn Stream<Item = Result<Plain<LeaseKeepAliveResponse>, Status>> + Send>>;
+pub(crate) type KeepAlives =
+    Pin<Box<dyn Stream<Item = Result<Plain<LeaseKeepAliveResponse>, Status>> + Send>>;
 
 impl Api {
     /// Grants a lease.
@@ -56,7 +57,8 @@ impl Api {
             return Ok(Plain(LeaseTimeToLiveResponse { header, id: request.id, ttl, ..Default::default() }));
         };
         let Some(remaining) = left.remaining_seconds else { return Err(super::status::leader_changed()) };
-        let keys = if request.keys { self.ask(move |machine| keys_of(machine, id)).await? } else { Vec::new() };
+        let keys =
+            if request.keys { self.ask(move |machine| keys_of(machine, id)).await? } else { Vec::new() };
         Ok(Plain(LeaseTimeToLiveResponse {
             header,
             id: request.id,
@@ -77,7 +79,10 @@ impl Api {
     }
 
     /// Renews leases, one response for each request, in order.
-    pub(crate) fn lease_keep_alive(self: &Arc<Self>, requests: Streaming<LeaseKeepAliveRequest>) -> KeepAlives {
+    pub(crate) fn lease_keep_alive(
+        self: &Arc<Self>,
+        requests: Streaming<LeaseKeepAliveRequest>,
+    ) -> KeepAlives {
         let api = self.clone();
         Box::pin(requests.then(move |request| {
             let api = api.clone();

@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use proto::etcdserverpb::{
-    AlarmMember, AlarmRequest, AlarmType, DefragmentRequest, DefragmentResponse, DowngradeInfo, HashKvRequest,
-    HashKvResponse, HashRequest, HashResponse, StatusRequest, StatusResponse, alarm_request::AlarmAction,
+    AlarmMember, AlarmRequest, AlarmType, DefragmentRequest, DefragmentResponse, DowngradeInfo,
+    HashKvRequest, HashKvResponse, HashRequest, HashResponse, StatusRequest, StatusResponse,
+    alarm_request::AlarmAction,
 };
 use tonic::Status;
 

@@ -21,11 +21,11 @@ use prost::Message;
 use tokio::sync::oneshot;
 use tonic::Status;
 
-use crate::engine::inbox::Sender;
-use crate::engine::lessor::Lessor;
 use self::observe::Observer;
 use crate::engine::apply::ApplyEvent;
 use crate::engine::command::{Field, command_len, encode_command};
+use crate::engine::inbox::Sender;
+use crate::engine::lessor::Lessor;
 use crate::engine::reply::Unserved;
 use crate::engine::shared::Shared;
 use crate::engine::status::EngineStatus;

@@ -42,9 +42,7 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
         Method::Put => call.unary(|api, q| async move { api.put(q).await }).await,
         Method::Txn => call.unary(|api, q| async move { api.txn(q).await }).await,
         Method::DeleteRange => call.unary(|api, q| async move { api.delete_range(q).await }).await,
-        Method::RangeStream => {
-            call.server_stream(|api, q| async move { api.range_stream(q).await }).await
-        }
+        Method::RangeStream => call.server_stream(|api, q| async move { api.range_stream(q).await }).await,
         Method::Compact => call.unary(|api, q| async move { api.compact(q).await }).await,
         Method::Watch => call.bidi_stream(|api, requests| api.watch(requests)),
         Method::LeaseGrant => call.unary(|api, q| async move { api.lease_grant(q).await }).await,
@@ -59,9 +57,7 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
         Method::Hash => call.unary(|api, q| async move { api.hash(q).await }).await,
         Method::HashKv => call.unary(|api, q| async move { api.hash_kv(q).await }).await,
         Method::HealthCheck => call.unary(|api, q| async move { api.health_check(q).await }).await,
-        Method::HealthWatch => {
-            call.server_stream(|api, q| async move { Ok(api.health_watch(q)) }).await
-        }
+        Method::HealthWatch => call.server_stream(|api, q| async move { Ok(api.health_watch(q)) }).await,
         Method::HealthList => call.unary(|api, q| async move { api.health_list(q).await }).await,
     }
 }
@@ -168,11 +164,7 @@ fn compression(encoding: Encoding) -> Option<CompressionEncoding> {
     }
 }
 
-fn stream_response<Q, R, S>(
-    ending: Ending,
-    encoding: Encoding,
-    stream: S,
-) -> Response<ResponseBody>
+fn stream_response<Q, R, S>(ending: Ending, encoding: Encoding, stream: S) -> Response<ResponseBody>
 where
     Q: Message + Default + Send + 'static,
     R: WireReply,

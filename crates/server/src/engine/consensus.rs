@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use raft::{
-    Entry, FetchPurpose, Index, Node, Persisted, ProposeError, ReadError, ReadToken, Ready, RoleChange, RoleName,
+    Entry, FetchPurpose, Index, Node, Persisted, ProposeError, ReadError, ReadToken, Ready, RoleChange,
+    RoleName,
 };
 
 use super::apply::ApplyEvent;
@@ -106,7 +107,9 @@ impl ConsensusThread {
 
     fn handle(&mut self, event: ConsensusEvent) {
         match event {
-            ConsensusEvent::Propose(proposals) => proposals.into_iter().for_each(|proposal| self.propose(proposal)),
+            ConsensusEvent::Propose(proposals) => {
+                proposals.into_iter().for_each(|proposal| self.propose(proposal))
+            }
             ConsensusEvent::Read(batch) => self.read(batch),
             ConsensusEvent::Persisted(persisted) => self.node.persisted(persisted),
             ConsensusEvent::Fetched(purpose, entries) => self.node.fetched(purpose, entries),

@@ -7,7 +7,7 @@
 //!                             take a Ready ──persist─► one fdatasync          publish changes      transaction
 //!                             persisted  ◄──────────── report                 complete waiters
 //!                             commit ─────entries────────────────────────────►
-//!  reply ◄──────────────────────────mailbox────────────────────────────────── 
+//!  reply ◄──────────────────────────mailbox──────────────────────────────────
 //!                             release log ◄────────────────────────────────── ◄──────────────────  done
 //! ```
 //!

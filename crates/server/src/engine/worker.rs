@@ -144,8 +144,7 @@ impl Worker {
         loop {
             self.flush.notified().await;
             let outbox = std::mem::take(&mut *self.outbox.lock());
-            let proposals =
-                (!outbox.proposals.is_empty()).then(|| ConsensusEvent::Propose(outbox.proposals));
+            let proposals = (!outbox.proposals.is_empty()).then(|| ConsensusEvent::Propose(outbox.proposals));
             let reads = (!outbox.reads.is_empty())
                 .then(|| ConsensusEvent::Read(ReadBatch { worker: self.index, waiting: outbox.reads }));
             // A member that stops drops the events, and with them the senders that callers wait on.

@@ -47,11 +47,20 @@ pub(crate) struct Header {
 impl Header {
     /// Length of the message itself, in bytes.
     fn message_len(&self) -> usize {
-        self.fields().into_iter().filter(|(_, value)| *value != 0).map(|(_, v)| 1 + encoded_len_varint(v)).sum()
+        self.fields()
+            .into_iter()
+            .filter(|(_, value)| *value != 0)
+            .map(|(_, v)| 1 + encoded_len_varint(v))
+            .sum()
     }
 
     fn fields(&self) -> [(u8, u64); 4] {
-        [(0x08, self.cluster_id), (0x10, self.member_id), (0x18, self.revision as u64), (0x20, self.raft_term)]
+        [
+            (0x08, self.cluster_id),
+            (0x10, self.member_id),
+            (0x18, self.revision as u64),
+            (0x20, self.raft_term),
+        ]
     }
 
     /// Length as field 1 of a response, in bytes.

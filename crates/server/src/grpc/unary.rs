@@ -128,10 +128,9 @@ fn gunzip(compressed: &[u8], limit: usize) -> Result<Bytes, Status> {
     use std::io::Read;
     let mut plain = Vec::new();
     // One byte more than allowed tells "too large" from "exactly at the limit" without inflating a bomb.
-    flate2::read::GzDecoder::new(compressed)
-        .take(limit as u64 + 1)
-        .read_to_end(&mut plain)
-        .map_err(|error| Status::internal(format!("grpc: failed to decompress the received message: {error}")))?;
+    flate2::read::GzDecoder::new(compressed).take(limit as u64 + 1).read_to_end(&mut plain).map_err(
+        |error| Status::internal(format!("grpc: failed to decompress the received message: {error}")),
+    )?;
     if plain.len() > limit {
         return Err(Status::resource_exhausted(format!(
             "grpc: received message after decompression larger than max {limit}"
@@ -230,7 +229,9 @@ mod tests {
         for size in 1..=wire.len() {
             let frames: Vec<_> = wire
                 .chunks(size)
-                .map(|chunk| Ok::<_, std::convert::Infallible>(http_body::Frame::data(Bytes::copy_from_slice(chunk))))
+                .map(|chunk| {
+                    Ok::<_, std::convert::Infallible>(http_body::Frame::data(Bytes::copy_from_slice(chunk)))
+                })
                 .collect();
             let body = StreamBody::new(tokio_stream::iter(frames));
             let got = futures_executor(read_message::<PutRequest, _>(body, Encoding::Identity, 100)).unwrap();

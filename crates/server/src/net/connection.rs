@@ -12,6 +12,7 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::socket::Socket;
 use crate::grpc::body::ResponseBody;
 use crate::limits::{CONNECTION_WINDOW_BYTES, HEADER_TIMEOUT, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES};
 
@@ -63,7 +64,7 @@ pub(crate) async fn serve<S, F>(
         let response = service(request);
         async move { Ok::<_, Infallible>(response.await) }
     });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), respond));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(Socket(stream)), respond));
     let served = tokio::select! {
         served = connection.as_mut() => served,
         () = stopped(&mut stop) => {

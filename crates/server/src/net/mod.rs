@@ -8,3 +8,4 @@ pub(crate) mod accept;
 pub(crate) mod connection;
 pub(crate) mod listen;
 pub(crate) mod serve;
+pub(crate) mod socket;

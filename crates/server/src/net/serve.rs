@@ -127,9 +127,8 @@ fn refresh_gauges(api: &Api) {
     if let Ok(all) = api.view.range(&everything) {
         metrics.mvcc.keys.set(all.count as i64);
     }
-    let (streams, watchers, slow) = api
-        .worker
-        .with_hub(|hub| (hub.stream_count(), hub.watcher_count(), hub.slow_watcher_count()));
+    let (streams, watchers, slow) =
+        api.worker.with_hub(|hub| (hub.stream_count(), hub.watcher_count(), hub.slow_watcher_count()));
     metrics.mvcc.watch_streams.set(streams as i64);
     metrics.mvcc.watchers.set(watchers as i64);
     metrics.mvcc.slow_watchers.set(slow as i64);
@@ -161,10 +160,7 @@ impl HealthProbe for Probe {
     }
 
     fn versions(&self) -> Versions {
-        Versions {
-            cluster: self.0.status.cluster_version(),
-            storage: Some(version::ETCD_STORAGE.to_owned()),
-        }
+        Versions { cluster: self.0.status.cluster_version(), storage: Some(version::ETCD_STORAGE.to_owned()) }
     }
 
     fn raft_status(&self) -> RaftStatus {

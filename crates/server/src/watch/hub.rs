@@ -423,8 +423,9 @@ impl Hub {
         let Some(stream) = self.streams.get_mut(&watcher.stream) else { return };
         let next = watcher.next_revision;
         assert!(through + 1 >= next, "a watcher at {next} was handed history through {through}");
-        let wanted = (0..batch.len())
-            .filter(|index| batch[*index].revision.main >= next && watcher.range.contains(&batch[*index].key));
+        let wanted = (0..batch.len()).filter(|index| {
+            batch[*index].revision.main >= next && watcher.range.contains(&batch[*index].key)
+        });
         let events = watcher.options.events(batch, wanted, self.compact_revision);
         watcher.next_revision = through + 1;
         for part in split_by_revisions(events) {

@@ -6,7 +6,9 @@ use std::task::Waker;
 use super::hub::WatcherId;
 use super::reply::{EventRef, Kind, WatchReply};
 use crate::grpc::reply::{Header, WireReply};
-use crate::limits::{CATCH_UP_BYTES_MAX, CATCH_UP_REVISIONS_MAX, WATCH_QUEUE_BYTES_MAX, WATCH_QUEUE_RESPONSES_MAX};
+use crate::limits::{
+    CATCH_UP_BYTES_MAX, CATCH_UP_REVISIONS_MAX, WATCH_QUEUE_BYTES_MAX, WATCH_QUEUE_RESPONSES_MAX,
+};
 
 /// Who holds a watch id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
