@@ -182,15 +182,15 @@ fn open_raft(
     };
     let (log, restored) = raft::durable::Log::open(data_dir.disk(), wal_dir, options)?;
     let node_config = raft::Config {
-        id: NodeId(identity.member.0),
         election_ticks: config.raft.election_timeout_ticks(),
-        heartbeat_ticks: 1,
-        pre_vote: config.raft.pre_vote,
-        seed: seed(),
-        ..Default::default()
+        ..raft::Config::new(NodeId(identity.member.0), seed())
     };
-    let applied = raft::Index(machine.store().applied().index);
-    Ok((log, Node::new(node_config, restored, applied)))
+    let mut node = Node::new(node_config, restored);
+    if node.membership().is_lone_voter(NodeId(identity.member.0)) {
+        // Nobody else could lead: there is nothing to wait for.
+        node.campaign();
+    }
+    Ok((log, node))
 }
 
 /// For election timeouts, which must differ between members and need no secrecy.

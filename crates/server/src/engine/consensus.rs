@@ -10,8 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use raft::{
-    Entry, FetchPurpose, Index, Node, Persisted, ProposeError, ReadError, ReadToken, Ready, RoleChange,
-    RoleName,
+    Entry, Fetch, Index, Node, Persisted, ProposeError, ReadError, ReadToken, Ready, RoleChange, RoleName,
 };
 
 use super::apply::ApplyEvent;
@@ -34,7 +33,7 @@ pub(crate) enum ConsensusEvent {
     /// A piece of the log is durable.
     Persisted(Persisted),
     /// Entries that were asked of the log.
-    Fetched(FetchPurpose, Vec<Entry>),
+    Fetched(Fetch, Vec<Entry>),
     /// The state machine has come this far.
     Applied(Index),
     /// A checkpoint holds everything up to here.
@@ -112,7 +111,7 @@ impl ConsensusThread {
             }
             ConsensusEvent::Read(batch) => self.read(batch),
             ConsensusEvent::Persisted(persisted) => self.node.persisted(persisted),
-            ConsensusEvent::Fetched(purpose, entries) => self.node.fetched(purpose, entries),
+            ConsensusEvent::Fetched(fetch, entries) => self.node.fetched(&fetch, entries),
             ConsensusEvent::Applied(index) => self.node.applied(index),
             ConsensusEvent::Checkpointed(index) => self.release(index),
             ConsensusEvent::Stop => {}
@@ -125,7 +124,7 @@ impl ConsensusThread {
             // Nobody leads: it waits for a leader until its caller gives up, as in etcd.
             Err(ProposeError::NotLeader { .. }) => self.pending.leaderless_proposals.push_back(proposal),
             Err(ProposeError::Busy) => self.answer(proposal, Unserved::TooMany),
-            Err(_) => self.answer(proposal, Unserved::Dropped),
+            Err(ProposeError::Transferring { .. }) => self.answer(proposal, Unserved::Dropped),
         }
     }
 
@@ -145,7 +144,7 @@ impl ConsensusThread {
         match self.node.read(ReadToken(token)) {
             Ok(()) => drop(self.pending.reads.insert(token, batch)),
             Err(ReadError::NoLeader) => self.pending.leaderless_reads.push(batch),
-            Err(_) => self.refuse_reads(batch, Unserved::TooMany),
+            Err(ReadError::Busy) => self.refuse_reads(batch, Unserved::TooMany),
         }
     }
 
@@ -213,9 +212,12 @@ impl ConsensusThread {
     /// Publishes the commit index, and whether reads may be served without asking here. Before anything leaves that
     /// depends on it.
     fn publish_commit(&self) {
-        self.shared.committed.store(self.node.commit().0, Ordering::Release);
-        self.shared.sole_voter.store(self.node.leads_alone(), Ordering::Release);
-        self.metrics.server.proposals_committed.set(self.node.commit().0 as i64);
+        let status = self.node.status();
+        let membership = self.node.membership();
+        let alone = status.is_established && membership.is_lone_voter(status.id);
+        self.shared.committed.store(status.commit.0, Ordering::Release);
+        self.shared.sole_voter.store(alone, Ordering::Release);
+        self.metrics.server.proposals_committed.set(status.commit.0 as i64);
     }
 
     fn role_changed(&mut self, change: RoleChange) {
@@ -229,7 +231,7 @@ impl ConsensusThread {
         self.metrics.server.has_leader.set(i64::from(leader != 0));
         self.metrics.server.is_leader.set(i64::from(leads));
         tracing::info!(
-            "local-member-id" = format!("{:x}", self.node.id().0),
+            "local-member-id" = format!("{:x}", self.node.status().id.0),
             term = change.term.0,
             leader = format!("{leader:x}"),
             role = ?change.role,
@@ -253,7 +255,7 @@ impl ConsensusThread {
     fn release(&mut self, checkpoint: Index) {
         let through = Index(checkpoint.0.saturating_sub(self.pace.catch_up_entries));
         if through > Index::ZERO {
-            self.node.compact(through);
+            self.node.compact_to(through);
             let _ = self.log.send(LogEvent::Release(through));
         }
     }

@@ -99,7 +99,7 @@ impl LogWriter {
     fn fetch(&mut self, fetch: Fetch) {
         match self.log.entries(fetch.first, fetch.last, fetch.bytes_max) {
             Ok(entries) => {
-                let _ = self.consensus.send(ConsensusEvent::Fetched(fetch.purpose, entries));
+                let _ = self.consensus.send(ConsensusEvent::Fetched(fetch, entries));
             }
             Err(error) => stop_process("the raft log cannot be read", &error),
         }
