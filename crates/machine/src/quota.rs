@@ -12,7 +12,7 @@ use proto::etcdserverpb::{InternalRaftRequest, PutRequest, RequestOp, TxnRequest
 /// What a key is taken to cost besides its own bytes.
 const PUT_OVERHEAD_BYTES: u64 = 256;
 /// What a lease is taken to cost.
-const LEASE_BYTES: u64 = 64;
+pub const LEASE_BYTES: u64 = 64;
 
 /// Bytes that the command is taken to add to the store; 0 for those that are let through when there is no space.
 #[must_use]

@@ -30,7 +30,7 @@ pub enum StartError {
         /// Its directory.
         path: PathBuf,
         /// Why.
-        source: raft::durable::LogError,
+        source: raft::durable::Error,
     },
     /// The store cannot be opened.
     #[error("the store in {} cannot be opened: {source}", path.display())]

@@ -13,6 +13,9 @@ pub(crate) const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 /// What grpc-go adds to `max-request-bytes` for its receive limit: room for the envelope of a request.
 pub(crate) const GRPC_OVERHEAD_BYTES: usize = 512 * 1024;
 
+/// Length of a file of the raft log: etcd's, within 512 bytes.
+pub(crate) const WAL_SEGMENT_BYTES: u64 = 64 << 20;
+
 /// HTTP/2 connection window. With 64 KiB a 250 KB reply costs a third more, and bursts of small stream messages can
 /// run a connection out of window.
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;

@@ -64,12 +64,13 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
     }
     tracing::info!(?arguments, "quorate-version" = server::version::QUORATE, "{}", messages::STARTING);
     config.notices.iter().for_each(server::config::Notice::log);
-    let mut signals = match Signals::watch() {
-        Ok(signals) => signals,
-        Err(error) => return fail(&error),
-    };
     let member = match server::start(config) {
         Ok(member) => member,
+        Err(error) => return fail(&error),
+    };
+    // Not before: a recovery can be interrupted.
+    let mut signals = match Signals::watch() {
+        Ok(signals) => signals,
         Err(error) => return fail(&error),
     };
     member.wait_until_ready();
@@ -84,7 +85,7 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
         }
     }
     let signal = signals.wait();
-    tracing::info!(?signal, "{}", messages::SIGNAL);
+    tracing::info!(%signal, "{}", messages::SIGNAL);
     member.stop();
     tracing::info!(name = config.name, "{}", messages::CLOSED);
     end_process(signal)

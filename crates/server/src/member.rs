@@ -33,7 +33,7 @@ use crate::error::StartError;
 use crate::grpc::reply::Header;
 use crate::http::Surface;
 use crate::ids::Identity;
-use crate::limits::GRPC_OVERHEAD_BYTES;
+use crate::limits::{GRPC_OVERHEAD_BYTES, WAL_SEGMENT_BYTES};
 use crate::metrics::Metrics;
 use crate::net::accept::accept;
 use crate::net::connection::{self, Http2Settings};
@@ -104,10 +104,7 @@ struct Listeners {
 
 impl Listeners {
     fn bind(config: &Config) -> Result<Self, StartError> {
-        let options = SocketOptions {
-            reuse_port: config.listen.reuse_port,
-            reuse_address: config.listen.reuse_address,
-        };
+        let options = SocketOptions { reuse_port: config.listen.reuse_port };
         let bind = |urls: &[Url]| -> Result<Vec<TcpListener>, StartError> {
             let mut addresses: Vec<SocketAddr> = Vec::new();
             for url in urls {
@@ -174,13 +171,16 @@ fn open_raft(
     wal_dir: &Path,
     identity: Identity,
     machine: &Machine,
-) -> Result<(raft::durable::Log, Node), raft::durable::LogError> {
+) -> Result<(raft::durable::Log, Node), raft::durable::Error> {
     let options = raft::durable::Options {
         identity: [identity.cluster.0, identity.member.0],
-        founders: Membership::new([NodeId(identity.member.0)], []),
-        ..Default::default()
+        segment_bytes: WAL_SEGMENT_BYTES,
+        tail_bytes_max: raft::Limits::default().tail_bytes_max,
+        membership: Membership::new([NodeId(identity.member.0)], []),
+        incarnation: raft::Incarnation(1),
     };
-    let (log, restored) = raft::durable::Log::open(data_dir.disk(), wal_dir, options)?;
+    let mut log = raft::durable::Log::open(data_dir.disk(), wal_dir, options)?.log;
+    let restored = log.restore(raft::Index(machine.store().applied().index))?;
     let node_config = raft::Config {
         election_ticks: config.raft.election_timeout_ticks(),
         ..raft::Config::new(NodeId(identity.member.0), seed())

@@ -39,11 +39,10 @@ pub(crate) fn of(unserved: &Unserved) -> Status {
     match unserved {
         Unserved::Rejected(rejection) => rejected(*rejection),
         Unserved::Dropped => Status::unknown("raft proposal dropped"),
-        Unserved::TimedOut | Unserved::NoLeader => Status::unavailable("etcdserver: request timed out"),
+        Unserved::TimedOut => Status::unavailable("etcdserver: request timed out"),
         // etcd's server hands out the client-side error here, which carries no code.
         Unserved::TooMany => Status::unknown("etcdserver: too many requests"),
         Unserved::Stopped => Status::unavailable("etcdserver: server stopped"),
-        Unserved::NoSpace => rejected(Rejection::NoSpace),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use raft::durable::{Log, LogError};
+use raft::durable::{Error, Log};
 use raft::{Fetch, Index, Persist};
 
 use super::consensus::ConsensusEvent;
@@ -28,6 +28,9 @@ pub(crate) enum LogEvent {
     Stop,
 }
 
+/// How long nothing must happen before the end of the log is marked as synced.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// How long to wait before a full disk is tried again.
 const FULL_DISK_RETRY: Duration = Duration::from_millis(100);
 
@@ -44,8 +47,15 @@ impl LogWriter {
     /// Runs until the member stops.
     pub(crate) fn run(mut self) {
         let mut events = Vec::new();
+        let mut witnessed = true;
         loop {
-            self.inbox.take(&mut events, None);
+            let idle = (!witnessed).then(|| Instant::now() + IDLE);
+            self.inbox.take(&mut events, idle);
+            if events.is_empty() {
+                self.witness();
+                witnessed = true;
+                continue;
+            }
             let mut last = None;
             let mut release = None;
             let mut stop = false;
@@ -62,13 +72,14 @@ impl LogWriter {
             }
             if let Some(persisted) = last {
                 self.sync();
+                witnessed = false;
                 let _ = self.consensus.send(ConsensusEvent::Persisted(persisted));
             }
             if let Some(through) = release {
                 self.release(through);
             }
             if stop {
-                return;
+                return self.witness();
             }
             self.prepare();
         }
@@ -79,7 +90,7 @@ impl LogWriter {
     fn append(&mut self, persist: &Persist) {
         let started = Instant::now();
         while let Err(error) = self.log.append(persist) {
-            if !error.is_no_space() {
+            if !is_no_space(&error) {
                 stop_process("the raft log cannot be written", &error);
             }
             self.report_full(&error);
@@ -97,7 +108,9 @@ impl LogWriter {
     }
 
     fn fetch(&mut self, fetch: Fetch) {
-        match self.log.entries(fetch.first, fetch.last, fetch.bytes_max) {
+        // What is not here any more is not answered: the node asks for a snapshot's instead.
+        let Some(job) = self.log.fetch(&fetch) else { return };
+        match job.run() {
             Ok(entries) => {
                 let _ = self.consensus.send(ConsensusEvent::Fetched(fetch, entries));
             }
@@ -105,24 +118,40 @@ impl LogWriter {
         }
     }
 
+    /// Leaves proof that everything was synced, so that damage to the last batch is known for what it is.
+    fn witness(&mut self) {
+        match self.log.witness() {
+            Ok(()) => {}
+            Err(error) if is_no_space(&error) => self.report_full(&error),
+            Err(error) => stop_process("the raft log cannot be synced", &error),
+        }
+    }
+
     /// Reserves the next segment while the current one still has room, so that a full disk shows early.
     fn prepare(&mut self) {
         match self.log.prepare_next() {
             Ok(()) => self.shared.disk_full.store(false, Ordering::Relaxed),
-            Err(error) if error.is_no_space() => self.report_full(&error),
+            Err(error) if is_no_space(&error) => self.report_full(&error),
             Err(error) => stop_process("the raft log cannot be extended", &error),
         }
     }
 
-    fn report_full(&self, error: &LogError) {
+    fn report_full(&self, error: &Error) {
         if !self.shared.disk_full.swap(true, Ordering::Relaxed) {
             tracing::warn!(error = %error, "the disk is full: writes are refused until there is space");
         }
     }
 
     fn release(&mut self, through: Index) {
-        if let Err(error) = self.log.release(through) {
-            stop_process("the raft log cannot be released", &error);
+        match self.log.release(through) {
+            Ok(()) => {}
+            // The files go with the next release.
+            Err(error @ Error::Wal(_)) => tracing::warn!(error = %error, "the raft log was not released"),
+            Err(error) => stop_process("the raft log cannot be released", &error),
         }
     }
+}
+
+fn is_no_space(error: &Error) -> bool {
+    matches!(error, Error::Wal(wal::Error::NoSpace { .. }))
 }

@@ -14,12 +14,8 @@ pub(crate) enum Unserved {
     Dropped,
     /// It was not applied in time; whether it will be is not known.
     TimedOut,
-    /// There is no leader that could confirm a read.
-    NoLeader,
     /// Too many requests are in flight.
     TooMany,
     /// The member is stopping.
     Stopped,
-    /// The disk is full.
-    NoSpace,
 }

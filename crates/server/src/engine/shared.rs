@@ -21,8 +21,6 @@ pub(crate) struct Shared {
     pub(crate) term: AtomicU64,
     /// Leader's id, 0 for none; written by the consensus thread.
     pub(crate) leader: AtomicU64,
-    /// Leader changes seen since the start; written by the consensus thread.
-    pub(crate) leader_changes: AtomicU64,
     /// Commit index; written by the consensus thread before anything that depends on it leaves.
     pub(crate) committed: AtomicU64,
     /// Whether this node alone is the quorum of the configuration in effect, is leader and has committed an entry of
@@ -46,7 +44,6 @@ impl Shared {
             request_timeout,
             term: AtomicU64::new(0),
             leader: AtomicU64::new(0),
-            leader_changes: AtomicU64::new(0),
             committed: AtomicU64::new(0),
             sole_voter: AtomicBool::new(false),
             applied: AtomicU64::new(0),

@@ -12,7 +12,6 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct SocketOptions {
     pub(crate) reuse_port: bool,
-    pub(crate) reuse_address: bool,
 }
 
 /// Binds and listens.
@@ -21,7 +20,8 @@ pub(crate) struct SocketOptions {
 /// Those of the operating system; an address in use is the usual one.
 pub(crate) fn listen(address: SocketAddr, options: SocketOptions) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Go sets it on every listener, so that a restart is not kept waiting by connections of before.
+    // Whatever `--socket-reuse-address` says: Go sets it on every listener, so that a restart is not kept waiting by
+    // connections of before.
     socket.set_reuse_address(true)?;
     if options.reuse_port {
         socket.set_reuse_port(true)?;
