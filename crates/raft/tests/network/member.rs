@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use raft::{
     Boot, Config, Entry, EntryId, Fetch, FetchPurpose, HardState, History, Incarnation, Index, Membership,
-    Message, Node, NodeId, Payload, Persist, Ready, Restored, SnapshotMeta, TermRuns,
+    Message, Node, Payload, Persist, Ready, Restored, SnapshotMeta, TermRuns,
 };
 
 /// What a member's disk holds.
