@@ -48,7 +48,7 @@ impl Side {
             Step::Txn(request) => reply(self.kv.txn(request).await, Reply::Txn),
             Step::Compact(request) => {
                 // What a watch has not got yet it may never get once it is compacted.
-                self.watches.settle(revision).await?;
+                self.watches.settle_for_compaction(revision, compacted).await?;
                 reply(self.kv.compact(request).await, Reply::Compact)
             }
             Step::LeaseGrant(request) => reply(self.lease.lease_grant(request).await, Reply::LeaseGrant),
@@ -70,8 +70,7 @@ impl Side {
                 Reply::Watch(self.watches.cancel(stream, watch_id).await.unwrap_or_default())
             }
             Step::WatchProgress { stream } => {
-                self.watches.settle(revision).await?;
-                Reply::Watch(self.watches.progress(stream, revision).await?.unwrap_or_default())
+                Reply::Watch(self.watches.progress(stream, revision, compacted).await?.unwrap_or_default())
             }
         })
     }

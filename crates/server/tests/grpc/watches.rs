@@ -56,6 +56,8 @@ struct Watch {
 pub(crate) struct Watches {
     tape: Stream,
     streams: Vec<Stream>,
+    /// A watch was created with a start in the past, and may not have got there yet.
+    behind: bool,
 }
 
 impl Watches {
@@ -70,7 +72,7 @@ impl Watches {
         };
         tape.create(everything, 1, 0).await;
         let streams = (0..STREAMS).map(|_| Stream::open(channel)).collect();
-        Watches { tape, streams }
+        Watches { tape, streams, behind: false }
     }
 
     pub(crate) async fn create(
@@ -80,12 +82,45 @@ impl Watches {
         revision: i64,
         compacted: i64,
     ) -> pb::WatchResponse {
+        self.behind |= (1..=revision).contains(&request.start_revision);
         self.streams[stream].create(request, revision, compacted).await
     }
 
     /// Cancels; `None` when no such watch is on the stream, which is not answered.
     pub(crate) async fn cancel(&mut self, stream: usize, watch_id: i64) -> Option<pb::WatchResponse> {
         self.streams[stream].cancel(watch_id).await
+    }
+
+    /// Waits until every watch has caught up, also one that has nothing to get: a compaction would cancel it, or not,
+    /// depending on the moment. False when that cannot be known.
+    ///
+    /// A further watch that starts at the newest revision gets its event not before those created earlier were looked
+    /// at: watches that are behind are served in turn.
+    async fn catch_up(&mut self, revision: i64, compacted: i64) -> Result<bool, String> {
+        if self.behind && revision > compacted {
+            let everything = b"\x00".as_slice();
+            let last = pb::WatchCreateRequest {
+                key: everything.into(),
+                range_end: everything.into(),
+                start_revision: revision,
+                ..pb::WatchCreateRequest::default()
+            };
+            let id = self.tape.create(last, revision, compacted).await.watch_id;
+            self.tape.wait(|stream| !stream.watches[&id].events.is_empty(), "the newest change").await?;
+            self.tape.cancel(id).await;
+            self.behind = false;
+        }
+        Ok(!self.behind)
+    }
+
+    /// Settles, so that a compaction finds every watch where it must be.
+    pub(crate) async fn settle_for_compaction(
+        &mut self,
+        revision: i64,
+        compacted: i64,
+    ) -> Result<(), String> {
+        self.settle(revision).await?;
+        self.catch_up(revision, compacted).await.map(|_| ())
     }
 
     /// Asks until progress is reported: the answer may stay away while a watch catches up. `None` when there is no answer
@@ -95,7 +130,12 @@ impl Watches {
         &mut self,
         stream: usize,
         revision: i64,
+        compacted: i64,
     ) -> Result<Option<pb::WatchResponse>, String> {
+        self.settle(revision).await?;
+        if !self.catch_up(revision, compacted).await? {
+            return Ok(None);
+        }
         let stream = &mut self.streams[stream];
         let silent = |watch: &Watch| watch.canceled.is_some() || watch.request.start_revision > revision;
         if stream.watches.is_empty() || stream.watches.values().any(silent) {
