@@ -5,7 +5,7 @@ use super::id::{EntryId, Index, NodeId, Session};
 use super::message::{Body, Message, SnapshotMeta, StepError};
 use super::reads::Round;
 use super::role::{Follower, Transition};
-use super::state::{After, State};
+use super::state::{After, Installing, State};
 
 impl Follower {
     pub(crate) fn new(leader: Option<NodeId>, timeout_ticks: u32) -> Follower {
@@ -173,16 +173,20 @@ fn take_snapshot(state: &mut State, leader: NodeId, session: Session, snapshot: 
         acknowledge(state, leader, session, snapshot.last.index);
         return;
     }
-    state.installing = Some(snapshot.clone());
+    let term = state.term();
+    state.installing = Some(Installing { snapshot: snapshot.clone(), leader, term, session });
     state.ready.install = Some(snapshot);
 }
 
-/// The shell has replaced the state and the durable log by the snapshot.
-pub(crate) fn installed(state: &mut State, snapshot: SnapshotMeta) {
+/// The shell has replaced the state and the durable log by the snapshot. Its sender learns of it, if it still leads.
+pub(crate) fn installed(state: &mut State, installing: Installing) {
+    let Installing { snapshot, leader, term, session } = installing;
     let last = snapshot.last;
     state.log.reset(last);
     state.durability.truncated_from(last.index.next());
     state.memberships = super::membership::History::new(last.index, snapshot.membership);
-    state.installing = None;
+    if term == state.term() {
+        acknowledge(state, leader, session, last.index);
+    }
     forgive_loss(state);
 }

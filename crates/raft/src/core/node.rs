@@ -290,13 +290,10 @@ impl Node {
     ///
     /// # Panics
     /// If it is not the one that was asked for.
-    pub fn installed(&mut self, snapshot: SnapshotMeta) {
-        assert_eq!(
-            self.state.installing.as_ref(),
-            Some(&snapshot),
-            "another snapshot than the one asked for"
-        );
-        installed(&mut self.state, snapshot);
+    pub fn installed(&mut self, snapshot: &SnapshotMeta) {
+        let installing = self.state.installing.take();
+        let installing = installing.filter(|installing| installing.snapshot == *snapshot);
+        installed(&mut self.state, installing.expect("the snapshot that was asked for"));
     }
 
     /// What is to be done; `None` if nothing.

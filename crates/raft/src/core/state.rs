@@ -2,7 +2,7 @@
 
 use super::durability::Durability;
 use super::entry::{Entry, Payload};
-use super::id::{Boot, EntryId, Incarnation, Index, NodeId, ReadToken, Term};
+use super::id::{Boot, EntryId, Incarnation, Index, NodeId, ReadToken, Session, Term};
 use super::limits::Limits;
 use super::log::{Log, Slice};
 use super::membership::{History, Membership};
@@ -81,6 +81,15 @@ pub(crate) enum After {
     Entries(Index),
 }
 
+/// A snapshot on its way into the state machine, and who sent it.
+#[derive(Debug)]
+pub(crate) struct Installing {
+    pub(crate) snapshot: SnapshotMeta,
+    pub(crate) leader: NodeId,
+    pub(crate) term: Term,
+    pub(crate) session: Session,
+}
+
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) config: Config,
@@ -96,7 +105,7 @@ pub(crate) struct State {
     /// campaigns until they are back (rule M5).
     pub(crate) lost_until: Option<Index>,
     /// A snapshot that the shell is installing; one at a time (rule W8).
-    pub(crate) installing: Option<SnapshotMeta>,
+    pub(crate) installing: Option<Installing>,
     fetching_committed: bool,
     pub(crate) ready: Ready,
     then_send: Vec<Message>,

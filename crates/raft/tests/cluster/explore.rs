@@ -4,15 +4,13 @@
 //!
 //! `QUORATE_TEST_BUDGET` multiplies the number of histories; `QUORATE_TEST_SEED` runs one.
 
-mod network;
-
 use std::collections::BTreeSet;
 use std::env;
 
-use network::member::command;
-use network::{Network, small_limits};
+use crate::network::member::command;
+use crate::network::{Network, small_limits};
 use raft::MembershipChange::{AddLearner, AddVoter, Remove};
-use raft::{Membership, NodeId};
+use raft::{Limits, Membership, NodeId};
 
 struct Random(u64);
 
@@ -163,7 +161,8 @@ fn history(seed: u64, events: usize) -> Network {
         changes: [0, 10][random.below(2)],
         compaction: [0, 3, 10][random.below(3)],
     };
-    let mut network = Network::new(&ids, &membership, seed, &small_limits());
+    let limits = Limits { append_bytes_max: [30, 80, 1000][random.below(3)], ..small_limits() };
+    let mut network = Network::new(&ids, &membership, seed, &limits);
     for _ in 0..events {
         event(&mut network, &mut random, &weather);
     }

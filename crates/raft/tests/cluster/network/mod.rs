@@ -5,6 +5,7 @@
 
 pub(crate) mod checker;
 pub(crate) mod member;
+pub(crate) mod show;
 
 use std::collections::BTreeMap;
 
@@ -31,7 +32,7 @@ pub(crate) struct Network {
 pub(crate) fn small_limits() -> Limits {
     Limits {
         tail_entries_max: 3,
-        append_bytes_max: 80,
+        append_bytes_max: 30,
         window_messages_max: 2,
         committed_bytes_max: 80,
         read_rounds_max: 2,
@@ -198,7 +199,23 @@ impl Network {
         self.settle(id);
     }
 
+    /// The node lost its disk and starts anew, as another incarnation that knows nothing.
+    pub(crate) fn wipe(&mut self, id: NodeId) {
+        self.crash(id, None);
+        let member = self.member(id);
+        let incarnation = raft::Incarnation(member.store.incarnation.0 + 1);
+        member.store = member::Store { incarnation, ..member::Store::new(Membership::default()) };
+        self.restart(id, 0);
+    }
+
     pub(crate) fn read(&mut self, id: NodeId) -> Option<Result<ReadToken, raft::ReadError>> {
+        let taken = self.take_read(id);
+        self.settle(id);
+        taken
+    }
+
+    /// Asks for a read without taking the effects yet, so that several share them.
+    pub(crate) fn take_read(&mut self, id: NodeId) -> Option<Result<ReadToken, raft::ReadError>> {
         self.reads += 1;
         let token = ReadToken(self.reads);
         self.readers.insert(token, id);
@@ -207,7 +224,6 @@ impl Network {
         if !matches!(taken, Some(Ok(()))) {
             self.checker.read_abandoned(token);
         }
-        self.settle(id);
         taken.map(|result| result.map(|()| token))
     }
 

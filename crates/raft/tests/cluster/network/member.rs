@@ -176,7 +176,7 @@ impl Member {
             Some(Work::Install(snapshot, state)) => {
                 self.store.install(snapshot.clone(), state.clone());
                 self.state = state;
-                node.installed(snapshot);
+                node.installed(&snapshot);
                 Vec::new()
             }
         }
