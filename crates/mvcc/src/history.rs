@@ -26,7 +26,7 @@ use wal::{Disk, Head, Position, Wal};
 pub(crate) use self::change::{decode, read};
 use self::run::RunBuilder;
 pub(crate) use self::run::SealedRun;
-use crate::{Change, Error, Revision};
+use crate::{Change, Error};
 
 /// Record kinds in the log.
 pub(crate) const CHANGE: u8 = 1;
@@ -76,8 +76,8 @@ impl History {
     }
 
     /// Notes a change that is in the log already, in order: what the next run is built from.
-    pub(crate) fn note(&mut self, key: &[u8], revision: Revision, position: Position) {
-        self.building.add(key, revision, position);
+    pub(crate) fn note(&mut self, change: &Change, position: Position) {
+        self.building.add(change, position);
     }
 
     /// Appends a change. If its segment is full, the run before it is sealed first and returned.
@@ -92,7 +92,7 @@ impl History {
         let head =
             Head { kind: CHANGE, number: change.revision.main as u64, tag: u64::from(change.revision.sub) };
         let position = self.wal.append(head, &payload.parts())?;
-        self.building.add(&change.key, change.revision, position);
+        self.building.add(change, position);
         Ok((position, sealed))
     }
 

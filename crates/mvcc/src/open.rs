@@ -153,7 +153,7 @@ fn load_tail(
         }
         last = change.revision;
         let position = record.position;
-        history.note(&change.key, last, position);
+        history.note(&change, position);
         let is_dead = link(index, &mut tail, &change, position);
         if is_dead && !change.is_put() {
             dead.push_back((Bytes::copy_from_slice(&change.key), last));
@@ -174,14 +174,14 @@ fn link(index: &mut Index, tail: &mut Tail, change: &Change, position: Position)
     match index.get_mut(&change.key) {
         Some(entry) => {
             let previous = (entry.link != NO_LINK).then_some((change.revision, entry.link));
-            entry.link = tail.push_flushed(change.revision, position, previous);
+            entry.link = tail.push_flushed(change, position, previous);
             if !entry.is_live() {
                 (entry.mod_revision, entry.mod_sub) = (change.revision.main, change.revision.sub);
             }
             !entry.is_live()
         }
         None => {
-            let link = tail.push_flushed(change.revision, position, None);
+            let link = tail.push_flushed(change, position, None);
             let Revision { main, sub } = change.revision;
             let entry = Entry { mod_revision: main, mod_sub: sub, slot: u32::MAX, link, ..Entry::default() };
             index.insert(&change.key, entry);

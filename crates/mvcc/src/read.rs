@@ -29,6 +29,8 @@ const ADMIT_MAX: usize = 64;
 const COUNT_BY_CHANGES: u64 = 10_000;
 const COUNT_BY_CHANGES_PART: u64 = 8;
 
+type Guard<'a> = parking_lot::RwLockReadGuard<'a, Shared>;
+
 /// A read in progress at one revision.
 pub(crate) struct Cursor<'a> {
     inner: &'a Inner,
@@ -67,19 +69,36 @@ impl<'a> Cursor<'a> {
         self.step_under(guard, limit)
     }
 
-    fn step_under(
+    /// How many versions there are from here on.
+    fn count(&mut self) -> Result<u64, Error> {
+        let mut count = 0;
+        while !self.is_done() {
+            let guard = self.inner.shared.read();
+            count += self.find(guard, usize::MAX)?.0.len() as u64;
+        }
+        Ok(count)
+    }
+
+    fn step_under(&mut self, shared: Guard<'_>, limit: usize) -> Result<Vec<Item>, Error> {
+        match self.find(shared, limit)? {
+            (found, None) => Ok(self.in_memory(found)),
+            (found, Some(snapshot)) => self.resolve(found, &snapshot),
+        }
+    }
+
+    /// Finds the next versions, and the snapshot if it is needed to read them. Never finds [`Found::Nothing`].
+    fn find(
         &mut self,
-        shared: parking_lot::RwLockReadGuard<'_, Shared>,
+        shared: Guard<'_>,
         limit: usize,
-    ) -> Result<Vec<Item>, Error> {
-        let Some(start) = self.next.take() else { return Ok(Vec::new()) };
+    ) -> Result<(Vec<Found>, Option<Arc<Snapshot>>), Error> {
+        let Some(start) = self.next.take() else { return Ok((Vec::new(), None)) };
         if !shared.tail_covers(self.wanted.at) {
             let chunk = shared.chunk(&self.wanted, &start, MERGE_KEYS, true);
             let runs = shared.runs_after(self.wanted.at);
             let snapshot = shared.snapshot.clone();
             drop(shared);
-            let merged = self.merge(chunk, &runs, &start, limit)?;
-            return self.resolve(merged, &snapshot);
+            return Ok((self.merge(chunk, &runs, &start, limit)?, Some(snapshot)));
         }
         let chunk = shared.chunk(&self.wanted, &start, limit, false);
         if chunk.next.is_some() && self.hold.is_none() {
@@ -90,11 +109,7 @@ impl<'a> Cursor<'a> {
         let snapshot = (!in_memory).then(|| shared.snapshot.clone());
         drop(shared);
         self.next = chunk.next;
-        let found = chunk.found.into_iter().map(|(_, found)| found).collect();
-        match snapshot {
-            None => Ok(self.in_memory(found)),
-            Some(snapshot) => self.resolve(found, &snapshot),
-        }
+        Ok((chunk.found.into_iter().map(|(_, found)| found).collect(), snapshot))
     }
 
     fn in_memory(&self, found: Vec<Found>) -> Vec<Item> {
@@ -129,7 +144,7 @@ impl<'a> Cursor<'a> {
                 bound = Some(bound.map_or(end.clone(), |bound| bound.min(end)));
             }
             for (key, position) in changes {
-                merged.entry(key).or_insert(Found::Before(position));
+                merged.entry(key).or_insert(position.map_or(Found::Nothing, Found::Before));
             }
         }
         for (key, found) in chunk.found {
@@ -283,11 +298,6 @@ impl Inner {
 
     fn count_by_walking(&self, query: &RangeQuery, at: i64, hold: &Hold) -> Result<u64, Error> {
         let wanted = Wanted { range: &query.range, at, keys_only: true };
-        let mut cursor = Cursor::held(self, wanted, query.range.start.to_vec(), hold);
-        let mut count = 0;
-        while !cursor.is_done() {
-            count += cursor.step(usize::MAX)?.len() as u64;
-        }
-        Ok(count)
+        Cursor::held(self, wanted, query.range.start.to_vec(), hold).count()
     }
 }

@@ -174,7 +174,8 @@ impl Shared {
             return Found::Nothing;
         }
         match self.tail.first_after(entry.link, wanted.at) {
-            Some(Place::Flushed(position)) => Found::Before(position),
+            Some(Place::Flushed(position, true)) => Found::Before(position),
+            Some(Place::Flushed(_, false)) => Found::Nothing,
             Some(Place::Pending(changes, sub)) => match &changes[sub].before {
                 Some(item) => Found::Item(item.clone()),
                 None => Found::Nothing,

@@ -378,7 +378,7 @@ fn apply(shared: &mut Shared, hash: &mut StateHash, change: &Change, mut entry: 
     let stored = shared.stored;
     let mut settle = |old: Option<&Entry>, entry: &mut Entry| {
         let previous = old.map(|old| (old.revision(), old.link));
-        entry.link = shared.tail.push_pending(change.revision, previous);
+        entry.link = shared.tail.push_pending(change, previous);
         let replaces = old.map_or((u32::MAX, Revision::default()), |old| (old.slot, old.revision()));
         match &change.after {
             Some(item) => {

@@ -29,13 +29,15 @@ struct Link {
     jump: LinkId,
     /// Changes of the key before this one, as far as they were linked.
     depth: u32,
+    /// Whether the key was alive before the transaction.
+    has_before: bool,
 }
 
 /// Where the record of a change is.
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
-    /// In the history.
-    Flushed(Position),
+    /// In the history; and whether the key was alive before it.
+    Flushed(Position, bool),
     /// In memory: the changes of its transaction and its number among them.
     Pending(Arc<[Change]>, usize),
 }
@@ -84,19 +86,15 @@ impl Tail {
 
     /// Links a change whose key was last changed by `previous` (a revision and its link, which counts only if the
     /// revision is in the tail).
-    fn push(
-        &mut self,
-        revision: Revision,
-        position: Position,
-        previous: Option<(Revision, LinkId)>,
-    ) -> LinkId {
+    fn push(&mut self, change: &Change, position: Position, previous: Option<(Revision, LinkId)>) -> LinkId {
         let id = self.first.wrapping_add(self.links.len() as u32);
         let parent = previous.filter(|(revision, _)| *revision > self.floor).map(|(_, link)| link);
         let (back, jump, depth) = match parent.and_then(|parent| Some((parent, *self.link(parent)?))) {
             None => (id, id, 0),
             Some((parent_id, parent)) => (parent_id, self.jump_from(parent_id, &parent), parent.depth + 1),
         };
-        self.links.push_back(Link { revision, position, back, jump, depth });
+        let (revision, has_before) = (change.revision, change.before.is_some());
+        self.links.push_back(Link { revision, position, back, jump, depth, has_before });
         id
     }
 
@@ -110,22 +108,18 @@ impl Tail {
     /// Links a change whose record is in the history already.
     pub(crate) fn push_flushed(
         &mut self,
-        revision: Revision,
+        change: &Change,
         position: Position,
         previous: Option<(Revision, LinkId)>,
     ) -> LinkId {
         debug_assert!(self.pending.is_empty(), "changes come in order");
-        self.push(revision, position, previous)
+        self.push(change, position, previous)
     }
 
     /// Links a change of the transaction that [`Tail::add_pending`] will bring.
-    pub(crate) fn push_pending(
-        &mut self,
-        revision: Revision,
-        previous: Option<(Revision, LinkId)>,
-    ) -> LinkId {
+    pub(crate) fn push_pending(&mut self, change: &Change, previous: Option<(Revision, LinkId)>) -> LinkId {
         self.pending_links += 1;
-        self.push(revision, Position { segment: 0, offset: 0 }, previous)
+        self.push(change, Position { segment: 0, offset: 0 }, previous)
     }
 
     pub(crate) fn add_pending(&mut self, changes: Arc<[Change]>) {
@@ -168,7 +162,7 @@ impl Tail {
     fn place(&self, id: LinkId, link: &Link) -> Place {
         let offset = self.offset(id).expect("the link is in the tail");
         if offset < self.links.len() - self.pending_links {
-            return Place::Flushed(link.position);
+            return Place::Flushed(link.position, link.has_before);
         }
         let (changes, sub) = self.pending_at(link.revision).expect("a change without a place is pending");
         Place::Pending(changes.clone(), sub)
@@ -204,6 +198,10 @@ mod tests {
         Revision { main, sub: 0 }
     }
 
+    fn change(main: i64) -> Change {
+        Change::new(at(main), bytes::Bytes::new(), None, None)
+    }
+
     fn position(main: i64) -> Position {
         Position { segment: 1, offset: main as u64 }
     }
@@ -212,7 +210,7 @@ mod tests {
     fn chain(tail: &mut Tail, mains: impl Iterator<Item = i64>) -> LinkId {
         let mut newest = None;
         for main in mains {
-            let link = tail.push_flushed(at(main), position(main), newest);
+            let link = tail.push_flushed(&change(main), position(main), newest);
             newest = Some((at(main), link));
         }
         newest.unwrap().1
@@ -220,7 +218,7 @@ mod tests {
 
     fn found(tail: &Tail, newest: LinkId, main: i64) -> u64 {
         match tail.first_after(newest, main).unwrap() {
-            Place::Flushed(position) => position.offset,
+            Place::Flushed(position, _) => position.offset,
             Place::Pending(..) => panic!("all are flushed"),
         }
     }
@@ -243,10 +241,10 @@ mod tests {
         tail.drop_through(at(600));
         assert_eq!(tail.len(), 400);
         (600..1000).for_each(|main| assert_eq!(found(&tail, newest, main), main as u64 + 1));
-        let newer = tail.push_flushed(at(1001), position(1001), Some((at(1000), newest)));
+        let newer = tail.push_flushed(&change(1001), position(1001), Some((at(1000), newest)));
         (600..1001).for_each(|main| assert_eq!(found(&tail, newer, main), main as u64 + 1));
         // A key that was last changed before the tail has nothing behind it, whatever its old link was.
-        let other = tail.push_flushed(at(1002), position(1002), Some((at(600), newest)));
+        let other = tail.push_flushed(&change(1002), position(1002), Some((at(600), newest)));
         assert_eq!(found(&tail, other, 700), 1002);
     }
 

@@ -1,11 +1,14 @@
 //! Blocks of a run's index: where each change of each key is, sorted by key and then by revision.
 //!
 //! ```text
-//! entry:  shared | unshared | key bytes | main | sub | segment | offset      numbers are varints
+//! entry:  shared | unshared | key bytes | main | sub * 2 + has before | segment | offset      numbers are varints
 //! ```
 //!
 //! `shared` bytes of the key are those of the entry before; the first entry of a block shares nothing. `segment` counts
-//! from the run's first.
+//! from the run's first. *Has before* says whether the key was alive before the transaction: to count keys at an old
+//! revision, records need not be read.
+
+use wal::Position;
 
 use crate::Revision;
 use crate::encoding::{put_varint, take_varint};
@@ -13,11 +16,20 @@ use crate::encoding::{put_varint, take_varint};
 /// Bytes after which a block is closed: one is read and gone through for a look-up.
 pub(super) const BLOCK_BYTES: usize = 8 << 10;
 
+/// A change to be indexed, without its key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Noted {
+    pub(super) revision: Revision,
+    pub(super) has_before: bool,
+    pub(super) position: Position,
+}
+
 /// One change in the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) key: Vec<u8>,
     pub(super) revision: Revision,
+    pub(super) has_before: bool,
     pub(super) segment: u64,
     pub(super) offset: u64,
 }
@@ -33,12 +45,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn add(&mut self, key: &[u8], revision: Revision, segment: u64, offset: u64) {
+    pub(super) fn add(&mut self, key: &[u8], change: &Noted, first_segment: u64) {
         let shared = key.iter().zip(&self.last_key).take_while(|(one, other)| one == other).count();
         put_varint(&mut self.bytes, shared as u64);
         put_varint(&mut self.bytes, (key.len() - shared) as u64);
         self.bytes.extend_from_slice(&key[shared..]);
-        for number in [revision.main as u64, u64::from(revision.sub), segment, offset] {
+        let Noted { revision, has_before, position } = *change;
+        let sub = u64::from(revision.sub) * 2 + u64::from(has_before);
+        for number in [revision.main as u64, sub, position.segment - first_segment, position.offset] {
             put_varint(&mut self.bytes, number);
         }
         self.last_key.truncate(shared);
@@ -72,10 +86,12 @@ impl Entries<'_> {
         self.key.truncate(shared);
         self.key.extend_from_slice(suffix);
         let main = i64::try_from(take_varint(&mut self.bytes)?).ok()?;
-        let sub = u32::try_from(take_varint(&mut self.bytes)?).ok()?;
+        let sub = take_varint(&mut self.bytes)?;
+        let has_before = sub & 1 == 1;
+        let sub = u32::try_from(sub / 2).ok()?;
         let segment = take_varint(&mut self.bytes)?;
         let offset = take_varint(&mut self.bytes)?;
-        Some(Entry { key: self.key.clone(), revision: Revision { main, sub }, segment, offset })
+        Some(Entry { key: self.key.clone(), revision: Revision { main, sub }, has_before, segment, offset })
     }
 }
 
@@ -88,6 +104,7 @@ mod tests {
         let entry = |key: &str, main, segment| Entry {
             key: key.into(),
             revision: Revision { main, sub: 1 },
+            has_before: main % 2 == 1,
             segment,
             offset: main as u64 * 100,
         };
@@ -99,7 +116,10 @@ mod tests {
             entry("b", 1, 2),
         ];
         let mut writer = Writer::default();
-        entries.iter().for_each(|entry| writer.add(&entry.key, entry.revision, entry.segment, entry.offset));
+        for Entry { key, revision, has_before, segment, offset } in &entries {
+            let position = Position { segment: 5 + segment, offset: *offset };
+            writer.add(key, &Noted { revision: *revision, has_before: *has_before, position }, 5);
+        }
         let read: Option<Vec<Entry>> = Entries { bytes: &writer.bytes, key: Vec::new() }.collect();
         assert_eq!(read, Some(entries));
         let cut = &writer.bytes[..writer.bytes.len() - 1];

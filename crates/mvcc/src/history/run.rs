@@ -10,11 +10,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use wal::{Head, Position, Reader, Wal};
 
-use super::block::{BLOCK_BYTES, ENTRY_OVERHEAD, Entries, Entry, Writer};
+use super::block::{BLOCK_BYTES, ENTRY_OVERHEAD, Entries, Entry, Noted, Writer};
 use super::{BLOCK, ROOT, wal_record_overhead};
 use crate::encoding::{put_varint, take_varint};
 use crate::index::Keys;
-use crate::{Error, KeyRange, Revision};
+use crate::{Change, Error, KeyRange, Revision};
 
 /// Changes from one mark of the root to the next.
 const MARK_EVERY: usize = 256;
@@ -30,8 +30,9 @@ pub(crate) struct SealedRun {
     loaded: Mutex<Option<Arc<Root>>>,
 }
 
-/// Keys in order and where the first change of each is, and whether these were all.
-pub(crate) type FirstChanges = (Vec<(Vec<u8>, Position)>, bool);
+/// Keys in order and where the first change of each is (`None` if the key was not alive before it), and whether these
+/// were all.
+pub(crate) type FirstChanges = (Vec<(Vec<u8>, Option<Position>)>, bool);
 
 #[derive(Debug, Default)]
 struct Root {
@@ -84,7 +85,7 @@ impl SealedRun {
         let root = self.root(reader, dir)?;
         // The block before the first one that begins at the start or later may hold the start.
         let first = root.blocks.partition_point(|(key, ..)| &key[..] < start).saturating_sub(1);
-        let mut found: Vec<(Vec<u8>, Position)> = Vec::new();
+        let mut found: Vec<(Vec<u8>, Option<Position>)> = Vec::new();
         for (_, _, position) in &root.blocks[first..] {
             let block = reader.read(*position)?;
             for entry in (Entries { bytes: &block.payload, key: Vec::new() }) {
@@ -97,7 +98,7 @@ impl SealedRun {
                     if found.len() == max {
                         return Ok((found, false));
                     }
-                    let position = self.position(&entry);
+                    let position = entry.has_before.then(|| self.position(&entry));
                     found.push((entry.key, position));
                 }
             }
@@ -142,7 +143,7 @@ fn decode_root(mut input: &[u8], first_segment: u64) -> Option<Root> {
 #[derive(Debug, Default)]
 pub(super) struct RunBuilder {
     keys: Keys,
-    changes: Vec<(Revision, Position)>,
+    changes: Vec<Noted>,
     longest_key: usize,
     /// Most bytes that the entries can take.
     entry_bytes: usize,
@@ -153,9 +154,11 @@ impl RunBuilder {
         self.changes.is_empty()
     }
 
-    pub(super) fn add(&mut self, key: &[u8], revision: Revision, position: Position) {
+    pub(super) fn add(&mut self, change: &Change, position: Position) {
+        let key = &change.key[..];
         self.keys.push(key);
-        self.changes.push((revision, position));
+        let noted = Noted { revision: change.revision, has_before: change.before.is_some(), position };
+        self.changes.push(noted);
         self.longest_key = self.longest_key.max(key.len());
         self.entry_bytes += key.len() + ENTRY_OVERHEAD;
     }
@@ -172,8 +175,9 @@ impl RunBuilder {
 
     /// Appends blocks and root.
     pub(super) fn write(&self, wal: &mut Wal) -> Result<SealedRun, Error> {
-        let (first, start) = *self.changes.first().expect("a run has changes");
-        let (last, _) = *self.changes.last().expect("a run has changes");
+        let Noted { revision: first, position: start, .. } =
+            *self.changes.first().expect("a run has changes");
+        let last = self.changes.last().expect("a run has changes").revision;
         let mut order: Vec<u32> = (0..self.changes.len() as u32).collect();
         // Changes are in order of revision already; a stable sort keeps that within each key.
         order.sort_by(|&one, &other| self.keys.get(one as usize).cmp(self.keys.get(other as usize)));
@@ -184,13 +188,12 @@ impl RunBuilder {
             let mut taken = 0;
             while taken < rest.len() && block.bytes.len() < BLOCK_BYTES {
                 let number = rest[taken] as usize;
-                let (revision, position) = self.changes[number];
-                block.add(self.keys.get(number), revision, position.segment - start.segment, position.offset);
+                block.add(self.keys.get(number), &self.changes[number], start.segment);
                 taken += 1;
             }
             let head = Head { kind: BLOCK, number: last.main as u64, tag: blocks.len() as u64 };
             let position = wal.append(head, &[&block.bytes])?;
-            blocks.push((self.keys.get(first as usize), self.changes[first as usize].0, position));
+            blocks.push((self.keys.get(first as usize), self.changes[first as usize].revision, position));
             rest = &rest[taken..];
         }
         let root = wal.append(
@@ -219,7 +222,7 @@ impl RunBuilder {
         }
         let marks = self.changes.iter().step_by(MARK_EVERY);
         put_varint(&mut root, marks.len() as u64);
-        marks.for_each(|&(revision, position)| put_place(&mut root, revision, position));
+        marks.for_each(|mark| put_place(&mut root, mark.revision, mark.position));
         root
     }
 }
