@@ -51,8 +51,10 @@ struct Driver {
     done: mpsc::Receiver<Done>,
     is_running: bool,
     checkpoints: u64,
-    /// The longest that one put took, its part of the checkpoints included.
+    /// The longest that one put took.
     slowest: Duration,
+    /// Time spent waiting for the disk because too much was in memory.
+    stalled: Duration,
 }
 
 impl Driver {
@@ -66,7 +68,15 @@ impl Driver {
                 }
             }
         });
-        Self { store, jobs, done, is_running: false, checkpoints: 0, slowest: Duration::ZERO }
+        Self {
+            store,
+            jobs,
+            done,
+            is_running: false,
+            checkpoints: 0,
+            slowest: Duration::ZERO,
+            stalled: Duration::ZERO,
+        }
     }
 
     fn put(&mut self, key: Bytes, value: Bytes) {
@@ -74,8 +84,8 @@ impl Driver {
         let mut txn = self.store.txn();
         txn.put(key, value, LeaseId(0)).expect("a put");
         txn.commit();
-        self.after_command();
         self.slowest = self.slowest.max(start.elapsed());
+        self.after_command();
     }
 
     fn after_command(&mut self) {
@@ -92,7 +102,9 @@ impl Driver {
         }
         // A bound, as a server would have it: the disk is slower than memory.
         if self.store.overlay_bytes() > 256 << 20 {
+            let start = Instant::now();
             self.drain();
+            self.stalled += start.elapsed();
         }
     }
 
@@ -197,12 +209,18 @@ fn fill(driver: &mut Driver, arguments: &Arguments) {
         (0..arguments.keys).for_each(|number| driver.put(key(number), value.clone()));
     });
     driver.checkpoint();
+    report(driver);
+}
+
+/// What happened behind the last measurement.
+fn report(driver: &mut Driver) {
+    let Driver { store, checkpoints, slowest, stalled, .. } = driver;
     println!(
-        "  {} checkpoints, slowest put {:?}, {} MB on disk",
-        driver.checkpoints,
-        driver.slowest,
-        driver.store.db_size() >> 20
+        "  {checkpoints} checkpoints; slowest put {slowest:?}; {stalled:?} waiting for the disk; {} MB in use, {} MB in files",
+        store.db_size_in_use() >> 20,
+        store.disk_bytes() >> 20
     );
+    (driver.slowest, driver.stalled) = (Duration::ZERO, Duration::ZERO);
 }
 
 fn read(store: &Store, keys: u64) {
@@ -240,17 +258,15 @@ fn ranges(store: &Store, keys: u64, times: u64) {
 fn churn(driver: &mut Driver, arguments: &Arguments) {
     let value = Bytes::from(vec![b'w'; arguments.value_bytes]);
     let updates = arguments.keys.min(1_000_000);
-    driver.slowest = Duration::ZERO;
     let hot = arguments.keys.min(100_000);
     measure("put, random among 100,000 keys", updates, || {
         (0..updates).for_each(|number| driver.put(key(scatter(number) % hot), value.clone()));
     });
-    println!("  slowest put {:?}", driver.slowest);
-    driver.slowest = Duration::ZERO;
+    report(driver);
     measure("put, random among all keys", updates, || {
         (0..updates).for_each(|number| driver.put(key(scatter(number) % arguments.keys), value.clone()));
     });
-    println!("  slowest put {:?}, {} MB on disk", driver.slowest, driver.store.db_size() >> 20);
+    report(driver);
     let old = driver.store.revision() - updates as i64 / 2;
     let query = RangeQuery::new(KeyRange::from(key(0))).at(old).limit(1000);
     measure("range of 1,000 keys at an old revision", 20, || {
@@ -266,11 +282,10 @@ fn churn(driver: &mut Driver, arguments: &Arguments) {
         assert_eq!(driver.store.view().hash_kv(None).expect("a hash").hash_revision, driver.store.revision())
     });
     driver.store.compact(driver.store.revision()).expect("a compaction");
-    driver.slowest = Duration::ZERO;
     measure("put, random, while all that is compacted", updates / 4, || {
         (0..updates / 4).for_each(|number| driver.put(key(scatter(number) % hot), value.clone()));
     });
-    println!("  slowest put {:?}, {} MB on disk", driver.slowest, driver.store.db_size() >> 20);
+    report(driver);
     measure("checkpoint with compaction", 1, || driver.checkpoint());
-    println!("  {} MB on disk", driver.store.db_size() >> 20);
+    report(driver);
 }

@@ -60,6 +60,12 @@ impl Entry {
         self.version != 0
     }
 
+    /// Bytes that the key takes in the database: twice the key, the record of 52 bytes, the value with its CRC, and what
+    /// redb adds to two pairs.
+    pub(crate) fn stored_bytes(&self, key_len: usize) -> u64 {
+        2 * key_len as u64 + u64::from(self.value_len) + 52 + 4 + 16
+    }
+
     pub(crate) fn revision(&self) -> Revision {
         Revision { main: self.mod_revision, sub: self.mod_sub }
     }

@@ -59,7 +59,7 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
         Some(history) => history,
         None => History::open(disk, &history_dir, wal_options, Some(mark.history_end))?,
     };
-    let mut index = load_index(&tables, &mark)?;
+    let (mut index, live_bytes) = load_index(&tables, &mark)?;
     let side = load_side(&tables, &mark)?;
     let mut dead = VecDeque::new();
     let tail = load_tail(&mut history, &history_dir, &mark, &mut index, &mut dead)?;
@@ -84,7 +84,7 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
         places: Vec::new(),
         is_closed: false,
     };
-    Ok(Opened { inner, background, side, mark, dead })
+    Ok(Opened { inner, background, side, mark, live_bytes, dead })
 }
 
 fn read_mark(tables: &Tables, path: &Path, options: &Options) -> Result<Mark, Error> {
@@ -100,10 +100,13 @@ fn read_mark(tables: &Tables, path: &Path, options: &Options) -> Result<Mark, Er
     Ok(mark)
 }
 
-fn load_index(tables: &Tables, mark: &Mark) -> Result<Index, Error> {
+/// The index, and the bytes of its keys as they are stored.
+fn load_index(tables: &Tables, mark: &Mark) -> Result<(Index, u64), Error> {
     let mut builder = Builder::default();
     let mut hash = StateHash::default();
+    let mut live_bytes = 0;
     tables.load_keys(|key, entry| {
+        live_bytes += entry.stored_bytes(key.len());
         hash += state_hash::of_key(state_hash::digest(key), &entry);
         builder.push(key, Entry { slot: u32::MAX, link: NO_LINK, ..entry });
     })?;
@@ -115,7 +118,7 @@ fn load_index(tables: &Tables, mark: &Mark) -> Result<Index, Error> {
             mark.keys
         )));
     }
-    Ok(index)
+    Ok((index, live_bytes))
 }
 
 fn load_side(tables: &Tables, mark: &Mark) -> Result<Side, Error> {

@@ -61,6 +61,8 @@ pub struct Store {
     compact_revision: i64,
     applied: Applied,
     key_hash: StateHash,
+    /// Bytes of the live keys as they are stored.
+    live_bytes: u64,
     side: Side,
     overlay: Overlay,
     /// What is being stored, until its checkpoint is complete.
@@ -87,6 +89,7 @@ pub(crate) struct Opened {
     pub(crate) background: Background,
     pub(crate) side: Side,
     pub(crate) mark: Mark,
+    pub(crate) live_bytes: u64,
     pub(crate) dead: VecDeque<(Bytes, Revision)>,
 }
 
@@ -98,7 +101,7 @@ impl Store {
     /// [`Error::Corrupt`] if anything that is read here is damaged (values are checked when they are read), a newer
     /// format, somebody else's store, and those of the disk.
     pub fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: Options) -> Result<Self, Error> {
-        let Opened { inner, background, side, mark, dead } = open::open(disk, dir, &options)?;
+        let Opened { inner, background, side, mark, live_bytes, dead } = open::open(disk, dir, &options)?;
         let sizes = Sizes::default();
         sizes.database.store(background.tables.file_bytes() as i64, Ordering::Relaxed);
         sizes.history.store(background.history.used_bytes() as i64, Ordering::Relaxed);
@@ -112,6 +115,7 @@ impl Store {
             compact_revision: mark.compact_revision,
             applied: mark.applied,
             key_hash: mark.key_hash,
+            live_bytes,
             side,
             overlay: Overlay::default(),
             frozen: None,
@@ -219,18 +223,18 @@ impl Store {
         let mut entries = std::mem::take(&mut self.entries);
         let changes = changes_of(main, &mut staged, &mut entries);
         self.staging = staged;
-        let mut hash = StateHash::default();
+        let mut sums = Sums { hash: self.key_hash, live_bytes: self.live_bytes };
         {
             let shared = &mut *self.inner.shared.write();
             for (change, entry) in changes.iter().zip(&entries) {
-                apply(shared, &mut hash, change, *entry);
+                apply(shared, &mut sums, change, *entry);
             }
             shared.tail.add_pending(changes.clone());
             shared.revision = main;
             bury(shared, &mut self.dead);
         }
         self.revision = main;
-        self.key_hash += hash.0;
+        (self.key_hash, self.live_bytes) = (sums.hash, sums.live_bytes);
         entries.clear();
         self.entries = entries;
         for change in changes.iter().filter(|change| !change.is_put()) {
@@ -293,9 +297,23 @@ impl Store {
         self.inner.shared.read().index.live()
     }
 
-    /// Bytes that the store takes on the disk as of the last checkpoint; space that is only reserved does not count.
+    /// Bytes that the store's data takes: live keys and values as they are stored, and the history as of the last
+    /// checkpoint. Counted and not measured: compaction and deletes show at once.
+    #[must_use]
+    pub fn db_size_in_use(&self) -> u64 {
+        self.live_bytes + self.sizes.history.load(Ordering::Relaxed) as u64
+    }
+
+    /// The same with the room that a B-tree leaves in its pages, about: what to hold against a quota. Pages that redb has
+    /// set free and will use again do not count; see [`disk_bytes`](Self::disk_bytes).
     #[must_use]
     pub fn db_size(&self) -> u64 {
+        self.live_bytes * 3 / 2 + self.sizes.history.load(Ordering::Relaxed) as u64
+    }
+
+    /// Length of the database's file (which may be sparse) and of the history as of the last checkpoint, in bytes.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
         (self.sizes.database.load(Ordering::Relaxed) + self.sizes.history.load(Ordering::Relaxed)) as u64
     }
 
@@ -371,8 +389,14 @@ impl Store {
     }
 }
 
+/// Sums over all live keys.
+struct Sums {
+    hash: StateHash,
+    live_bytes: u64,
+}
+
 /// Puts a change into the index, the cache and the tail.
-fn apply(shared: &mut Shared, hash: &mut StateHash, change: &Change, mut entry: Entry) {
+fn apply(shared: &mut Shared, sums: &mut Sums, change: &Change, mut entry: Entry) {
     let key = &change.key[..];
     let key_digest = state_hash::digest(key);
     let stored = shared.stored;
@@ -383,12 +407,14 @@ fn apply(shared: &mut Shared, hash: &mut StateHash, change: &Change, mut entry: 
         match &change.after {
             Some(item) => {
                 entry.slot = shared.cache.put(replaces, change.revision, item.encoded.clone(), stored);
-                *hash += state_hash::of_key(key_digest, entry);
+                sums.hash += state_hash::of_key(key_digest, entry);
+                sums.live_bytes += entry.stored_bytes(key.len());
             }
             None => shared.cache.remove(replaces.0, replaces.1),
         }
         if let Some(old) = old.filter(|old| old.is_live()) {
-            *hash -= state_hash::of_key(key_digest, old);
+            sums.hash -= state_hash::of_key(key_digest, old);
+            sums.live_bytes -= old.stored_bytes(key.len());
         }
     };
     match shared.index.get_mut(key) {
