@@ -289,6 +289,7 @@ impl Assembly {
             status: status.clone(),
             lessor: lessor.clone(),
             metrics: metrics.clone(),
+            slow_apply: config.warnings.apply,
             batch: Default::default(),
         };
         let owners = vec![
@@ -380,6 +381,7 @@ fn settings(config: &Config) -> Settings {
         receive_bytes_max: config.limits.request_bytes_max + GRPC_OVERHEAD_BYTES,
         quota_bytes: quota(config),
         progress_interval: config.watch_progress_notify_interval,
+        slow_request: config.warnings.unary_request,
         // One and a half election timeouts, in whole seconds, rounded up.
         min_lease_ttl: (3 * election.as_millis() as i64).div_euclid(2).saturating_add(999) / 1000,
     }

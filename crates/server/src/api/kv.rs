@@ -1,5 +1,7 @@
 //! `etcdserverpb.KV`.
 
+use std::time::Instant;
+
 use machine::{quota, read, txn, validate};
 use proto::etcdserverpb::{CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest};
 use tonic::Status;
@@ -8,16 +10,20 @@ use super::Api;
 use super::status::{failed, rejected};
 use crate::engine::command::Field;
 use crate::grpc::reply::Spliced;
+use crate::metrics::Success;
 
 impl Api {
     /// Reads a range of keys.
     pub(crate) async fn range(&self, request: RangeRequest) -> Result<Spliced, Status> {
         validate::range(&request).map_err(rejected)?;
+        let started = Instant::now();
         if !request.serializable {
             self.read_barrier().await?;
         }
-        let reply = read::range(&self.view, &request).map_err(failed)?;
-        Ok(self.spliced(reply))
+        let reply = read::range(&self.view, &request);
+        self.metrics.mvcc.range.inc();
+        self.metrics.server.range_duration.of(Success::of(&reply)).observe(started.elapsed());
+        Ok(self.spliced(reply.map_err(failed)?))
     }
 
     /// Writes a key.

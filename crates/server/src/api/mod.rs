@@ -14,6 +14,7 @@ pub(crate) mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use machine::limits::Limits;
 use machine::{Machine, Reply};
@@ -26,12 +27,13 @@ use crate::engine::apply::ApplyEvent;
 use crate::engine::command::{Field, command_len, encode_command};
 use crate::engine::inbox::Sender;
 use crate::engine::lessor::Lessor;
+use crate::engine::operation;
 use crate::engine::reply::Unserved;
 use crate::engine::shared::Shared;
 use crate::engine::status::EngineStatus;
 use crate::engine::worker::Worker;
 use crate::grpc::reply::{Header, Spliced};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Operation, Success};
 
 /// What the services of one network worker work with.
 pub(crate) struct Api {
@@ -61,6 +63,8 @@ pub(crate) struct Settings {
     pub(crate) quota_bytes: Option<u64>,
     /// `--watch-progress-notify-interval`.
     pub(crate) progress_interval: std::time::Duration,
+    /// `--warning-unary-request-duration`.
+    pub(crate) slow_request: std::time::Duration,
     /// Shortest lease: one and a half election timeouts, in seconds.
     pub(crate) min_lease_ttl: i64,
 }
@@ -91,7 +95,9 @@ impl Api {
         if command_len(field, request) > self.settings.max_request_bytes {
             return Err(Status::invalid_argument("etcdserver: request is too large"));
         }
+        let started = Instant::now();
         let outcome = self.worker.propose(|id| encode_command(id, field, request)).await;
+        self.observe(operation::of_field(field), started, Success::of(&outcome));
         outcome.map_err(|unserved| {
             if !matches!(unserved, Unserved::Rejected(_)) {
                 self.metrics.server.proposals_failed.inc();
@@ -109,6 +115,11 @@ impl Api {
         let ask = Box::new(move |machine: &Machine| drop(answer.send(question(machine))));
         let _ = self.apply.send(ApplyEvent::Ask(ask));
         answered.await.map_err(|_| status::of(&Unserved::Stopped))
+    }
+
+    /// Notes how long a request took.
+    pub(crate) fn observe(&self, operation: Operation, started: Instant, success: Success) {
+        self.metrics.server.request_duration.of(operation, success).observe(started.elapsed());
     }
 
     /// A reply of the state machine with this member's header.

@@ -21,7 +21,14 @@ pub(crate) struct Observer {
 
 /// A call that has begun.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Started(Option<Instant>);
+pub(crate) struct Started(Instant);
+
+impl Started {
+    /// How long ago that was.
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
 
 impl Observer {
     /// Finds the handles.
@@ -41,9 +48,8 @@ impl Observer {
 
     /// A call begins.
     pub(crate) fn started(&self, method: Method) -> Started {
-        let handles = self.method(method);
-        handles.started.inc();
-        Started(handles.wants_duration().then(Instant::now))
+        self.method(method).started.inc();
+        Started(Instant::now())
     }
 
     /// A message came in.
@@ -60,8 +66,9 @@ impl Observer {
 
     /// A call ends.
     pub(crate) fn handled(&self, method: Method, started: Started, code: Code) {
-        let duration = started.0.map_or(Duration::ZERO, |started| started.elapsed());
-        self.method(method).handled(code as i32, duration);
+        let handles = self.method(method);
+        let duration = if handles.wants_duration() { started.elapsed() } else { Duration::ZERO };
+        handles.handled(code as i32, duration);
     }
 
     /// A client of this version called.

@@ -22,6 +22,7 @@ use crate::grpc::body::ResponseBody;
 use crate::grpc::codec::WireCodec;
 use crate::grpc::reply::WireReply;
 use crate::grpc::unary::{Encoding, failure, read_message, respond};
+use crate::logging::messages;
 
 /// Serves one gRPC request.
 pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -79,6 +80,19 @@ fn admit(api: &Api, method: Method, headers: &HeaderMap) -> Result<Encoding, Sta
     Encoding::of(headers)
 }
 
+/// `--warning-unary-request-duration`: what an operator searches the log for.
+fn warn_if_slow(api: &Api, method: Method, started: Started) {
+    let took = started.elapsed();
+    if took > api.settings.slow_request {
+        tracing::warn!(
+            "time spent" = ?took,
+            "response type" = format!("/{}/{}", method.service(), method.name()),
+            "{}",
+            messages::REQUEST_STATS
+        );
+    }
+}
+
 /// A request on its way to a method.
 struct Call {
     api: Arc<Api>,
@@ -109,6 +123,7 @@ impl Call {
         }
         let (code, response) = respond(reply, encoding);
         api.observer.handled(method, started, code);
+        warn_if_slow(&api, method, started);
         response
     }
 

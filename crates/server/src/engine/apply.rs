@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use machine::{Applied, Effect, Machine, Outcome};
 use mvcc::Changes;
@@ -18,12 +19,14 @@ use super::fatal::stop_process;
 use super::inbox::{Inbox, Sender};
 use super::lessor::Lessor;
 use super::mailbox::{Delivery, Mailbox};
+use super::operation;
 use super::reply::Unserved;
 use super::shared::Shared;
 use super::status::EngineStatus;
 use super::waiters::RequestId;
 use super::worker::ReadBatch;
-use crate::metrics::Metrics;
+use crate::logging::messages;
+use crate::metrics::{Metrics, Operation, Success};
 
 /// What happens to the state machine.
 pub(crate) enum ApplyEvent {
@@ -34,7 +37,7 @@ pub(crate) enum ApplyEvent {
     /// Somebody asks a question.
     Ask(Box<dyn FnOnce(&Machine) + Send>),
     /// A checkpoint was written.
-    Checkpointed(Box<mvcc::Done>),
+    Checkpointed(Box<mvcc::Done>, Duration),
     /// A checkpoint could not be written; it may be possible later.
     CheckpointFailed(mvcc::Error),
     /// The member stops: write a last checkpoint and end.
@@ -52,6 +55,8 @@ pub(crate) struct ApplyThread {
     pub(crate) status: Arc<EngineStatus>,
     pub(crate) lessor: Arc<Lessor>,
     pub(crate) metrics: Arc<Metrics>,
+    /// `--warning-apply-duration`.
+    pub(crate) slow_apply: Duration,
     pub(crate) batch: Batch,
 }
 
@@ -76,7 +81,7 @@ impl ApplyThread {
                     ApplyEvent::Committed(entries) => self.apply(entries),
                     ApplyEvent::Read(reads, index) => self.serve(reads, index),
                     ApplyEvent::Ask(question) => question(&self.machine),
-                    ApplyEvent::Checkpointed(done) => self.checkpointed(*done),
+                    ApplyEvent::Checkpointed(done, took) => self.checkpointed(*done, took),
                     ApplyEvent::CheckpointFailed(error) => self.checkpoint_failed(&error),
                     ApplyEvent::Stop => stop = true,
                 }
@@ -91,15 +96,20 @@ impl ApplyThread {
 
     fn apply(&mut self, entries: Vec<Entry>) {
         let Some(last) = entries.last().map(Entry::id) else { return };
+        let mut started = Instant::now();
         for entry in entries {
-            self.apply_entry(entry);
+            started = self.apply_entry(entry, started);
         }
         self.publish(last.index);
     }
 
-    fn apply_entry(&mut self, entry: Entry) {
+    /// Applies one entry and returns when that was done, which is when the next one starts.
+    fn apply_entry(&mut self, entry: Entry, started: Instant) -> Instant {
         let applied = Applied { index: entry.index.0, term: entry.term.0 };
-        let Payload::Command(bytes) = entry.payload else { return self.machine.skip(applied) };
+        let Payload::Command(bytes) = entry.payload else {
+            self.machine.skip(applied);
+            return started;
+        };
         let command = match InternalRaftRequest::decode(bytes) {
             Ok(command) => command,
             Err(error) => stop_process("a committed command does not decode", &error),
@@ -109,7 +119,33 @@ impl ApplyThread {
             Ok(outcome) => outcome,
             Err(error) => stop_process("the store cannot be read", &error),
         };
+        let done = Instant::now();
+        self.observe(operation::of_command(&command), done - started, &outcome);
         self.take(id, outcome);
+        done
+    }
+
+    fn observe(&self, operation: Operation, took: Duration, outcome: &Outcome) {
+        self.metrics.server.apply_duration.of(operation, Success::of(&outcome.result)).observe(took);
+        let mvcc = &self.metrics.mvcc;
+        match operation {
+            Operation::Txn => mvcc.txn.inc(),
+            Operation::Put => mvcc.put.inc(),
+            Operation::DeleteRange => mvcc.delete.inc(),
+            _ => {}
+        }
+        let changes = outcome.changes.as_ref().map_or(0, |changes| changes.changes.len());
+        mvcc.events.add(changes as u64);
+        if took > self.slow_apply {
+            self.metrics.server.slow_apply.inc();
+            tracing::warn!(
+                took = ?took,
+                "expected-duration" = ?self.slow_apply,
+                request = ?operation,
+                "{}",
+                messages::SLOW_APPLY
+            );
+        }
     }
 
     fn take(&mut self, id: Option<RequestId>, outcome: Outcome) {
@@ -187,7 +223,8 @@ impl ApplyThread {
         }
     }
 
-    fn checkpointed(&mut self, done: mvcc::Done) {
+    fn checkpointed(&mut self, done: mvcc::Done, took: Duration) {
+        self.metrics.disk.backend_commit.observe(took);
         let applied = Index(done.applied().index);
         self.machine.store_mut().complete(done);
         self.checkpointer.finished(true);

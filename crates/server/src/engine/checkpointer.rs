@@ -40,8 +40,9 @@ impl Checkpointer {
     pub(crate) fn start(&mut self, job: mvcc::CheckpointJob) {
         let apply = self.apply.clone();
         let write = move || {
+            let started = Instant::now();
             let event = match job.run() {
-                Ok(done) => ApplyEvent::Checkpointed(Box::new(done)),
+                Ok(done) => ApplyEvent::Checkpointed(Box::new(done), started.elapsed()),
                 Err(error) => ApplyEvent::CheckpointFailed(error),
             };
             let _ = apply.send(event);

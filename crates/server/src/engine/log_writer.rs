@@ -49,11 +49,16 @@ impl LogWriter {
         let mut events = Vec::new();
         let mut witnessed = true;
         loop {
-            let idle = (!witnessed).then(|| Instant::now() + IDLE);
-            self.inbox.take(&mut events, idle);
+            let is_full = self.shared.disk_full.load(Ordering::Relaxed);
+            let look_again = (is_full || !witnessed).then(|| Instant::now() + IDLE);
+            self.inbox.take(&mut events, look_again);
             if events.is_empty() {
-                self.witness();
-                witnessed = true;
+                if !witnessed {
+                    self.witness();
+                    witnessed = true;
+                }
+                // While writes are refused nothing else would bring us here.
+                self.prepare();
                 continue;
             }
             let mut last = None;
@@ -97,6 +102,8 @@ impl LogWriter {
             std::thread::sleep(FULL_DISK_RETRY);
         }
         self.metrics.disk.wal_write.observe(started.elapsed());
+        let bytes: usize = persist.entries.iter().map(raft::Entry::weight).sum();
+        self.metrics.disk.wal_write_bytes.add(bytes as i64);
     }
 
     fn sync(&mut self) {
@@ -130,7 +137,11 @@ impl LogWriter {
     /// Reserves the next segment while the current one still has room, so that a full disk shows early.
     fn prepare(&mut self) {
         match self.log.prepare_next() {
-            Ok(()) => self.shared.disk_full.store(false, Ordering::Relaxed),
+            Ok(()) => {
+                if self.shared.disk_full.swap(false, Ordering::Relaxed) {
+                    tracing::info!("there is space on the disk again: writes are taken");
+                }
+            }
             Err(error) if is_no_space(&error) => self.report_full(&error),
             Err(error) => stop_process("the raft log cannot be extended", &error),
         }

@@ -24,6 +24,7 @@ pub(crate) mod inbox;
 pub(crate) mod lessor;
 pub(crate) mod log_writer;
 pub(crate) mod mailbox;
+pub(crate) mod operation;
 pub(crate) mod reply;
 pub(crate) mod shared;
 pub(crate) mod status;
