@@ -1,24 +1,27 @@
 //! A member: how it is put together, started and stopped.
+//!
+//! In the order of a start: sockets are bound ([`Listeners`]), so that a port in use is found before anything is
+//! written; what is on the disk is opened ([`opened`]); the threads that own the state start ([`Engine`]); then those
+//! that talk to clients ([`network`]). Nobody is answered before all of it has succeeded.
+
+mod network;
+mod opened;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use machine::Machine;
-use proto::membershippb::{Member, RaftAttributes};
-use proto::quoratepb::ClusterBootstrap;
-use raft::{Membership, Node, NodeId};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use raft::Node;
 use tokio::sync::watch;
 
 use crate::api::observe::Observer;
 use crate::api::{Api, Settings};
 use crate::config::{Config, Quota, Url};
 use crate::data_dir::DataDir;
-use crate::engine::apply::ApplyThread;
+use crate::engine::apply::{ApplyEvent, ApplyThread};
 use crate::engine::checkpointer::Checkpointer;
 use crate::engine::consensus::{ConsensusEvent, ConsensusThread, Pace};
 use crate::engine::inbox::{Sender, inbox};
@@ -31,17 +34,14 @@ use crate::engine::waiters::Waiters;
 use crate::engine::worker::Worker;
 use crate::error::StartError;
 use crate::grpc::reply::Header;
-use crate::http::Surface;
 use crate::ids::Identity;
-use crate::limits::{GRPC_OVERHEAD_BYTES, WAL_SEGMENT_BYTES};
+use crate::limits::GRPC_OVERHEAD_BYTES;
 use crate::metrics::Metrics;
-use crate::net::accept::accept;
-use crate::net::connection::{self, Http2Settings};
 use crate::net::listen::{SocketOptions, listen};
-use crate::net::serve::{ClientPort, PeerPort};
-use crate::tasks;
-use crate::watch::catch_up::catch_up;
+use crate::watch::catch_up::{CatchUp, catch_up};
 use crate::watch::hub::Hub;
+use network::Network;
+use opened::Opened;
 
 /// A member that serves.
 pub struct Running {
@@ -91,7 +91,7 @@ impl Running {
 pub fn start(config: &Config) -> Result<Running, StartError> {
     let listeners = Listeners::bind(config)?;
     let opened = Opened::open(config)?;
-    Assembly::new(config, opened).start(config, listeners)
+    Assembly::new(config, &opened).start(config, opened, listeners)
 }
 
 /// Sockets that are bound; nobody is answered yet.
@@ -126,98 +126,8 @@ impl Listeners {
     }
 }
 
-/// What is on the disk, opened.
-struct Opened {
-    identity: Identity,
-    machine: Machine,
-    log: raft::durable::Log,
-    node: Node,
-    bootstrap: Option<ClusterBootstrap>,
-    data_dir: DataDir,
-}
-
-impl Opened {
-    fn open(config: &Config) -> Result<Self, StartError> {
-        let data_dir = DataDir::take(&config.data_dir)?;
-        let known = data_dir.identity()?;
-        let identity = match known {
-            Some(identity) => identity,
-            None => Identity::founding(&config.name, &config.cluster)?,
-        };
-        let store_dir = data_dir.store_dir();
-        let machine = open_machine(&data_dir, identity)
-            .map_err(|source| StartError::Store { path: store_dir, source })?;
-        let wal_dir = config.wal_dir.clone().unwrap_or_else(|| data_dir.wal_dir());
-        let (log, node) = open_raft(config, &data_dir, &wal_dir, identity, &machine)
-            .map_err(|source| StartError::Log { path: wal_dir, source })?;
-        if known.is_none() {
-            data_dir.found(&identity)?;
-        }
-        // Until the founding command is applied, it is proposed at each start.
-        let bootstrap = machine.cluster_id().is_none().then(|| founding(config, identity));
-        Ok(Self { identity, machine, log, node, bootstrap, data_dir })
-    }
-}
-
-fn open_machine(data_dir: &DataDir, identity: Identity) -> Result<Machine, machine::OpenError> {
-    let options = mvcc::Options { identity: [identity.cluster.0, identity.member.0], ..Default::default() };
-    let store = mvcc::Store::open(data_dir.disk(), &data_dir.store_dir(), options)?;
-    Machine::open(store)
-}
-
-fn open_raft(
-    config: &Config,
-    data_dir: &DataDir,
-    wal_dir: &Path,
-    identity: Identity,
-    machine: &Machine,
-) -> Result<(raft::durable::Log, Node), raft::durable::Error> {
-    let options = raft::durable::Options {
-        identity: [identity.cluster.0, identity.member.0],
-        segment_bytes: WAL_SEGMENT_BYTES,
-        tail_bytes_max: raft::Limits::default().tail_bytes_max,
-        membership: Membership::new([NodeId(identity.member.0)], []),
-        incarnation: raft::Incarnation(1),
-    };
-    let mut log = raft::durable::Log::open(data_dir.disk(), wal_dir, options)?.log;
-    let restored = log.restore(raft::Index(machine.store().applied().index))?;
-    let node_config = raft::Config {
-        election_ticks: config.raft.election_timeout_ticks(),
-        ..raft::Config::new(NodeId(identity.member.0), seed())
-    };
-    let mut node = Node::new(node_config, restored);
-    if node.membership().is_lone_voter(NodeId(identity.member.0)) {
-        // Nobody else could lead: there is nothing to wait for.
-        node.campaign();
-    }
-    Ok((log, node))
-}
-
-/// For election timeouts, which must differ between members and need no secrecy.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::hash::RandomState::new().build_hasher().finish()
-}
-
-/// The cluster as its founders know it.
-fn founding(config: &Config, identity: Identity) -> ClusterBootstrap {
-    let member = |(_, urls): (&String, &Vec<Url>)| Member {
-        id: crate::ids::member_id(urls, &config.cluster.token).0,
-        raft_attributes: Some(RaftAttributes {
-            peer_urls: urls.iter().map(Url::to_string).collect(),
-            is_learner: false,
-        }),
-        member_attributes: None,
-    };
-    ClusterBootstrap {
-        cluster_id: identity.cluster.0,
-        members: config.cluster.initial.iter().map(member).collect(),
-    }
-}
-
-/// The threads' ends of their inboxes, and what they share, before they start.
+/// What the threads of a member share, before they start.
 struct Assembly {
-    opened: Opened,
     shared: Arc<Shared>,
     status: Arc<EngineStatus>,
     lessor: Arc<Lessor>,
@@ -225,8 +135,19 @@ struct Assembly {
     mailboxes: Vec<Arc<Mailbox>>,
 }
 
+/// The threads that own the state, running, and what the workers need of them.
+struct Engine {
+    consensus: Sender<ConsensusEvent>,
+    apply: Sender<ApplyEvent>,
+    view: mvcc::View,
+    /// Where watches begin that name no revision.
+    revision: i64,
+    catch_up: CatchUp,
+    owners: Vec<JoinHandle<()>>,
+}
+
 impl Assembly {
-    fn new(config: &Config, opened: Opened) -> Self {
+    fn new(config: &Config, opened: &Opened) -> Self {
         let member_id = opened.identity.member.0;
         // 5 s and two election timeouts (contract: semantics, section 1).
         let request_timeout = Duration::from_secs(5) + 2 * config.raft.election_timeout;
@@ -242,12 +163,27 @@ impl Assembly {
         metrics.server.quota_backend_bytes.set(quota(config).unwrap_or(0) as i64);
         metrics.server.feature_enabled.set(config.feature_gates.rows());
         let mailboxes = (0..worker_count()).map(|_| Mailbox::new()).collect();
-        Self { opened, shared, status, lessor, metrics, mailboxes }
+        Self { shared, status, lessor, metrics, mailboxes }
     }
 
-    fn start(self, config: &Config, listeners: Listeners) -> Result<Running, StartError> {
-        let Self { opened, shared, status, lessor, metrics, mailboxes } = self;
+    fn start(self, config: &Config, opened: Opened, listeners: Listeners) -> Result<Running, StartError> {
         let Opened { identity, machine, log, node, bootstrap, data_dir } = opened;
+        let engine = self.start_engine(config, machine, log, node)?;
+        let apis = self.apis(config, identity, &engine);
+        let (stop, ready, workers) = Network::new(config, apis, listeners, bootstrap).start()?;
+        let Engine { consensus, owners, .. } = engine;
+        Ok(Running { stop, consensus, shared: self.shared, owners, workers, ready, _data_dir: data_dir })
+    }
+
+    /// Starts the threads that own the state.
+    fn start_engine(
+        &self,
+        config: &Config,
+        machine: Machine,
+        log: raft::durable::Log,
+        node: Node,
+    ) -> Result<Engine, StartError> {
+        let Self { shared, status, lessor, metrics, mailboxes } = self;
         let (consensus, consensus_inbox) = inbox();
         let (log_sender, log_inbox) = inbox();
         let (apply, apply_inbox) = inbox();
@@ -299,12 +235,19 @@ impl Assembly {
         ];
         // Ends with the process: it owns nothing.
         spawn("watch catch-up", move || catch_up_thread.run())?;
+        Ok(Engine { consensus, apply, view, revision, catch_up, owners })
+    }
 
+    /// The services as each worker has them.
+    fn apis(&self, config: &Config, identity: Identity, engine: &Engine) -> Vec<Arc<Api>> {
+        let Self { shared, status, lessor, metrics, mailboxes } = self;
+        let Engine { consensus, apply, view, catch_up, .. } = engine;
+        let revision = engine.revision;
         let header =
             Header { cluster_id: identity.cluster.0, member_id: identity.member.0, ..Header::default() };
         let settings = settings(config);
         let fragment_bytes = settings.receive_bytes_max;
-        let apis: Vec<Arc<Api>> = mailboxes
+        mailboxes
             .iter()
             .enumerate()
             .map(|(index, mailbox)| {
@@ -331,10 +274,7 @@ impl Assembly {
                     settings: settings.clone(),
                 })
             })
-            .collect();
-        let network = Network::new(config, apis, listeners, bootstrap);
-        let (stop, ready, workers) = network.start()?;
-        Ok(Running { stop, consensus, shared, owners, workers, ready, _data_dir: data_dir })
+            .collect()
     }
 }
 
@@ -385,181 +325,4 @@ fn settings(config: &Config) -> Settings {
         // One and a half election timeouts, in whole seconds, rounded up.
         min_lease_ttl: (3 * election.as_millis() as i64).div_euclid(2).saturating_add(999) / 1000,
     }
-}
-
-/// The workers before they start.
-struct Network {
-    apis: Vec<Arc<Api>>,
-    listeners: Listeners,
-    http2: Http2Settings,
-    introduction: tasks::publish::Introduction,
-    auto_compaction: crate::config::AutoCompaction,
-    config: Arc<Config>,
-}
-
-type Started = (watch::Sender<bool>, std::sync::mpsc::Receiver<()>, Vec<JoinHandle<()>>);
-
-impl Network {
-    fn new(
-        config: &Config,
-        apis: Vec<Arc<Api>>,
-        listeners: Listeners,
-        bootstrap: Option<ClusterBootstrap>,
-    ) -> Self {
-        Self {
-            apis,
-            listeners,
-            http2: Http2Settings {
-                max_concurrent_streams: config.limits.concurrent_streams_max,
-                keepalive_interval: config.keepalive.interval,
-                keepalive_timeout: config.keepalive.timeout.unwrap_or(Duration::from_secs(20)),
-            },
-            introduction: tasks::publish::Introduction {
-                bootstrap,
-                name: config.name.clone(),
-                client_urls: config.cluster.advertise_client.iter().map(Url::to_string).collect(),
-            },
-            auto_compaction: config.auto_compaction,
-            config: Arc::new(config.clone()),
-        }
-    }
-
-    /// Starts the workers; the first one also accepts, once the member has introduced itself, and runs the tasks.
-    fn start(self) -> Result<Started, StartError> {
-        let (stop, stopped) = watch::channel(false);
-        let (ready, is_ready) = std::sync::mpsc::channel();
-        let mut threads = Vec::new();
-        let mut client_doors = Vec::new();
-        let mut doors = Vec::new();
-        for api in &self.apis {
-            let (send, receive) = unbounded_channel();
-            client_doors.push(send);
-            doors.push((api.clone(), receive));
-        }
-        let first = self.apis[0].clone();
-        let mut lead = Some(First {
-            api: first,
-            listeners: self.listeners,
-            client_doors,
-            introduction: self.introduction,
-            auto_compaction: self.auto_compaction,
-            ready,
-            http2: self.http2,
-            config: self.config.clone(),
-        });
-        for (index, (api, connections)) in doors.into_iter().enumerate() {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(|source| StartError::System { what: "cannot start a network worker", source })?;
-            let worker = NetworkWorker {
-                port: Arc::new(ClientPort::new(api.clone(), &self.config)),
-                api,
-                connections,
-                stopped: stopped.clone(),
-                http2: self.http2,
-                first: lead.take(),
-            };
-            threads.push(spawn(&format!("network {index}"), move || runtime.block_on(worker.run()))?);
-        }
-        Ok((stop, is_ready, threads))
-    }
-}
-
-/// What the first worker does besides.
-struct First {
-    api: Arc<Api>,
-    listeners: Listeners,
-    client_doors: Vec<UnboundedSender<std::net::TcpStream>>,
-    introduction: tasks::publish::Introduction,
-    auto_compaction: crate::config::AutoCompaction,
-    ready: std::sync::mpsc::Sender<()>,
-    http2: Http2Settings,
-    config: Arc<Config>,
-}
-
-impl First {
-    async fn run(self, stopped: watch::Receiver<bool>) {
-        tasks::publish::run(&self.api, self.introduction).await;
-        tokio::spawn(tasks::expiry::run(self.api.clone()));
-        tokio::spawn(tasks::auto_compaction::run(self.api.clone(), self.auto_compaction));
-        for listener in self.listeners.client {
-            tokio::spawn(accept(listener, self.client_doors.clone()));
-        }
-        let http = Arc::new(ClientPort::new(self.api.clone(), &self.config));
-        let peer = Arc::new(PeerPort::new(self.api.clone(), &self.config));
-        let door = |listeners: Vec<TcpListener>| {
-            let (send, receive) = unbounded_channel();
-            for listener in listeners {
-                tokio::spawn(accept(listener, vec![send.clone()]));
-            }
-            receive
-        };
-        for (listeners, surface) in
-            [(self.listeners.http, Surface::Client), (self.listeners.metrics, Surface::Metrics)]
-        {
-            let port = http.clone();
-            let respond = move |request| port.clone().respond_http(surface, request);
-            tokio::spawn(serve_all(door(listeners), Arc::new(respond), self.http2, stopped.clone()));
-        }
-        let respond = move |request| peer.clone().respond(request);
-        tokio::spawn(serve_all(door(self.listeners.peer), Arc::new(respond), self.http2, stopped));
-        let _ = self.ready.send(());
-    }
-}
-
-/// One network thread.
-struct NetworkWorker {
-    port: Arc<ClientPort>,
-    api: Arc<Api>,
-    connections: UnboundedReceiver<std::net::TcpStream>,
-    stopped: watch::Receiver<bool>,
-    http2: Http2Settings,
-    first: Option<First>,
-}
-
-impl NetworkWorker {
-    async fn run(self) {
-        let worker = self.api.worker.clone();
-        tokio::spawn(worker.clone().run_flush());
-        tokio::spawn(worker.clone().run_pump());
-        if let Some(first) = self.first {
-            tokio::spawn(first.run(self.stopped.clone()));
-        }
-        let port = self.port;
-        let respond = move |request| port.clone().respond(request);
-        let mut stopped = self.stopped.clone();
-        let closing = async {
-            connection::stopped(&mut stopped).await;
-            // Watch streams end only when they are told to.
-            worker.with_hub(Hub::wake_all);
-        };
-        tokio::join!(serve_all(self.connections, Arc::new(respond), self.http2, self.stopped), closing);
-    }
-}
-
-/// Serves connections as they come, until the member stops and the last of them has ended.
-async fn serve_all<S, F>(
-    mut connections: UnboundedReceiver<std::net::TcpStream>,
-    respond: Arc<S>,
-    http2: Http2Settings,
-    mut stopped: watch::Receiver<bool>,
-) where
-    S: Fn(http::Request<hyper::body::Incoming>) -> F + Send + Sync + 'static,
-    F: Future<Output = http::Response<crate::grpc::body::ResponseBody>> + Send + 'static,
-{
-    let builder = connection::builder(http2);
-    let mut open = tokio::task::JoinSet::new();
-    let is_stopped = stopped.clone();
-    loop {
-        let stream = tokio::select! {
-            stream = connections.recv() => stream,
-            Some(_) = open.join_next() => continue,
-            () = connection::stopped(&mut stopped) => break,
-        };
-        let Some(stream) = stream else { break };
-        let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-        open.spawn(connection::serve(stream, builder.clone(), respond.clone(), is_stopped.clone()));
-    }
-    let _ = tokio::time::timeout(STOP_GRACE, async { while open.join_next().await.is_some() {} }).await;
 }

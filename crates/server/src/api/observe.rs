@@ -16,7 +16,15 @@ const VERSIONS_MAX: usize = 8;
 pub(crate) struct Observer {
     pub(crate) metrics: Arc<Metrics>,
     places: Vec<usize>,
-    versions: Mutex<Vec<(Kind, Option<Vec<u8>>, Arc<Counter>)>>,
+    versions: Mutex<Vec<Version>>,
+}
+
+/// A client version that was seen, and where its calls are counted.
+struct Version {
+    kind: Kind,
+    /// As the client sent it; some send none.
+    name: Option<Vec<u8>>,
+    calls: Arc<Counter>,
 }
 
 /// A call that has begun.
@@ -74,15 +82,15 @@ impl Observer {
     /// A client of this version called.
     pub(crate) fn client(&self, kind: Kind, version: Option<&[u8]>) {
         let mut versions = self.versions.lock();
-        let known = versions.iter().find(|(k, v, _)| *k == kind && v.as_deref() == version);
-        if let Some((.., counter)) = known {
-            return counter.inc();
+        let known = versions.iter().find(|known| known.kind == kind && known.name.as_deref() == version);
+        if let Some(known) = known {
+            return known.calls.inc();
         }
         let call = if kind == Kind::Unary { CallType::Unary } else { CallType::Stream };
-        let counter = self.metrics.server.client_requests.handle(call, version);
-        counter.inc();
+        let calls = self.metrics.server.client_requests.handle(call, version);
+        calls.inc();
         if versions.len() < VERSIONS_MAX {
-            versions.push((kind, version.map(<[u8]>::to_vec), counter));
+            versions.push(Version { kind, name: version.map(<[u8]>::to_vec), calls });
         }
     }
 }

@@ -1,0 +1,201 @@
+//! The threads that talk to clients.
+//!
+//! Each has a runtime of its own and keeps the connections it was given, so that a request and its answer stay on one
+//! core. The first also accepts, for all of them, and runs the member's periodic tasks.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use proto::quoratepb::ClusterBootstrap;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+
+use super::{Listeners, STOP_GRACE, spawn};
+use crate::api::Api;
+use crate::config::{Config, Url};
+use crate::error::StartError;
+use crate::http::Surface;
+use crate::net::accept::accept;
+use crate::net::connection::{self, Http2Settings};
+use crate::net::serve::{ClientPort, PeerPort};
+use crate::tasks;
+use crate::watch::hub::Hub;
+
+/// The workers before they start.
+pub(super) struct Network {
+    apis: Vec<Arc<Api>>,
+    listeners: Listeners,
+    http2: Http2Settings,
+    introduction: tasks::publish::Introduction,
+    auto_compaction: crate::config::AutoCompaction,
+    config: Arc<Config>,
+}
+
+pub(super) type Started = (watch::Sender<bool>, std::sync::mpsc::Receiver<()>, Vec<JoinHandle<()>>);
+
+impl Network {
+    pub(super) fn new(
+        config: &Config,
+        apis: Vec<Arc<Api>>,
+        listeners: Listeners,
+        bootstrap: Option<ClusterBootstrap>,
+    ) -> Self {
+        Self {
+            apis,
+            listeners,
+            http2: Http2Settings {
+                max_concurrent_streams: config.limits.concurrent_streams_max,
+                keepalive_interval: config.keepalive.interval,
+                keepalive_timeout: config.keepalive.timeout.unwrap_or(Duration::from_secs(20)),
+            },
+            introduction: tasks::publish::Introduction {
+                bootstrap,
+                name: config.name.clone(),
+                client_urls: config.cluster.advertise_client.iter().map(Url::to_string).collect(),
+            },
+            auto_compaction: config.auto_compaction,
+            config: Arc::new(config.clone()),
+        }
+    }
+
+    /// Starts the workers; the first one also accepts, once the member has introduced itself, and runs the tasks.
+    pub(super) fn start(self) -> Result<Started, StartError> {
+        let (stop, stopped) = watch::channel(false);
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let mut threads = Vec::new();
+        let mut client_doors = Vec::new();
+        let mut doors = Vec::new();
+        for api in &self.apis {
+            let (send, receive) = unbounded_channel();
+            client_doors.push(send);
+            doors.push((api.clone(), receive));
+        }
+        let first = self.apis[0].clone();
+        let mut lead = Some(First {
+            api: first,
+            listeners: self.listeners,
+            client_doors,
+            introduction: self.introduction,
+            auto_compaction: self.auto_compaction,
+            ready,
+            http2: self.http2,
+            config: self.config.clone(),
+        });
+        for (index, (api, connections)) in doors.into_iter().enumerate() {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|source| StartError::System { what: "cannot start a network worker", source })?;
+            let worker = NetworkWorker {
+                port: Arc::new(ClientPort::new(api.clone(), &self.config)),
+                api,
+                connections,
+                stopped: stopped.clone(),
+                http2: self.http2,
+                first: lead.take(),
+            };
+            threads.push(spawn(&format!("network {index}"), move || runtime.block_on(worker.run()))?);
+        }
+        Ok((stop, is_ready, threads))
+    }
+}
+
+/// What the first worker does besides.
+struct First {
+    api: Arc<Api>,
+    listeners: Listeners,
+    client_doors: Vec<UnboundedSender<std::net::TcpStream>>,
+    introduction: tasks::publish::Introduction,
+    auto_compaction: crate::config::AutoCompaction,
+    ready: std::sync::mpsc::Sender<()>,
+    http2: Http2Settings,
+    config: Arc<Config>,
+}
+
+impl First {
+    async fn run(self, stopped: watch::Receiver<bool>) {
+        tasks::publish::run(&self.api, self.introduction).await;
+        tokio::spawn(tasks::expiry::run(self.api.clone()));
+        tokio::spawn(tasks::auto_compaction::run(self.api.clone(), self.auto_compaction));
+        for listener in self.listeners.client {
+            tokio::spawn(accept(listener, self.client_doors.clone()));
+        }
+        let http = Arc::new(ClientPort::new(self.api.clone(), &self.config));
+        let peer = Arc::new(PeerPort::new(self.api.clone(), &self.config));
+        let door = |listeners: Vec<TcpListener>| {
+            let (send, receive) = unbounded_channel();
+            for listener in listeners {
+                tokio::spawn(accept(listener, vec![send.clone()]));
+            }
+            receive
+        };
+        for (listeners, surface) in
+            [(self.listeners.http, Surface::Client), (self.listeners.metrics, Surface::Metrics)]
+        {
+            let port = http.clone();
+            let respond = move |request| port.clone().respond_http(surface, request);
+            tokio::spawn(serve_all(door(listeners), Arc::new(respond), self.http2, stopped.clone()));
+        }
+        let respond = move |request| peer.clone().respond(request);
+        tokio::spawn(serve_all(door(self.listeners.peer), Arc::new(respond), self.http2, stopped));
+        let _ = self.ready.send(());
+    }
+}
+
+/// One network thread.
+struct NetworkWorker {
+    port: Arc<ClientPort>,
+    api: Arc<Api>,
+    connections: UnboundedReceiver<std::net::TcpStream>,
+    stopped: watch::Receiver<bool>,
+    http2: Http2Settings,
+    first: Option<First>,
+}
+
+impl NetworkWorker {
+    async fn run(self) {
+        let worker = self.api.worker.clone();
+        tokio::spawn(worker.clone().run_flush());
+        tokio::spawn(worker.clone().run_pump());
+        if let Some(first) = self.first {
+            tokio::spawn(first.run(self.stopped.clone()));
+        }
+        let port = self.port;
+        let respond = move |request| port.clone().respond(request);
+        let mut stopped = self.stopped.clone();
+        let closing = async {
+            connection::stopped(&mut stopped).await;
+            // Watch streams end only when they are told to.
+            worker.with_hub(Hub::wake_all);
+        };
+        tokio::join!(serve_all(self.connections, Arc::new(respond), self.http2, self.stopped), closing);
+    }
+}
+
+/// Serves connections as they come, until the member stops and the last of them has ended.
+async fn serve_all<S, F>(
+    mut connections: UnboundedReceiver<std::net::TcpStream>,
+    respond: Arc<S>,
+    http2: Http2Settings,
+    mut stopped: watch::Receiver<bool>,
+) where
+    S: Fn(http::Request<hyper::body::Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = http::Response<crate::grpc::body::ResponseBody>> + Send + 'static,
+{
+    let builder = connection::builder(http2);
+    let mut open = tokio::task::JoinSet::new();
+    let is_stopped = stopped.clone();
+    loop {
+        let stream = tokio::select! {
+            stream = connections.recv() => stream,
+            Some(_) = open.join_next() => continue,
+            () = connection::stopped(&mut stopped) => break,
+        };
+        let Some(stream) = stream else { break };
+        let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
+        open.spawn(connection::serve(stream, builder.clone(), respond.clone(), is_stopped.clone()));
+    }
+    let _ = tokio::time::timeout(STOP_GRACE, async { while open.join_next().await.is_some() {} }).await;
+}
