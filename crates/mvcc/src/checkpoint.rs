@@ -36,7 +36,7 @@ const PLACES_PER_HOLD: usize = 512;
 ///
 /// ```text
 /// format 4 | identity 16 | revision 8 | compact revision 8 | applied index 8 | applied term 8 | keys 8 | key hash 16
-/// rows 8 | row hash 16 | history end 16 | first unsealed segment 8 | floor 12 | runs 4 | run …  | crc 4
+/// rows 8 | row hash 16 | history end 16 | tail start 16 | floor 12 | runs 4 | run … | crc 4
 /// run: first segment 8 | root 16 | first 12 | last 12        position: segment 8, offset 8; revision: main 8, sub 4
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

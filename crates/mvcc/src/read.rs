@@ -20,8 +20,10 @@ use crate::shared::{Chunk, Found, Hold, Inner, Shared, Wanted};
 use crate::tables::Snapshot;
 use crate::{Error, Item, RangeQuery, RangeResult, ReadError};
 
-/// Versions collected from each source at a time when runs are merged in.
-const MERGE_KEYS: usize = 256;
+/// Keys collected from each source at a time when runs are merged in: at least, since each run is looked into for them,
+/// and at most, since they are kept.
+const MERGE_KEYS_MIN: usize = 256;
+const MERGE_KEYS_MAX: usize = 4096;
 /// Items brought into the cache after one read, at most: the lock is held for it.
 const ADMIT_MAX: usize = 64;
 /// A count at an old revision corrects the count of now by the changes since, if those are fewer than this (it keeps
@@ -94,11 +96,8 @@ impl<'a> Cursor<'a> {
     ) -> Result<(Vec<Found>, Option<Arc<Snapshot>>), Error> {
         let Some(start) = self.next.take() else { return Ok((Vec::new(), None)) };
         if !shared.tail_covers(self.wanted.at) {
-            let chunk = shared.chunk(&self.wanted, &start, MERGE_KEYS, true);
-            let runs = shared.runs_after(self.wanted.at);
-            let snapshot = shared.snapshot.clone();
             drop(shared);
-            return Ok((self.merge(chunk, &runs, &start, limit)?, Some(snapshot)));
+            return self.find_with_runs(&start, limit);
         }
         let chunk = shared.chunk(&self.wanted, &start, limit, false);
         if chunk.next.is_some() && self.hold.is_none() {
@@ -110,6 +109,39 @@ impl<'a> Cursor<'a> {
         drop(shared);
         self.next = chunk.next;
         Ok((chunk.found.into_iter().map(|(_, found)| found).collect(), snapshot))
+    }
+
+    /// The same where runs have to be merged in.
+    fn find_with_runs(
+        &mut self,
+        start: &[u8],
+        limit: usize,
+    ) -> Result<(Vec<Found>, Option<Arc<Snapshot>>), Error> {
+        let window = limit.clamp(MERGE_KEYS_MIN, MERGE_KEYS_MAX);
+        let mut chunk = Chunk::default();
+        let mut snapshot: Option<Arc<Snapshot>> = None;
+        let mut next = start.to_vec();
+        loop {
+            let shared = self.inner.shared.read();
+            let snapshot = snapshot.get_or_insert_with(|| shared.snapshot.clone());
+            // What one hold found stored is to be read from the snapshot of that hold.
+            let is_same = Arc::ptr_eq(snapshot, &shared.snapshot);
+            if is_same {
+                let more = shared.chunk(&self.wanted, &next, window - chunk.found.len(), true);
+                chunk.found.extend(more.found);
+                chunk.next = more.next;
+            }
+            match &chunk.next {
+                Some(more) if is_same && chunk.found.len() < window => next.clone_from(more),
+                _ => {
+                    // Of the last hold: what was in the tail before may be in one of these now, and is then found again.
+                    let runs = shared.runs_after(self.wanted.at);
+                    drop(shared);
+                    let found = self.merge(chunk, &runs, start, limit, window)?;
+                    return Ok((found, Some(snapshot.clone())));
+                }
+            }
+        }
     }
 
     fn in_memory(&self, found: Vec<Found>) -> Vec<Item> {
@@ -131,6 +163,7 @@ impl<'a> Cursor<'a> {
         runs: &[Arc<SealedRun>],
         start: &[u8],
         limit: usize,
+        window: usize,
     ) -> Result<Vec<Found>, Error> {
         let Inner { reader, history_dir, .. } = self.inner;
         let Wanted { range, at, .. } = self.wanted;
@@ -138,7 +171,7 @@ impl<'a> Cursor<'a> {
         let mut bound: Option<Vec<u8>> = chunk.next;
         let mut merged: BTreeMap<Vec<u8>, Found> = BTreeMap::new();
         for run in runs {
-            let (changes, is_all) = run.first_changes(reader, history_dir, range, start, at, MERGE_KEYS)?;
+            let (changes, is_all) = run.first_changes(reader, history_dir, range, start, at, window)?;
             if let Some((last, _)) = changes.last().filter(|_| !is_all) {
                 let end = successor(last);
                 bound = Some(bound.map_or(end.clone(), |bound| bound.min(end)));

@@ -24,10 +24,9 @@ pub(super) struct Noted {
     pub(super) position: Position,
 }
 
-/// One change in the index.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One change in the index; its key is [`Entries::key`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
-    pub(super) key: Vec<u8>,
     pub(super) revision: Revision,
     pub(super) has_before: bool,
     pub(super) segment: u64,
@@ -60,22 +59,24 @@ impl Writer {
     }
 }
 
-/// Goes through a block's entries; `None` where the block makes no sense.
+/// Goes through a block's entries.
 pub(super) struct Entries<'a> {
-    pub(super) bytes: &'a [u8],
+    bytes: &'a [u8],
+    /// The key of the entry that came last.
     pub(super) key: Vec<u8>,
 }
 
-impl Iterator for Entries<'_> {
-    type Item = Option<Entry>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.bytes.is_empty() { None } else { Some(self.entry()) }
+impl<'a> Entries<'a> {
+    pub(super) fn of(block: &'a [u8]) -> Self {
+        Self { bytes: block, key: Vec::new() }
     }
-}
 
-impl Entries<'_> {
-    fn entry(&mut self) -> Option<Entry> {
+    /// The next entry; `Some(None)` where the block makes no sense.
+    pub(super) fn next_entry(&mut self) -> Option<Option<Entry>> {
+        if self.bytes.is_empty() { None } else { Some(self.take()) }
+    }
+
+    fn take(&mut self) -> Option<Entry> {
         let shared = usize::try_from(take_varint(&mut self.bytes)?).ok()?;
         let unshared = usize::try_from(take_varint(&mut self.bytes)?).ok()?;
         let (suffix, rest) = self.bytes.split_at_checked(unshared)?;
@@ -91,7 +92,7 @@ impl Entries<'_> {
         let sub = u32::try_from(sub / 2).ok()?;
         let segment = take_varint(&mut self.bytes)?;
         let offset = take_varint(&mut self.bytes)?;
-        Some(Entry { key: self.key.clone(), revision: Revision { main, sub }, has_before, segment, offset })
+        Some(Entry { revision: Revision { main, sub }, has_before, segment, offset })
     }
 }
 
@@ -101,28 +102,32 @@ mod tests {
 
     #[test]
     fn entries_come_back_as_they_went_in() {
-        let entry = |key: &str, main, segment| Entry {
-            key: key.into(),
+        let entry = |main: i64, segment| Entry {
             revision: Revision { main, sub: 1 },
             has_before: main % 2 == 1,
             segment,
             offset: main as u64 * 100,
         };
-        let entries = vec![
-            entry("", 9, 0),
-            entry("a/b", 2, 0),
-            entry("a/b", 300, 1),
-            entry("a/c", 7, 0),
-            entry("b", 1, 2),
+        let entries = [
+            ("", entry(9, 0)),
+            ("a/b", entry(2, 0)),
+            ("a/b", entry(300, 1)),
+            ("a/c", entry(7, 0)),
+            ("b", entry(1, 2)),
         ];
         let mut writer = Writer::default();
-        for Entry { key, revision, has_before, segment, offset } in &entries {
-            let position = Position { segment: 5 + segment, offset: *offset };
-            writer.add(key, &Noted { revision: *revision, has_before: *has_before, position }, 5);
+        for (key, Entry { revision, has_before, segment, offset }) in entries {
+            let position = Position { segment: 5 + segment, offset };
+            writer.add(key.as_bytes(), &Noted { revision, has_before, position }, 5);
         }
-        let read: Option<Vec<Entry>> = Entries { bytes: &writer.bytes, key: Vec::new() }.collect();
-        assert_eq!(read, Some(entries));
-        let cut = &writer.bytes[..writer.bytes.len() - 1];
-        assert_eq!(Entries { bytes: cut, key: Vec::new() }.last(), Some(None));
+        let mut read = Entries::of(&writer.bytes);
+        for (key, entry) in entries {
+            assert_eq!(read.next_entry(), Some(Some(entry)));
+            assert_eq!(read.key, key.as_bytes());
+        }
+        assert_eq!(read.next_entry(), None);
+        let mut cut = Entries::of(&writer.bytes[..writer.bytes.len() - 1]);
+        (0..4).for_each(|_| assert!(cut.next_entry().unwrap().is_some()));
+        assert_eq!(cut.next_entry(), Some(None));
     }
 }

@@ -88,18 +88,21 @@ impl SealedRun {
         let mut found: Vec<(Vec<u8>, Option<Position>)> = Vec::new();
         for (_, _, position) in &root.blocks[first..] {
             let block = reader.read(*position)?;
-            for entry in (Entries { bytes: &block.payload, key: Vec::new() }) {
+            let mut entries = Entries::of(&block.payload);
+            while let Some(entry) = entries.next_entry() {
                 let entry = entry.filter(|_| block.head.kind == BLOCK).ok_or_else(|| self.damaged(dir))?;
-                if range.ends_before(&entry.key) && &entry.key[..] >= start {
+                let key = &entries.key[..];
+                if key < start {
+                    continue;
+                }
+                if range.ends_before(key) {
                     return Ok((found, true));
                 }
-                let is_first = found.last().is_none_or(|(key, _)| *key != entry.key);
-                if &entry.key[..] >= start && entry.revision.main > at && is_first {
+                if entry.revision.main > at && found.last().is_none_or(|(last, _)| last != key) {
                     if found.len() == max {
                         return Ok((found, false));
                     }
-                    let position = entry.has_before.then(|| self.position(&entry));
-                    found.push((entry.key, position));
+                    found.push((key.to_vec(), entry.has_before.then(|| self.position(&entry))));
                 }
             }
         }
