@@ -268,7 +268,8 @@ impl Node {
         self.state.memberships.compact_to(self.state.log.base().index);
     }
 
-    /// The answer to a [`Fetch`]; none or fewer entries than asked for if they could not be read.
+    /// The answer to a [`Fetch`]: fewer entries than asked for, or none, if they could not be read. Every fetch must be
+    /// answered; the node asks again by itself.
     pub fn fetched(&mut self, fetch: &Fetch, entries: Vec<Entry>) {
         match (&fetch.purpose, &mut self.role) {
             (FetchPurpose::Apply, _) => self.state.fetched_committed(entries),
@@ -408,6 +409,18 @@ impl Node {
             followers,
             transfer_to,
         }
+    }
+
+    /// The last entry known to be committed: [`Status::commit`] without the rest.
+    #[must_use]
+    pub fn commit(&self) -> Index {
+        self.state.log.commit()
+    }
+
+    /// Whether this node leads and has committed an entry of its own term: [`Status::is_established`] without the rest.
+    #[must_use]
+    pub fn is_established(&self) -> bool {
+        matches!(&self.role, Role::Leader(leader) if leader.is_established(&self.state))
     }
 
     /// The configuration in force here.

@@ -178,6 +178,9 @@ impl Log {
         let keeps_promise =
             next.term > now.term || (next.term == now.term && (now.vote.is_none() || now.vote == next.vote));
         assert!(keeps_promise, "{next:?} would forget {now:?}");
+        if next == now {
+            return Ok(());
+        }
         self.write_facts(|facts| facts.hard_state = next)
     }
 
@@ -234,16 +237,13 @@ impl Log {
         Err(lost())
     }
 
-    /// Gives up the entries up to `through`, which a durable checkpoint of the state contains. Files go as a whole,
-    /// so some entries before it may stay on the disk for a while.
+    /// Gives up the entries up to `through`, which a durable checkpoint of the state contains; as far as they are
+    /// durable here. Files go as a whole, so some entries before it may stay on the disk for a while.
     ///
     /// # Errors
     /// An error of the hard state's files is final; one of the wal's is not: it may be tried again.
-    ///
-    /// # Panics
-    /// If these entries are not all durable.
     pub fn release(&mut self, through: Index) -> Result<(), Error> {
-        assert!(through <= self.synced, "release of {through}, durable is {}", self.synced);
+        let through = through.min(self.synced);
         if through > self.base().index {
             let term = self.terms.at(through).expect("an entry within the log");
             let membership = self.memberships.at(through).as_ref().clone();

@@ -12,10 +12,10 @@ use crate::network::{Network, small_limits};
 use raft::MembershipChange::{AddLearner, AddVoter, Remove};
 use raft::{Limits, Membership, NodeId};
 
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % bound.max(1)
     }
@@ -145,7 +145,7 @@ fn agree(network: &mut Network, leader: NodeId, seed: u64) {
     }
 }
 
-fn history(seed: u64, events: usize) -> Network {
+pub(crate) fn history(seed: u64, events: usize) -> Network {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     for _ in 0..4 {
         random.below(2);
