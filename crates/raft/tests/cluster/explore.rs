@@ -2,7 +2,8 @@
 //! changes of members, snapshots, transfers. After each event all invariants are checked; at the end the cluster is
 //! healed and must work again.
 //!
-//! `QUORATE_TEST_BUDGET` multiplies the number of histories; `QUORATE_TEST_SEED` runs one.
+//! `QUORATE_TEST_BUDGET` multiplies the number of histories (a budget of 8 visits a million states);
+//! `QUORATE_TEST_SEED` runs one.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -145,7 +146,7 @@ fn agree(network: &mut Network, leader: NodeId, seed: u64) {
     }
 }
 
-pub(crate) fn history(seed: u64, events: usize) -> Network {
+pub(crate) fn history(seed: u64, events: usize, mut seen: impl FnMut(&Network)) -> Network {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     for _ in 0..4 {
         random.below(2);
@@ -165,6 +166,7 @@ pub(crate) fn history(seed: u64, events: usize) -> Network {
     let mut network = Network::new(&ids, &membership, seed, &limits);
     for _ in 0..events {
         event(&mut network, &mut random, &weather);
+        seen(&network);
     }
     network
 }
@@ -179,25 +181,32 @@ fn option(name: &str) -> Option<u64> {
 fn no_history_breaks_an_invariant_and_every_cluster_heals() {
     let seeds = match option("QUORATE_TEST_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..500 * option("QUORATE_TEST_BUDGET").unwrap_or(1),
+        None => 0..250 * option("QUORATE_TEST_BUDGET").unwrap_or(1),
     };
     let (mut committed, mut reads) = (0, 0);
+    let mut states = BTreeSet::new();
     for seed in seeds.clone() {
         // Shown when something panics, to be run alone.
         println!("QUORATE_TEST_SEED={seed}");
-        let mut network = history(seed, 1500);
+        let mut network = history(seed, 1500, |network| {
+            states.insert(network.fingerprint());
+        });
         heal(&mut network, seed);
         committed += network.checker.committed().len();
         reads += network.checker.reads_answered;
     }
-    println!("{} histories: {committed} entries committed, {reads} reads answered", seeds.end - seeds.start);
-    assert!(committed as u64 > 5 * (seeds.end - seeds.start), "too little happened to prove anything");
+    let (histories, states) = (seeds.end - seeds.start, states.len() as u64);
+    println!("{histories} histories, {states} states: {committed} entries committed, {reads} reads answered");
+    assert!(
+        committed as u64 > 5 * histories && states > 300 * histories,
+        "too little happened to prove anything"
+    );
 }
 
 #[test]
 fn one_seed_gives_one_history() {
     let trace = |seed| {
-        let mut network = history(seed, 1500);
+        let mut network = history(seed, 1500, |_| {});
         let pool: Vec<String> = network.pool.iter().map(|packet| format!("{:?}", packet.message)).collect();
         let ids: BTreeSet<NodeId> = network.members.keys().copied().collect();
         let nodes: Vec<String> =

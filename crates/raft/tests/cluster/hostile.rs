@@ -146,7 +146,7 @@ fn drain(network: &mut Network, id: NodeId) -> Option<Node> {
 fn no_message_makes_a_node_panic() {
     let (mut refused, mut taken) = (0, 0);
     for seed in 0..300 {
-        let mut network = history(seed, 200);
+        let mut network = history(seed, 200, |_| {});
         let ids: Vec<NodeId> = network.members.keys().copied().collect();
         let mut random = Random(seed + 1);
         for id in ids {
