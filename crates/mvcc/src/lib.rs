@@ -1,29 +1,113 @@
 //! A multi-version key space: current state in redb, history in a log, compaction by unlinking.
-#![cfg_attr(not(test), warn(missing_docs))]
+//!
+//! A [`Store`] holds keys with values, and every state that they had since the last compaction. Each transaction that
+//! changes something is a *revision*, a number that counts up by one; any revision can be read, scanned from, and hashed.
+//! That is etcd's data model, and the encodings are etcd's too: an [`Item`] is a protobuf `mvccpb.KeyValue` in wire form.
+//!
+//! ```text
+//!                 ┌──────────────────────── memory ────────────────────────┐
+//!  Txn ─ commit ─►│ index: key -> meta, counts    cache: encoded key-values │──► View (any thread)
+//!                 │ tail: key -> its last changes   overlay: not stored yet │
+//!                 └───────────────┬──────────────────────────┬─────────────┘
+//!                      checkpoint │ (another thread)         │
+//!                        ┌────────▼────────┐        ┌────────▼────────────────────────────┐
+//!                        │ current.redb    │        │ history: one record a change        │
+//!                        │ live keys, rows │        │ run + index │ run + index │ unsealed │
+//!                        └─────────────────┘        └─────────────────────────────────────┘
+//! ```
+//!
+//! # How it runs
+//!
+//! One writer owns the [`Store`]: it applies commands from a log that the caller replicates and keeps. A [`Txn`] stages
+//! its changes and commits them in memory: no IO, no waiting. What is committed is in the *overlay* until a checkpoint
+//! has stored it: [`Store::freeze`] sets it aside, [`CheckpointJob::run`] appends it to the history and writes one redb
+//! transaction on whatever thread the caller likes, [`Store::complete`] ends it. After a crash the store is as of its
+//! last checkpoint, [`Store::applied`] says which entry of the log that is, and the caller applies the rest again.
+//!
+//! Readers have a [`View`] each. A read finds what it wants under a lock that is held for some tens of microseconds, and
+//! reads what is not in memory without it. A large range is read in pieces at one revision: what the writer changes in
+//! between is read from the *before* that each change carries. A read at an old revision is the same thing from farther
+//! away: the value of a key at revision r is the before of its first change after r, else its current one.
+//!
+//! # Invariants
+//!
+//! * Only checkpoints write to the disk, each is one transaction, and it holds everything: keys, side tables, revision,
+//!   compact revision, the history's end, the applied entry, the state hash. The history is synced before it.
+//! * Revision and compact revision are stored, never derived. No revision is used twice for different changes, as long
+//!   as the caller's log says the same.
+//! * A live key's value is in the cache or in the database; whatever is newer than the last checkpoint is not evicted.
+//! * Every record has a checksum that is verified when it is read; that none is missing is verified by count and hash
+//!   when the store is opened. Damage is an error, never a wrong answer.
+//! * The same commands give the same state, bit for bit, and so the same [`Store::state_hash`].
+//!
+//! It does not know what raft is, who may write, what a lease is (it is an id), or what time it is. It has no thread.
+//!
+//! # Why not otherwise
+//!
+//! *Why not all versions in one B-tree, as etcd has it?* Because compaction then deletes half of it record by record, which
+//! costs as much as writing it did, and leaves holes to defragment. Here it unlinks files. *Why befores?* So that a record
+//! explains itself: a watcher's catch-up is one sequential scan, and reading the past needs no version chain. They cost
+//! their bytes in the history. *Why is the index in memory?* Counting, keys-only ranges and compares then read nothing, and
+//! a put knows what it replaces. *Why a B+ tree of our own?* None to be had counts. *Why does the writer not append to the
+//! history itself?* See `docs/decisions/0003-the-history-is-written-by-checkpoints.md`.
+//!
+//! # Costs
+//!
+//! Memory: about 110 bytes and the key's own bytes for each key; the cache's budget; the overlay (at most twice
+//! `checkpoint_bytes` if the disk keeps up); 48 bytes for each change in the unsealed part of the history; 48 MB of pages in
+//! redb. Disk: 128 bytes, twice the key, and the value for a live key, half of that again for the B-tree's room; a change in
+//! the history takes both its values. A checkpoint rewrites each page that it touches: updates all over a large key space
+//! write far more than they change, the fewer checkpoints the less. Times: `cargo run --release -p quorate-mvcc --example
+//! bench`.
+//!
+//! # Caveats
+//!
+//! A commit holds the lock for as long as its changes take (about half a microsecond each): a transaction that deletes a
+//! million keys holds readers up. A count at an old revision goes through the changes since, or through the keys. Opening
+//! after a crash needs room for one segment if the history has to be cut back.
+//!
+//! ```
+//! use mvcc::{KeyRange, LeaseId, Options, RangeQuery, Store};
+//!
+//! let disk = std::sync::Arc::new(wal::SimDisk::new(1));
+//! let mut store = Store::open(disk, std::path::Path::new("/store"), Options::default())?;
+//! let mut txn = store.txn();
+//! txn.put("key".into(), "old".into(), LeaseId(0))?;
+//! let first = txn.commit().expect("something changed").revision;
+//! let mut txn = store.txn();
+//! txn.put("key".into(), "new".into(), LeaseId(0))?;
+//! txn.commit();
+//! let then = store.view().range(&RangeQuery::new(KeyRange::single("key")).at(first)).expect("not compacted");
+//! assert_eq!(then.items[0].value(), "old");
+//! # Ok::<(), mvcc::Error>(())
+//! ```
 
-mod backend;
-mod cache;
-mod checkpoint;
 mod encoding;
 mod error;
-mod hash_kv;
-mod history;
-mod index;
 mod item;
-mod open;
 mod range;
-mod read;
-mod record;
 mod revision;
+
+mod hash_kv;
+mod read;
 mod scanner;
-mod shared;
 mod side;
-mod state_hash;
 mod store;
-mod tables;
-mod tail;
 mod txn;
 mod view;
+
+mod cache;
+mod index;
+mod shared;
+mod state_hash;
+mod tail;
+
+mod backend;
+mod checkpoint;
+mod history;
+mod open;
+mod record;
+mod tables;
 
 pub use self::checkpoint::{CheckpointJob, Done};
 pub use self::error::{CompactError, Error, ReadError};
