@@ -36,6 +36,8 @@ struct Follower {
     node: Node,
     term: Term,
     last: EntryId,
+    /// What its leader says is committed.
+    commit: Index,
 }
 
 /// What a log shows.
@@ -73,7 +75,7 @@ impl Follower {
     fn new(restored: Restored) -> Follower {
         let term = restored.hard_state.term;
         let last = restored.terms.last();
-        Follower { node: Node::new(Config::new(NodeId(1), 1), restored), term, last }
+        Follower { node: Node::new(Config::new(NodeId(1), 1), restored), term, last, commit: Index::ZERO }
     }
 
     /// Appends after `keep` (truncating what follows) `count` entries of the follower's term, or of the next one.
@@ -87,7 +89,7 @@ impl Follower {
         let entries: Vec<Entry> = (0..count).map(entry).collect();
         self.last = entries.last().map_or(keep, Entry::id);
         let body =
-            raft::Body::Append { session: raft::Session(1), previous: keep, entries, commit: Index::ZERO };
+            raft::Body::Append { session: raft::Session(1), previous: keep, entries, commit: self.commit };
         let message = raft::Message {
             from: NodeId(2),
             incarnation: Incarnation(1),
@@ -391,16 +393,42 @@ fn a_log_that_a_snapshot_replaces_is_gone_as_a_whole_or_still_there() {
         disk.halt_after(operations);
         let done = log.reset_to(&snapshot).is_ok();
         drop(log);
-        let mut log = open(&disk.crash(Crash::Random(operations))).expect("opens").log;
+        let crashed = disk.crash(Crash::Random(operations));
+        let mut log = open(&crashed).expect("opens").log;
         let shown = show(&mut log);
         assert!(shown == after || (!done && shown == before), "{operations} operations: {shown}");
         assert!(shown == before || log.memberships().current().voters().len() == 2);
         ends[usize::from(shown == after)] += 1;
+        if shown == after {
+            // The log goes on behind the snapshot, whatever is left of the old one.
+            let mut follower = Follower::new(log.restore(Index(5)).expect("state and log meet"));
+            follower.term = Term(2);
+            let persist = follower.append(EntryId::new(Index(5), Term(2)), 2, false, 10);
+            log.append(&persist).expect("appends");
+            log.sync().expect("syncs");
+            drop(log);
+            let reopened = show(&mut open(&crashed).expect("opens again").log);
+            assert_eq!(reopened.entries, persist.entries, "{operations} operations");
+        }
         if done {
             break;
         }
     }
     assert!(ends[0] > 0 && ends[1] > 0, "{ends:?}");
+}
+
+#[test]
+fn what_others_committed_and_this_disk_never_had_is_not_missed() {
+    let disk = SimDisk::new(1);
+    let mut log = open(&disk).expect("opens").log;
+    let mut follower = Follower::new(log.restore(Index::ZERO).expect("a new log"));
+    follower.commit = Index(3);
+    let persist = follower.append(EntryId::ZERO, 3, true, 10);
+    assert_eq!((persist.commit, persist.entries.len()), (Index(3), 3));
+    log.append(&persist).expect("appends, and writes the term");
+    let mut log = open(&disk.crash(Crash::LoseAll)).expect("opens").log;
+    let shown = show(&mut log);
+    assert_eq!((shown.hard_state.term, shown.entries.len()), (Term(1), 0));
 }
 
 #[test]
