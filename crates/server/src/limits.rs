@@ -47,6 +47,10 @@ pub(crate) const CATCH_UP_CHANGES_MAX: usize = 8 * 1024;
 /// Bytes of events read for one watcher in one step of its catch-up.
 pub(crate) const CATCH_UP_BYTES_MAX: usize = 1 << 20;
 
+/// Watchers of one stream that the catch-up thread reads for at a time: what it finds for them goes into the stream's
+/// queue in any case, so this times a step is how far the queue can outgrow its bound.
+pub(crate) const READING_PER_STREAM_MAX: usize = 4;
+
 /// Published events kept in memory for watchers that join or fall a little behind.
 pub(crate) const RECENT_EVENTS_BYTES_MAX: usize = 8 << 20;
 

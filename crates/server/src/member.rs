@@ -246,12 +246,12 @@ impl Assembly {
         let header =
             Header { cluster_id: identity.cluster.0, member_id: identity.member.0, ..Header::default() };
         let settings = settings(config);
-        let fragment_bytes = settings.receive_bytes_max;
+        let bounds = Bounds::new(settings.receive_bytes_max);
         mailboxes
             .iter()
             .enumerate()
             .map(|(index, mailbox)| {
-                let hub = Hub::new(header, revision, fragment_bytes);
+                let hub = Hub::new(header, revision, bounds);
                 let worker = Worker::new(
                     index,
                     shared.clone(),

@@ -73,7 +73,7 @@ async fn serve(
     let mut open = true;
     loop {
         tokio::select! {
-            request = requests.next(), if open => match request {
+            request = next_request(&api, stream, &mut requests), if open => match request {
                 Some(Ok(request)) => handle(&api, stream, request),
                 Some(Err(status)) => {
                     let _ = end.send(status);
@@ -84,6 +84,21 @@ async fn serve(
             _ = progress.tick() => api.worker.with_hub(|hub| hub.progress_tick(stream)),
         }
     }
+}
+
+/// The next request, once the client has read enough of the answers to those before: what it does not read waits in
+/// memory.
+async fn next_request(
+    api: &Api,
+    stream: StreamId,
+    requests: &mut Streaming<WatchRequest>,
+) -> Option<Result<WatchRequest, Status>> {
+    std::future::poll_fn(|cx| {
+        let taken = api.worker.with_hub(|hub| hub.takes_requests(stream, cx.waker()));
+        if taken { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    requests.next().await
 }
 
 /// The interval and up to a tenth more, so that the streams of a member do not tick in step (etcd adds a random part;

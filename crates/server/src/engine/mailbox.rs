@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::reply::{CommandReply, Unserved};
-use crate::watch::hub::{CaughtUp, WatcherId};
+use crate::watch::hub::{CaughtUp, StreamId, WatcherId};
 
 /// Something for a network worker.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) enum Delivery {
     /// These reads may be served now, or not at all.
     Reads(Vec<oneshot::Sender<Result<(), Unserved>>>, Result<(), Unserved>),
     /// What the catch-up thread read for a watcher.
-    CaughtUp(WatcherId, CaughtUp),
+    CaughtUp(StreamId, WatcherId, CaughtUp),
 }
 
 /// Unbounded by itself: everything in it answers something that was admitted under a bound, or is a published

@@ -171,7 +171,9 @@ impl Worker {
                 }
             }),
             Delivery::Compacted(revision) => self.with_hub(|hub| hub.compacted(revision)),
-            Delivery::CaughtUp(watcher, found) => self.with_hub(|hub| hub.caught_up(watcher, found)),
+            Delivery::CaughtUp(stream, watcher, found) => {
+                self.with_hub(|hub| hub.caught_up(stream, watcher, found));
+            }
             // A caller that has gone away does not miss its answer.
             Delivery::Reply(caller, reply) => drop(caller.send(reply)),
             Delivery::Reads(callers, result) => {

@@ -50,22 +50,23 @@ impl CatchUpThread {
         loop {
             self.inbox.take(&mut orders, None);
             for Order { worker, job } in orders.drain(..) {
-                let found = match read(&self.view, &job) {
-                    Ok(found) => found,
-                    // Damage is reported by file and offset; the watcher stays where it is and its stream open.
-                    Err(error) => {
-                        tracing::error!(error = %error, from = job.from, "cannot read history for a watcher");
-                        continue;
-                    }
-                };
-                self.mailboxes[worker].put(&mut vec![Delivery::CaughtUp(job.watcher, found)]);
+                // Damage is reported by file and offset, here and to the client.
+                let found = read(&self.view, &job).unwrap_or_else(|error| {
+                    tracing::error!(error = %error, from = job.from, "cannot read history for a watcher");
+                    CaughtUp::Failed { reason: error.to_string() }
+                });
+                self.mailboxes[worker].put(&mut vec![Delivery::CaughtUp(job.stream, job.watcher, found)]);
             }
         }
     }
 }
 
 /// Reads one step: the changes of the range from the wanted revision on, up to a bound.
-fn read(view: &View, job: &CatchUpJob) -> Result<CaughtUp, mvcc::Error> {
+pub(super) fn read(view: &View, job: &CatchUpJob) -> Result<CaughtUp, mvcc::Error> {
+    let compact_revision = view.compact_revision();
+    if job.from < compact_revision {
+        return Ok(CaughtUp::Compacted { compact_revision });
+    }
     let mut history = view.history(job.from);
     let mut found: Vec<Change> = Vec::new();
     let mut bytes = 0;

@@ -6,12 +6,13 @@ use std::task::Waker;
 use bytes::Bytes;
 use mvcc::{Change, KeyRange, RangeEnd};
 
+use super::bounds::Bounds;
 use super::range_set::RangeSet;
 use super::recent::Recent;
-use super::reply::{Batch, EventRef, Kind, WatchReply};
+use super::reply::{Batch, EventRef, Fragment, Kind, WatchReply};
 use super::stream::{Holder, Stream};
-use crate::grpc::reply::Header;
-use crate::limits::{CATCH_UP_REVISIONS_MAX, WATCHERS_PER_STREAM_MAX};
+use crate::grpc::reply::{Header, WireReply};
+use crate::limits::WATCHERS_PER_STREAM_MAX;
 
 /// A stream of this hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,7 +57,7 @@ enum Feed {
     Live,
     /// The catch-up thread is reading for it.
     Reading,
-    /// Its stream is full.
+    /// It waits for its turn: its stream is full, or the catch-up thread reads for enough others of it.
     Stalled,
 }
 
@@ -76,6 +77,7 @@ struct Watcher {
 /// A request to the catch-up thread: the changes of `range` from revision `from` on.
 #[derive(Debug, Clone)]
 pub(crate) struct CatchUpJob {
+    pub(crate) stream: StreamId,
     pub(crate) watcher: WatcherId,
     pub(crate) range: KeyRange,
     pub(crate) from: i64,
@@ -88,6 +90,8 @@ pub(crate) enum CaughtUp {
     Changes { batch: Batch, through: i64 },
     /// The revisions asked for are gone.
     Compacted { compact_revision: i64 },
+    /// The history cannot be read.
+    Failed { reason: String },
 }
 
 /// See the module above. All calls are synchronous; [`Hub::take_jobs`] hands out what the catch-up thread must do.
@@ -105,26 +109,25 @@ pub(crate) struct Hub {
     live_keys: HashMap<Bytes, Vec<WatcherId>>,
     live_ranges: RangeSet<WatcherId>,
     jobs: Vec<CatchUpJob>,
-    fragment_bytes: usize,
+    bounds: Bounds,
     matched: Vec<(WatcherId, usize)>,
 }
 
 impl Hub {
-    /// A hub whose next published revision is above `position`. Responses to watchers that permit it are split
-    /// from `fragment_bytes` on.
-    pub(crate) fn new(identity: Header, position: i64, fragment_bytes: usize) -> Self {
+    /// A hub whose next published revision is above `position`.
+    pub(crate) fn new(identity: Header, position: i64, bounds: Bounds) -> Self {
         Self {
             identity,
             position,
             compact_revision: -1,
-            recent: Recent::after(position),
+            recent: Recent::after(position, bounds),
             streams: BTreeMap::new(),
             watchers: HashMap::new(),
             next_id: 0,
             live_keys: HashMap::new(),
             live_ranges: RangeSet::default(),
             jobs: Vec::new(),
-            fragment_bytes,
+            bounds,
             matched: Vec::new(),
         }
     }
@@ -159,7 +162,7 @@ impl Hub {
     pub(crate) fn open(&mut self) -> StreamId {
         self.next_id += 1;
         let id = StreamId(self.next_id);
-        self.streams.insert(id, Stream::default());
+        self.streams.insert(id, Stream::new(self.bounds));
         id
     }
 
@@ -174,10 +177,16 @@ impl Hub {
     }
 
     fn forget(&mut self, id: WatcherId) {
-        if let Some(watcher) = self.watchers.remove(&id)
-            && watcher.feed == Feed::Live
-        {
-            self.unlist(id, &watcher.range);
+        let Some(watcher) = self.watchers.remove(&id) else { return };
+        match watcher.feed {
+            Feed::Live => self.unlist(id, &watcher.range),
+            Feed::Stalled => {
+                if let Some(stream) = self.streams.get_mut(&watcher.stream) {
+                    stream.stalled.retain(|other| *other != id);
+                }
+            }
+            // Its answer meets nobody.
+            Feed::Reading => {}
         }
     }
 
@@ -185,12 +194,21 @@ impl Hub {
     pub(crate) fn next_reply(&mut self, stream: StreamId, waker: &Waker) -> Option<WatchReply> {
         let state = self.streams.get_mut(&stream)?;
         let reply = state.pop(waker);
-        if !state.stalled.is_empty() && state.has_room() {
-            for watcher in std::mem::take(&mut state.stalled) {
-                self.feed(watcher);
-            }
-        }
+        self.resume(stream);
         reply
+    }
+
+    /// Whether a stream takes requests: not while its client does not read the answers to those before. If not,
+    /// `waker` is woken when it does again.
+    pub(crate) fn takes_requests(&mut self, stream: StreamId, waker: &Waker) -> bool {
+        self.streams.get_mut(&stream).is_none_or(|state| state.takes_requests(waker))
+    }
+
+    /// Lets watchers go on that wait for their turn, longest waiting first.
+    fn resume(&mut self, stream: StreamId) {
+        while let Some(watcher) = self.streams.get_mut(&stream).and_then(Stream::next_stalled) {
+            self.feed(watcher);
+        }
     }
 
     /// Creates a watcher, or queues the refusal. `current` is the store's revision, which may be ahead of what was
@@ -249,6 +267,9 @@ impl Hub {
     pub(crate) fn progress_request(&mut self, stream: StreamId) {
         let header = self.header(self.position);
         let Some(state) = self.streams.get(&stream) else { return };
+        if state.is_full() {
+            return;
+        }
         let mut watchers = state.ids.values().filter_map(|holder| match holder {
             Holder::Live(id) => self.watchers.get(id),
             Holder::Compacted => None,
@@ -278,7 +299,8 @@ impl Hub {
         for (watch_id, id) in ids {
             let Some(watcher) = self.watchers.get_mut(&id) else { continue };
             let quiet = !std::mem::take(&mut watcher.active);
-            if watcher.options.progress_notify && quiet && watcher.is_up_to_date(self.position) {
+            let is_wanted = watcher.options.progress_notify && quiet && !state.is_full();
+            if is_wanted && watcher.is_up_to_date(self.position) {
                 state.push(WatchReply { header, watch_id, kind: Kind::Progress });
             }
         }
@@ -334,7 +356,7 @@ impl Hub {
         if stream.is_full() {
             watcher.next_revision = revision;
             watcher.feed = Feed::Stalled;
-            stream.stalled.push(id);
+            stream.stalled.push_back(id);
             let range = watcher.range.clone();
             self.unlist(id, &range);
             return;
@@ -346,7 +368,7 @@ impl Hub {
             return;
         }
         watcher.active = true;
-        push_events(stream, header, watcher, events, self.fragment_bytes);
+        push_events(stream, header, watcher, events, self.bounds.fragment_bytes);
     }
 
     /// Tells the hub how far history is gone: previous values from before that are not shown any more.
@@ -360,17 +382,32 @@ impl Hub {
     }
 
     /// Takes what the catch-up thread found.
-    pub(crate) fn caught_up(&mut self, id: WatcherId, found: CaughtUp) {
-        if !self.watchers.contains_key(&id) {
-            return;
-        }
-        match found {
-            CaughtUp::Compacted { compact_revision } => self.cancel_compacted(id, compact_revision),
-            CaughtUp::Changes { batch, through } => {
-                self.send_history(id, &batch, through);
-                self.feed(id);
+    pub(crate) fn caught_up(&mut self, stream: StreamId, id: WatcherId, found: CaughtUp) {
+        let Some(state) = self.streams.get_mut(&stream) else { return };
+        state.reading -= 1;
+        if self.watchers.contains_key(&id) {
+            match found {
+                CaughtUp::Compacted { compact_revision } => self.cancel_compacted(id, compact_revision),
+                CaughtUp::Failed { reason } => self.cancel_failed(id, reason),
+                CaughtUp::Changes { batch, through } => {
+                    self.send_history(id, &batch, through);
+                    self.feed(id);
+                }
             }
         }
+        self.resume(stream);
+    }
+
+    /// Ends a watcher whose events cannot be read: a silent one would look as if nothing happened.
+    fn cancel_failed(&mut self, id: WatcherId, reason: String) {
+        let header = self.header(self.position);
+        let Some(watcher) = self.watchers.get(&id) else { return };
+        let watch_id = watcher.watch_id;
+        if let Some(stream) = self.streams.get_mut(&watcher.stream) {
+            stream.ids.remove(&watch_id);
+            stream.push(WatchReply { header, watch_id, kind: Kind::Failed { reason } });
+        }
+        self.forget(id);
     }
 
     fn cancel_compacted(&mut self, id: WatcherId, compact_revision: i64) {
@@ -392,18 +429,21 @@ impl Hub {
         debug_assert_ne!(watcher.feed, Feed::Live, "a live watcher is fed by publishing");
         if watcher.next_revision <= self.position {
             let Some(stream) = self.streams.get_mut(&watcher.stream) else { return };
-            if stream.is_full() {
+            let from = watcher.next_revision;
+            let recent = self.recent.since(from).filter(|_| from > self.compact_revision);
+            let recent: Option<Vec<Batch>> = recent.map(|batches| batches.cloned().collect());
+            if stream.is_full() || (recent.is_none() && !stream.may_read()) {
                 watcher.feed = Feed::Stalled;
-                stream.stalled.push(id);
+                stream.stalled.push_back(id);
                 return;
             }
-            let from = watcher.next_revision;
-            let Some(batches) = self.recent.since(from).filter(|_| from > self.compact_revision) else {
+            let Some(batches) = recent else {
                 watcher.feed = Feed::Reading;
-                self.jobs.push(CatchUpJob { watcher: id, range: watcher.range.clone(), from });
+                stream.reading += 1;
+                let range = watcher.range.clone();
+                self.jobs.push(CatchUpJob { stream: watcher.stream, watcher: id, range, from });
                 return;
             };
-            let batches: Vec<Batch> = batches.cloned().collect();
             for batch in batches {
                 let through = batch.last().map_or(from, |change| change.revision.main);
                 self.send_history(id, &batch, through);
@@ -418,7 +458,8 @@ impl Hub {
 
     /// Queues what a watcher wants of `batch`, which holds everything from its next revision through `through`.
     fn send_history(&mut self, id: WatcherId, batch: &Batch, through: i64) {
-        let header = self.header(self.position);
+        // The store, and with it what was read, may be ahead of what was published here.
+        let header = self.header(self.position.max(through));
         let Some(watcher) = self.watchers.get_mut(&id) else { return };
         let Some(stream) = self.streams.get_mut(&watcher.stream) else { return };
         let next = watcher.next_revision;
@@ -428,9 +469,9 @@ impl Hub {
         });
         let events = watcher.options.events(batch, wanted, self.compact_revision);
         watcher.next_revision = through + 1;
-        for part in split_by_revisions(events) {
+        for part in split_by_revisions(events, self.bounds.response_revisions) {
             watcher.active = true;
-            push_events(stream, header, watcher, part, self.fragment_bytes);
+            push_events(stream, header, watcher, part, self.bounds.fragment_bytes);
         }
     }
 
@@ -500,15 +541,15 @@ fn is_empty(range: &KeyRange) -> bool {
     matches!(&range.end, RangeEnd::Before(end) if *end <= range.start)
 }
 
-/// Parts of at most [`CATCH_UP_REVISIONS_MAX`] distinct revisions, a revision never split (V5).
-fn split_by_revisions(events: Vec<EventRef>) -> Vec<Vec<EventRef>> {
+/// Parts of at most `revisions_max` distinct revisions, a revision never split (V5).
+fn split_by_revisions(events: Vec<EventRef>, revisions_max: usize) -> Vec<Vec<EventRef>> {
     let mut parts: Vec<Vec<EventRef>> = Vec::new();
     let mut revisions = 0;
     let mut last = None;
     for event in events {
         let revision = event.change().revision.main;
         if last != Some(revision) {
-            if revisions % CATCH_UP_REVISIONS_MAX == 0 {
+            if revisions % revisions_max == 0 {
                 parts.push(Vec::new());
             }
             revisions += 1;
@@ -521,28 +562,33 @@ fn split_by_revisions(events: Vec<EventRef>) -> Vec<Vec<EventRef>> {
     parts
 }
 
-/// Queues events as one response, or as fragments if that is permitted and the response is large.
+/// Queues events as one response, or as fragments if that is permitted and the response is as long as `limit`.
 fn push_events(stream: &mut Stream, header: Header, watcher: &Watcher, events: Vec<EventRef>, limit: usize) {
-    let bytes: usize = events.iter().map(EventRef::wire_len).sum();
-    if !watcher.options.fragment || bytes < limit || events.len() < 2 {
-        return stream.push_events(header, watcher.watch_id, events);
+    let watch_id = watcher.watch_id;
+    if !watcher.options.fragment || events.len() < 2 {
+        return stream.push_events(header, watch_id, events);
     }
-    let mut pieces = Vec::new();
+    let reply = |events, fragment| WatchReply { header, watch_id, kind: Kind::Events { events, fragment } };
+    let envelope = reply(Vec::new(), Fragment::Further).wire_len();
+    if envelope + events.iter().map(EventRef::field_len).sum::<usize>() < limit {
+        return stream.push_events(header, watch_id, events);
+    }
+    let mut pieces: Vec<Vec<EventRef>> = Vec::new();
     let mut size = 0;
     for event in events {
-        let bytes = event.wire_len();
-        if pieces.is_empty() || size + bytes >= limit {
-            pieces.push(Vec::new());
-            size = 0;
+        let bytes = event.field_len();
+        match pieces.last_mut() {
+            Some(piece) if size + bytes < limit => piece.push(event),
+            _ => {
+                pieces.push(vec![event]);
+                size = envelope;
+            }
         }
         size += bytes;
-        if let Some(piece) = pieces.last_mut() {
-            piece.push(event);
-        }
     }
     let last = pieces.len() - 1;
     for (number, events) in pieces.into_iter().enumerate() {
-        let kind = Kind::Events { events, more: number < last };
-        stream.push(WatchReply { header, watch_id: watcher.watch_id, kind });
+        let fragment = if number < last { Fragment::Further } else { Fragment::Last };
+        stream.push(reply(events, fragment));
     }
 }

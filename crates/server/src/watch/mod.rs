@@ -10,9 +10,13 @@
 //!
 //! The hub is plain and synchronous: changes and requests in, queued messages and catch-up jobs out.
 
+pub(crate) mod bounds;
 pub(crate) mod catch_up;
 pub(crate) mod hub;
 mod range_set;
 pub(crate) mod recent;
 pub(crate) mod reply;
 pub(crate) mod stream;
+
+#[cfg(test)]
+mod tests;

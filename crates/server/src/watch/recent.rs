@@ -2,22 +2,23 @@
 
 use std::collections::VecDeque;
 
+use super::bounds::Bounds;
 use super::reply::Batch;
-use crate::limits::{RECENT_EVENTS_BYTES_MAX, RECENT_REVISIONS_MAX};
 
 /// A bounded, gapless run of batches that ends at the newest published revision.
 #[derive(Debug)]
 pub(crate) struct Recent {
     batches: VecDeque<(Batch, usize)>,
     bytes: usize,
+    bounds: Bounds,
     /// Every revision above this one up to the newest is here.
     floor: i64,
 }
 
 impl Recent {
     /// Nothing yet; what comes next is above `revision`.
-    pub(crate) fn after(revision: i64) -> Self {
-        Self { batches: VecDeque::new(), bytes: 0, floor: revision }
+    pub(crate) fn after(revision: i64, bounds: Bounds) -> Self {
+        Self { batches: VecDeque::new(), bytes: 0, bounds, floor: revision }
     }
 
     /// Adds the batch that follows, dropping the oldest ones over the bounds.
@@ -25,7 +26,7 @@ impl Recent {
         let bytes = batch.iter().map(size_of_change).sum();
         self.bytes += bytes;
         self.batches.push_back((batch, bytes));
-        while self.bytes > RECENT_EVENTS_BYTES_MAX || self.batches.len() > RECENT_REVISIONS_MAX {
+        while self.bytes > self.bounds.recent_bytes || self.batches.len() > self.bounds.recent_revisions {
             let Some((oldest, bytes)) = self.batches.pop_front() else { break };
             self.bytes -= bytes;
             if let Some(last) = oldest.last() {

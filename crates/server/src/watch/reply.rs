@@ -34,9 +34,9 @@ impl EventRef {
         if self.prev_kv { change.event_with_previous() } else { change.event() }
     }
 
-    /// Length of the message in bytes.
-    pub(crate) fn wire_len(&self) -> usize {
-        self.event().len()
+    /// Length as a field of a response, in bytes.
+    pub(crate) fn field_len(&self) -> usize {
+        field_len(self.event().len())
     }
 }
 
@@ -62,10 +62,23 @@ pub(crate) enum Kind {
     Canceled,
     /// A watcher asked for revisions that are gone.
     Compacted { compact_revision: i64 },
-    /// Events; `more` when the rest of this message follows in further ones.
-    Events { events: Vec<EventRef>, more: bool },
+    /// A watcher was cancelled because the history that it needs cannot be read.
+    Failed { reason: String },
+    /// Events.
+    Events { events: Vec<EventRef>, fragment: Fragment },
     /// Everything up to the header's revision was sent.
     Progress,
+}
+
+/// Which part of a response a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fragment {
+    /// All of it.
+    Whole,
+    /// Further parts follow.
+    Further,
+    /// The last part of several.
+    Last,
 }
 
 /// One `etcdserverpb.WatchResponse`.
@@ -83,9 +96,10 @@ impl WatchReply {
             Kind::Created | Kind::Canceled => 2,
             Kind::Refused { reason } => 4 + field_len(reason.len()),
             Kind::Compacted { compact_revision } => 3 + encoded_len_varint(*compact_revision as u64),
-            Kind::Events { events, more } => {
-                let events: usize = events.iter().map(|event| field_len(event.wire_len())).sum();
-                events + if *more { 2 } else { 0 }
+            Kind::Failed { reason } => 2 + field_len(reason.len()),
+            Kind::Events { events, fragment } => {
+                let events: usize = events.iter().map(EventRef::field_len).sum();
+                events + if *fragment == Fragment::Further { 2 } else { 0 }
             }
             Kind::Progress => 0,
         }
@@ -114,8 +128,12 @@ impl WireReply for WatchReply {
                 buf.put_slice(&[0x20, 1, 0x28]);
                 encode_varint(*compact_revision as u64, buf);
             }
-            Kind::Events { events, more } => {
-                if *more {
+            Kind::Failed { reason } => {
+                buf.put_slice(&[0x20, 1]);
+                put_field(buf, 0x32, reason.as_bytes());
+            }
+            Kind::Events { events, fragment } => {
+                if *fragment == Fragment::Further {
                     buf.put_slice(&[0x38, 1]);
                 }
                 for event in events {

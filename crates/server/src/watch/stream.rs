@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
 
+use super::bounds::Bounds;
 use super::hub::WatcherId;
-use super::reply::{EventRef, Kind, WatchReply};
+use super::reply::{EventRef, Fragment, Kind, WatchReply};
 use crate::grpc::reply::{Header, WireReply};
-use crate::limits::{
-    CATCH_UP_BYTES_MAX, CATCH_UP_REVISIONS_MAX, WATCH_QUEUE_BYTES_MAX, WATCH_QUEUE_RESPONSES_MAX,
-};
 
 /// Who holds a watch id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,27 +18,67 @@ pub(crate) enum Holder {
 }
 
 /// Messages in order, and what is needed to make more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Stream {
+    bounds: Bounds,
     queue: VecDeque<(WatchReply, usize)>,
     queued_bytes: usize,
+    /// Who writes the messages.
     waker: Option<Waker>,
+    /// Who reads the requests, while the queue is full.
+    requests_waker: Option<Waker>,
     /// Ids in use.
     pub(crate) ids: BTreeMap<i64, Holder>,
     next_id: i64,
-    /// Watchers that wait for room in the queue.
-    pub(crate) stalled: Vec<WatcherId>,
+    /// Watchers that wait for room in the queue or for the catch-up thread, longest waiting first.
+    pub(crate) stalled: VecDeque<WatcherId>,
+    /// Catch-up jobs under way for watchers of this stream.
+    pub(crate) reading: usize,
 }
 
 impl Stream {
-    /// Whether watchers should be fed from history for now.
-    pub(crate) fn is_full(&self) -> bool {
-        self.queue.len() >= WATCH_QUEUE_RESPONSES_MAX || self.queued_bytes >= WATCH_QUEUE_BYTES_MAX
+    /// A stream without a watcher.
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            waker: None,
+            requests_waker: None,
+            ids: BTreeMap::new(),
+            next_id: 0,
+            stalled: VecDeque::new(),
+            reading: 0,
+        }
     }
 
-    /// Whether stalled watchers may go on: with half of the queue gone, so that they do not stall at once again.
-    pub(crate) fn has_room(&self) -> bool {
-        self.queue.len() <= WATCH_QUEUE_RESPONSES_MAX / 2 && self.queued_bytes <= WATCH_QUEUE_BYTES_MAX / 2
+    /// Whether watchers should be fed from history for now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.queue.len() >= self.bounds.queue_responses || self.queued_bytes >= self.bounds.queue_bytes
+    }
+
+    /// Whether half of the queue is gone, so that who goes on does not stall at once again.
+    fn has_room(&self) -> bool {
+        self.queue.len() <= self.bounds.queue_responses / 2
+            && self.queued_bytes <= self.bounds.queue_bytes / 2
+    }
+
+    /// Whether the catch-up thread may read for one more watcher. What it brings goes into the queue however full
+    /// that is by then.
+    pub(crate) fn may_read(&self) -> bool {
+        self.reading < self.bounds.reading
+    }
+
+    /// The next of the stalled watchers, if one may go on.
+    pub(crate) fn next_stalled(&mut self) -> Option<WatcherId> {
+        if self.has_room() && self.may_read() { self.stalled.pop_front() } else { None }
+    }
+
+    /// Whether requests are taken; if not, remembers whom to wake.
+    pub(crate) fn takes_requests(&mut self, waker: &Waker) -> bool {
+        let full = self.is_full();
+        self.requests_waker = full.then(|| waker.clone());
+        !full
     }
 
     /// Queues a message and wakes whoever writes them.
@@ -60,12 +98,12 @@ impl Stream {
 
     /// Queues live events; they join the message before them if that is for the same watcher and not yet taken.
     pub(crate) fn push_events(&mut self, header: Header, watch_id: i64, events: Vec<EventRef>) {
-        let added: usize = events.iter().map(|event| event.wire_len() + 4).sum();
+        let added: usize = events.iter().map(EventRef::field_len).sum();
         if let Some((last, bytes)) = self.queue.back_mut()
             && last.watch_id == watch_id
-            && *bytes + added < CATCH_UP_BYTES_MAX
-            && let Kind::Events { events: queued, more: false } = &mut last.kind
-            && queued.len() < CATCH_UP_REVISIONS_MAX
+            && *bytes + added < self.bounds.response_bytes
+            && let Kind::Events { events: queued, fragment: Fragment::Whole } = &mut last.kind
+            && queued.len() + events.len() <= self.bounds.response_revisions
         {
             queued.extend(events);
             last.header = header;
@@ -73,7 +111,7 @@ impl Stream {
             self.queued_bytes += added;
             return;
         }
-        self.push(WatchReply { header, watch_id, kind: Kind::Events { events, more: false } });
+        self.push(WatchReply { header, watch_id, kind: Kind::Events { events, fragment: Fragment::Whole } });
     }
 
     /// Takes the next message, or remembers whom to wake.
@@ -83,6 +121,11 @@ impl Stream {
             return None;
         };
         self.queued_bytes -= bytes;
+        if self.has_room()
+            && let Some(waker) = self.requests_waker.take()
+        {
+            waker.wake();
+        }
         Some(reply)
     }
 

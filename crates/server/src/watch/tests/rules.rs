@@ -1,0 +1,406 @@
+//! The rules of a watch one by one (contract: semantics, section 7; api, section 4).
+
+use mvcc::KeyRange;
+
+use super::{Op, TIGHT, World, key, line, lines, watch, watch_from};
+use crate::watch::bounds::Bounds;
+use crate::watch::hub::{CaughtUp, CreateWatch, Options};
+
+/// Bounds that nothing here reaches.
+fn wide() -> Bounds {
+    Bounds::new(1 << 20)
+}
+
+#[test]
+fn a_watch_from_now_starts_after_the_stores_revision_not_the_hubs() {
+    let mut world = World::new(wide());
+    let stream = world.hub.open();
+    world.commit(&[Op::Put(0, 0)]);
+    world.create(stream, watch());
+    world.commit(&[Op::Put(0, 0)]);
+    world.publish_all();
+    assert_eq!(lines(&world.all(stream)), ["0@2: created", "0@3: +a3"]);
+}
+
+#[test]
+fn events_of_a_watcher_that_keeps_up_have_the_revision_of_their_write() {
+    let mut world = World::new(wide());
+    let stream = world.hub.open();
+    world.create(stream, watch());
+    assert_eq!(line(&world.next(stream).unwrap()), "0@1: created");
+    world.commit(&[Op::Put(0, 0), Op::Put(1, 0)]);
+    world.publish_all();
+    assert_eq!(line(&world.next(stream).unwrap()), "0@2: +a2 +b2");
+    world.commit(&[Op::DeleteAll]);
+    world.publish_all();
+    assert_eq!(line(&world.next(stream).unwrap()), "0@3: -a3 -b3");
+}
+
+#[test]
+fn filters_and_ranges_hold_for_live_events_and_for_history() {
+    let changes = [vec![Op::Put(0, 0), Op::Put(1, 0)], vec![Op::Put(2, 0)], vec![Op::DeleteAll]];
+    let no_put = Options { no_put: true, ..Options::default() };
+    let no_delete = Options { no_delete: true, ..Options::default() };
+    let nothing = Options { no_put: true, no_delete: true, ..Options::default() };
+    let cases: [(KeyRange, Options, &[&str]); 6] = [
+        (KeyRange::all(), Options::default(), &["+a2", "+b2", "+c3", "-a4", "-b4", "-c4"]),
+        (KeyRange::all(), no_put, &["-a4", "-b4", "-c4"]),
+        (KeyRange::all(), no_delete, &["+a2", "+b2", "+c3"]),
+        (KeyRange::all(), nothing, &[]),
+        (KeyRange::single(key(1)), Options::default(), &["+b2", "-b4"]),
+        (KeyRange::between(key(1), key(3)), no_delete, &["+b2", "+c3"]),
+    ];
+    for (range, options, expected) in cases {
+        for start_revision in [None, Some(2)] {
+            let mut world = World::new(wide());
+            let stream = world.hub.open();
+            let request = CreateWatch { range: range.clone(), start_revision, watch_id: None, options };
+            if start_revision.is_none() {
+                world.create(stream, request.clone());
+            }
+            changes.iter().for_each(|ops| drop(world.commit(ops)));
+            world.publish_all();
+            if start_revision.is_some() {
+                world.create(stream, request);
+            }
+            let replies = lines(&world.all(stream));
+            let events: Vec<&str> = replies[1..].iter().flat_map(|line| line.split(' ').skip(1)).collect();
+            assert_eq!(events, expected, "{range:?} {options:?} from {start_revision:?}");
+        }
+    }
+}
+
+#[test]
+fn history_is_sent_under_the_stores_revision_even_where_that_is_ahead_of_what_was_published() {
+    let mut world = World::with_history(TIGHT, 3);
+    let stream = world.hub.open();
+    world.commit(&[Op::Put(1, 0)]);
+    world.create(stream, watch_from(3));
+    assert_eq!(world.jobs.len(), 1, "what was before the hub is read from the store");
+    assert_eq!(lines(&world.all(stream)), ["0@5: created", "0@5: +a3 +a4 +b5"]);
+    // Published late, it is not sent again.
+    world.publish_all();
+    world.put(2);
+    assert_eq!(lines(&world.all(stream)), ["0@6: +c6"]);
+}
+
+#[test]
+fn a_watch_of_the_future_stays_silent_until_then() {
+    let mut world = World::new(wide());
+    let stream = world.hub.open();
+    world.create(stream, watch_from(4));
+    (0..4).for_each(|number| world.put(number));
+    assert_eq!(lines(&world.all(stream)), ["0@1: created", "0@5: +c4 +d5"]);
+}
+
+#[test]
+fn below_the_compact_revision_a_watch_is_created_and_then_cancelled_with_it() {
+    for (start, is_cancelled) in [(1, true), (2, true), (3, false)] {
+        let mut world = World::with_history(TIGHT, 4);
+        world.compact(3);
+        let stream = world.hub.open();
+        world.create(stream, watch_from(start));
+        let replies = lines(&world.all(stream));
+        assert_eq!(replies[0], "0@5: created");
+        if is_cancelled {
+            assert_eq!(replies[1..], ["0@0: compacted 3"]);
+            // Its id stays taken until the client cancels it.
+            world.create(stream, CreateWatch { watch_id: Some(0), ..watch() });
+            world.create(stream, watch());
+            world.hub.cancel(stream, 0, 5);
+            world.hub.cancel(stream, 0, 5);
+            assert_eq!(
+                lines(&world.all(stream))[..],
+                [
+                    "-1@5: refused, mvcc: duplicate watch ID provided on the WatchStream",
+                    "1@5: created",
+                    "0@5: canceled"
+                ]
+            );
+        } else {
+            assert_eq!(replies[1..], ["0@5: +a3 +a4 +a5"]);
+        }
+    }
+}
+
+#[test]
+fn the_first_revisions_are_compacted_like_any_other() {
+    let mut world = World::with_history(TIGHT, 4);
+    world.compact(2);
+    let stream = world.hub.open();
+    world.create(stream, watch_from(1));
+    assert_eq!(lines(&world.all(stream)), ["0@5: created", "0@0: compacted 2"]);
+}
+
+#[test]
+fn ids_count_up_skip_those_in_use_and_are_not_picked_again() {
+    let mut world = World::new(wide());
+    let stream = world.hub.open();
+    let with_id = |id| CreateWatch { watch_id: Some(id), ..watch() };
+    let empty = CreateWatch { range: KeyRange::between(key(1), key(1)), ..watch() };
+    world.create(stream, with_id(1));
+    world.create(stream, watch());
+    world.create(stream, watch());
+    world.create(stream, with_id(2));
+    world.create(stream, empty);
+    world.hub.cancel(stream, 2, 1);
+    world.hub.cancel(stream, 9, 1);
+    world.create(stream, watch());
+    world.create(stream, with_id(2));
+    let expected = [
+        "1@1: created",
+        "0@1: created",
+        "2@1: created",
+        "-1@1: refused, mvcc: duplicate watch ID provided on the WatchStream",
+        "-1@1: refused, mvcc: watcher range is empty",
+        "2@1: canceled",
+        "3@1: created",
+        "2@1: created",
+    ];
+    assert_eq!(lines(&world.all(stream)), expected);
+}
+
+#[test]
+fn nothing_follows_a_cancellation_and_what_was_queued_precedes_it() {
+    let mut world = World::new(wide());
+    let stream = world.hub.open();
+    world.create(stream, watch());
+    world.put(0);
+    world.hub.cancel(stream, 0, 2);
+    world.put(1);
+    assert_eq!(lines(&world.all(stream)), ["0@1: created", "0@2: +a2", "0@2: canceled"]);
+    assert_eq!(world.hub.watcher_count(), 0);
+}
+
+#[test]
+fn an_answer_for_a_watcher_that_is_gone_meets_nobody() {
+    let mut world = World::with_history(TIGHT, 3);
+    let stream = world.hub.open();
+    world.create(stream, watch_from(2));
+    world.hub.cancel(stream, 0, 4);
+    world.create(stream, CreateWatch { watch_id: Some(0), ..watch() });
+    assert_eq!(lines(&world.all(stream)), ["0@4: created", "0@4: canceled", "0@4: created"]);
+
+    let other = world.hub.open();
+    world.create(other, watch_from(2));
+    world.hub.close(other);
+    world.answer_all();
+    assert_eq!((world.hub.stream_count(), world.hub.watcher_count()), (1, 1));
+}
+
+#[test]
+fn a_slow_client_misses_nothing_and_holds_nobody_up() {
+    let mut world = World::new(TIGHT);
+    let (slow, fast) = (world.hub.open(), world.hub.open());
+    // Two watchers in turn, so that their messages do not join.
+    for stream in [slow, slow, fast] {
+        world.create(stream, watch());
+    }
+    let mut seen = Vec::new();
+    for number in 0..20 {
+        world.put(number % 3);
+        seen.extend(lines(&world.all(fast)));
+    }
+    assert_eq!(seen.len(), 21);
+    assert_eq!(world.hub.slow_watcher_count(), 2);
+    for watch_id in [0, 1] {
+        assert!(lines(&world.all(slow)).len() < 40);
+        assert_eq!(world.hub.slow_watcher_count(), 0, "watcher {watch_id}");
+    }
+}
+
+#[test]
+fn a_watcher_that_waits_for_room_is_cancelled_when_what_it_needs_is_compacted() {
+    let mut world = World::new(TIGHT);
+    let stream = world.hub.open();
+    world.create(stream, watch());
+    world.create(stream, watch());
+    (0..20).for_each(|number| world.put(number % 3));
+    world.compact(15);
+    let replies = lines(&world.all(stream));
+    let ends: Vec<&String> = replies.iter().filter(|line| line.contains("compacted")).collect();
+    assert_eq!(ends, ["0@0: compacted 15", "1@0: compacted 15"]);
+}
+
+#[test]
+fn a_watcher_that_keeps_up_does_not_mind_a_compaction() {
+    let mut world = World::new(TIGHT);
+    let stream = world.hub.open();
+    world.create(stream, watch());
+    world.commit(&[Op::Put(0, 0)]);
+    world.commit(&[Op::Put(0, 0)]);
+    world.store.compact(3).unwrap();
+    world.publish_all();
+    world.hub.compacted(3);
+    assert_eq!(lines(&world.all(stream)), ["0@1: created", "0@3: +a2 +a3"]);
+}
+
+#[test]
+fn progress_is_told_only_when_every_watcher_has_been_sent_everything() {
+    let mut world = World::with_history(TIGHT, 3);
+    let stream = world.hub.open();
+    world.hub.progress_request(stream);
+    assert!(world.all(stream).is_empty(), "nobody watches");
+
+    world.create(stream, watch());
+    world.create(stream, watch_from(2));
+    world.hub.progress_request(stream);
+    assert_eq!(line(&world.next(stream).unwrap()), "0@4: created");
+    assert_eq!(line(&world.next(stream).unwrap()), "1@4: created");
+    assert!(world.next(stream).is_none(), "one of them is still read for");
+
+    world.answer_all();
+    world.hub.progress_request(stream);
+    assert_eq!(lines(&world.all(stream)), ["1@4: +a2 +a3 +a4", "-1@4: progress"]);
+
+    world.create(stream, watch_from(9));
+    world.hub.progress_request(stream);
+    assert_eq!(lines(&world.all(stream)), ["2@4: created"], "its first revision has not come");
+}
+
+#[test]
+fn a_progress_clock_tells_quiet_watchers_that_asked_for_it() {
+    let mut world = World::new(wide());
+    let stream = world.hub.open();
+    let notified = Options { progress_notify: true, ..Options::default() };
+    let of = |number| CreateWatch { range: KeyRange::single(key(number)), options: notified, ..watch() };
+    world.create(stream, of(0));
+    world.create(stream, of(1));
+    world.create(stream, watch());
+    world.put(0);
+    world.all(stream);
+    world.hub.progress_tick(stream);
+    assert_eq!(lines(&world.all(stream)), ["1@2: progress"]);
+    world.hub.progress_tick(stream);
+    assert_eq!(lines(&world.all(stream)), ["0@2: progress", "1@2: progress"]);
+}
+
+#[test]
+fn a_full_stream_is_told_no_progress() {
+    let mut world = World::new(TIGHT);
+    let stream = world.hub.open();
+    let notified = Options { progress_notify: true, ..Options::default() };
+    world.create(stream, CreateWatch { options: notified, ..watch() });
+    for _ in 0..100 {
+        world.hub.progress_tick(stream);
+        world.hub.progress_request(stream);
+    }
+    assert_eq!(world.all(stream).len(), TIGHT.queue_responses);
+}
+
+#[test]
+fn requests_wait_for_a_client_that_does_not_read_the_answers() {
+    let mut world = World::new(TIGHT);
+    let stream = world.hub.open();
+    let waker = std::task::Waker::noop();
+    for _ in 0..TIGHT.queue_responses {
+        assert!(world.hub.takes_requests(stream, waker));
+        world.create(stream, watch());
+    }
+    assert!(!world.hub.takes_requests(stream, waker));
+    world.all(stream);
+    assert!(world.hub.takes_requests(stream, waker));
+}
+
+#[test]
+fn the_catch_up_thread_reads_for_a_few_watchers_of_a_stream_at_a_time() {
+    let mut world = World::with_history(TIGHT, 3);
+    let stream = world.hub.open();
+    for _ in 0..5 {
+        world.create(stream, watch_from(2));
+        assert!(world.next(stream).is_some());
+        assert!(world.jobs.len() <= TIGHT.reading);
+    }
+    while !world.jobs.is_empty() {
+        assert!(world.jobs.len() <= TIGHT.reading);
+        world.answer_one();
+        let events = line(&world.next(stream).unwrap());
+        assert!(events.ends_with("@4: +a2 +a3 +a4"), "{events}");
+    }
+    assert_eq!(world.hub.slow_watcher_count(), 0);
+}
+
+#[test]
+fn history_that_cannot_be_read_ends_the_watch_with_the_reason() {
+    let mut world = World::with_history(TIGHT, 3);
+    let stream = world.hub.open();
+    world.create(stream, watch_from(2));
+    let job = world.jobs.pop_front().unwrap();
+    world.answer(&job, CaughtUp::Failed { reason: "damaged".to_owned() });
+    assert_eq!(lines(&world.all(stream)), ["0@4: created", "0@4: failed, damaged"]);
+    assert_eq!(world.hub.watcher_count(), 0);
+}
+
+#[test]
+fn a_response_of_history_has_a_bounded_number_of_revisions_and_splits_none() {
+    let mut world = World::with_history(TIGHT, 0);
+    (0..5).for_each(|_| drop(world.commit(&[Op::Put(0, 0), Op::Put(1, 0)])));
+    let stream = world.hub.open();
+    world.create(stream, watch_from(2));
+    world.publish_all();
+    let mut old = World::with_history(TIGHT, 7);
+    let stream_of_old = old.hub.open();
+    old.create(stream_of_old, watch_from(2));
+    assert_eq!(
+        lines(&old.all(stream_of_old)),
+        ["0@8: created", "0@8: +a2 +a3 +a4", "0@8: +a5 +a6 +a7", "0@8: +a8"]
+    );
+    for reply in &lines(&world.all(stream))[1..] {
+        assert_eq!(reply.matches('+').count() % 2, 0, "{reply}");
+    }
+}
+
+#[test]
+fn a_large_response_is_split_only_where_that_is_permitted_and_nothing_joins_its_parts() {
+    let bounds = Bounds::new(600);
+    let fragmenting = Options { fragment: true, ..Options::default() };
+    for options in [Options::default(), fragmenting] {
+        let mut world = World::new(bounds);
+        let stream = world.hub.open();
+        world.create(stream, CreateWatch { options, ..watch() });
+        world.commit(&[Op::Put(0, 200), Op::Put(1, 200), Op::Put(2, 200)]);
+        world.commit(&[Op::Put(0, 5)]);
+        world.publish_all();
+        let expected: &[&str] = match options.fragment {
+            false => &["0@1: created", "0@2: +a2 +b2 +c2", "0@3: +a3"],
+            true => &["0@1: created", "0@2: +a2 +b2 …", "0@2: +c2", "0@3: +a3"],
+        };
+        assert_eq!(lines(&world.all(stream)), expected);
+    }
+}
+
+#[test]
+fn every_fragment_is_below_the_limit_on_the_wire() {
+    use crate::grpc::reply::WireReply;
+    for limit in (100..400).step_by(13) {
+        let mut world = World::new(Bounds::new(limit));
+        let stream = world.hub.open();
+        let options = Options { fragment: true, ..Options::default() };
+        world.create(stream, CreateWatch { options, ..watch() });
+        world.commit(&(0..12).map(|number| Op::Put(number, 20)).collect::<Vec<_>>());
+        world.publish_all();
+        let replies = world.all(stream);
+        assert!(replies.iter().all(|reply| reply.wire_len() < limit), "limit {limit}");
+        let longest = replies[1..].iter().map(WireReply::wire_len).max().unwrap();
+        assert!(
+            replies.len() == 2 || longest + 60 > limit,
+            "limit {limit}: no fragment is small for nothing"
+        );
+    }
+}
+
+#[test]
+fn a_previous_pair_is_shown_unless_it_is_compacted() {
+    let prev_kv = Options { prev_kv: true, ..Options::default() };
+    let mut world = World::with_history(TIGHT, 4);
+    world.compact(3);
+    let stream = world.hub.open();
+    world.create(stream, CreateWatch { options: prev_kv, ..watch_from(3) });
+    let replies = world.all(stream);
+    let crate::watch::reply::Kind::Events { events, .. } = &replies[1].kind else {
+        panic!("events expected")
+    };
+    let has_previous: Vec<bool> =
+        events.iter().map(|event| event.prev_kv && event.change().previous().is_some()).collect();
+    assert_eq!(has_previous, [false, true, true], "r3's previous pair is that of r2");
+}
