@@ -9,7 +9,6 @@ mod opened;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -38,6 +37,7 @@ use crate::ids::Identity;
 use crate::limits::GRPC_OVERHEAD_BYTES;
 use crate::metrics::Metrics;
 use crate::net::listen::{SocketOptions, listen};
+use crate::watch::bounds::Bounds;
 use crate::watch::catch_up::{CatchUp, catch_up};
 use crate::watch::hub::Hub;
 use network::Network;
@@ -68,11 +68,11 @@ impl Running {
 
     /// Stops: takes nothing new, finishes what is in flight, writes a last checkpoint, closes.
     pub fn stop(self) {
+        self.shared.stop();
         let deadline = Instant::now() + STOP_GRACE;
         while self.shared.waiters.len() > 0 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.shared.stopping.store(true, Ordering::Relaxed);
         let _ = self.stop.send(true);
         for worker in self.workers {
             let _ = worker.join();
@@ -214,6 +214,7 @@ impl Assembly {
             consensus: consensus.clone(),
             shared: shared.clone(),
             metrics: metrics.clone(),
+            waiting: Default::default(),
         };
         let apply_thread = ApplyThread {
             machine,

@@ -3,6 +3,7 @@
 //! Group commit: whatever has been handed over while the last sync was under way is appended together and made
 //! durable by one sync.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -41,18 +42,31 @@ pub(crate) struct LogWriter {
     pub(crate) consensus: Sender<ConsensusEvent>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) waiting: Waiting,
 }
+
+/// What has been taken from the inbox and not been done yet.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    events: VecDeque<LogEvent>,
+    /// Durable up to here.
+    synced: Index,
+}
+
+/// The member stops before there is space.
+struct Stopped;
 
 impl LogWriter {
     /// Runs until the member stops.
     pub(crate) fn run(mut self) {
-        let mut events = Vec::new();
+        let mut taken = Vec::new();
         let mut witnessed = true;
         loop {
             let is_full = self.shared.disk_full.load(Ordering::Relaxed);
             let look_again = (is_full || !witnessed).then(|| Instant::now() + IDLE);
-            self.inbox.take(&mut events, look_again);
-            if events.is_empty() {
+            self.inbox.take(&mut taken, look_again);
+            self.waiting.events.extend(taken.drain(..));
+            if self.waiting.events.is_empty() {
                 if !witnessed {
                     self.witness();
                     witnessed = true;
@@ -64,12 +78,13 @@ impl LogWriter {
             let mut last = None;
             let mut release = None;
             let mut stop = false;
-            for event in events.drain(..) {
+            while let Some(event) = self.waiting.events.pop_front() {
                 match event {
-                    LogEvent::Persist(persist) => {
-                        self.append(&persist);
-                        last = Some(persist.ack);
-                    }
+                    LogEvent::Persist(persist) => match self.append(&persist) {
+                        Ok(()) => last = Some(persist.ack),
+                        // Nobody was promised anything of it.
+                        Err(Stopped) => return,
+                    },
                     LogEvent::Fetch(fetch) => self.fetch(fetch),
                     LogEvent::Release(through) => release = Some(through),
                     LogEvent::Stop => stop = true,
@@ -92,24 +107,42 @@ impl LogWriter {
 
     /// Appends, waiting for space if there is none: nothing of the batch is acknowledged meanwhile, new writes are
     /// refused, reads go on.
-    fn append(&mut self, persist: &Persist) {
+    fn append(&mut self, persist: &Persist) -> Result<(), Stopped> {
         let started = Instant::now();
         while let Err(error) = self.log.append(persist) {
             if !is_no_space(&error) {
                 stop_process("the raft log cannot be written", &error);
             }
             self.report_full(&error);
-            std::thread::sleep(FULL_DISK_RETRY);
+            self.wait_for_space()?;
         }
         self.metrics.disk.wal_write.observe(started.elapsed());
         let bytes: usize = persist.entries.iter().map(raft::Entry::weight).sum();
         self.metrics.disk.wal_write_bytes.add(bytes as i64);
+        Ok(())
+    }
+
+    /// Waits a little. A checkpoint may come to an end meanwhile and make space by what it releases, and the member
+    /// may be stopped; everything else keeps its turn.
+    fn wait_for_space(&mut self) -> Result<(), Stopped> {
+        let mut taken = Vec::new();
+        self.inbox.take(&mut taken, Some(Instant::now() + FULL_DISK_RETRY));
+        self.waiting.events.extend(taken);
+        for event in std::mem::take(&mut self.waiting.events) {
+            match event {
+                LogEvent::Release(through) if through <= self.waiting.synced => self.release(through),
+                LogEvent::Stop => return Err(Stopped),
+                event => self.waiting.events.push_back(event),
+            }
+        }
+        Ok(())
     }
 
     fn sync(&mut self) {
         let started = Instant::now();
-        if let Err(error) = self.log.sync() {
-            stop_process("the raft log cannot be synced", &error);
+        match self.log.sync() {
+            Ok(synced) => self.waiting.synced = synced,
+            Err(error) => stop_process("the raft log cannot be synced", &error),
         }
         self.metrics.disk.wal_fsync.observe(started.elapsed());
     }
@@ -165,4 +198,136 @@ impl LogWriter {
 
 fn is_no_space(error: &Error) -> bool {
     matches!(error, Error::Wal(wal::Error::NoSpace { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use raft::durable::Options;
+    use raft::{Membership, Node, NodeId, Ready};
+    use wal::SimDisk;
+
+    use super::*;
+    use crate::engine::inbox::inbox;
+    use crate::engine::waiters::Waiters;
+
+    const SEGMENT_BYTES: u64 = 4096;
+
+    /// A log writer on a thread, for a node that is alone.
+    struct Bench {
+        disk: SimDisk,
+        node: Node,
+        log: Sender<LogEvent>,
+        consensus: Inbox<ConsensusEvent>,
+        shared: Arc<Shared>,
+        thread: std::thread::JoinHandle<()>,
+    }
+
+    fn bench() -> Bench {
+        let disk = SimDisk::new(1);
+        let alone = NodeId(1);
+        let options = Options {
+            identity: [1, 1],
+            segment_bytes: SEGMENT_BYTES,
+            tail_bytes_max: 1 << 20,
+            membership: Membership::new([alone], []),
+            incarnation: raft::Incarnation(1),
+        };
+        let mut log =
+            raft::durable::Log::open(Arc::new(disk.clone()), Path::new("/log"), options).unwrap().log;
+        let mut node = Node::new(raft::Config::new(alone, 1), log.restore(Index::ZERO).unwrap());
+        node.campaign();
+        let (log_sender, log_inbox) = inbox();
+        let (consensus_sender, consensus) = inbox();
+        let shared = Arc::new(Shared::new(Waiters::new(1, 0), Duration::from_secs(7)));
+        let writer = LogWriter {
+            log,
+            inbox: log_inbox,
+            consensus: consensus_sender,
+            shared: shared.clone(),
+            metrics: Arc::new(Metrics::new(crate::config::Config::default().metrics)),
+            waiting: Waiting::default(),
+        };
+        let thread = std::thread::spawn(move || writer.run());
+        Bench { disk, node, log: log_sender, consensus, shared, thread }
+    }
+
+    impl Bench {
+        /// Hands what the node wants persisted to the writer.
+        fn hand_over(&mut self) {
+            while let Some(Ready { persist, .. }) = self.node.ready() {
+                if let Some(persist) = persist {
+                    self.log.send(LogEvent::Persist(persist)).unwrap();
+                }
+            }
+        }
+
+        /// Takes the writer's next report to the node.
+        fn hear(&mut self) {
+            let mut events = Vec::new();
+            self.consensus.take(&mut events, None);
+            for event in events {
+                if let ConsensusEvent::Persisted(persisted) = event {
+                    self.node.persisted(persisted);
+                }
+            }
+        }
+
+        /// Has one entry after the other persisted.
+        fn fill(&mut self, entries: usize) {
+            for _ in 0..entries {
+                self.node.propose(vec![7; 500].into()).unwrap();
+                self.hand_over();
+                self.hear();
+            }
+        }
+
+        fn wait_until_full(&self) {
+            while !self.shared.disk_full.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn a_member_stops_while_its_disk_is_full() {
+        let mut bench = bench();
+        bench.hand_over();
+        bench.hear();
+        bench.disk.set_capacity(Some(0));
+        // More than the segments that are there take.
+        for _ in 0..40 {
+            bench.node.propose(vec![7; 500].into()).unwrap();
+        }
+        bench.hand_over();
+        bench.wait_until_full();
+        bench.log.send(LogEvent::Stop).unwrap();
+        bench.thread.join().unwrap();
+    }
+
+    #[test]
+    fn what_a_checkpoint_releases_makes_space_for_what_waits() {
+        let mut bench = bench();
+        bench.hand_over();
+        bench.hear();
+        bench.fill(40);
+        let used: usize =
+            bench.disk.files().iter().filter_map(|path| bench.disk.content(path)).map(|c| c.len()).sum();
+        bench.disk.set_capacity(Some(used as u64));
+        let durable = bench.node.status().commit;
+        let proposed = 20;
+        for _ in 0..proposed {
+            bench.node.propose(vec![7; 500].into()).unwrap();
+        }
+        bench.hand_over();
+        bench.wait_until_full();
+        bench.log.send(LogEvent::Release(durable)).unwrap();
+        while bench.node.status().commit.0 < durable.0 + proposed {
+            bench.hear();
+        }
+        bench.log.send(LogEvent::Stop).unwrap();
+        bench.thread.join().unwrap();
+    }
 }
