@@ -58,7 +58,9 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
         Method::Hash => call.unary(|api, q| async move { api.hash(q).await }).await,
         Method::HashKv => call.unary(|api, q| async move { api.hash_kv(q).await }).await,
         Method::HealthCheck => call.unary(|api, q| async move { api.health_check(q).await }).await,
-        Method::HealthWatch => call.server_stream(|api, q| async move { Ok(api.health_watch(q)) }).await,
+        Method::HealthWatch => {
+            call.server_stream(|api, q| async move { Ok(UntilStop::new(&api, api.health_watch(q))) }).await
+        }
         Method::HealthList => call.unary(|api, q| async move { api.health_list(q).await }).await,
     }
 }
@@ -74,7 +76,7 @@ fn admit(api: &Api, method: Method, headers: &HeaderMap) -> Result<Encoding, Sta
     if wants_leader && api.shared.leader.load(Ordering::Relaxed) == 0 {
         return Err(no_leader());
     }
-    if api.shared.stopping.load(Ordering::Relaxed) {
+    if api.shared.is_stopping() {
         return Err(Status::unavailable("etcdserver: server stopped"));
     }
     Encoding::of(headers)
@@ -166,9 +168,9 @@ impl Call {
         let decoder = WireCodec::<Q, R>::default().decoder();
         let limit = Some(api.settings.receive_bytes_max);
         let requests = Streaming::new_request(decoder, body, compression(encoding), limit);
-        let stream = serve(&api, requests);
+        let stream = UntilStop::new(&api, serve(&api, requests));
         let ending = Ending { api, method, started, code: Code::Cancelled };
-        stream_response::<Q, R, S>(ending, encoding, stream)
+        stream_response::<Q, R, _>(ending, encoding, stream)
     }
 }
 
@@ -200,6 +202,37 @@ where
         response.headers_mut().insert("grpc-encoding", HeaderValue::from_static("gzip"));
     }
     response
+}
+
+/// A stream without an end of its own: it ends when the member stops, which would otherwise wait for its client.
+struct UntilStop<S> {
+    stream: Pin<Box<S>>,
+    stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl<S> UntilStop<S> {
+    fn new(api: &Arc<Api>, stream: S) -> Self {
+        let shared = api.shared.clone();
+        Self { stream: Box::pin(stream), stopped: Box::pin(async move { shared.stopped().await }) }
+    }
+}
+
+impl<S, R> Stream for UntilStop<S>
+where
+    S: Stream<Item = Result<R, Status>>,
+{
+    type Item = Result<R, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // What is there goes out first.
+        match self.stream.as_mut().poll_next(cx) {
+            Poll::Pending => {}
+            ready => return ready,
+        }
+        // An error is the last that is asked of a stream, so a future that is done is not polled again.
+        ready!(self.stopped.as_mut().poll(cx));
+        Poll::Ready(Some(Err(Status::unavailable("etcdserver: server stopped"))))
+    }
 }
 
 /// A stream whose messages are counted.

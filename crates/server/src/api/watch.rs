@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -42,9 +41,6 @@ impl Stream for Watches {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Poll::Ready(Ok(status)) = Pin::new(&mut self.ended).poll(cx) {
             return Poll::Ready(Some(Err(status)));
-        }
-        if self.api.shared.stopping.load(Ordering::Relaxed) {
-            return Poll::Ready(Some(Err(Status::unavailable("etcdserver: server stopped"))));
         }
         match self.api.worker.with_hub(|hub| hub.next_reply(self.stream, cx.waker())) {
             Some(reply) => Poll::Ready(Some(Ok(reply))),

@@ -5,6 +5,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::waiters::Waiters;
 
 /// Published numbers and the table of waiting callers.
@@ -29,7 +31,8 @@ pub(crate) struct Shared {
     /// Applied index; written by the apply thread after the state shows it.
     pub(crate) applied: AtomicU64,
     /// The member is stopping: nothing new is taken.
-    pub(crate) stopping: AtomicBool,
+    stopping: AtomicBool,
+    stop: Notify,
     /// The disk cannot take more log; written by the log writer.
     pub(crate) disk_full: AtomicBool,
 }
@@ -48,6 +51,7 @@ impl Shared {
             sole_voter: AtomicBool::new(false),
             applied: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            stop: Notify::new(),
             disk_full: AtomicBool::new(false),
         }
     }
@@ -58,6 +62,26 @@ impl Shared {
     pub(crate) fn sole_voter_is_caught_up(&self) -> bool {
         self.sole_voter.load(Ordering::Acquire)
             && self.applied.load(Ordering::Acquire) >= self.committed.load(Ordering::Acquire)
+    }
+
+    /// From now on nothing new is taken, and streams without an end of their own end.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.stop.notify_waiters();
+    }
+
+    /// Whether the member is stopping.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Returns when the member stops.
+    pub(crate) async fn stopped(&self) {
+        // Made before the look at the flag, so that a stop in between is not missed.
+        let stop = self.stop.notified();
+        if !self.is_stopping() {
+            stop.await;
+        }
     }
 
     /// The second in which a request that starts now gives up.

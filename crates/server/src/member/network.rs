@@ -21,7 +21,6 @@ use crate::net::accept::accept;
 use crate::net::connection::{self, Http2Settings};
 use crate::net::serve::{ClientPort, PeerPort};
 use crate::tasks;
-use crate::watch::hub::Hub;
 
 /// The workers before they start.
 pub(super) struct Network {
@@ -158,19 +157,13 @@ impl NetworkWorker {
     async fn run(self) {
         let worker = self.api.worker.clone();
         tokio::spawn(worker.clone().run_flush());
-        tokio::spawn(worker.clone().run_pump());
+        tokio::spawn(worker.run_pump());
         if let Some(first) = self.first {
             tokio::spawn(first.run(self.stopped.clone()));
         }
         let port = self.port;
         let respond = move |request| port.clone().respond(request);
-        let mut stopped = self.stopped.clone();
-        let closing = async {
-            connection::stopped(&mut stopped).await;
-            // Watch streams end only when they are told to.
-            worker.with_hub(Hub::wake_all);
-        };
-        tokio::join!(serve_all(self.connections, Arc::new(respond), self.http2, self.stopped), closing);
+        serve_all(self.connections, Arc::new(respond), self.http2, self.stopped).await;
     }
 }
 

@@ -151,13 +151,6 @@ impl Hub {
         self.streams.len()
     }
 
-    /// Wakes every stream, so that it notices that the member stops.
-    pub(crate) fn wake_all(&mut self) {
-        for stream in self.streams.values_mut() {
-            stream.wake();
-        }
-    }
-
     /// Opens a stream.
     pub(crate) fn open(&mut self) -> StreamId {
         self.next_id += 1;

@@ -90,7 +90,7 @@ impl Stream {
     }
 
     /// Wakes whoever writes the messages.
-    pub(crate) fn wake(&mut self) {
+    fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
