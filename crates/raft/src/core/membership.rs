@@ -57,7 +57,8 @@ pub enum ChangeRefused {
 }
 
 impl Membership {
-    /// A configuration of these voters and learners, outside of any change. A node in both lists is a voter.
+    /// A configuration of these voters and learners, outside of any change. A node in both lists is a voter. More than
+    /// [`VOTERS_MAX`] voters make a configuration that no node starts with or takes from another.
     #[must_use]
     pub fn new(
         voters: impl IntoIterator<Item = NodeId>,
@@ -80,7 +81,8 @@ impl Membership {
         made.is_sound().then_some(made)
     }
 
-    fn is_sound(&self) -> bool {
+    /// Whether the invariants and the limits hold.
+    pub(crate) fn is_sound(&self) -> bool {
         let ordered = |list: &[NodeId]| list.windows(2).all(|pair| pair[0] < pair[1]);
         ordered(&self.voters)
             && ordered(&self.outgoing)

@@ -233,7 +233,7 @@ impl Message {
             Body::AppendRefused { hint, .. } => check(hint.index.0 < NUMBER_MAX, "impossible index"),
             Body::Commit { entry } => self.check_entry(*entry),
             Body::InstallSnapshot { snapshot, .. } => {
-                check(!snapshot.membership.voters().is_empty(), "a snapshot without voters")?;
+                check_membership(&snapshot.membership)?;
                 self.check_entry(snapshot.last)
             }
             _ => Ok(()),
@@ -252,12 +252,17 @@ impl Message {
             check(entry.index == before.index.next(), "entries with a gap")?;
             check(entry.term >= before.term, "terms that fall along the log")?;
             if let Payload::Membership(change) = &entry.payload {
-                check(!change.membership.voters().is_empty(), "a configuration without voters")?;
+                check_membership(&change.membership)?;
             }
             before = entry.id();
         }
         self.check_entry(before)
     }
+}
+
+fn check_membership(membership: &Membership) -> Result<(), StepError> {
+    let possible = membership.is_sound() && !membership.voters().is_empty();
+    check(possible, "an impossible configuration")
 }
 
 fn check(holds: bool, what: &'static str) -> Result<(), StepError> {

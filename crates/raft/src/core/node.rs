@@ -50,6 +50,7 @@ impl Node {
     #[must_use]
     pub fn new(config: Config, restored: Restored) -> Node {
         assert!(0 < config.heartbeat_ticks && config.heartbeat_ticks < config.election_ticks, "timeouts");
+        assert!(restored.memberships.current().is_sound(), "an impossible configuration");
         let mut state = State::new(config, restored);
         let timeout = state.draw_timeout();
         let role = Role::Follower(Follower::new(None, timeout));
