@@ -3,8 +3,8 @@
 mod common;
 
 use etcd_client::{
-    Compare, CompareOp, CompactionOptions, DeleteOptions, Error, GetOptions, GetResponse, PutOptions, SortOrder,
-    SortTarget, Txn, TxnOp, TxnOpResponse,
+    CompactionOptions, Compare, CompareOp, DeleteOptions, Error, GetOptions, GetResponse, PutOptions,
+    SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse,
 };
 
 fn keys(response: &GetResponse) -> Vec<&str> {
