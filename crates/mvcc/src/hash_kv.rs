@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::read::Cursor;
 use crate::scanner::Scanner;
-use crate::shared::{Hold, Inner, Wanted};
+use crate::shared::{Hold, Inner, Parts, Wanted};
 use crate::{Change, Error, KeyRange, ReadError, Revision, encoding};
 
 /// The name of etcd's bucket of versions.
@@ -79,7 +79,7 @@ fn kept(inner: &Inner, compact_revision: i64, at: i64, hold: &Hold) -> Result<Ve
 /// Whether any key is live at revision `at`, and the versions then that are from `newest` or before, by revision.
 fn versions(inner: &Inner, at: i64, newest: i64, hold: &Hold) -> Result<(bool, Vec<Part>), Error> {
     let range = KeyRange::all();
-    let wanted = Wanted { range: &range, at, keys_only: false };
+    let wanted = Wanted { range: &range, at, parts: Parts::All };
     let mut cursor = Cursor::held(inner, wanted, Vec::new(), hold);
     let mut is_any_live = false;
     let mut parts = Vec::new();

@@ -16,7 +16,7 @@ use crate::history::{self, SealedRun};
 use crate::index::Entry;
 use crate::range::successor;
 use crate::scanner::Scanner;
-use crate::shared::{Chunk, Found, Hold, Inner, Shared, Wanted};
+use crate::shared::{Chunk, Found, Hold, Inner, Parts, Shared, Wanted};
 use crate::tables::Snapshot;
 use crate::{Error, Item, RangeQuery, RangeResult, ReadError};
 
@@ -104,7 +104,7 @@ impl<'a> Cursor<'a> {
             self.hold = Some(shared.hold(self.inner, self.wanted.at));
         }
         // Most reads find all in memory: no need for the snapshot then.
-        let in_memory = chunk.found.iter().all(|(_, found)| matches!(found, Found::Item(_)));
+        let in_memory = chunk.found.iter().all(|(_, found)| matches!(found, Found::Item(_) | Found::Counted));
         let snapshot = (!in_memory).then(|| shared.snapshot.clone());
         drop(shared);
         self.next = chunk.next;
@@ -153,7 +153,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn shown(&self, item: Item) -> Item {
-        if self.wanted.keys_only { Item::without_value(item.key_bytes(), item.meta) } else { item }
+        if self.wanted.parts == Parts::Keys { Item::without_value(item.key_bytes(), item.meta) } else { item }
     }
 
     /// Merges what the index and the tail found with what the runs know, which is older and goes first.
@@ -205,7 +205,7 @@ impl<'a> Cursor<'a> {
         let stored: Vec<(&[u8], &Entry)> = found
             .iter()
             .filter_map(|found| match found {
-                Found::Stored(key, entry) if !self.wanted.keys_only => Some((&key[..], entry)),
+                Found::Stored(key, entry) if self.wanted.parts == Parts::All => Some((&key[..], entry)),
                 _ => None,
             })
             .collect();
@@ -221,12 +221,12 @@ impl<'a> Cursor<'a> {
         for found in found {
             match found {
                 Found::Item(item) => items.push(self.shown(item)),
-                Found::Stored(key, entry) if self.wanted.keys_only => {
+                Found::Stored(key, entry) if self.wanted.parts == Parts::Keys => {
                     items.push(Item::without_value(&key, entry.meta()));
                 }
                 Found::Stored(..) => items.extend(scanned.next()),
                 Found::Before(position) => items.extend(self.before(position)?.map(|item| self.shown(item))),
-                Found::Nothing => {}
+                Found::Counted | Found::Nothing => {}
             }
         }
         Ok(items)
@@ -263,7 +263,7 @@ impl Inner {
                 }
                 Ok(Some(item))
             }
-            Found::Before(_) | Found::Nothing => Ok(None),
+            Found::Before(_) | Found::Counted | Found::Nothing => Ok(None),
         }
     }
 
@@ -274,7 +274,7 @@ impl Inner {
         let revision = shared.revision;
         let count_now = shared.index.count(&query.range);
         let limit = if query.limit == 0 { usize::MAX } else { query.limit };
-        let wanted = Wanted { range: &query.range, at, keys_only: query.keys_only };
+        let wanted = Wanted { range: &query.range, at, parts: Parts::keys_only(query.keys_only) };
         let mut cursor = Cursor::new(self, wanted, &shared);
         let hold = cursor.hold.clone();
         let count_then = || match &hold {
@@ -330,7 +330,54 @@ impl Inner {
     }
 
     fn count_by_walking(&self, query: &RangeQuery, at: i64, hold: &Hold) -> Result<u64, Error> {
-        let wanted = Wanted { range: &query.range, at, keys_only: true };
+        let wanted = Wanted { range: &query.range, at, parts: Parts::Count };
         Cursor::held(self, wanted, query.range.start.to_vec(), hold).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{KeyRange, LeaseId, Options, Store};
+
+    fn write(store: &mut Store, number: i64) {
+        let key = |number: i64| bytes::Bytes::from(format!("key{:03}", number * 37 % 101));
+        let mut txn = store.txn();
+        match number % 4 {
+            0 => drop(txn.delete_range(&KeyRange::single(key(number))).unwrap()),
+            _ => drop(txn.put(key(number), vec![1; 40].into(), LeaseId(0)).unwrap()),
+        }
+        txn.commit();
+    }
+
+    #[test]
+    fn keys_counted_one_by_one_are_as_many_as_corrected_by_the_changes_since_and_as_are_read() {
+        let options = Options { history_segment_bytes: 16 << 10, ..Options::default() };
+        let disk = Arc::new(wal::SimDisk::new(1));
+        let mut store = Store::open(disk, std::path::Path::new("/data"), options).unwrap();
+        for number in 0..1500 {
+            write(&mut store, number);
+            if number % 250 == 249 {
+                store.checkpoint().unwrap();
+            }
+        }
+        let inner = store.view().inner;
+        for range in [KeyRange::all(), KeyRange::between("key02", "key07"), KeyRange::single("key037")] {
+            let query = RangeQuery::new(range);
+            let now = store.revision();
+            let (hold, count_now) = {
+                let shared = inner.shared.read();
+                (shared.hold(&inner, 1), shared.index.count(&query.range))
+            };
+            for at in (1..=now).step_by(17) {
+                let read = inner.range(&query.clone().at(at)).unwrap().items.len() as u64;
+                assert_eq!(inner.count_by_walking(&query, at, &hold).unwrap(), read, "walking at {at}");
+                assert_eq!(
+                    inner.count_at(&query, at, now, count_now, &hold).unwrap(),
+                    read,
+                    "changes since {at}"
+                );
+            }
+        }
     }
 }

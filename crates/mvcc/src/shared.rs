@@ -63,6 +63,8 @@ pub(crate) enum Found {
     Stored(Vec<u8>, Entry),
     /// The *before* of this record of the history.
     Before(Position),
+    /// There is one, and no more is wanted.
+    Counted,
     /// There was none at that revision.
     Nothing,
 }
@@ -71,8 +73,23 @@ pub(crate) enum Found {
 pub(crate) struct Wanted<'a> {
     pub(crate) range: &'a KeyRange,
     pub(crate) at: i64,
+    pub(crate) parts: Parts,
+}
+
+/// How much of each version is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parts {
+    All,
     /// No values.
-    pub(crate) keys_only: bool,
+    Keys,
+    /// Only that it is there.
+    Count,
+}
+
+impl Parts {
+    pub(crate) fn keys_only(keys_only: bool) -> Self {
+        if keys_only { Self::Keys } else { Self::All }
+    }
 }
 
 /// Versions found, in key order.
@@ -127,14 +144,16 @@ impl Shared {
     /// The newest version of a key.
     pub(crate) fn newest(&self, key: &[u8]) -> Found {
         match self.index.get(key) {
-            Some(entry) if entry.is_live() => self.current(key, entry, false),
+            Some(entry) if entry.is_live() => self.current(key, entry, Parts::All),
             _ => Found::Nothing,
         }
     }
 
-    fn current(&self, key: &[u8], entry: &Entry, keys_only: bool) -> Found {
-        if keys_only {
-            return Found::Stored(key.to_vec(), *entry);
+    fn current(&self, key: &[u8], entry: &Entry, parts: Parts) -> Found {
+        match parts {
+            Parts::All => {}
+            Parts::Keys => return Found::Stored(key.to_vec(), *entry),
+            Parts::Count => return Found::Counted,
         }
         match self.cache.get(entry.slot, entry.revision()) {
             Some(encoded) => Found::Item(Item { meta: entry.meta(), encoded: encoded.clone() }),
@@ -167,11 +186,15 @@ impl Shared {
 
     fn version(&self, wanted: &Wanted<'_>, key: &[u8], entry: &Entry) -> Found {
         if entry.mod_revision <= wanted.at {
-            return if entry.is_live() { self.current(key, entry, wanted.keys_only) } else { Found::Nothing };
+            return if entry.is_live() { self.current(key, entry, wanted.parts) } else { Found::Nothing };
         }
         // Changed since. If the change is not in the tail, it is in a run, and the caller looks there first.
         if entry.revision() <= self.tail.floor() {
             return Found::Nothing;
+        }
+        if wanted.parts == Parts::Count {
+            let was_alive = self.tail.was_alive_before(entry.link, wanted.at);
+            return if was_alive { Found::Counted } else { Found::Nothing };
         }
         match self.tail.first_after(entry.link, wanted.at) {
             Some(Place::Flushed(position, true)) => Found::Before(position),

@@ -143,20 +143,26 @@ impl Tail {
 
     /// Where the first change after main revision `at` is of the key with this newest link. The newest is after `at`.
     pub(crate) fn first_after(&self, newest: LinkId, at: i64) -> Option<Place> {
-        let is_after = |id: LinkId| self.link(id).is_some_and(|link| link.revision.main > at);
+        self.first_link_after(newest, at).map(|(id, link)| self.place(id, link))
+    }
+
+    /// Whether that key was alive before that change.
+    pub(crate) fn was_alive_before(&self, newest: LinkId, at: i64) -> bool {
+        self.first_link_after(newest, at).is_some_and(|(_, link)| link.has_before)
+    }
+
+    fn first_link_after(&self, newest: LinkId, at: i64) -> Option<(LinkId, &Link)> {
+        let after = |id: LinkId| self.link(id).filter(|link| link.revision.main > at);
         let mut id = newest;
         let mut link = self.link(id)?;
         while link.back != id {
-            id = if is_after(link.jump) {
-                link.jump
-            } else if is_after(link.back) {
-                link.back
-            } else {
-                break;
+            (id, link) = match (after(link.jump), after(link.back)) {
+                (Some(further), _) => (link.jump, further),
+                (None, Some(before)) => (link.back, before),
+                (None, None) => break,
             };
-            link = self.link(id)?;
         }
-        Some(self.place(id, link))
+        Some((id, link))
     }
 
     fn place(&self, id: LinkId, link: &Link) -> Place {

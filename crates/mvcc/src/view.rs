@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::hash_kv::{self, HashKv};
 use crate::read::Cursor;
 use crate::scanner::History;
-use crate::shared::{Hold, Inner, Wanted};
+use crate::shared::{Hold, Inner, Parts, Wanted};
 use crate::{Error, Item, Meta, RangeEnd, RangeQuery, RangeResult, ReadError};
 
 /// A reader's end of a store. Cheap to clone; every clone may be used on its own thread.
@@ -117,7 +117,8 @@ impl Chunks {
     /// [`ReadError::Compacted`] if the revision was compacted meanwhile, and those of the disk.
     pub fn next_chunk(&mut self, limit: usize) -> Result<Option<Vec<Item>>, ReadError> {
         let Some(next) = self.next.take() else { return Ok(None) };
-        let wanted = Wanted { range: &self.query.range, at: self.at, keys_only: self.query.keys_only };
+        let parts = Parts::keys_only(self.query.keys_only);
+        let wanted = Wanted { range: &self.query.range, at: self.at, parts };
         self.view.inner.shared.read().check(Some(self.at))?;
         let mut cursor = Cursor::held(&self.view.inner, wanted, next, &self.hold);
         let limit = limit.max(1);
