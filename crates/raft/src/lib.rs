@@ -108,7 +108,7 @@
 //!
 //! # Costs
 //!
-//! A proposal costs the core some 150 ns, from `propose` to `applied`, half of it reference counts of [`bytes::Bytes`]
+//! A proposal costs the core 150 to 250 ns, from `propose` to `applied`, half of it reference counts of [`bytes::Bytes`]
 //! (`cargo run --release -p quorate-raft --example ready_cost`). Memory: the tail ([`Limits`]), 16 bytes for each 64
 //! entries of the durable log, 16 for each term.
 //!
