@@ -84,9 +84,30 @@ impl Shared {
         }
     }
 
-    /// The second in which a request that starts now gives up.
+    /// The last second in which a request that starts now waits: it gives up in the one after, when its time has passed
+    /// however much of this second has.
     pub(crate) fn deadline_second(&self) -> u32 {
-        // Rounded up, and one more because the current second has partly passed.
-        self.second.load(Ordering::Relaxed) + self.request_timeout.as_secs() as u32 + 1
+        self.second.load(Ordering::Relaxed) + self.request_timeout.as_millis().div_ceil(1000) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::super::waiters::Waiter;
+    use super::*;
+
+    #[test]
+    fn a_request_gives_up_in_the_second_after_its_time() {
+        for (millis, last_second) in [(7000, 17), (7001, 18), (7500, 18)] {
+            let shared = Shared::new(Waiters::new(1, 0), Duration::from_millis(millis));
+            shared.second.store(10, Ordering::Relaxed);
+            let (reply, _answer) = oneshot::channel();
+            let deadline_second = shared.deadline_second();
+            shared.waiters.register(Waiter { worker: 0, reply, deadline_second }).unwrap();
+            assert!(shared.waiters.expire(last_second).is_empty(), "{millis} ms may not have passed");
+            assert_eq!(shared.waiters.expire(last_second + 1).len(), 1, "{millis} ms");
+        }
     }
 }
