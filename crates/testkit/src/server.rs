@@ -79,8 +79,16 @@ impl Server {
     /// # Panics
     /// When it still runs, or does not come up.
     pub fn restart(&mut self) {
+        self.try_restart().unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    /// As [`Server::restart`], for a start that may be refused: an `Err` has the tail of the log.
+    ///
+    /// # Panics
+    /// When it still runs, or neither serves nor ends.
+    pub fn try_restart(&mut self) -> Result<(), String> {
         assert!(self.child.is_none(), "still running");
-        self.try_start().unwrap_or_else(|why| panic!("{why}"));
+        self.try_start()
     }
 
     /// Replaces the flags beyond the basic ones; the next [`Server::restart`] uses them.

@@ -1,0 +1,7 @@
+//! What a disk can do to a member, on the real binary: a start that must be refused, damaged files.
+//!
+//! The rule is the same everywhere: a clear refusal or the right answer, never a wrong one.
+
+mod client;
+mod damage;
+mod start;
