@@ -389,6 +389,34 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Panics if what is in memory contradicts itself. Goes through everything: for simulations and tests.
+    pub fn check_invariants(&self) {
+        let shared = self.inner.shared.read();
+        assert_eq!((shared.revision, shared.compact_revision), (self.revision, self.compact_revision));
+        assert!(shared.stored <= self.revision && self.compact_revision <= self.revision);
+        let (mut keys, mut sums) = (0, Sums { hash: StateHash::default(), live_bytes: 0 });
+        shared.index.scan(&[], &KeyRange::all(), &mut |key, entry| {
+            let name = key.escape_ascii();
+            assert!(entry.mod_revision <= self.revision, "{name} is from the future");
+            if entry.is_live() {
+                keys += 1;
+                sums.hash += state_hash::of_key(state_hash::digest(key), entry);
+                sums.live_bytes += entry.stored_bytes(key.len());
+                let is_cached = shared.cache.get(entry.slot, entry.revision()).is_some();
+                assert!(is_cached || entry.mod_revision <= shared.stored, "the value of {name} is nowhere");
+            }
+            let is_in_tail = entry.revision() > shared.tail.floor();
+            assert!(
+                !is_in_tail || shared.tail.first_after(entry.link, entry.mod_revision - 1).is_some(),
+                "the last change of {name} is not linked"
+            );
+            std::ops::ControlFlow::Continue(())
+        });
+        assert_eq!((keys, sums.hash, sums.live_bytes), (shared.index.live(), self.key_hash, self.live_bytes));
+    }
+}
+
 /// Sums over all live keys.
 struct Sums {
     hash: StateHash,

@@ -231,6 +231,7 @@ fn versions(items: &[Item]) -> Vec<(Vec<u8>, Version)> {
 
 /// Compares everything that can be read of the store at some revisions with the model.
 pub fn check(store: &Store, model: &Model, ranges: &[KeyRange], revisions: impl Iterator<Item = i64>) {
+    store.check_invariants();
     assert_eq!(store.revision(), model.revision());
     assert_eq!(store.compact_revision(), model.compact_revision);
     assert_eq!(store.keys() as usize, model.states.last().unwrap().len());
