@@ -45,6 +45,7 @@ impl fmt::Display for Version {
 pub struct Program {
     path: PathBuf,
     version: Version,
+    quorate: bool,
 }
 
 impl Program {
@@ -70,12 +71,17 @@ impl Program {
             .lines()
             .find_map(|line| line.strip_prefix("etcd Version: ").and_then(Version::parse))
             .ok_or_else(|| format!("{name} --version does not say `etcd Version: X.Y.Z` but {text:?}"))?;
-        Ok(Program { path: path.to_owned(), version })
+        Ok(Program { path: path.to_owned(), version, quorate: text.contains("Quorate") })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it is ours, and not a real etcd in its place.
+    pub fn is_quorate(&self) -> bool {
+        self.quorate
     }
 
     /// Which etcd it is, or claims to be.

@@ -106,14 +106,22 @@ impl Facts {
     /// Field 1 of a member list's header is checked as the ids that they are.
     fn protobuf(&self, bytes: &[u8]) -> Option<Vec<String>> {
         let lines = wire_lines(bytes, 0)?;
-        Some(lines.into_iter().map(|(depth, field, value)| self.wire_line(depth, field, value)).collect())
+        // Of a lease command etcdctl prints a header and nothing else.
+        let bare_header = matches!(lines.first(), Some((0, 1, Wire::Number(_))));
+        let term = if bare_header { (0, 4) } else { (1, 4) };
+        Some(
+            lines
+                .into_iter()
+                .map(|(depth, field, value)| self.wire_line(depth, field, value, term))
+                .collect(),
+        )
     }
 
-    fn wire_line(&self, depth: usize, field: u64, value: Wire) -> String {
+    fn wire_line(&self, depth: usize, field: u64, value: Wire, term: (usize, u64)) -> String {
         let value = match value {
             Wire::Number(number) => match self.ids.iter().find(|(id, _)| *id == number) {
                 Some((_, name)) => name.clone(),
-                None if (depth, field) == (1, 4) => "<term>".to_owned(),
+                None if (depth, field) == term => "<term>".to_owned(),
                 None => number.to_string(),
             },
             Wire::Bytes(bytes) => self.replace(&printable(&bytes)),

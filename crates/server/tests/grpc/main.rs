@@ -87,8 +87,12 @@ async fn run(
     taken: &mut Vec<(Step, Reply)>,
     mut next: impl FnMut(&[(Step, Reply)]) -> Option<Step>,
 ) -> Result<(), Mismatch> {
-    let mut both =
-        Both { theirs: Side::start(etcd).await, ours: Side::start(subject).await, revision: 1, compacted: 0 };
+    let mut both = Both {
+        theirs: Side::start(etcd).await,
+        ours: Side::start(subject).await,
+        revision: 1,
+        compactions: Vec::new(),
+    };
     while let Some(step) = next(taken) {
         let result = both.take(&step).await;
         let reply = result.map_err(|what| (what, step.clone()));
@@ -111,23 +115,25 @@ struct Both {
     theirs: Side,
     ours: Side,
     revision: i64,
-    compacted: i64,
+    /// Revisions of all compactions, in order.
+    compactions: Vec<i64>,
 }
 
 impl Both {
     async fn take(&mut self, step: &Step) -> Result<Reply, String> {
+        let compacted = self.compactions.last().copied().unwrap_or(0);
         let (theirs, ours) = tokio::join!(
-            self.theirs.take(step, self.revision, self.compacted),
-            self.ours.take(step, self.revision, self.compacted)
+            self.theirs.take(step, self.revision, compacted),
+            self.ours.take(step, self.revision, compacted)
         );
         let (their_version, our_version) = (self.theirs.version, self.ours.version);
         let mut theirs = theirs.map_err(|why| format!("{step:?}\netcd: {why}"))?;
         let ours = ours.map_err(|why| format!("{step:?}\nquorate: {why}"))?;
         self.revision = theirs.header().map_or(0, |header| header.revision).max(self.revision);
         if let (Step::Compact(request), Reply::Compact(_)) = (step, &theirs) {
-            self.compacted = request.revision;
+            self.compactions.push(request.revision);
         }
-        if normalise::incomparable(step, their_version.min(our_version), self.compacted) {
+        if normalise::incomparable(step, their_version.min(our_version), &self.compactions) {
             return Ok(theirs);
         }
         let mut theirs = normalise::normalise(step, theirs, their_version);
