@@ -2,15 +2,27 @@
 //!
 //! One for the whole member, so that however many watchers start in the past, they take one core's time at most, in
 //! steps of bounded size and in turn, and no write waits for any of them.
+//!
+//! Each event that is found costs the network worker several times what it cost here, on the core that the answers to
+//! writes need. So the thread rests between its steps while there are writes, but never so long that a watcher would not
+//! gain on them.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mvcc::{Change, ReadError, View};
 
 use super::hub::{CatchUpJob, CaughtUp};
 use crate::engine::inbox::{Inbox, Sender, inbox};
 use crate::engine::mailbox::{Delivery, Mailbox};
-use crate::limits::{CATCH_UP_BYTES_MAX, CATCH_UP_CHANGES_MAX};
+use crate::limits::{CATCH_UP_BYTES_MAX, CATCH_UP_CHANGES_MAX, CATCH_UP_REST};
+
+/// Changes that a watcher gets for each one that is written meanwhile, at least; below that there is no rest.
+const GAIN_MIN: u64 = 4;
+
+/// Time without writes after which there is nobody to rest for. Writes come in batches: between two of them a few steps
+/// pass that see none.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// A job and the worker that wants it.
 struct Order {
@@ -46,30 +58,47 @@ pub(crate) fn catch_up(view: View, mailboxes: Vec<Arc<Mailbox>>) -> (CatchUp, Ca
 impl CatchUpThread {
     /// Serves jobs in turn until the member ends.
     pub(crate) fn run(self) {
-        yield_to_others();
         let mut orders = Vec::new();
+        let mut pace = Pace { revision: self.view.revision(), written: None };
         loop {
             self.inbox.take(&mut orders, None);
+            let waiting = orders.len();
             for Order { worker, job } in orders.drain(..) {
                 // Damage is reported by file and offset, here and to the client.
                 let found = read(&self.view, &job).unwrap_or_else(|error| {
                     tracing::error!(error = %error, from = job.from, "cannot read history for a watcher");
                     CaughtUp::Failed { reason: error.to_string() }
                 });
+                let events = match &found {
+                    CaughtUp::Changes { batch, .. } => batch.len(),
+                    _ => 0,
+                };
                 self.mailboxes[worker].put(&mut vec![Delivery::CaughtUp(job.stream, job.watcher, found)]);
+                std::thread::sleep(pace.rest(self.view.revision(), Instant::now(), events, waiting));
             }
         }
     }
 }
 
-/// How much less of a contended core the thread gets than those that serve requests: about a tenth of their share.
-const NICENESS: i32 = 10;
+/// What is known of the writes that go on beside the catching up.
+struct Pace {
+    /// The newest revision when it was last looked at.
+    revision: i64,
+    /// When it was last seen to have changed.
+    written: Option<Instant>,
+}
 
-/// Lowers the priority of this thread. Where that is refused, watchers that are behind cost the others more.
-fn yield_to_others() {
-    // On Linux a priority is a thread's own, under the thread's id.
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
-        tracing::debug!(error = %error, "the priority of the catch-up thread stays as it is");
+impl Pace {
+    /// How long to leave the machine to others after a step that found so many events, with so many watchers in turn.
+    fn rest(&mut self, revision: i64, now: Instant, events: usize, waiting: usize) -> Duration {
+        let written = revision.abs_diff(std::mem::replace(&mut self.revision, revision));
+        if written > 0 {
+            self.written = Some(now);
+        }
+        let is_quiet = self.written.is_none_or(|at| now - at >= QUIET);
+        // Until this watcher's next step, all those in turn will have had theirs.
+        let gains = events as u64 >= GAIN_MIN * written * waiting as u64;
+        if is_quiet || events == 0 || !gains { Duration::ZERO } else { CATCH_UP_REST / waiting as u32 }
     }
 }
 
@@ -108,4 +137,36 @@ pub(super) fn read(view: &View, job: &CatchUpJob) -> Result<CaughtUp, mvcc::Erro
 fn size(change: &Change) -> usize {
     let item = |item: &Option<mvcc::Item>| item.as_ref().map_or(0, |item| item.encoded.len());
     change.key.len() + item(&change.after) + item(&change.before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_get_a_rest_unless_the_watcher_would_not_gain_on_them() {
+        let start = Instant::now();
+        let rest_after = |written, events, waiting| {
+            let mut pace = Pace { revision: 5, written: None };
+            pace.rest(5 + written, start, events, waiting)
+        };
+        // Nobody writes: nobody to leave the machine to.
+        assert_eq!(rest_after(0, 1000, 1), Duration::ZERO);
+        assert_eq!(rest_after(80, 1000, 1), CATCH_UP_REST);
+        assert_eq!(rest_after(251, 1000, 1), Duration::ZERO);
+        // A round takes as long for many as for one.
+        assert_eq!(rest_after(20, 1000, 10), CATCH_UP_REST / 10);
+        assert_eq!(rest_after(26, 1000, 10), Duration::ZERO);
+        // Nothing found costs the network worker nothing.
+        assert_eq!(rest_after(1, 0, 1), Duration::ZERO);
+    }
+
+    #[test]
+    fn between_two_batches_of_writes_it_rests_too() {
+        let start = Instant::now();
+        let mut pace = Pace { revision: 5, written: None };
+        assert_eq!(pace.rest(6, start, 1000, 1), CATCH_UP_REST);
+        assert_eq!(pace.rest(6, start + QUIET / 2, 1000, 1), CATCH_UP_REST);
+        assert_eq!(pace.rest(6, start + QUIET, 1000, 1), Duration::ZERO);
+    }
 }
