@@ -58,8 +58,16 @@ impl Api {
 
     /// Lets go of the history below a revision.
     pub(crate) async fn compact(&self, request: CompactionRequest) -> Result<Spliced, Status> {
-        // History is released by unlinking files when the command is applied: `physical` has nothing to wait for.
-        let reply = self.propose(Field::Compaction, &request).await?;
-        Ok(self.spliced(reply))
+        let reply = self.propose(Field::Compaction, &request).await;
+        // Files of history are unlinked when a checkpoint says that they are not needed (C2). A revision that is
+        // compacted already may still wait for that.
+        let is_compacted = match &reply {
+            Ok(_) => true,
+            Err(status) => status.message() == machine::Rejection::Compacted.text(),
+        };
+        if request.physical && is_compacted {
+            self.checkpoint().await?;
+        }
+        Ok(self.spliced(reply?))
     }
 }

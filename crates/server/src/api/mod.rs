@@ -122,6 +122,13 @@ impl Api {
         self.metrics.server.request_duration.of(operation, success).observe(started.elapsed());
     }
 
+    /// Returns when a checkpoint that holds everything applied so far is on the disk, and what it freed is gone.
+    pub(crate) async fn checkpoint(&self) -> Result<(), Status> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.apply.send(ApplyEvent::AwaitCheckpoint(answer));
+        answered.await.map_err(|_| status::of(&Unserved::Stopped))
+    }
+
     /// A reply of the state machine with this member's header.
     pub(crate) fn spliced(&self, reply: Reply) -> Spliced {
         Spliced { header: self.header(reply.revision), body: reply.body }

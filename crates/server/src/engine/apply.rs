@@ -12,6 +12,7 @@ use mvcc::Changes;
 use prost::Message;
 use proto::etcdserverpb::InternalRaftRequest;
 use raft::{Entry, Index, Payload};
+use tokio::sync::oneshot;
 
 use super::checkpointer::Checkpointer;
 use super::consensus::ConsensusEvent;
@@ -36,6 +37,8 @@ pub(crate) enum ApplyEvent {
     Read(ReadBatch, Index),
     /// Somebody asks a question.
     Ask(Box<dyn FnOnce(&Machine) + Send>),
+    /// Somebody waits for a checkpoint that holds everything applied so far.
+    AwaitCheckpoint(oneshot::Sender<()>),
     /// A checkpoint was written.
     Checkpointed(Box<mvcc::Done>, Duration),
     /// A checkpoint could not be written; it may be possible later.
@@ -81,6 +84,10 @@ impl ApplyThread {
                     ApplyEvent::Committed(entries) => self.apply(entries),
                     ApplyEvent::Read(reads, index) => self.serve(reads, index),
                     ApplyEvent::Ask(question) => question(&self.machine),
+                    ApplyEvent::AwaitCheckpoint(answer) => {
+                        let applied = Index(self.machine.store().applied().index);
+                        self.checkpointer.await_through(applied, answer);
+                    }
                     ApplyEvent::Checkpointed(done, took) => self.checkpointed(*done, took),
                     ApplyEvent::CheckpointFailed(error) => self.checkpoint_failed(&error),
                     ApplyEvent::Stop => stop = true,
@@ -219,7 +226,10 @@ impl ApplyThread {
         match self.machine.store_mut().freeze() {
             Some(job) => self.checkpointer.start(job),
             // Nothing has changed.
-            None => self.checkpointer.finished(true),
+            None => {
+                self.checkpointer.finished(true);
+                self.checkpointer.reached(Index(self.machine.store().applied().index));
+            }
         }
     }
 
@@ -228,6 +238,7 @@ impl ApplyThread {
         let applied = Index(done.applied().index);
         self.machine.store_mut().complete(done);
         self.checkpointer.finished(true);
+        self.checkpointer.reached(applied);
         self.refresh_sizes();
         let _ = self.consensus.send(ConsensusEvent::Checkpointed(applied));
     }

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use raft::Index;
+use tokio::sync::oneshot;
+
 use super::apply::ApplyEvent;
 use super::inbox::Sender;
 
@@ -18,12 +21,15 @@ pub(crate) struct Checkpointer {
     next: Instant,
     /// The last one failed: not before `next` again, however much has changed.
     backing_off: bool,
+    /// Who waits for one, and what it must hold.
+    awaited: Vec<(Index, oneshot::Sender<()>)>,
 }
 
 impl Checkpointer {
     /// Reports to the apply thread.
     pub(crate) fn new(apply: Sender<ApplyEvent>) -> Self {
-        Self { apply, running: None, next: Instant::now() + CHECKPOINT_INTERVAL, backing_off: false }
+        let next = Instant::now() + CHECKPOINT_INTERVAL;
+        Self { apply, running: None, next, backing_off: false, awaited: Vec::new() }
     }
 
     /// When the apply thread should look again even if nothing happens.
@@ -31,9 +37,24 @@ impl Checkpointer {
         self.running.is_none().then_some(self.next)
     }
 
-    /// Whether to make a checkpoint now: enough has changed, or it has been a while.
+    /// Whether to make a checkpoint now: enough has changed, somebody waits for it, or it has been a while.
     pub(crate) fn is_due(&self, enough_changed: bool) -> bool {
-        self.running.is_none() && (enough_changed && !self.backing_off || Instant::now() >= self.next)
+        let wanted = enough_changed || !self.awaited.is_empty();
+        self.running.is_none() && (wanted && !self.backing_off || Instant::now() >= self.next)
+    }
+
+    /// Makes a checkpoint due, and answers when one that holds everything through `applied` is on the disk. If it fails
+    /// it is tried again, and the caller waits.
+    pub(crate) fn await_through(&mut self, applied: Index, answer: oneshot::Sender<()>) {
+        self.awaited.push((applied, answer));
+    }
+
+    /// Everything through `applied` is on the disk.
+    pub(crate) fn reached(&mut self, applied: Index) {
+        for (_, answer) in self.awaited.extract_if(.., |(wanted, _)| *wanted <= applied) {
+            // A caller that has gone away does not miss its answer.
+            let _ = answer.send(());
+        }
     }
 
     /// Writes a checkpoint in the background.
@@ -68,5 +89,41 @@ impl Checkpointer {
         {
             super::fatal::stop_process("a checkpoint", &"panicked");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_makes_a_checkpoint_due_and_is_answered_when_it_holds_enough() {
+        let (apply, _inbox) = super::super::inbox::inbox();
+        let mut checkpointer = Checkpointer::new(apply);
+        assert!(!checkpointer.is_due(false));
+        let (early, mut early_answer) = oneshot::channel();
+        let (late, mut late_answer) = oneshot::channel();
+        checkpointer.await_through(Index(7), early);
+        checkpointer.await_through(Index(9), late);
+        assert!(checkpointer.is_due(false));
+
+        checkpointer.reached(Index(6));
+        assert!(early_answer.try_recv().is_err());
+        checkpointer.reached(Index(8));
+        assert!(early_answer.try_recv().is_ok());
+        assert!(late_answer.try_recv().is_err());
+        assert!(checkpointer.is_due(false));
+        checkpointer.reached(Index(9));
+        assert!(late_answer.try_recv().is_ok());
+        assert!(!checkpointer.is_due(false));
+    }
+
+    #[test]
+    fn a_checkpoint_that_failed_is_not_tried_at_once_however_many_wait() {
+        let (apply, _inbox) = super::super::inbox::inbox();
+        let mut checkpointer = Checkpointer::new(apply);
+        checkpointer.await_through(Index(1), oneshot::channel().0);
+        checkpointer.finished(false);
+        assert!(!checkpointer.is_due(true));
     }
 }
