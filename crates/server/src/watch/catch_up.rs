@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn writes_get_a_rest_unless_the_watcher_would_not_gain_on_them() {
         let start = Instant::now();
-        let rest_after = |written, events, waiting| {
+        let rest_after = |written: i64, events: usize, waiting: usize| {
             let mut pace = Pace { revision: 5, written: None };
             pace.rest(5 + written, start, events, waiting)
         };
