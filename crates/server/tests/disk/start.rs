@@ -59,7 +59,7 @@ fn a_directory_that_cannot_be_read_is_named() {
     let member = server.data_dir().join("member");
     fs::set_permissions(&member, Permissions::from_mode(0o000)).expect("the directory is ours");
     if fs::read_dir(&member).is_ok() {
-        return testkit::skip::announce(
+        return testkit::skip::excuse(
             "start::a_directory_that_cannot_be_read",
             "this user (root) reads everything",
         );
