@@ -156,9 +156,7 @@ impl Assembly {
         status.refresh(&opened.machine);
         let metrics = Arc::new(Metrics::new(config.metrics));
         let lessor = Arc::new(Lessor::new(metrics.clone()));
-        for (id, lease) in opened.machine.leases() {
-            lessor.restored(id, lease.ttl_seconds, lease.remaining_seconds, lease.epoch);
-        }
+        lessor.load(&opened.machine);
         metrics.server.id.set(format!("{member_id:x}"));
         metrics.server.quota_backend_bytes.set(quota(config).unwrap_or(0) as i64);
         metrics.server.feature_enabled.set(config.feature_gates.rows());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use machine::lease_clock::{Due, LeaseClock, LeaseClockOptions, Millis, RenewError, Renewed, TimeToLive};
-use machine::{Effect, RenewEpoch};
+use machine::{Effect, Machine};
 use mvcc::LeaseId;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -41,26 +41,16 @@ impl Lessor {
         Millis(self.started.elapsed().as_millis() as u64)
     }
 
-    /// Takes over a lease that was found in the store.
-    pub(crate) fn restored(&self, id: LeaseId, ttl_seconds: i64, remaining: Option<i64>, epoch: RenewEpoch) {
-        self.clock.lock().granted(id, ttl_seconds, remaining, epoch, self.now());
+    /// Takes over the leases of a machine that was just opened.
+    pub(crate) fn load(&self, machine: &Machine) {
+        self.clock.lock().load(machine, self.now());
     }
 
     /// Follows what applying a command did.
     pub(crate) fn follow(&self, effect: &Effect) {
-        let mut clock = self.clock.lock();
-        match *effect {
-            Effect::LeaseGranted { id, ttl_seconds, epoch } => {
-                clock.granted(id, ttl_seconds, None, epoch, self.now());
-            }
-            Effect::LeaseRevoked { id } => {
-                clock.revoked(id);
-                self.changed.notify_waiters();
-            }
-            Effect::LeaseCheckpointed { id, remaining_seconds, epoch } => {
-                clock.checkpointed(id, remaining_seconds, epoch, self.now());
-            }
-            _ => {}
+        self.clock.lock().follow(effect, self.now());
+        if let Effect::LeaseRevoked { .. } = effect {
+            self.changed.notify_waiters();
         }
     }
 
