@@ -33,3 +33,17 @@ async fn hashes_follow_the_content() {
     assert_eq!(client.hash_kv(2).await.unwrap().hash(), first.hash());
     assert!(client.hash_kv(99).await.is_err());
 }
+
+#[tokio::test]
+async fn authentication_is_off() {
+    let (_member, mut client) = common::member().await;
+    client.auth_disable().await.unwrap();
+    let refused = client.auth_enable().await.unwrap_err().to_string();
+    assert!(refused.contains("etcdserver: root user does not exist"), "{refused}");
+    assert!(client.user_list().await.unwrap().users().is_empty());
+    assert!(client.role_list().await.unwrap().roles().is_empty());
+    let refused = client.user_get("root").await.unwrap_err().to_string();
+    assert!(refused.contains("etcdserver: user name not found"), "{refused}");
+    let refused = client.role_get("root").await.unwrap_err().to_string();
+    assert!(refused.contains("etcdserver: role name not found"), "{refused}");
+}

@@ -70,6 +70,14 @@ methods! {
     Defragment = "etcdserverpb.Maintenance" / "Defragment", Unary;
     Hash = "etcdserverpb.Maintenance" / "Hash", Unary;
     HashKv = "etcdserverpb.Maintenance" / "HashKV", Unary;
+    Authenticate = "etcdserverpb.Auth" / "Authenticate", Unary;
+    AuthStatus = "etcdserverpb.Auth" / "AuthStatus", Unary;
+    AuthEnable = "etcdserverpb.Auth" / "AuthEnable", Unary;
+    AuthDisable = "etcdserverpb.Auth" / "AuthDisable", Unary;
+    UserGet = "etcdserverpb.Auth" / "UserGet", Unary;
+    UserList = "etcdserverpb.Auth" / "UserList", Unary;
+    RoleGet = "etcdserverpb.Auth" / "RoleGet", Unary;
+    RoleList = "etcdserverpb.Auth" / "RoleList", Unary;
     HealthCheck = "grpc.health.v1.Health" / "Check", Unary;
     HealthWatch = "grpc.health.v1.Health" / "Watch", ServerStream;
     HealthList = "grpc.health.v1.Health" / "List", Unary;
@@ -103,7 +111,7 @@ mod tests {
     #[test]
     fn what_is_not_served_is_unimplemented_in_the_words_of_grpc_go() {
         assert_eq!(unknown("/etcdserverpb.KV/X").message(), "unknown method X for service etcdserverpb.KV");
-        assert_eq!(unknown("/etcdserverpb.Auth/X").message(), "unknown service etcdserverpb.Auth");
+        assert_eq!(unknown("/v3lockpb.Lock/X").message(), "unknown service v3lockpb.Lock");
         assert_eq!(unknown("/x").message(), "malformed method name: \"/x\"");
     }
 }

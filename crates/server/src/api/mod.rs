@@ -1,5 +1,6 @@
 //! The gRPC services, one file each. A method validates, makes one call, and converts.
 
+pub(crate) mod auth;
 pub(crate) mod cluster;
 pub(crate) mod health;
 pub(crate) mod kv;

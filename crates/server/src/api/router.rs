@@ -57,6 +57,14 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
         Method::Defragment => call.unary(|api, q| async move { api.defragment(q).await }).await,
         Method::Hash => call.unary(|api, q| async move { api.hash(q).await }).await,
         Method::HashKv => call.unary(|api, q| async move { api.hash_kv(q).await }).await,
+        Method::Authenticate => call.unary(|api, q| async move { api.authenticate(q).await }).await,
+        Method::AuthStatus => call.unary(|api, q| async move { api.auth_status(q).await }).await,
+        Method::AuthEnable => call.unary(|api, q| async move { api.auth_enable(q).await }).await,
+        Method::AuthDisable => call.unary(|api, q| async move { api.auth_disable(q).await }).await,
+        Method::UserGet => call.unary(|api, q| async move { api.user_get(q).await }).await,
+        Method::UserList => call.unary(|api, q| async move { api.user_list(q).await }).await,
+        Method::RoleGet => call.unary(|api, q| async move { api.role_get(q).await }).await,
+        Method::RoleList => call.unary(|api, q| async move { api.role_list(q).await }).await,
         Method::HealthCheck => call.unary(|api, q| async move { api.health_check(q).await }).await,
         Method::HealthWatch => {
             call.server_stream(|api, q| async move { Ok(UntilStop::new(&api, api.health_watch(q))) }).await
