@@ -38,6 +38,9 @@ pub(crate) struct Cli {
     /// Flag to pass to it (may be repeated).
     #[arg(long, value_name = "FLAG", global = true, allow_hyphen_values = true)]
     peer_arg: Vec<String>,
+    /// Members of each server: more than one form a cluster, on the same cores; connections are spread over them.
+    #[arg(long, default_value_t = 1, global = true, value_parser = positive)]
+    members: usize,
     /// Measure a server that is running already, at this address, instead.
     #[arg(long, value_name = "IP:PORT", global = true, conflicts_with_all = ["server", "peer"])]
     endpoint: Option<SocketAddr>,
@@ -179,6 +182,18 @@ enum Command {
         #[arg(long, default_value_t = 500_000)]
         behind: u64,
     },
+    /// A cluster (--members 3) whose leader is killed: time to the first write.
+    Failover {
+        #[arg(long, default_value_t = 30, value_parser = positive)]
+        kills: usize,
+    },
+    /// A cluster (--members 3) that a new member joins: what puts feel of it.
+    Join {
+        #[arg(long, default_value_t = 1_000_000)]
+        keys: u64,
+        #[arg(long, default_value_t = 1024)]
+        value_size: usize,
+    },
     /// What the generator can do: puts to a server in this process that only echoes.
     Echo {
         #[command(flatten)]
@@ -231,6 +246,7 @@ impl Cli {
         let program = |label: &str, path: &PathBuf, arguments: &[String]| Program {
             label: label.to_owned(),
             path: path.clone(),
+            members: self.members,
             arguments: arguments.to_vec(),
             cores: placement.server.clone(),
             data_root: self.data_root.clone(),
@@ -262,6 +278,10 @@ impl Cli {
             }
             Command::History { revisions, behind } => {
                 (Servers::New, suite::history_row(*revisions, *behind, duration))
+            }
+            Command::Failover { kills } => (Servers::New, suite::failover_row(*kills)),
+            Command::Join { keys, value_size } => {
+                (Servers::New, suite::join_row(*keys, *value_size, duration))
             }
             _ => command.workload(),
         };
@@ -311,9 +331,11 @@ impl Command {
                 let shape = shape.shape();
                 (kept(&shape), Row::plain("lease", shape.describe(), Work::Lease(shape)))
             }
-            Command::Bulk { .. } | Command::History { .. } | Command::Echo { .. } => {
-                unreachable!("not a single workload")
-            }
+            Command::Bulk { .. }
+            | Command::History { .. }
+            | Command::Failover { .. }
+            | Command::Join { .. }
+            | Command::Echo { .. } => unreachable!("not a single workload"),
         }
     }
 }

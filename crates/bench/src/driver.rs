@@ -52,12 +52,12 @@ struct Caller {
 impl Callers {
     /// Opens `connections` and puts a caller of `path` on them for each of `requests`.
     pub(crate) async fn connect(
-        address: SocketAddr,
+        addresses: &[SocketAddr],
         connections: usize,
         path: &str,
         requests: impl IntoIterator<Item = Box<dyn Requests>>,
     ) -> anyhow::Result<Callers> {
-        let connections = open(address, connections).await?;
+        let connections = open(addresses, connections).await?;
         let clients = connections.iter().cycle().map(|connection| connection.client(path));
         let callers = requests.into_iter().zip(clients);
         let callers = callers.map(|(requests, client)| Caller { client, requests }).collect();
@@ -143,11 +143,11 @@ impl Caller {
     }
 }
 
-/// Opens `count` connections.
-pub(crate) async fn open(address: SocketAddr, count: usize) -> anyhow::Result<Vec<Connection>> {
+/// Opens `count` connections, spread over the addresses in turn.
+pub(crate) async fn open(addresses: &[SocketAddr], count: usize) -> anyhow::Result<Vec<Connection>> {
     let mut connections = Vec::with_capacity(count);
-    for _ in 0..count {
-        connections.push(Connection::open(address).await?);
+    for address in addresses.iter().cycle().take(count) {
+        connections.push(Connection::open(*address).await?);
     }
     Ok(connections)
 }

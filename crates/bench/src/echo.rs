@@ -109,7 +109,11 @@ mod tests {
 
     #[test]
     fn every_call_of_a_run_is_counted_on_any_number_of_threads_and_at_any_pace() {
-        let site = Site { address: start(&[]).unwrap(), process: None, placement: Default::default() };
+        let site = Site {
+            addresses: vec![start(&[]).unwrap()],
+            processes: Vec::new(),
+            placement: Default::default(),
+        };
         for (threads, pace) in [(1, Pace::Closed), (3, Pace::Closed), (2, Pace::Open { per_second: 5_000.0 })]
         {
             let plan = Plan { warm_up: Duration::from_millis(1), span: Span::Operations(300), threads };
@@ -141,7 +145,7 @@ mod tests {
                 drop(connection.accept().await);
             });
             let requests = (0..4).map(|_| Box::new(Nothing) as Box<dyn Requests>);
-            let mut callers = Callers::connect(address, 1, "/a/b", requests).await.unwrap();
+            let mut callers = Callers::connect(&[address], 1, "/a/b", requests).await.unwrap();
             callers.run(Rc::new(Tickets::new(Pace::Closed, Span::Stopped))).await
         })
         .unwrap();
@@ -151,7 +155,7 @@ mod tests {
     #[test]
     fn a_job_that_cannot_connect_is_an_error() {
         let job = UnaryJob { shape: shape(Pace::Closed), workload: &Put { order: Order::Random } };
-        let nobody = (Ipv4Addr::LOCALHOST, 1).into();
-        assert!(crate::process::block_on(job.prepare(nobody, Share::WHOLE)).unwrap().is_err());
+        let nobody = [(Ipv4Addr::LOCALHOST, 1).into()];
+        assert!(crate::process::block_on(job.prepare(&nobody, Share::WHOLE)).unwrap().is_err());
     }
 }

@@ -20,6 +20,8 @@ pub(crate) const READY: &str = "ready after kill -9";
 pub(crate) const COUNT_CPU: &str = "count of all keys: CPU s per 100,000";
 pub(crate) const COMPACTION_RATE: &str = "compaction: puts/s, during / before";
 pub(crate) const COMPACTION_P99: &str = "compaction: put p99, during / before";
+pub(crate) const FAILOVER: &str = "failover: first write, median";
+pub(crate) const JOIN_P99: &str = "join: put p99, during / before";
 pub(crate) const CATCH_UP_P99: &str = "catch-up: put p99, during / before";
 
 /// What a value counts.

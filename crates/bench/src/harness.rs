@@ -22,9 +22,10 @@ use std::time::{Duration, Instant};
 /// Where a measurement runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
-    pub(crate) address: SocketAddr,
-    /// The server's process, to read its use of CPU, memory and disk.
-    pub(crate) process: Option<u32>,
+    /// Its members; connections are spread over them.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// The server's processes, to read their use of CPU, memory and disk; none when they are not ours to look into.
+    pub(crate) processes: Vec<u32>,
     pub(crate) placement: Placement,
 }
 
@@ -73,7 +74,7 @@ pub(crate) trait Job: Sync {
     type Prepared;
 
     /// Opens what the share needs.
-    async fn prepare(&self, address: SocketAddr, share: Share) -> anyhow::Result<Self::Prepared>;
+    async fn prepare(&self, addresses: &[SocketAddr], share: Share) -> anyhow::Result<Self::Prepared>;
 
     /// Makes load for `span`; called once to warm up and once to measure.
     async fn run(&self, prepared: &mut Self::Prepared, share: Share, span: Span) -> Load;
@@ -121,7 +122,7 @@ fn load_thread<J: Job>(
     let prepared = pinned.context("pinning a load thread").and_then(|()| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let prepared = local.block_on(&runtime, async {
-            let mut prepared = job.prepare(site.address, share).await?;
+            let mut prepared = job.prepare(&site.addresses, share).await?;
             if !plan.warm_up.is_zero() {
                 job.run(&mut prepared, share, Span::Time(plan.warm_up)).await;
             }
@@ -157,13 +158,14 @@ pub(crate) struct Reading {
 impl Reading {
     /// Lets the server's memory peak begin anew and reads the counters.
     pub(crate) fn first(site: &Site) -> anyhow::Result<Reading> {
-        site.process.map(usage::reset_peak).transpose()?;
+        site.processes.iter().copied().try_for_each(usage::reset_peak)?;
         Reading::take(site)
     }
 
     /// Reads the counters.
     pub(crate) fn take(site: &Site) -> anyhow::Result<Reading> {
-        let server = site.process.map(Usage::of).transpose()?;
+        let ours = !site.processes.is_empty();
+        let server = ours.then(|| Usage::of_all(&site.processes)).transpose()?;
         Ok(Reading { server, machine_busy: usage::machine_busy()?, at: Instant::now() })
     }
 

@@ -116,7 +116,7 @@ fn write_json(cli: &Cli, report: &Report) -> anyhow::Result<()> {
 /// Calls a server that does nothing, to see what the generator costs.
 fn echo(placement: Placement, shape: Shape, plan: &Plan) -> anyhow::Result<()> {
     let address = echo::start(&placement.server)?;
-    let site = Site { address, process: None, placement };
+    let site = Site { addresses: vec![address], processes: Vec::new(), placement };
     let (load, spent) =
         harness::run(&site, plan, &UnaryJob { shape, workload: &Put { order: Order::Random } })?;
     let generator = load.generator_busy.as_secs_f64();

@@ -16,6 +16,7 @@ pub(crate) mod path {
     pub(crate) const WATCH: &str = "/etcdserverpb.Watch/Watch";
     pub(crate) const LEASE_GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
     pub(crate) const LEASE_KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
+    pub(crate) const MEMBER_ADD: &str = "/etcdserverpb.Cluster/MemberAdd";
     pub(crate) const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 }
 
@@ -103,6 +104,11 @@ pub(crate) fn lease_keep_alive(lease: i64) -> Bytes {
     Encoder::with_capacity(16).integer(1, lease).frame()
 }
 
+/// `MemberAddRequest` for a voter with one peer URL.
+pub(crate) fn member_add(peer_url: &str) -> Bytes {
+    Encoder::with_capacity(peer_url.len() + 8).bytes(1, peer_url.as_bytes()).frame()
+}
+
 /// A message without fields: `StatusRequest`.
 pub(crate) fn empty() -> Bytes {
     Encoder::with_capacity(0).frame()
@@ -134,10 +140,29 @@ pub(crate) fn txn_read_mod_revision(reply: &[u8]) -> Result<i64, Failure> {
     Fields::of(message).find_integer(3)
 }
 
-/// Field 2 of a `StatusResponse`: the server's version.
-pub(crate) fn version(reply: &[u8]) -> Result<String, Failure> {
-    let version = Fields::of(reply).find_bytes(2)?.unwrap_or_default();
-    Ok(String::from_utf8_lossy(version).into_owned())
+/// What is looked at of a `StatusResponse`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// Who answered.
+    pub(crate) member: u64,
+    pub(crate) version: String,
+    /// Id of the leader; 0 if none is known.
+    pub(crate) leader: u64,
+    /// Newest applied entry of the raft log.
+    pub(crate) applied: u64,
+}
+
+/// Reads a `StatusResponse`.
+pub(crate) fn status(reply: &[u8]) -> Result<Status, Failure> {
+    let fields = || Fields::of(reply);
+    let header = fields().find_bytes(1)?.unwrap_or_default();
+    let version = fields().find_bytes(2)?.unwrap_or_default();
+    Ok(Status {
+        member: Fields::of(header).find_integer(2)? as u64,
+        version: String::from_utf8_lossy(version).into_owned(),
+        leader: fields().find_integer(4)? as u64,
+        applied: fields().find_integer(7)? as u64,
+    })
 }
 
 /// Fields 2 and 3 of a `LeaseGrantResponse` and a `LeaseKeepAliveResponse`: id and time to live in seconds.
@@ -232,6 +257,8 @@ mod tests {
         assert_eq!(decode::<pb::LeaseGrantRequest>(&lease_grant(60)).ttl, 60);
         assert_eq!(decode::<pb::LeaseKeepAliveRequest>(&lease_keep_alive(-7)).id, -7);
         assert_eq!(decode::<pb::StatusRequest>(&empty()), pb::StatusRequest::default());
+        let expected = pb::MemberAddRequest { peer_ur_ls: vec!["http://h:1".into()], is_learner: false };
+        assert_eq!(decode::<pb::MemberAddRequest>(&member_add("http://h:1")), expected);
     }
 
     #[test]
@@ -299,9 +326,15 @@ mod tests {
         let reply =
             pb::RangeResponse { header: header(), count: 1_000_000, ..Default::default() }.encode_to_vec();
         assert_eq!(range_count(&reply), Ok(1_000_000));
-        let reply = pb::StatusResponse { header: header(), version: "3.7.1".into(), ..Default::default() }
-            .encode_to_vec();
-        assert_eq!(version(&reply), Ok("3.7.1".to_owned()));
+        let reply = pb::StatusResponse {
+            header: header(),
+            version: "3.7.1".into(),
+            leader: 9,
+            raft_applied_index: 70,
+            ..Default::default()
+        };
+        let expected = Status { member: 2, version: "3.7.1".into(), leader: 9, applied: 70 };
+        assert_eq!(status(&reply.encode_to_vec()), Ok(expected));
         let reply = pb::LeaseKeepAliveResponse { header: header(), id: -5, ttl: 60 }.encode_to_vec();
         assert_eq!(lease(&reply), Ok((-5, 60)));
     }

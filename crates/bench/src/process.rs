@@ -27,6 +27,8 @@ pub(crate) struct Program {
     /// Column title.
     pub(crate) label: String,
     pub(crate) path: PathBuf,
+    /// Processes that form it.
+    pub(crate) members: usize,
     /// Flags beyond the common ones.
     pub(crate) arguments: Vec<String>,
     pub(crate) cores: Vec<usize>,
@@ -43,17 +45,32 @@ impl Program {
     }
 }
 
-/// A running server and its data.
+/// A running server and its data: one member, or a cluster of several on the same cores.
 pub(crate) struct Server {
     program: Program,
-    child: Child,
-    client_address: SocketAddr,
-    peer_address: SocketAddr,
+    members: Vec<Member>,
+    /// `--initial-cluster` of the founding members.
+    founders: String,
     directory: TempDir,
 }
 
+/// One process of a server.
+struct Member {
+    name: String,
+    client: SocketAddr,
+    peer: SocketAddr,
+    child: Child,
+}
+
+/// How a member comes into its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entrance {
+    Founds,
+    Joins,
+}
+
 impl Server {
-    /// Starts `program` on an empty data directory and waits until it is ready.
+    /// Starts the members of `program` on empty data directories and waits until each of them is ready.
     pub(crate) fn start(program: &Program) -> anyhow::Result<Server> {
         let mut builder = tempfile::Builder::new();
         builder.prefix("quorate-bench-");
@@ -62,110 +79,189 @@ impl Server {
             None => builder.tempdir(),
         }
         .context("making a data directory")?;
-        let [client_address, peer_address] = free_addresses()?;
-        let child = spawn(program, client_address, peer_address, directory.path())?;
-        let program = program.clone();
-        let mut server = Server { program, child, client_address, peer_address, directory };
+        let addresses = free_addresses(2 * program.members)?;
+        let places: Vec<_> =
+            (1..).zip(addresses.chunks_exact(2)).map(|(number, pair)| (format!("m{number}"), pair)).collect();
+        let founders: Vec<_> =
+            places.iter().map(|(name, pair)| format!("{name}=http://{}", pair[1])).collect();
+        let mut server =
+            Server { program: program.clone(), members: Vec::new(), founders: founders.join(","), directory };
+        for (name, pair) in &places {
+            let child = server.spawn(name, pair[0], pair[1], &server.founders, Entrance::Founds)?;
+            server.members.push(Member { name: name.clone(), client: pair[0], peer: pair[1], child });
+        }
         server.wait_until_ready()?;
         Ok(server)
     }
 
-    /// Where it serves clients.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.client_address
+    /// Where its members serve clients.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.members.iter().map(|member| member.client).collect()
     }
 
-    pub(crate) fn process(&self) -> u32 {
-        self.child.id()
+    /// Its processes.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        self.members.iter().map(|member| member.child.id()).collect()
     }
 
+    /// What all of its processes have used.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
-        Usage::of(self.process())
+        Usage::of_all(&self.processes())
     }
 
-    /// Kills it as a power cut would (SIGKILL) and starts it again on the same data; the time from the new process's
-    /// start until it was ready.
+    /// Kills all members as a power cut would (SIGKILL) and starts them again on the same data; the time from the new
+    /// processes' start until all were ready.
     pub(crate) fn kill_and_restart(&mut self) -> anyhow::Result<Duration> {
-        self.child.kill().context("killing the server")?;
-        self.child.wait().context("waiting for the killed server")?;
+        for number in 0..self.members.len() {
+            self.kill(number)?;
+        }
         let start = Instant::now();
-        self.child = spawn(&self.program, self.client_address, self.peer_address, self.directory.path())?;
+        for number in 0..self.members.len() {
+            self.restart(number)?;
+        }
         self.wait_until_ready()?;
         Ok(start.elapsed())
     }
 
-    /// The version it reports.
-    pub(crate) fn version(&self) -> anyhow::Result<String> {
-        version(self.client_address)
+    /// Kills one member (SIGKILL).
+    pub(crate) fn kill(&mut self, number: usize) -> anyhow::Result<()> {
+        let child = &mut self.members[number].child;
+        child.kill().context("killing a member")?;
+        child.wait().context("waiting for the killed member")?;
+        Ok(())
     }
 
-    fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+    /// Starts a killed member again on its data; does not wait for it.
+    pub(crate) fn restart(&mut self, number: usize) -> anyhow::Result<()> {
+        let Member { name, client, peer, .. } = &self.members[number];
+        self.members[number].child = self.spawn(name, *client, *peer, &self.founders, Entrance::Founds)?;
+        Ok(())
+    }
+
+    /// Adds a member to the cluster and starts it on an empty data directory; gives where it will serve clients. Does
+    /// not wait until it does.
+    pub(crate) async fn join(&mut self) -> anyhow::Result<SocketAddr> {
+        let addresses = free_addresses(2)?;
+        let (client, peer) = (addresses[0], addresses[1]);
+        let url = format!("http://{peer}");
+        let connection = Connection::open(self.members[0].client).await?;
+        connection.client(path::MEMBER_ADD).call(messages::member_add(&url), Keep::Head).await?;
+        let name = format!("m{}", self.members.len() + 1);
+        let cluster = format!("{},{name}={url}", self.founders);
+        let child = self.spawn(&name, client, peer, &cluster, Entrance::Joins)?;
+        self.members.push(Member { name, client, peer, child });
+        Ok(client)
+    }
+
+    /// The number of the member that leads.
+    pub(crate) fn leader(&self) -> anyhow::Result<usize> {
         let start = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended with {status}:\n{}", self.program.path.display(), self.log_tail());
-            }
-            if is_ready(self.client_address)? {
-                return Ok(());
+            for (number, member) in self.members.iter().enumerate() {
+                let status = block_on(status(member.client))?;
+                if status.is_ok_and(|status| status.leader != 0 && status.leader == status.member) {
+                    return Ok(number);
+                }
             }
             if start.elapsed() > READY_MAX {
-                bail!("{} not ready after {READY_MAX:?}:\n{}", self.program.path.display(), self.log_tail());
+                bail!("no leader after {READY_MAX:?}");
             }
             std::thread::sleep(READY_POLL);
         }
     }
 
-    /// The last lines that the server logged.
-    fn log_tail(&self) -> String {
-        let log = std::fs::read(log_path(self.directory.path())).unwrap_or_default();
-        let text = String::from_utf8_lossy(&log);
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(10)..].join("\n")
+    /// The version it reports.
+    pub(crate) fn version(&self) -> anyhow::Result<String> {
+        version(self.members[0].client)
+    }
+
+    /// Waits until each member answers a linearizable read.
+    pub(crate) fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        let start = Instant::now();
+        let path = &self.program.path;
+        for member in &mut self.members {
+            let log = log_path(self.directory.path(), &member.name);
+            while !is_ready(member.client)? {
+                if let Some(status) = member.child.try_wait()? {
+                    bail!("{} ended with {status}:\n{}", path.display(), log_tail(&log));
+                }
+                if start.elapsed() > READY_MAX {
+                    bail!("{} not ready after {READY_MAX:?}:\n{}", path.display(), log_tail(&log));
+                }
+                std::thread::sleep(READY_POLL);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a member's process from a thread that is pinned to its cores.
+    fn spawn(
+        &self,
+        name: &str,
+        client: SocketAddr,
+        peer: SocketAddr,
+        cluster: &str,
+        entrance: Entrance,
+    ) -> anyhow::Result<Child> {
+        let program = &self.program;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(log_path(self.directory.path(), name))
+            .context("making a log file")?;
+        let state = if entrance == Entrance::Founds { "new" } else { "existing" };
+        let mut command = Command::new(&program.path);
+        command
+            .args(["--name", name, "--data-dir"])
+            .arg(self.directory.path().join(name))
+            .arg(format!("--listen-client-urls=http://{client}"))
+            .arg(format!("--advertise-client-urls=http://{client}"))
+            .arg(format!("--listen-peer-urls=http://{peer}"))
+            .arg(format!("--initial-advertise-peer-urls=http://{peer}"))
+            .arg(format!("--initial-cluster={cluster}"))
+            .arg(format!("--initial-cluster-state={state}"))
+            .args(&program.arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let pinned = || {
+            cores::pin_thread(&program.cores).context("pinning the server")?;
+            command.spawn().with_context(|| format!("starting {}", program.path.display()))
+        };
+        std::thread::scope(|scope| scope.spawn(pinned).join()).expect("starting a process does not panic")
     }
 }
 
 impl Drop for Server {
-    /// The data directory goes next, so there is nothing to close cleanly for.
+    /// The data directories go next, so there is nothing to close cleanly for.
     fn drop(&mut self) {
-        // Both fail only when the process has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        for member in &mut self.members {
+            // Both fail only when the process has ended already.
+            let _ = member.child.kill();
+            let _ = member.child.wait();
+        }
     }
 }
 
-/// Two loopback addresses that are free now.
-fn free_addresses() -> anyhow::Result<[SocketAddr; 2]> {
-    let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port");
-    let (one, two) = (listen()?, listen()?); // both bound at once, so that they differ
-    Ok([one.local_addr()?, two.local_addr()?])
+/// Loopback addresses that are free now.
+fn free_addresses(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
+    // All bound at once, so that they differ.
+    let listeners: Vec<_> = (0..count)
+        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port"))
+        .collect::<anyhow::Result<_>>()?;
+    listeners.iter().map(|listener| Ok(listener.local_addr()?)).collect()
 }
 
-fn log_path(directory: &Path) -> PathBuf {
-    directory.join("server.log")
+fn log_path(directory: &Path, member: &str) -> PathBuf {
+    directory.join(format!("{member}.log"))
 }
 
-/// Starts the process from a thread that is pinned to its cores.
-fn spawn(program: &Program, client: SocketAddr, peer: SocketAddr, directory: &Path) -> anyhow::Result<Child> {
-    let log =
-        File::options().create(true).append(true).open(log_path(directory)).context("making a log file")?;
-    let mut command = Command::new(&program.path);
-    command
-        .args(["--name", "bench", "--data-dir"])
-        .arg(directory.join("data"))
-        .arg(format!("--listen-client-urls=http://{client}"))
-        .arg(format!("--advertise-client-urls=http://{client}"))
-        .arg(format!("--listen-peer-urls=http://{peer}"))
-        .arg(format!("--initial-advertise-peer-urls=http://{peer}"))
-        .arg(format!("--initial-cluster=bench=http://{peer}"))
-        .args(&program.arguments)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log);
-    let pinned = || {
-        cores::pin_thread(&program.cores).context("pinning the server")?;
-        command.spawn().with_context(|| format!("starting {}", program.path.display()))
-    };
-    std::thread::scope(|scope| scope.spawn(pinned).join()).expect("starting a process does not panic")
+/// The last lines that a member logged.
+fn log_tail(path: &Path) -> String {
+    let log = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&log);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(10)..].join("\n")
 }
 
 /// A runtime for a few calls from ordinary code.
@@ -186,9 +282,15 @@ fn is_ready(address: SocketAddr) -> anyhow::Result<bool> {
 
 /// The version that the server at `address` reports.
 pub(crate) fn version(address: SocketAddr) -> anyhow::Result<String> {
-    block_on(async {
+    Ok(block_on(status(address))??.version)
+}
+
+/// What the member at `address` says of itself, within a second.
+pub(crate) async fn status(address: SocketAddr) -> anyhow::Result<messages::Status> {
+    let ask = async {
         let connection = Connection::open(address).await?;
         let reply = connection.client(path::STATUS).call(messages::empty(), Keep::Whole).await?;
-        Ok(messages::version(&reply.message)?)
-    })?
+        anyhow::Ok(messages::status(&reply.message)?)
+    };
+    tokio::time::timeout(Duration::from_secs(1), ask).await?
 }

@@ -31,11 +31,11 @@ enum Subjected {
 
 impl Subjected {
     fn site(&self, placement: &Placement) -> Site {
-        let (address, process) = match self {
-            Subjected::Own(server) => (server.address(), Some(server.process())),
-            Subjected::Running { address, process } => (*address, *process),
+        let (addresses, processes) = match self {
+            Subjected::Own(server) => (server.addresses(), server.processes()),
+            Subjected::Running { address, process } => (vec![*address], process.iter().copied().collect()),
         };
-        Site { address, process, placement: placement.clone() }
+        Site { addresses, processes, placement: placement.clone() }
     }
 }
 
@@ -126,8 +126,10 @@ impl Runner {
             (Work::Lease(shape), _) => harness::measure(&site, plan, &LeaseJob { shape: *shape }),
             (Work::History(history), _) => history.run(&site),
             (Work::Bulk(bulk), Subjected::Own(server)) => bulk.run(server, &site),
-            (Work::Bulk(_), Subjected::Running { .. }) => {
-                bail!("{} kills and restarts its server: give --server", row.name)
+            (Work::Failover(failover), Subjected::Own(server)) => failover.run(server),
+            (Work::Join(join), Subjected::Own(server)) => join.run(server, &site),
+            (Work::Bulk(_) | Work::Failover(_) | Work::Join(_), Subjected::Running { .. }) => {
+                bail!("{} starts and kills its servers: give --server", row.name)
             }
         };
         sample.with_context(|| format!("measuring {}", row.name))

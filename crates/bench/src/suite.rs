@@ -5,13 +5,16 @@
 //! request, throughput and p99 as ratios to etcd in the same run.
 
 use crate::figures::{
-    CATCH_UP_P99, COMPACTION_P99, COMPACTION_RATE, COUNT_CPU, CPU, P99, RATE, READY, RESIDENT,
+    CATCH_UP_P99, COMPACTION_P99, COMPACTION_RATE, COUNT_CPU, CPU, FAILOVER, JOIN_P99, P99, RATE, READY,
+    RESIDENT,
 };
 use crate::harness::Plan;
 use crate::messages::{Consistency, Content};
 use crate::report::{Bound, Target};
 use crate::scenario::bulk::Bulk;
+use crate::scenario::failover::Failover;
 use crate::scenario::history::History;
+use crate::scenario::join::Join;
 use crate::tickets::{Pace, Span};
 use crate::workload::get::Get;
 use crate::workload::put::{Order, Put};
@@ -29,6 +32,8 @@ pub(crate) enum Work {
     Lease(Shape),
     Bulk(Bulk),
     History(History),
+    Failover(Failover),
+    Join(Join),
 }
 
 pub(crate) struct Row {
@@ -67,6 +72,8 @@ pub(crate) enum Suite {
     Quick,
     /// The workloads and scenarios that the project's targets are about.
     Issue,
+    /// What the project's targets say of clusters; meant for `--members 3`.
+    Cluster,
     /// Also other sizes, other numbers of clients, fixed rates.
     Full,
 }
@@ -92,7 +99,7 @@ impl Suite {
     pub(crate) fn stages(self, options: Options) -> Vec<Stage> {
         let (rounds, duration) = match self {
             Suite::Quick => (1, Duration::from_secs(2)),
-            Suite::Issue | Suite::Full => (3, Duration::from_secs(5)),
+            Suite::Issue | Suite::Cluster | Suite::Full => (3, Duration::from_secs(5)),
         };
         let rounds = options.rounds.unwrap_or(rounds);
         let duration = options.duration.unwrap_or(duration);
@@ -103,6 +110,13 @@ impl Suite {
             rows,
         };
         let kept = Servers::Kept(Preload { keys: USUAL.keys, value_bytes: USUAL.value_bytes });
+        if self == Suite::Cluster {
+            return vec![
+                stage(kept, cluster_rows()),
+                stage(Servers::New, vec![failover_row(30)]),
+                stage(Servers::New, vec![join_row(1_000_000, 1024, duration)]),
+            ];
+        }
         let mut rows = usual_rows();
         if self == Suite::Full {
             rows.extend(other_shapes());
@@ -176,6 +190,49 @@ fn usual_rows() -> Vec<Row> {
         // What the writes of `watch` cost without watchers.
         fixed_rate("put-500", "random keys", 500.0, put()),
     ]
+}
+
+/// The rows of a cluster: three members share a core, so a request costs all of them.
+fn cluster_rows() -> Vec<Row> {
+    let put = || Put { order: Order::Random };
+    let linearizable = Get { consistency: Consistency::Linearizable };
+    let many = |clients| Shape { clients, connections: 100, ..USUAL };
+    let cluster = |name: &str, shape: Shape, workload: Box<dyn Unary>, cpu_max: Option<f64>| {
+        let mut targets = vec![(P99, Bound::RatioAtMost(0.5))];
+        targets.extend(cpu_max.map(|most| (CPU, Bound::AtMost(most))));
+        row(name, shape.describe(), Work::Unary(shape, workload), &targets)
+    };
+    vec![
+        cluster("put", USUAL, Box::new(put()), Some(5.0)),
+        cluster("put-1000", many(1_000), Box::new(put()), Some(3.5)),
+        cluster("put-4000", many(4_000), Box::new(put()), None),
+        cluster("get", USUAL, Box::new(linearizable), Some(1.6)),
+        cluster("sget", USUAL, Box::new(Get { consistency: Consistency::Serializable }), None),
+        cluster("txn", USUAL, Box::new(Txn), Some(5.5)),
+    ]
+}
+
+/// The scenario of a dead leader. The limit is one and a half of the usual election timeout of 1 s.
+pub(crate) fn failover_row(kills: usize) -> Row {
+    row(
+        "failover",
+        format!("the leader is killed {kills} times: time to the first write"),
+        Work::Failover(Failover { kills }),
+        &[(FAILOVER, Bound::AtMost(1.5))],
+    )
+}
+
+/// The scenario of a new member.
+pub(crate) fn join_row(keys: u64, value_bytes: usize, before: Duration) -> Row {
+    let puts_per_second = 500.0;
+    row(
+        "join",
+        format!(
+            "a member joins {keys} keys of 16 B, values of {value_bytes} B; {puts_per_second} puts/s to the leader"
+        ),
+        Work::Join(Join { keys: KeyShape { bytes: 16, space: keys }, value_bytes, puts_per_second, before }),
+        &[(JOIN_P99, Bound::AtMost(1.3))],
+    )
 }
 
 fn watch_row(name: &str, job: WatchJob, targets: &[(&'static str, Bound)]) -> Row {
@@ -300,7 +357,7 @@ mod tests {
     #[test]
     fn every_row_has_a_name_of_its_own() {
         let options = Options { rounds: None, duration: None, threads: 1 };
-        for suite in [Suite::Quick, Suite::Issue, Suite::Full] {
+        for suite in [Suite::Quick, Suite::Issue, Suite::Cluster, Suite::Full] {
             let stages = suite.stages(options);
             let mut names: Vec<_> =
                 stages.iter().flat_map(|stage| &stage.rows).map(|row| &row.name).collect();

@@ -41,6 +41,27 @@ impl Usage {
     }
 }
 
+impl Usage {
+    /// The sums of what `processes` have used.
+    pub(crate) fn of_all(processes: &[u32]) -> anyhow::Result<Usage> {
+        processes.iter().try_fold(Usage::default(), |sum, process| Ok(sum + Usage::of(*process)?))
+    }
+}
+
+impl std::ops::Add for Usage {
+    type Output = Usage;
+
+    fn add(self, other: Usage) -> Usage {
+        Usage {
+            cpu: self.cpu + other.cpu,
+            written_bytes: self.written_bytes + other.written_bytes,
+            resident_bytes: self.resident_bytes + other.resident_bytes,
+            anonymous_bytes: self.anonymous_bytes + other.anonymous_bytes,
+            peak_bytes: self.peak_bytes + other.peak_bytes,
+        }
+    }
+}
+
 /// Lets the peak of `process` begin anew at what it has now.
 pub(crate) fn reset_peak(process: u32) -> anyhow::Result<()> {
     let path = format!("/proc/{process}/clear_refs");

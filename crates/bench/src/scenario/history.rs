@@ -62,8 +62,8 @@ impl History {
         super::load(site, self.revisions, self.keys, self.value_bytes)?;
         let mut sample = Sample::default();
         process::block_on(async {
-            self.catch_up(site.address, &mut sample).await?;
-            self.compact(site.address, &mut sample).await
+            self.catch_up(site.addresses[0], &mut sample).await?;
+            self.compact(site.addresses[0], &mut sample).await
         })??;
         Ok(sample)
     }
@@ -78,7 +78,7 @@ impl History {
         };
         let put = Put { order: Order::Random };
         let requests = (0..CLIENTS).map(|number| -> Box<dyn Requests> { put.requests(&shape, number) });
-        Callers::connect(address, CONNECTIONS, put.path(), requests).await
+        Callers::connect(&[address], CONNECTIONS, put.path(), requests).await
     }
 
     async fn catch_up(&self, address: SocketAddr, sample: &mut Sample) -> anyhow::Result<()> {
@@ -168,12 +168,12 @@ impl History {
     }
 }
 
-fn tickets(pace: Pace, span: Span) -> Rc<Tickets> {
+pub(super) fn tickets(pace: Pace, span: Span) -> Rc<Tickets> {
     Rc::new(Tickets::new(pace, span))
 }
 
 /// p99 and maximum before and during, and by how much p99 grew.
-fn compare_latencies(sample: &mut Sample, of: &str, growth: &str, before: &Load, during: &Load) {
+pub(super) fn compare_latencies(sample: &mut Sample, of: &str, growth: &str, before: &Load, during: &Load) {
     for (when, load) in [("before", before), ("during", during)] {
         for (name, percent) in [("p50", 50.0), ("p99", 99.0), ("max", 100.0)] {
             let latency = load.latencies.percentile(percent);

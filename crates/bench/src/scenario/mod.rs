@@ -1,10 +1,13 @@
-//! What a single workload does not show: a big store, a restart, a compaction, a watcher far behind.
+//! What a single workload does not show: a big store, a restart, a compaction, a watcher far behind, a dead
+//! leader, a new member.
 //!
 //! Each scenario takes a server that was just started, does its own loading at the server's full speed, and gives named
 //! figures of its own.
 
 pub(crate) mod bulk;
+pub(crate) mod failover;
 pub(crate) mod history;
+pub(crate) mod join;
 
 use crate::figures::Spent;
 use crate::harness::{self, Plan, Site};

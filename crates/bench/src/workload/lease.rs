@@ -38,8 +38,8 @@ pub(crate) struct Renewers {
 impl Job for LeaseJob {
     type Prepared = Renewers;
 
-    async fn prepare(&self, address: SocketAddr, share: Share) -> anyhow::Result<Renewers> {
-        let connections = driver::open(address, share.of(self.shape.connections).len().max(1)).await?;
+    async fn prepare(&self, addresses: &[SocketAddr], share: Share) -> anyhow::Result<Renewers> {
+        let connections = driver::open(addresses, share.of(self.shape.connections).len().max(1)).await?;
         let mut renewers = Vec::new();
         for (_, connection) in share.of(self.shape.clients).zip(connections.iter().cycle()) {
             renewers.push(Renewer::open(connection).await?);

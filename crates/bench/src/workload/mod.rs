@@ -49,10 +49,10 @@ pub(crate) struct UnaryJob<'a> {
 impl Job for UnaryJob<'_> {
     type Prepared = Callers;
 
-    async fn prepare(&self, address: SocketAddr, share: Share) -> anyhow::Result<Callers> {
+    async fn prepare(&self, addresses: &[SocketAddr], share: Share) -> anyhow::Result<Callers> {
         let requests = share.of(self.shape.clients).map(|number| self.workload.requests(&self.shape, number));
         let connections = share.of(self.shape.connections).len().max(1);
-        Callers::connect(address, connections, self.workload.path(), requests).await
+        Callers::connect(addresses, connections, self.workload.path(), requests).await
     }
 
     async fn run(&self, callers: &mut Callers, share: Share, span: Span) -> Load {

@@ -65,10 +65,10 @@ impl Job for WatchJob {
 
     /// # Panics
     /// With more than one load thread: watchers see the writes of all threads, so one must do all.
-    async fn prepare(&self, address: SocketAddr, share: Share) -> anyhow::Result<Prepared> {
+    async fn prepare(&self, addresses: &[SocketAddr], share: Share) -> anyhow::Result<Prepared> {
         assert_eq!(share, Share::WHOLE, "the watch workload runs on one load thread");
         let epoch = Instant::now();
-        let connections = driver::open(address, self.shape.connections).await?;
+        let connections = driver::open(addresses, self.shape.connections).await?;
         let seen = Rc::new(Seen { load: RefCell::default(), progress: Notify::new(), epoch });
         let mut readers = JoinSet::new();
         for (number, connection) in (0..self.streams).zip(connections.iter().cycle()) {
@@ -80,7 +80,7 @@ impl Job for WatchJob {
         let workload = Writes { epoch, events_per_write: self.events_per_write };
         let requests = (0..self.shape.clients).map(|number| workload.requests(&self.shape, number));
         // On a connection of their own: writers must not wait behind events.
-        let writers = Callers::connect(address, 1, workload.path(), requests).await?;
+        let writers = Callers::connect(addresses, 1, workload.path(), requests).await?;
         Ok(Prepared { writers, seen, _readers: readers, _connections: connections })
     }
 
