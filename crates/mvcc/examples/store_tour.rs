@@ -1,5 +1,5 @@
 //! A tour: write, read the past, follow the history, compact, come back after a restart.
-//! `cargo run -p quorate-mvcc --example tour`
+//! `cargo run -p quorate-mvcc --example store_tour`
 
 use std::path::Path;
 use std::sync::Arc;

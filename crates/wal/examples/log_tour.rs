@@ -1,6 +1,6 @@
 //! A tour of the log: append, read, stop without ceremony, find everything again, cut off, release.
 //!
-//! `cargo run -p quorate-wal --example tour`
+//! `cargo run -p quorate-wal --example log_tour`
 
 use std::error::Error;
 use std::path::Path;
