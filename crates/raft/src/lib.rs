@@ -9,7 +9,7 @@
 //! use std::{path::Path, sync::Arc};
 //! use bytes::Bytes;
 //! use raft::durable::{Log, Options};
-//! use raft::{Config, Incarnation, Index, Membership, Node, NodeId, Payload};
+//! use raft::{Config, EntryId, Incarnation, Membership, Node, NodeId, Payload};
 //!
 //! let options = Options {
 //!     identity: [0xc1, 1], // cluster and member
@@ -20,8 +20,8 @@
 //! };
 //! let disk = Arc::new(wal::SimDisk::new(1)); // or wal::OsDisk
 //! let mut log = Log::open(disk, Path::new("/raft"), options)?.log;
-//! let applied = Index(0); // what the state machine's checkpoint contains
-//! let mut node = Node::new(Config::new(NodeId(1), 42), log.restore(applied)?);
+//! let applied = EntryId::ZERO; // the last entry that the state machine's checkpoint contains
+//! let mut node = Node::new(Config::new(NodeId(1), 42), log.restore_at(applied)?);
 //! node.campaign();
 //!
 //! let mut state = Vec::new();
@@ -46,7 +46,7 @@
 //!             state.push(command);
 //!         }
 //!     }
-//!     if !proposed && node.status().is_established {
+//!     if !proposed && node.is_established() {
 //!         proposed = node.propose(Bytes::from("hello")).is_ok();
 //!     }
 //! }
@@ -106,6 +106,22 @@
 //!
 //! *No lease reads.* A read costs a round of heartbeats, shared by all that wait; clocks are trusted with nothing.
 //!
+//! # How a member starts
+//!
+//! *With others.* All founding members open their logs with the same configuration ([`durable::Options::membership`]); the
+//! first leader makes it the first entry.
+//!
+//! *Into a running cluster.* It opens its log with an empty configuration, and knows nothing: it never campaigns, and takes
+//! the log from its first entry on, or a snapshot, from the leader that was told to add it.
+//!
+//! *Again.* [`durable::Log::restore_at`] finds where state and log meet, and finishes the installation of a snapshot that a
+//! crash interrupted ([`durable::Log::expect_snapshot`], [`durable::Log::reset_to`]).
+//!
+//! *As one that cannot trust itself* (its state diverged, rule A6): [`durable::Log::forget_entries`]. It keeps term and vote,
+//! gets log or snapshot again, and gives no vote until it has ([`Loss`], rule M5).
+//!
+//! *Alone, after a catastrophe.* [`durable::Log::force_new_cluster`].
+//!
 //! # Costs
 //!
 //! A proposal costs the core 150 to 250 ns, from `propose` to `applied`, half of it reference counts of [`bytes::Bytes`]
@@ -128,6 +144,7 @@ pub use crate::core::entry::{Entry, MembershipEntry, Payload};
 pub use crate::core::id::{Boot, EntryId, Incarnation, Index, NodeId, ReadToken, Session, Term};
 pub use crate::core::leader::{ChangeError, ProposeError, TransferError};
 pub use crate::core::limits::{Limits, MEMBERS_MAX, VOTERS_MAX};
+pub use crate::core::loss::Loss;
 pub use crate::core::membership::{ChangeRefused, History, Membership, MembershipChange};
 pub use crate::core::message::{Body, CampaignReason, Message, SnapshotMeta, StepError};
 pub use crate::core::node::{Node, ReadError};

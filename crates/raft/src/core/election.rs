@@ -153,5 +153,5 @@ pub(crate) fn answer_vote(state: &mut State, from: NodeId, last: EntryId, has_le
 /// Only a log that has everything that may be committed may lead (Raft paper, section 5.4.1); and a node that lost
 /// entries cannot tell (rule M5).
 fn may_elect(state: &State, last: EntryId) -> bool {
-    state.lost_until.is_none() && last.is_up_to_date_with(state.log.last())
+    state.loss.is_none() && last.is_up_to_date_with(state.log.last())
 }

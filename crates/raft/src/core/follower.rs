@@ -2,6 +2,7 @@
 
 use super::entry::Entry;
 use super::id::{EntryId, Index, NodeId, Session};
+use super::loss::Loss;
 use super::message::{Body, Message, SnapshotMeta, StepError};
 use super::reads::Round;
 use super::role::{Follower, Transition};
@@ -144,7 +145,7 @@ fn take_heartbeat(state: &mut State, leader: NodeId, session: Session, commit: I
     if lost_after.is_some() {
         // The leader says "committed of what you acknowledged", and it is not here. etcd panics at this point, for ever
         // (etcd#10166); we say so and get it again (rule M5).
-        state.lost_until = state.lost_until.max(Some(commit));
+        state.loss = Some(Loss { until: commit, term: state.term() }.and(state.loss));
     }
     if state.installing.is_none() && lost_after.is_none() {
         state.log.commit_to(commit);
@@ -154,9 +155,11 @@ fn take_heartbeat(state: &mut State, leader: NodeId, session: Session, commit: I
 
 /// Ends the effects of a loss once everything is back, on the disk too.
 pub(crate) fn forgive_loss(state: &mut State) {
-    let have = state.log.commit().min(state.log.stable());
-    if state.lost_until.is_some_and(|until| have >= until) {
-        state.lost_until = None;
+    let Some(loss) = state.loss else { return };
+    let stable = state.log.stable();
+    let term = state.log.term_at(stable).expect("what is durable is in the log");
+    if loss.is_made_good(state.log.commit(), EntryId::new(stable, term)) {
+        state.loss = None;
     }
 }
 

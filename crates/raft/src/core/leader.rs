@@ -69,9 +69,13 @@ pub enum ChangeError {
     /// The leader has not committed an entry of its own term: it may not know the configuration (Ongaro, raft-dev 2015).
     #[error("the leader has not committed an entry of its term yet")]
     NotEstablished,
-    /// An earlier change is not finished: one at a time (rule M1).
+    /// An earlier change is not finished: one at a time (rule M1). It is finished when the entry that ends it is applied
+    /// here, so that whoever checks the next one against the state machine's members sees those that the log has.
     #[error("an earlier change of the configuration is under way")]
     UnderWay,
+    /// The members changed after the change was checked against them: to be checked again.
+    #[error("the members have changed since the change was checked")]
+    Outdated,
     /// The change itself is impossible.
     #[error(transparent)]
     Refused(#[from] ChangeRefused),
@@ -160,6 +164,7 @@ impl Leader {
     pub(crate) fn propose_change(
         &mut self,
         state: &mut State,
+        checked: Index,
         changes: &[MembershipChange],
         context: Bytes,
     ) -> Result<EntryId, ChangeError> {
@@ -167,8 +172,12 @@ impl Leader {
         if !self.is_established(state) {
             return Err(ChangeError::NotEstablished);
         }
-        if state.membership().is_joint() || state.memberships.current_index() > state.log.commit() {
+        let current = state.memberships.current_index();
+        if state.membership().is_joint() || current > state.log.applied() {
             return Err(ChangeError::UnderWay);
+        }
+        if current > checked {
+            return Err(ChangeError::Outdated);
         }
         let membership = state.membership().change(changes)?;
         Ok(self.append_membership(state, membership, context))

@@ -19,6 +19,7 @@ pub(crate) mod entry;
 pub(crate) mod id;
 pub(crate) mod limits;
 mod log;
+pub(crate) mod loss;
 pub(crate) mod membership;
 mod progress;
 pub(crate) mod quorum;

@@ -10,10 +10,12 @@ use super::entry::Entry;
 use super::follower::{forgive_loss, installed};
 use super::id::{EntryId, Index, NodeId, ReadToken, Term};
 use super::leader::{ChangeError, Leader, ProposeError, TransferError};
+use super::loss::Loss;
 use super::membership::{Membership, MembershipChange};
 use super::message::{Body, CampaignReason, Message, SnapshotMeta, StepError};
 use super::ready::{
-    Fetch, FetchPurpose, FollowerStatus, HardState, Persisted, Ready, RoleChange, SnapshotWanted, Status,
+    Fetch, FetchPurpose, FollowerStatus, HardState, Persisted, Ready, RoleChange, RoleName, SnapshotWanted,
+    Status,
 };
 use super::role::{Candidate, Follower, PreCandidate, Role, Transition};
 use super::state::{After, Config, Restored, State};
@@ -183,7 +185,7 @@ impl Node {
 
     /// Proposes to change the configuration. `context` is for the state machine, and comes with the first of the
     /// entries that the change takes; a change of voters ends when a later entry, which the leader appends by itself,
-    /// is committed.
+    /// is committed. Refused until everything about an earlier change is applied here.
     ///
     /// # Errors
     /// [`ChangeError`]: nothing was appended.
@@ -192,8 +194,23 @@ impl Node {
         changes: &[MembershipChange],
         context: Bytes,
     ) -> Result<EntryId, ChangeError> {
+        self.propose_change_checked(self.state.log.applied(), changes, context)
+    }
+
+    /// As [`Node::propose_change`], of a change that the shell has checked against the state machine as of `checked`.
+    /// If the members have changed since, it is refused as [`ChangeError::Outdated`]: what was checked and what the log says
+    /// must be the same. Between the check and this call, on another thread, an earlier change may have come through.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: nothing was appended.
+    pub fn propose_change_checked(
+        &mut self,
+        checked: Index,
+        changes: &[MembershipChange],
+        context: Bytes,
+    ) -> Result<EntryId, ChangeError> {
         match &mut self.role {
-            Role::Leader(leader) => leader.propose_change(&mut self.state, changes, context),
+            Role::Leader(leader) => leader.propose_change(&mut self.state, checked, changes, context),
             _ => Err(self.not_leader().into()),
         }
     }
@@ -379,17 +396,7 @@ impl Node {
         let state = &self.state;
         let (followers, transfer_to, is_established) = match &self.role {
             Role::Leader(leader) => (
-                leader
-                    .progress
-                    .iter()
-                    .map(|(id, progress)| FollowerStatus {
-                        id: *id,
-                        matched: progress.matched,
-                        next: progress.next,
-                        mode: progress.mode_name(),
-                        is_active: progress.active,
-                    })
-                    .collect(),
+                leader.progress.iter().map(|(id, progress)| progress.status(*id)).collect(),
                 leader.transfer.as_ref().map(|transfer| transfer.to),
                 leader.is_established(state),
             ),
@@ -412,6 +419,65 @@ impl Node {
         }
     }
 
+    /// Its role: [`Status::role`] without the rest. This and the following cost nothing, so a shell may ask in every round.
+    #[must_use]
+    pub fn role(&self) -> RoleName {
+        self.role.name()
+    }
+
+    /// Its term.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        self.state.term()
+    }
+
+    /// The leader of the term, if known.
+    #[must_use]
+    pub fn leader(&self) -> Option<NodeId> {
+        self.role.leader(self.state.id())
+    }
+
+    /// The last entry of the log.
+    #[must_use]
+    pub fn last(&self) -> EntryId {
+        self.state.log.last()
+    }
+
+    /// The last entry that is durable here.
+    #[must_use]
+    pub fn stable(&self) -> Index {
+        self.state.log.stable()
+    }
+
+    /// The last entry known to be applied.
+    #[must_use]
+    pub fn applied_index(&self) -> Index {
+        self.state.log.applied()
+    }
+
+    /// What this node has lost and not got back (rule M5): while there is something, it neither votes nor campaigns.
+    #[must_use]
+    pub fn loss(&self) -> Option<Loss> {
+        self.state.loss
+    }
+
+    /// One follower as this leader sees it: whether a learner is ready to vote, whether a member is there at all. `None` if
+    /// this node does not lead, or has no such follower.
+    #[must_use]
+    pub fn follower(&self, id: NodeId) -> Option<FollowerStatus> {
+        let Role::Leader(leader) = &self.role else { return None };
+        leader.progress.get(&id).map(|progress| progress.status(id))
+    }
+
+    /// All followers of this leader, by id; none if it does not lead.
+    pub fn followers(&self) -> impl Iterator<Item = FollowerStatus> + '_ {
+        let progress = match &self.role {
+            Role::Leader(leader) => Some(&leader.progress),
+            _ => None,
+        };
+        progress.into_iter().flatten().map(|(id, progress)| progress.status(*id))
+    }
+
     /// The last entry known to be committed: [`Status::commit`] without the rest.
     #[must_use]
     pub fn commit(&self) -> Index {
@@ -428,6 +494,12 @@ impl Node {
     #[must_use]
     pub fn membership(&self) -> &Membership {
         self.state.membership()
+    }
+
+    /// The entry that put the configuration in force here; 0 for the one that the node was started with.
+    #[must_use]
+    pub fn membership_index(&self) -> Index {
+        self.state.memberships.current_index()
     }
 
     /// The configuration that was in force at `index`; what a snapshot that ends there must carry.

@@ -9,8 +9,9 @@
 
 use std::collections::VecDeque;
 
-use super::id::{EntryId, Incarnation, Index, Session};
+use super::id::{EntryId, Incarnation, Index, NodeId, Session};
 use super::limits::Limits;
+use super::ready::FollowerStatus;
 
 /// Invariant: `matched < next`.
 #[derive(Debug)]
@@ -156,6 +157,16 @@ impl Progress {
         if matches!(self.mode, Mode::Snapshot) {
             self.next = self.next.max(reached.unwrap_or_default().next());
             self.mode = Mode::Probe { asked: true };
+        }
+    }
+
+    pub(crate) fn status(&self, id: NodeId) -> FollowerStatus {
+        FollowerStatus {
+            id,
+            matched: self.matched,
+            next: self.next,
+            mode: self.mode_name(),
+            is_active: self.active,
         }
     }
 

@@ -5,6 +5,7 @@ use super::entry::{Entry, Payload};
 use super::id::{Boot, EntryId, Incarnation, Index, NodeId, ReadToken, Session, Term};
 use super::limits::Limits;
 use super::log::{Log, Slice};
+use super::loss::Loss;
 use super::membership::{History, Membership};
 use super::message::{Body, Message, SnapshotMeta};
 use super::random::Random;
@@ -52,6 +53,8 @@ pub struct Restored {
     pub commit: Index,
     /// What the state machine has applied.
     pub applied: Index,
+    /// What the log is known to have lost and not got back (rule M5).
+    pub loss: Option<Loss>,
 }
 
 impl Restored {
@@ -68,6 +71,7 @@ impl Restored {
             memberships: History::new(Index::ZERO, membership),
             commit: Index::ZERO,
             applied: Index::ZERO,
+            loss: None,
         }
     }
 }
@@ -101,9 +105,9 @@ pub(crate) struct State {
     pub(crate) memberships: History,
     pub(crate) durability: Durability,
     pub(crate) random: Random,
-    /// A leader says that entries up to here were acknowledged by this node, and they are not here: it neither votes nor
-    /// campaigns until they are back (rule M5).
-    pub(crate) lost_until: Option<Index>,
+    /// Entries that this node may have acknowledged are not here: it neither votes nor campaigns until the loss is made
+    /// good (rule M5).
+    pub(crate) loss: Option<Loss>,
     /// A snapshot that the shell is installing; one at a time (rule W8).
     pub(crate) installing: Option<Installing>,
     fetching_committed: bool,
@@ -122,7 +126,7 @@ impl State {
             memberships: restored.memberships,
             durability: Durability::new(restored.hard_state),
             random: Random::new(config.seed ^ config.id.0.rotate_left(32)),
-            lost_until: None,
+            loss: restored.loss,
             installing: None,
             fetching_committed: false,
             ready: Ready::default(),
@@ -145,7 +149,7 @@ impl State {
 
     /// Whether this node may ask for votes: as a voter whose log holds what it once acknowledged.
     pub(crate) fn may_campaign(&self) -> bool {
-        self.is_needed_as_candidate() && self.lost_until.is_none() && self.installing.is_none()
+        self.is_needed_as_candidate() && self.loss.is_none() && self.installing.is_none()
     }
 
     /// A voter; or one that the configuration drops by an entry that may not be committed. Such a node may be the only

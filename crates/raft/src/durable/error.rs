@@ -84,8 +84,8 @@ pub enum Error {
         /// The log's base.
         base: EntryId,
     },
-    /// The state machine's checkpoint is ahead of the log, as after a crash while a snapshot was installed: call
-    /// [`Log::reset_to`](super::Log::reset_to) with what the checkpoint contains.
+    /// The state machine's checkpoint is ahead of the log. After a crash while a snapshot was installed
+    /// [`Log::restore_at`](super::Log::restore_at) finds a way; otherwise state and log are not of one piece.
     #[error("the state has applied {applied}, but the log ends at {last}")]
     StateAhead {
         /// The state's applied index.
@@ -93,6 +93,20 @@ pub enum Error {
         /// The log's end.
         last: EntryId,
     },
+    /// The state machine's checkpoint ends with an entry that the log has differently.
+    #[error("the state has applied {applied}, but the log has {found} there")]
+    StateContradicts {
+        /// The state's last entry.
+        applied: EntryId,
+        /// The log's entry at its index.
+        found: EntryId,
+    },
+    /// The only voter cannot throw its log away.
+    #[error("this member is the only voter: there is nobody to get its log from")]
+    NobodyElse,
+    /// A log that was thrown away, or never came, cannot be the beginning of a new cluster.
+    #[error("this member's log is not complete: it has not got it from the others (again)")]
+    LogIncomplete,
     /// A write or sync of the hard state failed before (rule W5).
     #[error("the log is closed after a failed write or sync")]
     Poisoned,

@@ -13,7 +13,9 @@ use wal::{Disk, replace_file};
 use super::codec::{Input, decode_membership, encode_membership};
 use super::error::Error;
 use crate::core::id::{Boot, EntryId, Incarnation, Index, NodeId, Term};
+use crate::core::loss::Loss;
 use crate::core::membership::Membership;
+use crate::core::message::SnapshotMeta;
 use crate::core::ready::HardState;
 
 const NAMES: [&str; 2] = ["hard-state-a", "hard-state-b"];
@@ -21,7 +23,7 @@ const MAGIC: [u8; 8] = *b"QRT-RAFT";
 const FORMAT: u32 = 1;
 /// Magic, format, length and CRC of the body.
 const HEADER: usize = 20;
-/// Length of a file. The body takes 96 bytes and 8 for each member.
+/// Length of a file. The body takes about 120 bytes and 8 for each member, of two configurations at most.
 const FILE_BYTES: usize = 16 * 1024;
 
 /// The content of a copy.
@@ -39,7 +41,17 @@ pub(crate) struct Facts {
     pub(crate) base: EntryId,
     /// The configuration in force at the base.
     pub(crate) membership: Membership,
+    /// A snapshot that is about to replace the state, and then the log.
+    pub(crate) expected: Option<SnapshotMeta>,
+    /// Entries that were thrown away and are not back yet (rule M5).
+    pub(crate) loss: Option<Loss>,
+    /// What the wal holds is void: throwing it away was decided, and a crash came between.
+    pub(crate) is_void: bool,
 }
+
+const EXPECTED: u64 = 1;
+const LOSS: u64 = 2;
+const VOID: u64 = 4;
 
 /// The two copies.
 pub(crate) struct HardStateFiles {
@@ -165,6 +177,7 @@ fn encode(sequence: u64, facts: &Facts) -> Vec<u8> {
         body.extend_from_slice(&number.to_le_bytes());
     }
     encode_membership(&facts.membership, &mut body);
+    encode_marks(facts, &mut body);
     let mut content = Vec::with_capacity(HEADER + body.len());
     content.extend_from_slice(&MAGIC);
     content.extend_from_slice(&FORMAT.to_le_bytes());
@@ -175,6 +188,38 @@ fn encode(sequence: u64, facts: &Facts) -> Vec<u8> {
     content
 }
 
+/// What is seldom there: a word that says which, then those.
+fn encode_marks(facts: &Facts, body: &mut Vec<u8>) {
+    let mark = |is_set: bool, bit: u64| if is_set { bit } else { 0 };
+    let marks = mark(facts.expected.is_some(), EXPECTED)
+        | mark(facts.loss.is_some(), LOSS)
+        | mark(facts.is_void, VOID);
+    body.extend_from_slice(&marks.to_le_bytes());
+    if let Some(loss) = facts.loss {
+        body.extend_from_slice(&loss.until.0.to_le_bytes());
+        body.extend_from_slice(&loss.term.0.to_le_bytes());
+    }
+    if let Some(snapshot) = &facts.expected {
+        body.extend_from_slice(&snapshot.last.index.0.to_le_bytes());
+        body.extend_from_slice(&snapshot.last.term.0.to_le_bytes());
+        encode_membership(&snapshot.membership, body);
+    }
+}
+
+fn decode_marks(input: &mut Input<'_>, facts: &mut Facts) -> Option<()> {
+    // The first directories were written without marks.
+    let marks = if input.0.is_empty() { 0 } else { input.u64()? };
+    if marks & LOSS != 0 {
+        facts.loss = Some(Loss { until: Index(input.u64()?), term: Term(input.u64()?) });
+    }
+    if marks & EXPECTED != 0 {
+        let last = EntryId::new(Index(input.u64()?), Term(input.u64()?));
+        facts.expected = Some(SnapshotMeta { last, membership: decode_membership(input)? });
+    }
+    facts.is_void = marks & VOID != 0;
+    (marks <= EXPECTED | LOSS | VOID).then_some(())
+}
+
 fn decode(body: &[u8]) -> Option<(u64, Facts)> {
     let mut input = Input(body);
     let sequence = input.u64()?;
@@ -183,7 +228,7 @@ fn decode(body: &[u8]) -> Option<(u64, Facts)> {
     let (voted, node) = (input.u64()?, input.u64()?);
     let (commit, index, base_term) = (input.u64()?, input.u64()?, input.u64()?);
     let membership = decode_membership(&mut input)?;
-    let facts = Facts {
+    let mut facts = Facts {
         identity,
         incarnation: Incarnation(incarnation),
         boot: Boot(boot),
@@ -191,7 +236,11 @@ fn decode(body: &[u8]) -> Option<(u64, Facts)> {
         commit: Index(commit),
         base: EntryId::new(Index(index), Term(base_term)),
         membership,
+        expected: None,
+        loss: None,
+        is_void: false,
     };
+    decode_marks(&mut input, &mut facts)?;
     (input.0.is_empty() && voted <= 1).then_some((sequence, facts))
 }
 
@@ -209,6 +258,9 @@ mod tests {
             commit: Index(6),
             base: EntryId::new(Index(4), Term(3)),
             membership: Membership::new([NodeId(5)], []),
+            expected: None,
+            loss: None,
+            is_void: false,
         }
     }
 
@@ -231,14 +283,36 @@ mod tests {
     #[test]
     fn the_bytes_are_these() {
         let content = encode(9, &facts(7));
-        let mut expected = b"QRT-RAFT\x01\0\0\0\x68\0\0\0".to_vec();
+        let mut expected = b"QRT-RAFT\x01\0\0\0\x70\0\0\0".to_vec();
         expected.extend_from_slice(&content[16..20]);
         for number in [9_u64, 0xc1, 0xa1, 1, 2, 7, 1, 5, 6, 4, 3] {
             expected.extend_from_slice(&number.to_le_bytes());
         }
         expected.extend_from_slice(b"\x01\0\x05\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        expected.extend_from_slice(&[0; 8]);
         assert_eq!(content, expected);
-        assert_eq!(open_envelope(&content).map(|(_, body)| body.len()), Some(0x68));
+        assert_eq!(open_envelope(&content).map(|(_, body)| body.len()), Some(0x70));
+    }
+
+    #[test]
+    fn the_marks_and_what_they_announce_come_back() {
+        let snapshot = SnapshotMeta {
+            last: EntryId::new(Index(9), Term(4)),
+            membership: Membership::new([NodeId(5), NodeId(6)], []),
+        };
+        let loss = Loss { until: Index(8), term: Term(3) };
+        for (expected, loss, is_void) in [
+            (Some(snapshot.clone()), None, false),
+            (None, Some(loss), true),
+            (Some(snapshot), Some(loss), true),
+        ] {
+            let marked = Facts { expected, loss, is_void, ..facts(7) };
+            let content = encode(9, &marked);
+            assert_eq!(decode(open_envelope(&content).unwrap().1), Some((9, marked)));
+        }
+        let mut unmarked = open_envelope(&encode(9, &facts(7))).unwrap().1.to_vec();
+        unmarked.truncate(0x68);
+        assert_eq!(decode(&unmarked), Some((9, facts(7))), "as the first directories were written");
     }
 
     #[test]
@@ -280,7 +354,7 @@ mod tests {
         for name in NAMES {
             disk.damage(&Path::new("/d").join(name), |content| {
                 content[8] = 2;
-                let crc = checksum(2, &content[HEADER..HEADER + 0x68]);
+                let crc = checksum(2, &content[HEADER..HEADER + 0x70]);
                 content[16..20].copy_from_slice(&crc.to_le_bytes());
             });
         }

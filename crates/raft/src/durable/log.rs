@@ -11,7 +11,6 @@ use super::places::Places;
 use crate::core::entry::{Entry, Payload};
 use crate::core::id::{EntryId, Index};
 use crate::core::membership::History;
-use crate::core::message::SnapshotMeta;
 use crate::core::ready::{Fetch, HardState, Persist};
 use crate::core::state::Restored;
 use crate::core::terms::TermRuns;
@@ -65,6 +64,7 @@ impl Log {
             memberships: self.memberships.clone(),
             commit: self.commit,
             applied,
+            loss: self.facts.loss,
         })
     }
 
@@ -121,7 +121,7 @@ impl Log {
         Ok(self.wal.witness()?)
     }
 
-    fn check_alive(&self) -> Result<(), Error> {
+    pub(super) fn check_alive(&self) -> Result<(), Error> {
         if self.poisoned { Err(Error::Poisoned) } else { Ok(()) }
     }
 
@@ -151,7 +151,7 @@ impl Log {
         Ok(())
     }
 
-    fn append_entry(&mut self, entry: &Entry) -> Result<(), Error> {
+    pub(super) fn append_entry(&mut self, entry: &Entry) -> Result<(), Error> {
         let last = self.last();
         assert!(
             entry.index == last.index.next() && entry.term >= last.term,
@@ -203,6 +203,10 @@ impl Log {
         self.check_alive()?;
         self.wal.sync()?;
         self.synced = self.last().index;
+        let (commit, last) = (self.commit, self.last());
+        if self.facts.loss.is_some_and(|loss| loss.is_made_good(commit, last)) {
+            self.write_facts(|facts| facts.loss = None)?;
+        }
         Ok(self.synced)
     }
 
@@ -262,37 +266,6 @@ impl Log {
         };
         self.places.release_before(through.next());
         Ok(self.wal.release_before(first_kept)?)
-    }
-
-    /// Starts over behind a snapshot that the state machine has durably taken.
-    ///
-    /// # Errors
-    /// Final, all of them. A crash on the way is made good by the next opening.
-    ///
-    /// # Panics
-    /// If the snapshot is not ahead of the base.
-    pub fn reset_to(&mut self, snapshot: &SnapshotMeta) -> Result<(), Error> {
-        assert!(snapshot.last.index > self.base().index, "snapshot {} behind {}", snapshot.last, self.base());
-        self.synced = snapshot.last.index;
-        self.commit = snapshot.last.index;
-        self.write_facts(|facts| {
-            facts.base = snapshot.last;
-            facts.membership = snapshot.membership.clone();
-        })?;
-        self.empty()
-    }
-
-    /// Drops all entries and begins at the base that the facts name.
-    pub(super) fn empty(&mut self) -> Result<(), Error> {
-        self.wal.flush()?;
-        let start = self.wal.reader().start();
-        self.wal.truncate_to(start)?;
-        self.terms = TermRuns::new(self.facts.base);
-        self.memberships = History::new(self.facts.base.index, self.facts.membership.clone());
-        self.places = Places::default();
-        self.tail.clear();
-        self.synced = self.facts.base.index;
-        Ok(())
     }
 
     /// Prepares to read entries, for a node's [`Fetch`]. The job can run on any thread, beside the writer; until it is

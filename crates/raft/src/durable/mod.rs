@@ -24,6 +24,7 @@ mod hard_state;
 mod log;
 mod places;
 mod recover;
+mod replace;
 
 pub use error::Error;
 pub use log::{FetchJob, Log};

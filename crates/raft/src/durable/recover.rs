@@ -26,7 +26,9 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Bytes of the last entries that recovery keeps in memory for the node.
     pub tail_bytes_max: usize,
-    /// For a new log: the configuration the cluster starts with; an empty one for a member that joins.
+    /// For a new log: the configuration that the cluster starts with, the same on every founding member; an empty one for
+    /// a member that joins a running cluster. That one knows nothing: it never campaigns, and takes entries from the first
+    /// one on, or a snapshot; either tells it who the members are.
     pub membership: Membership,
     /// For a new log: which life of this member it is, higher than those before (rule M2).
     pub incarnation: Incarnation,
@@ -77,7 +79,12 @@ impl Log {
             poisoned: false,
             facts,
         };
-        log.read_entries(options.tail_bytes_max)?;
+        if log.facts.is_void {
+            log.empty()?;
+            log.write_facts(|facts| facts.is_void = false)?;
+        } else {
+            log.read_entries(options.tail_bytes_max)?;
+        }
         log.write_facts(|facts| facts.boot = Boot(facts.boot.0 + 1))?;
         Ok(Opened { log, created, recovery })
     }
@@ -148,6 +155,9 @@ fn create(
         commit: Index::ZERO,
         base: EntryId::ZERO,
         membership: options.membership.clone(),
+        expected: None,
+        loss: None,
+        is_void: false,
     };
     files.create(&facts)?;
     Ok(facts)

@@ -25,6 +25,7 @@
 //! | unbounded scan of entries at an election (raft#32) | configurations are kept along the log: no scan |
 //! | stale snapshot (raft#157) | script 19 |
 
+mod calls;
 mod explore;
 mod hostile;
 mod network;

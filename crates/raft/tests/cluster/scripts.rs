@@ -12,7 +12,8 @@
 //! | `disk 1 [pieces]` | the node's disk finishes its work: all, or so many pieces |
 //! | `deliver`, `drop`, `repeat` `[1->2] [Name]` | messages that wait are let through, lost, or let through and kept |
 //! | `quiet` | disks work and messages flow, until nothing waits |
-//! | `crash 1`, `restart 1 [tail]`, `compact 1 [keep]`, `wipe 1` | stop; start; checkpoint; lose the disk |
+//! | `crash 1`, `restart 1 [tail]`, `compact 1 [keep]` | stop; start; checkpoint |
+//! | `wipe 1`, `forget 1` | lose the disk; throw log and state away, but not the vote |
 //! | `status [1]`, `log 1`, `state 1`, `messages` | show |
 
 use std::fmt::Write as _;
@@ -111,6 +112,7 @@ impl Script {
             "crash" => network.crash(id, None),
             "restart" => network.restart(id, words.number(1).unwrap_or(1000) as usize),
             "wipe" => network.wipe(id),
+            "forget" => network.forget(id),
             "compact" => {
                 network.member(id).compact(words.number(1).unwrap_or(0));
                 network.settle(id);

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use raft::{
-    Boot, Config, Entry, EntryId, Fetch, FetchPurpose, HardState, History, Incarnation, Index, Membership,
-    Message, Node, Payload, Persist, Ready, Restored, SnapshotMeta, TermRuns,
+    Boot, Config, Entry, EntryId, Fetch, FetchPurpose, HardState, History, Incarnation, Index, Loss,
+    Membership, Message, Node, Payload, Persist, Ready, Restored, SnapshotMeta, TermRuns,
 };
 
 /// What a member's disk holds.
@@ -14,6 +14,8 @@ pub(crate) struct Store {
     pub(crate) hard_state: HardState,
     pub(crate) incarnation: Incarnation,
     pub(crate) boot: Boot,
+    /// What it threw away, until it got it back.
+    pub(crate) loss: Option<Loss>,
     pub(crate) snapshot: SnapshotMeta,
     /// What the state machine had applied at the snapshot.
     pub(crate) state: Vec<Entry>,
@@ -26,6 +28,7 @@ impl Store {
             hard_state: HardState::default(),
             incarnation: Incarnation(1),
             boot: Boot(0),
+            loss: None,
             snapshot: SnapshotMeta { last: EntryId::ZERO, membership },
             state: Vec::new(),
             entries: Vec::new(),
@@ -36,9 +39,12 @@ impl Store {
         self.entries.last().map_or(self.snapshot.last, Entry::id)
     }
 
-    /// Whether the disk has this entry, or a snapshot beyond it.
+    /// Whether the disk has this entry, or a snapshot beyond it; or knows that it may have had it: then this member helps
+    /// nobody to lead without it.
     pub(crate) fn holds(&self, entry: EntryId) -> bool {
-        entry.index <= self.snapshot.last.index || self.entries.iter().any(|held| held.id() == entry)
+        entry.index <= self.snapshot.last.index
+            || self.loss.is_some_and(|loss| entry.index <= loss.until && entry.term <= loss.term)
+            || self.entries.iter().any(|held| held.id() == entry)
     }
 
     fn truncate_from(&mut self, first: Index) {
@@ -62,10 +68,27 @@ impl Store {
             self.truncate_from(first);
         }
         persist.entries.iter().take(entries).for_each(|entry| self.append(entry));
+        let until = persist.commit.min(self.last().index);
+        self.loss = self.loss.filter(|loss| until < loss.until && self.last().term <= loss.term);
+    }
+
+    /// Throws the log and the state away, and keeps term and vote.
+    pub(crate) fn forget(&mut self) {
+        let before = self.loss.map_or(Index(0), |loss| loss.until);
+        let loss = Loss { until: before.max(self.last().index), term: self.hard_state.term };
+        *self = Store {
+            hard_state: self.hard_state,
+            incarnation: Incarnation(self.incarnation.0 + 1),
+            boot: self.boot,
+            loss: Some(loss),
+            ..Store::new(Membership::default())
+        };
     }
 
     pub(crate) fn install(&mut self, snapshot: SnapshotMeta, state: Vec<Entry>) {
         self.entries.clear();
+        let last = snapshot.last;
+        self.loss = self.loss.filter(|loss| last.index < loss.until && last.term <= loss.term);
         self.snapshot = snapshot;
         self.state = state;
     }
@@ -91,6 +114,7 @@ impl Store {
             memberships,
             commit: base.index,
             applied: base.index,
+            loss: self.loss,
         }
     }
 

@@ -209,6 +209,14 @@ impl Network {
         self.restart(id, 0);
     }
 
+    /// The node finds its state diverged: it throws the state and its log away, keeps its vote, and starts anew.
+    pub(crate) fn forget(&mut self, id: NodeId) {
+        self.at(id, Node::resign);
+        self.crash(id, None);
+        self.member(id).store.forget();
+        self.restart(id, 0);
+    }
+
     pub(crate) fn read(&mut self, id: NodeId) -> Option<Result<ReadToken, raft::ReadError>> {
         let taken = self.take_read(id);
         self.settle(id);

@@ -3,6 +3,8 @@
 //! Whatever happens, a reopened log shows what was acknowledged, and of what was under way a state that it went
 //! through; never anything else.
 
+mod start_over;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

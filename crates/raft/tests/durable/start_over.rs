@@ -1,0 +1,254 @@
+//! Starting over: as a member that joins, behind a snapshot, after throwing everything away, alone. Whatever operation of the
+//! disk is the last one before a crash, the next start finds one of the two sides, whole.
+
+use super::*;
+use raft::{Boot, Loss, Payload};
+
+fn open_as(disk: &SimDisk, membership: Membership) -> Result<Opened, Error> {
+    let options = Options { membership, ..options() };
+    Log::open(Arc::new(disk.clone()), Path::new(DIR), options)
+}
+
+fn members(ids: &[u64]) -> Membership {
+    Membership::new(ids.iter().copied().map(NodeId), [])
+}
+
+fn id(index: u64, term: u64) -> EntryId {
+    EntryId::new(Index(index), Term(term))
+}
+
+/// Three founding members, ten entries of term 1.
+fn ten_entries(disk: &SimDisk) -> Log {
+    let mut log = open_as(disk, members(&[1, 2, 3])).expect("opens").log;
+    let mut follower = Follower::new(log.restore_at(EntryId::ZERO).expect("a new log"));
+    let persist = follower.append(EntryId::ZERO, 10, true, 500);
+    log.append(&persist).expect("appends");
+    log.sync().expect("syncs");
+    log
+}
+
+/// Does something to a log of ten entries, with a crash after each operation of the disk that it takes; then hands over the
+/// disk and whether it was done, until it was.
+fn with_every_crash(mut act: impl FnMut(&mut Log) -> Result<(), Error>, mut see: impl FnMut(SimDisk, bool)) {
+    let whole = SimDisk::new(1);
+    drop(ten_entries(&whole));
+    for operations in 0.. {
+        for crash in [Crash::LoseAll, Crash::KeepAll, Crash::Random(operations), Crash::TearLast(operations)]
+        {
+            let disk = whole.restart();
+            let mut log = open(&disk).expect("opens").log;
+            disk.halt_after(operations);
+            let done = act(&mut log).is_ok();
+            drop(log);
+            see(disk.crash(crash), done);
+            if done {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_member_that_joins_knows_nothing_and_keeps_what_it_is_sent() {
+    let founders = members(&[2, 3]);
+    let entries = |disk: &SimDisk| -> Option<usize> {
+        let mut log = open_as(disk, Membership::default()).ok()?.log;
+        let last = log.last();
+        let restored = log.restore_at(EntryId::ZERO).expect("nothing is applied");
+        let mut follower = Follower::new(restored);
+        assert!(!follower.node.membership().contains(NodeId(1)));
+        assert_eq!(*follower.node.membership() == founders, last != EntryId::ZERO, "{last}");
+        (0..100).for_each(|_| follower.node.tick());
+        follower.node.campaign();
+        assert!(follower.node.ready().is_none(), "it never campaigns");
+        let message = |previous: EntryId, count: u64| {
+            let entry = |place| {
+                let change = raft::MembershipEntry { membership: founders.clone(), context: Bytes::new() };
+                let payload = match place {
+                    1 => Payload::Membership(Arc::new(change)),
+                    _ => Payload::Command(Bytes::from("c")),
+                };
+                Entry { term: Term(1), index: Index(place), payload }
+            };
+            let entries = (previous.index.0 + 1..=previous.index.0 + count).map(entry).collect();
+            let body = raft::Body::Append { session: raft::Session(1), previous, entries, commit: Index(0) };
+            raft::Message { from: NodeId(2), incarnation: Incarnation(1), to: NodeId(1), term: Term(1), body }
+        };
+        for _ in 0..3 {
+            follower.node.step(message(follower.node.last(), 2)).expect("a sound message");
+            let persist = follower.node.ready().and_then(|ready| ready.persist).expect("entries");
+            log.append(&persist).and_then(|()| log.sync()).ok()?;
+        }
+        Some(log.last().index.0 as usize)
+    };
+    let whole = SimDisk::new(1);
+    assert_eq!(entries(&whole), Some(6));
+    for operations in 0..whole.operations() {
+        let disk = SimDisk::new(1);
+        disk.halt_after(operations);
+        entries(&disk);
+        let after = disk.crash(Crash::Random(operations));
+        assert!(entries(&after).is_some_and(|found| found >= 6), "{operations} operations");
+    }
+}
+
+#[test]
+fn a_crash_while_a_snapshot_replaces_state_and_log_is_made_good() {
+    // The snapshot is ahead of the log, or contradicts its end.
+    for last in [id(20, 3), id(10, 2), id(7, 2)] {
+        let snapshot = SnapshotMeta { last, membership: members(&[1, 2, 4]) };
+        let mut ends = [0, 0];
+        // The state is replaced in one step, after the note and before the log.
+        let state_now = std::cell::Cell::new(EntryId::ZERO);
+        with_every_crash(
+            |log| {
+                state_now.set(id(4, 1));
+                log.expect_snapshot(&snapshot)?;
+                state_now.set(last);
+                log.reset_to(&snapshot)
+            },
+            |disk, _| {
+                let state = state_now.get();
+                let mut log = open(&disk).expect("opens").log;
+                let restored = log.restore_at(state).expect("state and log meet");
+                assert_eq!(restored.applied, state.index);
+                ends[usize::from(state == last)] += 1;
+                if state == last {
+                    assert_eq!((log.base(), log.last()), (last, last), "{last}");
+                    assert_eq!(*log.memberships().current().as_ref(), snapshot.membership);
+                    drop(log);
+                    let mut again = open(&disk).expect("opens").log;
+                    assert_eq!(again.restore_at(last).expect("meet").applied, last.index);
+                } else {
+                    assert_eq!(log.last(), id(10, 1));
+                }
+            },
+        );
+        assert!(ends[0] > 0 && ends[1] > 0, "{ends:?}");
+    }
+}
+
+#[test]
+fn a_state_that_no_announced_snapshot_explains_is_refused() {
+    let disk = SimDisk::new(1);
+    let mut log = ten_entries(&disk);
+    assert!(matches!(log.restore_at(id(11, 1)), Err(Error::StateAhead { .. })));
+    assert!(matches!(log.restore_at(id(7, 2)), Err(Error::StateContradicts { .. })));
+    log.expect_snapshot(&SnapshotMeta { last: id(12, 2), membership: members(&[1]) }).expect("notes it");
+    assert!(matches!(log.restore_at(id(11, 1)), Err(Error::StateAhead { .. })), "not this one");
+    log.release(Index(5)).expect("releases");
+    assert!(matches!(log.restore_at(id(4, 1)), Err(Error::StateBehind { .. })));
+    assert_eq!(log.restore_at(id(6, 1)).expect("they meet").applied, Index(6));
+}
+
+#[test]
+fn entries_are_thrown_away_as_a_whole_and_the_promise_not_to_vote_stays() {
+    let mut ends = [0, 0];
+    with_every_crash(Log::forget_entries, |disk, done| {
+        let mut log = open(&disk).expect("opens").log;
+        let forgot = log.last() == EntryId::ZERO;
+        assert!(forgot || (!done && log.last() == id(10, 1)), "as a whole: {}", log.last());
+        ends[usize::from(forgot)] += 1;
+        let applied = if forgot { EntryId::ZERO } else { id(3, 1) };
+        let restored = log.restore_at(applied).expect("state and log meet");
+        assert_eq!(restored.hard_state.term, Term(1), "term and vote stay");
+        if forgot {
+            assert_eq!(restored.loss, Some(Loss { until: Index(10), term: Term(1) }));
+            assert_eq!((restored.incarnation, restored.commit), (Incarnation(2), Index(0)));
+            assert!(restored.boot > Boot(2) && restored.tail.is_empty());
+            assert_eq!(*restored.memberships.current().as_ref(), Membership::default());
+        } else {
+            assert_eq!((restored.loss, restored.incarnation), (None, Incarnation(1)));
+        }
+    });
+    assert!(ends[0] > 0 && ends[1] > 0, "{ends:?}");
+}
+
+#[test]
+fn the_promise_not_to_vote_ends_when_the_log_is_back() {
+    let loss = |log: &mut Log| {
+        let disk_says = log.restore_at(EntryId::ZERO).expect("restores");
+        (disk_says.loss, Node::new(Config::new(NodeId(1), 1), disk_says))
+    };
+    for (count, commit, new_term, expected) in
+        [(9, 9, false, true), (10, 10, false, false), (2, 0, true, false)]
+    {
+        let disk = SimDisk::new(1);
+        let mut log = ten_entries(&disk);
+        log.forget_entries().expect("forgets");
+        let mut follower = Follower::new(log.restore_at(EntryId::ZERO).expect("an empty log"));
+        follower.commit = Index(commit);
+        let persist = follower.append(EntryId::ZERO, count, new_term, 100);
+        log.append(&persist).expect("appends");
+        log.sync().expect("syncs");
+        follower.node.persisted(persist.ack);
+        let case = format!("{count} entries, committed {commit}, new term {new_term}");
+        assert_eq!(follower.node.loss().is_some(), expected, "{case}: the node");
+        drop(log);
+        let (found, node) = loss(&mut open(&disk.crash(Crash::LoseAll)).expect("opens").log);
+        assert_eq!((found.is_some(), node.loss().is_some()), (expected, expected), "{case}: after a restart");
+    }
+}
+
+#[test]
+fn the_only_voter_does_not_throw_its_log_away() {
+    let disk = SimDisk::new(1);
+    let mut log = filled(&disk, 3).log;
+    assert!(matches!(log.forget_entries(), Err(Error::NobodyElse)));
+}
+
+/// What a member that is alone commits when it starts.
+fn start_alone(log: &mut Log) -> Vec<EntryId> {
+    let mut node = Node::new(Config::new(NodeId(1), 1), log.restore_at(EntryId::ZERO).expect("restores"));
+    let mut committed = Vec::new();
+    node.tick();
+    while let Some(ready) = node.ready() {
+        if let Some(persist) = ready.persist {
+            log.append(&persist).expect("appends");
+            log.sync().expect("syncs");
+            node.persisted(persist.ack);
+        }
+        for fetch in &ready.fetches {
+            let entries = log.fetch(fetch).expect("entries of the log").run().expect("intact entries");
+            node.fetched(fetch, entries);
+        }
+        if let Some(last) = ready.committed.last() {
+            committed.extend(ready.committed.iter().map(Entry::id));
+            node.applied(last.index);
+        }
+    }
+    committed
+}
+
+#[test]
+fn a_forced_new_cluster_has_everything_that_the_log_had_and_this_member_alone() {
+    let mut ends = [0, 0];
+    with_every_crash(
+        |log| log.force_new_cluster(Bytes::from("the others are gone")).map(|done| assert!(done)),
+        |disk, done| {
+            let mut log = open(&disk).expect("opens").log;
+            let forced = *log.memberships().current().as_ref() == members(&[1]);
+            assert!(forced || !done);
+            ends[usize::from(forced)] += 1;
+            // The operator tries again, until it says that nothing is left to do.
+            assert_eq!(log.force_new_cluster(Bytes::new()).expect("again"), !forced);
+            assert!(!log.force_new_cluster(Bytes::new()).expect("once more"));
+            let committed = start_alone(&mut log);
+            let old: Vec<EntryId> = (1..=10).map(|index| id(index, 1)).collect();
+            assert!(committed.starts_with(&old) && committed.len() == 12, "{committed:?}");
+            assert!(committed[10].term > Term(1), "a term that nobody else had");
+        },
+    );
+    assert!(ends[0] > 0 && ends[1] > 0, "{ends:?}");
+}
+
+#[test]
+fn a_cluster_is_not_forced_from_a_log_that_is_not_there() {
+    let disk = SimDisk::new(1);
+    let mut log = ten_entries(&disk);
+    log.forget_entries().expect("forgets");
+    assert!(matches!(log.force_new_cluster(Bytes::new()), Err(Error::LogIncomplete)));
+    let disk = SimDisk::new(2);
+    let mut joiner = open_as(&disk, Membership::default()).expect("opens").log;
+    assert!(matches!(joiner.force_new_cluster(Bytes::new()), Err(Error::LogIncomplete)));
+}
