@@ -8,9 +8,9 @@ use proto::etcdserverpb::{
     LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, TxnRequest,
 };
 use proto::membershippb::{ClusterMemberAttrSetRequest, ClusterVersionSetRequest, DowngradeInfoSetRequest};
-use proto::quoratepb::{ClusterBootstrap, LeaseExpire};
+use proto::quoratepb::{ClusterBootstrap, LeaseExpire, MembersReset};
 
-use crate::quota;
+use crate::{MemberChange, quota};
 
 /// The one command of an entry.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,8 @@ pub(crate) enum Command<'a> {
     Alarm(&'a AlarmRequest),
     AuthStatus,
     Bootstrap(&'a ClusterBootstrap),
+    MemberChange(MemberChange<'a>),
+    MembersReset(&'a MembersReset),
     MemberAttributes(&'a ClusterMemberAttrSetRequest),
     ClusterVersion(&'a ClusterVersionSetRequest),
     DowngradeInfo(&'a DowngradeInfoSetRequest),
@@ -80,6 +82,12 @@ impl<'a> Command<'a> {
         if let Some(request) = &entry.cluster_bootstrap {
             return Some(Self::Bootstrap(request));
         }
+        if let Some(change) = MemberChange::of(entry) {
+            return Some(Self::MemberChange(change));
+        }
+        if let Some(request) = &entry.members_reset {
+            return Some(Self::MembersReset(request));
+        }
         if let Some(request) = &entry.cluster_member_attr_set {
             return Some(Self::MemberAttributes(request));
         }
@@ -108,6 +116,8 @@ impl<'a> Command<'a> {
             | Self::Alarm(_)
             | Self::AuthStatus
             | Self::Bootstrap(_)
+            | Self::MemberChange(_)
+            | Self::MembersReset(_)
             | Self::MemberAttributes(_)
             | Self::ClusterVersion(_)
             | Self::DowngradeInfo(_)

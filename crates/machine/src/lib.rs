@@ -77,10 +77,12 @@ mod alarm;
 pub mod lease;
 pub mod lease_clock;
 mod member;
+pub mod member_change;
 mod tables;
 
 pub use lease_clock::RenewEpoch;
 pub use machine::{Applied, Machine, OpenError};
+pub use member_change::{ChangeRules, MemberChange};
 pub use outcome::{Effect, Outcome};
 pub use rejection::{Code, Rejection};
 pub use reply::{Body, Reply};

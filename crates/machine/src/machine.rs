@@ -56,6 +56,7 @@ impl Machine {
         let cluster = Cluster {
             id: tables::cluster_id(&store)?,
             members: tables::members(&store)?.into_iter().map(|member| (member.id, member)).collect(),
+            removed: tables::removed_members(&store)?.into_iter().collect(),
             version: tables::cluster_text(&store, CLUSTER_VERSION)?,
             downgrade: tables::cluster_text(&store, DOWNGRADE)?,
         };
@@ -111,6 +112,8 @@ impl Machine {
             Command::Alarm(request) => self.alarm(request),
             Command::AuthStatus => Ok(self.auth_status()),
             Command::Bootstrap(request) => self.bootstrap(request),
+            Command::MemberChange(change) => self.change_member(change),
+            Command::MembersReset(request) => self.reset_members(request),
             Command::MemberAttributes(request) => self.set_member_attributes(request),
             Command::ClusterVersion(request) => self.set_cluster_version(request),
             Command::DowngradeInfo(request) => self.set_downgrade(request),
@@ -191,6 +194,17 @@ impl Machine {
     /// Members by id, ascending.
     pub fn members(&self) -> impl ExactSizeIterator<Item = &Member> {
         self.cluster.members.values()
+    }
+
+    /// One member.
+    #[must_use]
+    pub fn member(&self, id: u64) -> Option<&Member> {
+        self.cluster.members.get(&id)
+    }
+
+    /// Ids of members that were removed, ascending: never used again.
+    pub fn removed_members(&self) -> impl ExactSizeIterator<Item = u64> {
+        self.cluster.removed.iter().copied()
     }
 
     /// Cluster version, as `X.Y.Z`; `None` before the leader has set it.

@@ -1,9 +1,10 @@
 //! Members: who the cluster consists of, and what each says of itself.
 //!
 //! The members that a cluster starts with are its first command, so they have a place in the log like everything
-//! else; from then on a member publishes its name and client URLs, and the leader raises the cluster version.
+//! else; from then on a member publishes its name and client URLs, and the leader raises the cluster version. How
+//! members come and go is [`member_change`](crate::member_change)'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::membershippb::{
     ClusterMemberAttrSetRequest, ClusterVersionSetRequest, DowngradeInfoSetRequest, Member,
@@ -20,6 +21,8 @@ pub(crate) struct Cluster {
     /// `None` until the cluster is bootstrapped.
     pub(crate) id: Option<u64>,
     pub(crate) members: BTreeMap<u64, Member>,
+    /// Ids of members that were removed.
+    pub(crate) removed: BTreeSet<u64>,
     /// As `X.Y.Z`; `None` until the leader has set it.
     pub(crate) version: Option<String>,
     /// Target version of the downgrade that is under way.

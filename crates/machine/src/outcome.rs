@@ -64,6 +64,11 @@ pub enum Effect {
     AlarmsChanged,
     /// The members, or what they say of themselves, are not the same as before: `Machine::members`.
     MembersChanged,
+    /// A member was removed. If it is this one, it has no business in the cluster any more and stops.
+    MemberRemoved {
+        /// Which.
+        id: u64,
+    },
     /// The cluster version is not the same as before: `Machine::cluster_version`.
     ClusterVersionChanged,
     /// The history before this revision is released. Whoever asked for a physical compaction waits for the store.

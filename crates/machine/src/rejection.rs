@@ -39,6 +39,18 @@ macro_rules! rejections {
                 match self { $(Self::$name => Code::$code,)+ }
             }
 
+            /// The number by which members call this refusal between them: its place in [`Self::ALL`].
+            #[must_use]
+            pub const fn number(self) -> u32 {
+                self as u32
+            }
+
+            /// The refusal with this number; `None` if this version has none.
+            #[must_use]
+            pub fn of_number(number: u32) -> Option<Self> {
+                Self::ALL.get(usize::try_from(number).ok()?).copied()
+            }
+
             /// The status message that goes on the wire, byte for byte etcd's.
             #[must_use]
             pub const fn text(self) -> &'static str {
@@ -99,16 +111,23 @@ rejections! {
 
     // Members.
 
-    /// A member with this id exists, or existed: ids are never used again.
+    /// A member with this id exists.
     MemberExists = FailedPrecondition, "etcdserver: member ID already exist";
     /// Another member has this peer URL.
     PeerUrlExists = FailedPrecondition, "etcdserver: Peer URLs already exists";
-    /// No member has this id.
+    /// No member has this id; or one had it and was removed, and ids are never used again.
     MemberNotFound = NotFound, "etcdserver: member not found";
     /// A voter cannot be promoted.
     MemberNotLearner = FailedPrecondition, "etcdserver: can only promote a learner member";
     /// There are as many learners as allowed already.
     TooManyLearners = FailedPrecondition, "etcdserver: too many learner members in cluster";
+    /// The leader's own check before it proposes: a learner that is not caught up cannot be promoted.
+    LearnerNotReady = FailedPrecondition,
+        "etcdserver: can only promote a learner member which is in sync with leader";
+    /// A check before proposing: the change would leave fewer members that have ever started than a quorum. etcd's server
+    /// hands out the client-side error here, which carries no code.
+    NotEnoughStarted = Unknown,
+        "etcdserver: re-configuration failed due to not enough started members";
     /// The cluster has its members already. Only the member that bootstraps sees this, no client.
     AlreadyBootstrapped = FailedPrecondition, "cluster is bootstrapped already";
     /// A cluster version is not of the form `X.Y.Z`, or lower than it was.
@@ -132,6 +151,14 @@ impl std::error::Error for Rejection {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_and_refusals_name_each_other() {
+        for &rejection in Rejection::ALL {
+            assert_eq!(Rejection::of_number(rejection.number()), Some(rejection));
+        }
+        assert_eq!(Rejection::of_number(u32::MAX), None);
+    }
 
     #[test]
     fn texts_are_unique_so_that_clients_can_match_them() {

@@ -12,6 +12,7 @@
 //!  4 cluster  "id"                          cluster id (u64 BE)
 //!             "version"                     cluster version, UTF-8, as X.Y.Z
 //!             "downgrade"                   target version, UTF-8; absent: no downgrade under way
+//!  5 removed  id (u64 BE)                   01
 //! ```
 //!
 //! Ids are stored as two's complement, so negative leases sort after positive ones; nothing depends on it.
@@ -32,6 +33,9 @@ pub(crate) const ALARMS: TableId = TableId(2);
 pub(crate) const MEMBERS: TableId = TableId(3);
 /// Facts about the cluster by name.
 pub(crate) const CLUSTER: TableId = TableId(4);
+
+/// Removed members by id.
+pub(crate) const REMOVED_MEMBERS: TableId = TableId(5);
 
 pub(crate) const CLUSTER_ID: &[u8] = b"id";
 pub(crate) const CLUSTER_VERSION: &[u8] = b"version";
@@ -140,6 +144,21 @@ pub(crate) fn members(store: &Store) -> Result<Vec<Member>, Malformed> {
         Ok(member)
     };
     store.side_scan(MEMBERS).map(decode).collect()
+}
+
+pub(crate) fn remove_member(store: &mut Store, id: u64) {
+    store.side_delete(MEMBERS, &id.to_be_bytes());
+    store.side_put(REMOVED_MEMBERS, &id.to_be_bytes(), vec![FORMAT]);
+}
+
+pub(crate) fn removed_members(store: &Store) -> Result<Vec<u64>, Malformed> {
+    let decode = |(key, value): (&[u8], &Bytes)| {
+        if value[..] != [FORMAT] {
+            return Err(malformed(REMOVED_MEMBERS, key, "format unknown"));
+        }
+        Ok(decode_i64(REMOVED_MEMBERS, key, key)?.cast_unsigned())
+    };
+    store.side_scan(REMOVED_MEMBERS).map(decode).collect()
 }
 
 pub(crate) fn cluster_id(store: &Store) -> Result<Option<u64>, Malformed> {

@@ -42,8 +42,14 @@ fn state(machine: &Machine) -> String {
     }
     machine.alarms().for_each(|alarm| writeln!(text, "{alarm:?}").unwrap());
     machine.members().for_each(|member| writeln!(text, "{member:?}").unwrap());
+    machine.removed_members().for_each(|id| writeln!(text, "removed {id}").unwrap());
     writeln!(text, "{:?} {:?}", machine.cluster_id(), machine.cluster_version()).unwrap();
     text
+}
+
+/// Any command, those about members included.
+fn command() -> impl Strategy<Value = InternalRaftRequest> {
+    prop_oneof![20 => generate::command(), 1 => generate::member_command()]
 }
 
 proptest! {
@@ -51,7 +57,7 @@ proptest! {
 
     #[test]
     fn the_same_commands_give_the_same(
-        commands in prop::collection::vec(generate::command(), 1..50),
+        commands in prop::collection::vec(command(), 1..50),
         checkpoints in prop::collection::btree_set(0..50usize, 0..4),
         crash_at in 0..50usize,
         crash in prop_oneof![Just(Crash::LoseAll), Just(Crash::KeepAll), any::<u64>().prop_map(Crash::Random)],

@@ -30,6 +30,8 @@ scripts! {
     lease
     lease_expire
     member
+    member_change
+    member_reset
     put
     range
     range_sort

@@ -40,6 +40,8 @@ fn a_record_that_no_version_writes_is_refused_by_table_and_key() {
         (row(3, &[7; 8], &[]), "is another member's record"),
         (row(4, b"id", &[1, 2]), "side table 4: record with key [69, 64]"),
         (row(4, b"version", &[0xff]), "not UTF-8"),
+        (row(5, &[0; 8], &[2]), "side table 5: "),
+        (row(5, &[0; 7], &[1]), "number is not 8 bytes long"),
     ];
     for (actual, expected) in cases {
         assert!(actual.contains(expected), "{actual:?} has no {expected:?}");

@@ -2937,6 +2937,26 @@ pub struct InternalRaftRequest {
     pub cluster_bootstrap: ::core::option::Option<
         ::prost::alloc::boxed::Box<super::quoratepb::ClusterBootstrap>,
     >,
+    #[prost(message, optional, boxed, tag = "20002")]
+    pub member_add: ::core::option::Option<
+        ::prost::alloc::boxed::Box<super::quoratepb::MemberAdd>,
+    >,
+    #[prost(message, optional, boxed, tag = "20003")]
+    pub member_remove: ::core::option::Option<
+        ::prost::alloc::boxed::Box<super::quoratepb::MemberRemove>,
+    >,
+    #[prost(message, optional, boxed, tag = "20004")]
+    pub member_promote: ::core::option::Option<
+        ::prost::alloc::boxed::Box<super::quoratepb::MemberPromote>,
+    >,
+    #[prost(message, optional, boxed, tag = "20005")]
+    pub member_update: ::core::option::Option<
+        ::prost::alloc::boxed::Box<super::quoratepb::MemberUpdate>,
+    >,
+    #[prost(message, optional, boxed, tag = "20006")]
+    pub members_reset: ::core::option::Option<
+        ::prost::alloc::boxed::Box<super::quoratepb::MembersReset>,
+    >,
 }
 /// The answer to a command that has nothing to say.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -20,3 +20,35 @@ pub struct ClusterBootstrap {
     #[prost(message, repeated, tag = "2")]
     pub members: ::prost::alloc::vec::Vec<super::membershippb::Member>,
 }
+/// A member that joins: id, peer URLs, whether as a learner. It has no name before it has started.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemberAdd {
+    #[prost(message, optional, tag = "1")]
+    pub member: ::core::option::Option<super::membershippb::Member>,
+}
+/// A member leaves. Its id is never used again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemberRemove {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+}
+/// A learner becomes a voter.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemberPromote {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+}
+/// A member is reached elsewhere. Not a change of raft's configuration.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemberUpdate {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(string, repeated, tag = "2")]
+    pub peer_urls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// The operator's last resort (--force-new-cluster): all members but one have left, and that one is a voter.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MembersReset {
+    #[prost(uint64, tag = "1")]
+    pub keep_id: u64,
+}

@@ -27,6 +27,7 @@ impl LeaseClock {
             Effect::AlarmsChanged
             | Effect::MembersChanged
             | Effect::ClusterVersionChanged
+            | Effect::MemberRemoved { .. }
             | Effect::Compacted { .. } => {}
         }
     }

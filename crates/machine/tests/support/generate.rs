@@ -9,8 +9,8 @@ use proto::etcdserverpb::{
     LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, RequestOp,
     TxnRequest,
 };
-use proto::membershippb::ClusterVersionSetRequest;
-use proto::quoratepb::LeaseExpire;
+use proto::membershippb::{ClusterVersionSetRequest, Member, RaftAttributes};
+use proto::quoratepb::{LeaseExpire, MemberAdd, MemberPromote, MemberRemove, MemberUpdate, MembersReset};
 
 /// Any command, also those that no server would propose.
 pub(crate) fn command() -> impl Strategy<Value = InternalRaftRequest> {
@@ -34,6 +34,33 @@ pub(crate) fn command() -> impl Strategy<Value = InternalRaftRequest> {
             InternalRaftRequest { cluster_version_set: Some(version.into()), ..entry() }
         }),
         1 => Just(entry()),
+    ]
+}
+
+/// Changes of members, most of which are refused: the machine must be total.
+pub(crate) fn member_command() -> impl Strategy<Value = InternalRaftRequest> {
+    let entry = InternalRaftRequest::default;
+    let id = || 0..4u64;
+    let urls = || prop::collection::vec("http://[ab]", 0..2);
+    prop_oneof![
+        3 => (id(), urls(), any::<bool>()).prop_map(move |(id, peer_urls, is_learner)| {
+            let raft_attributes = Some(RaftAttributes { peer_urls, is_learner });
+            let member = Member { id, raft_attributes, member_attributes: None };
+            InternalRaftRequest { member_add: Some(MemberAdd { member: Some(member) }.into()), ..entry() }
+        }),
+        1 => id().prop_map(move |id| {
+            InternalRaftRequest { member_remove: Some(MemberRemove { id }.into()), ..entry() }
+        }),
+        1 => id().prop_map(move |id| {
+            InternalRaftRequest { member_promote: Some(MemberPromote { id }.into()), ..entry() }
+        }),
+        1 => (id(), urls()).prop_map(move |(id, peer_urls)| {
+            InternalRaftRequest { member_update: Some(MemberUpdate { id, peer_urls }.into()), ..entry() }
+        }),
+        1 => id().prop_map(move |keep_id| {
+            InternalRaftRequest { members_reset: Some(MembersReset { keep_id }.into()), ..entry() }
+        }),
+        1 => Just(InternalRaftRequest { member_add: Some(MemberAdd::default().into()), ..entry() }),
     ]
 }
 

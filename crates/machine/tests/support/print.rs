@@ -6,7 +6,9 @@ use machine::{Effect, Rejection};
 use mvcc::{Change, Item};
 use prost::Message;
 use proto::etcdserverpb::response_op::Response;
-use proto::etcdserverpb::{DeleteRangeResponse, PutResponse, RangeResponse, ResponseHeader, TxnResponse};
+use proto::etcdserverpb::{
+    DeleteRangeResponse, Member, PutResponse, RangeResponse, ResponseHeader, TxnResponse,
+};
 use proto::mvccpb::KeyValue;
 
 pub(crate) fn bytes(bytes: &[u8]) -> String {
@@ -98,6 +100,14 @@ pub(crate) fn event(change: &Change) -> String {
     text + "\n"
 }
 
+pub(crate) fn member(member: &Member) -> String {
+    let learner = if member.is_learner { " learner" } else { "" };
+    format!(
+        "member {} {:?} {:?} {:?}{learner}\n",
+        member.id, member.name, member.peer_ur_ls, member.client_ur_ls
+    )
+}
+
 pub(crate) fn effect(effect: &Effect) -> String {
     match effect {
         Effect::LeaseGranted { id, ttl_seconds, epoch } => {
@@ -110,6 +120,7 @@ pub(crate) fn effect(effect: &Effect) -> String {
         }
         Effect::AlarmsChanged => "alarms changed\n".to_owned(),
         Effect::MembersChanged => "members changed\n".to_owned(),
+        Effect::MemberRemoved { id } => format!("member {id} removed\n"),
         Effect::ClusterVersionChanged => "cluster version changed\n".to_owned(),
         Effect::Compacted { revision } => format!("compacted at r{revision}\n"),
     }

@@ -12,10 +12,7 @@ use proto::etcdserverpb::{
     LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeRequest,
     PutResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse,
 };
-use proto::membershippb::{
-    Attributes, ClusterMemberAttrSetRequest, ClusterVersionSetRequest, Member, RaftAttributes,
-};
-use proto::quoratepb::{ClusterBootstrap, LeaseExpire};
+use proto::quoratepb::LeaseExpire;
 
 use wal::SimDisk;
 
@@ -23,6 +20,8 @@ use super::script::Command;
 use super::{command, print, store};
 
 const TERM: u64 = 3;
+
+mod members;
 
 pub(crate) struct World {
     disk: SimDisk,
@@ -245,69 +244,6 @@ impl World {
                 response.alarms.iter().map(|alarm| format!("{:?} at {}\n", alarm.alarm(), alarm.member_id));
             lines.collect()
         })
-    }
-
-    fn member(&mut self, command: &Command) -> String {
-        let entry = InternalRaftRequest::default();
-        match command.text(1) {
-            // `member bootstrap CLUSTER MEMBER`
-            "bootstrap" => {
-                let attributes =
-                    RaftAttributes { peer_urls: vec!["http://localhost:2380".into()], is_learner: false };
-                let member = Member {
-                    id: number(command, 3) as u64,
-                    raft_attributes: Some(attributes),
-                    member_attributes: None,
-                };
-                let bootstrap =
-                    ClusterBootstrap { cluster_id: number(command, 2) as u64, members: vec![member] };
-                self.propose(
-                    InternalRaftRequest { cluster_bootstrap: Some(bootstrap.into()), ..entry },
-                    empty,
-                )
-            }
-            // `member publish MEMBER NAME URL`
-            "publish" => {
-                let attributes =
-                    Attributes { name: command.text(3).into(), client_urls: vec![command.text(4).into()] };
-                let publish = ClusterMemberAttrSetRequest {
-                    member_id: number(command, 2) as u64,
-                    member_attributes: Some(attributes),
-                };
-                self.propose(
-                    InternalRaftRequest { cluster_member_attr_set: Some(publish.into()), ..entry },
-                    empty,
-                )
-            }
-            "version" => {
-                let version = ClusterVersionSetRequest { ver: command.text(2).into() };
-                self.propose(
-                    InternalRaftRequest { cluster_version_set: Some(version.into()), ..entry },
-                    empty,
-                )
-            }
-            "list" => self.members(),
-            other => panic!("unknown member command {other}"),
-        }
-    }
-
-    fn members(&mut self) -> String {
-        let mut text = format!(
-            "cluster {:?} version {:?}\n",
-            self.machine().cluster_id().unwrap_or_default(),
-            self.machine().cluster_version().unwrap_or_default()
-        );
-        for member in self.machine().members() {
-            let attributes = member.member_attributes.clone().unwrap_or_default();
-            let peer_urls = member.raft_attributes.clone().unwrap_or_default().peer_urls;
-            writeln!(
-                text,
-                "member {} {:?} {peer_urls:?} {:?}",
-                member.id, attributes.name, attributes.client_urls
-            )
-            .unwrap();
-        }
-        text
     }
 
     fn hash_kv(&mut self, command: &Command) -> String {

@@ -178,7 +178,10 @@ impl ApplyThread {
             }
             Effect::LeaseCheckpointed { .. } => self.lessor.follow(effect),
             Effect::Compacted { revision } => self.batch.compacted = Some(*revision),
-            Effect::AlarmsChanged | Effect::MembersChanged | Effect::ClusterVersionChanged => {
+            Effect::AlarmsChanged
+            | Effect::MembersChanged
+            | Effect::MemberRemoved { .. }
+            | Effect::ClusterVersionChanged => {
                 self.batch.status_changed = true;
             }
         }

@@ -13,7 +13,7 @@ use super::waiters::RequestId;
 /// Field numbers of `InternalRaftRequest`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
-#[allow(missing_docs)]
+#[allow(missing_docs, dead_code)]
 pub(crate) enum Field {
     Put = 4,
     DeleteRange = 5,
@@ -27,6 +27,11 @@ pub(crate) enum Field {
     ClusterMemberAttrSet = 1301,
     ClusterBootstrap = 20_001,
     LeaseExpire = 20_000,
+    MemberAdd = 20_002,
+    MemberRemove = 20_003,
+    MemberPromote = 20_004,
+    MemberUpdate = 20_005,
+    MembersReset = 20_006,
 }
 
 const HEADER_FIELD: u32 = 100;

@@ -36,6 +36,11 @@ pub(crate) fn of_field(field: Field) -> Operation {
         Field::Alarm => Operation::Alarm,
         Field::ClusterVersionSet => Operation::ClusterVersionSet,
         Field::ClusterMemberAttrSet => Operation::ClusterMemberAttrSet,
-        Field::ClusterBootstrap => Operation::Unknown,
+        Field::ClusterBootstrap
+        | Field::MemberAdd
+        | Field::MemberRemove
+        | Field::MemberPromote
+        | Field::MemberUpdate
+        | Field::MembersReset => Operation::Unknown,
     }
 }
