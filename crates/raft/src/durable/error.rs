@@ -20,6 +20,12 @@ pub enum Error {
         /// What the disk said.
         source: io::Error,
     },
+    /// There is no space for a new version of the hard state. Nothing has changed, and the call may be repeated.
+    #[error("no space left for {}", path.display())]
+    NoSpace {
+        /// The file.
+        path: PathBuf,
+    },
     /// The log of entries failed.
     #[error(transparent)]
     Wal(#[from] wal::Error),
@@ -110,4 +116,12 @@ pub enum Error {
     /// A write or sync of the hard state failed before (rule W5).
     #[error("the log is closed after a failed write or sync")]
     Poisoned,
+}
+
+impl Error {
+    /// Whether the disk is full and nothing else is wrong: the call may be repeated when there is space.
+    #[must_use]
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::NoSpace { .. } | Self::Wal(wal::Error::NoSpace { .. }))
+    }
 }

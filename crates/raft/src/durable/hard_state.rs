@@ -5,6 +5,7 @@
 //! change apart: the newer one counts. A copy that is damaged is made anew from the other. Only if both are
 //! damaged nobody knows what this node voted (rule W3).
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -58,6 +59,8 @@ pub(crate) struct HardStateFiles {
     disk: Arc<dyn Disk>,
     paths: [PathBuf; 2],
     sequence: u64,
+    /// The copy to be written first: the one that a full disk may have torn, so that the other stays whole meanwhile.
+    first: usize,
 }
 
 impl HardStateFiles {
@@ -77,7 +80,7 @@ impl HardStateFiles {
                 missing += 1;
             }
         }
-        let mut files = HardStateFiles { disk, paths, sequence: 0 };
+        let mut files = HardStateFiles { disk, paths, sequence: 0, first: 0 };
         if missing == NAMES.len() {
             return Ok((files, None));
         }
@@ -108,17 +111,30 @@ impl HardStateFiles {
         replace_file(&*self.disk, path, &content).map_err(|source| io(path, "write", source))
     }
 
-    /// Writes both copies, one after the other; durable when it returns. An error leaves unknown what the disk has:
-    /// the caller must not go on.
+    /// Writes both copies, one after the other; durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] when a copy's new blocks find no room, as on file systems that never overwrite: at least one
+    /// copy is whole and says what it said before or what was to be written, and the call may be repeated. Any other
+    /// error leaves unknown what the disk has: the caller must not go on.
     pub(crate) fn write(&mut self, facts: &Facts) -> Result<(), Error> {
         self.sequence += 1;
         let content = encode(self.sequence, facts);
-        for path in &self.paths {
+        for place in [self.first, 1 - self.first] {
+            self.first = place;
+            let path = &self.paths[place];
             let file = self.disk.open(path).map_err(|source| io(path, "open", source))?;
-            file.write_at(0, &content).map_err(|source| io(path, "write", source))?;
+            file.write_at(0, &content).map_err(|source| write_failed(path, source))?;
             file.sync_data().map_err(|source| io(path, "sync", source))?;
         }
         Ok(())
+    }
+}
+
+fn write_failed(path: &Path, source: std::io::Error) -> Error {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::NoSpace { path: path.to_owned() },
+        _ => io(path, "write", source),
     }
 }
 
@@ -344,6 +360,28 @@ mod tests {
             disk.damage(&Path::new("/d").join(name), |content| content[30] ^= 1);
         }
         assert!(matches!(open(&disk), Err(Error::IdentityLost { .. })));
+    }
+
+    #[test]
+    fn a_full_disk_leaves_one_whole_copy_until_there_is_space() {
+        let path = |place: usize| Path::new("/d").join(NAMES[place]);
+        for place in [0, 1] {
+            let disk = written(&[1]);
+            let opened = HardStateFiles::open(Arc::new(disk.clone()), Path::new("/d"), [0xc1, 0xa1]);
+            let mut files = opened.unwrap().0;
+            let fail = |files: &mut HardStateFiles, term, writes_before, torn: usize| {
+                disk.inject_after(wal::Fault::WriteNoSpace, writes_before);
+                assert!(matches!(files.write(&facts(term)), Err(Error::NoSpace { .. })));
+                // What a file system may have of a write that failed.
+                disk.damage(&path(torn), |content| content[30] ^= 1);
+                open(&disk.crash(wal::Crash::LoseAll)).unwrap().unwrap().hard_state.term.0
+            };
+            assert_eq!(fail(&mut files, 2, place as u64, place), 1 + place as u64);
+            // The next attempt begins with the torn copy, so that the other may be torn in its turn.
+            assert_eq!(fail(&mut files, 3, 1, 1 - place), 3);
+            files.write(&facts(4)).unwrap();
+            assert_eq!(open(&disk.crash(wal::Crash::LoseAll)).unwrap(), Some(facts(4)));
+        }
     }
 
     #[test]

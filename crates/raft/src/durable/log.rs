@@ -128,7 +128,7 @@ impl Log {
     /// Writes a piece of work. Term, vote and truncation are durable when it returns, entries after [`Log::sync`].
     ///
     /// # Errors
-    /// A full disk ([`wal::Error::NoSpace`]) leaves the log as it was or with some of the entries; the same piece may
+    /// A full disk ([`Error::is_no_space`]) leaves the log as it was or with some of the work done; the same piece may
     /// be appended again when there is space. Every other error is final.
     ///
     /// # Panics
@@ -184,14 +184,18 @@ impl Log {
         self.write_facts(|facts| facts.hard_state = next)
     }
 
-    /// Changes the facts on the disk, with what is known to be committed as of now.
+    /// Changes the facts on the disk, with what is known to be committed as of now. On a full disk nothing has changed.
     pub(super) fn write_facts(&mut self, change: impl FnOnce(&mut Facts)) -> Result<(), Error> {
         self.check_alive()?;
-        change(&mut self.facts);
+        let mut facts = self.facts.clone();
+        change(&mut facts);
         // More than what is durable here may be committed, by others; noting it would look like a loss after a crash.
-        self.facts.commit = self.facts.commit.max(self.commit.min(self.synced));
-        let written = self.files.write(&self.facts);
-        self.poisoned |= written.is_err();
+        facts.commit = facts.commit.max(self.commit.min(self.synced));
+        let written = self.files.write(&facts);
+        match &written {
+            Ok(()) => self.facts = facts,
+            Err(error) => self.poisoned |= !error.is_no_space(),
+        }
         written
     }
 
@@ -245,7 +249,8 @@ impl Log {
     /// durable here. Files go as a whole, so some entries before it may stay on the disk for a while.
     ///
     /// # Errors
-    /// An error of the hard state's files is final; one of the wal's is not: it may be tried again.
+    /// An error of the hard state's files is final, a full disk ([`Error::is_no_space`]) apart; one of the wal's is not:
+    /// it may be tried again.
     pub fn release(&mut self, through: Index) -> Result<(), Error> {
         let through = through.min(self.synced);
         if through > self.base().index {

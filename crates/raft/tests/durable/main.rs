@@ -14,7 +14,7 @@ use raft::{
     Config, Entry, EntryId, Fetch, FetchPurpose, HardState, Incarnation, Index, Membership, Node, NodeId,
     Payload, Persist, Restored, SnapshotMeta, Term,
 };
-use wal::{Crash, SimDisk};
+use wal::{Crash, Fault, SimDisk};
 
 const DIR: &str = "/raft";
 const IDENTITY: [u64; 2] = [0xc0ffee, 1];
@@ -375,6 +375,30 @@ fn old_entries_are_read_back_in_pieces_and_go_when_they_are_released() {
     assert!(matches!(log.restore(Index(301)), Err(Error::StateAhead { .. })));
     let restored = log.restore(Index(250)).expect("state and log meet");
     assert_eq!((restored.commit, restored.tail.last().map(Entry::id)), (Index(250), Some(log.last())));
+}
+
+#[test]
+fn a_full_disk_delays_a_vote_and_a_release_and_changes_nothing() {
+    let disk = SimDisk::new(1);
+    let mut log = filled(&disk, 10).log;
+    let before = show(&mut log);
+    for writes_before in [0, 1] {
+        disk.inject_after(Fault::WriteNoSpace, writes_before);
+        assert!(log.release(Index(5)).is_err_and(|error| error.is_no_space()));
+        assert_eq!(show(&mut log), before);
+    }
+    log.release(Index(5)).expect("there is space again");
+    assert_eq!(log.base().index, Index(5));
+    let mut follower = Follower::new(open(&disk).expect("opens").log.restore(Index(5)).expect("they meet"));
+    let persist = follower.append(before.entries[9].id(), 1, true, 10);
+    disk.inject(Fault::WriteNoSpace);
+    let term = log.hard_state().term;
+    assert!(log.append(&persist).is_err_and(|error| error.is_no_space()));
+    assert_eq!(log.hard_state().term, term, "the new term is not durable, so it is not there");
+    log.append(&persist).expect("there is space again");
+    log.sync().expect("syncs");
+    drop(log);
+    assert_eq!(open(&disk).expect("opens").log.hard_state().term, term.next());
 }
 
 #[test]

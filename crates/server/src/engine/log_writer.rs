@@ -110,7 +110,7 @@ impl LogWriter {
     fn append(&mut self, persist: &Persist) -> Result<(), Stopped> {
         let started = Instant::now();
         while let Err(error) = self.log.append(persist) {
-            if !is_no_space(&error) {
+            if !error.is_no_space() {
                 stop_process("the raft log cannot be written", &error);
             }
             self.report_full(&error);
@@ -162,7 +162,7 @@ impl LogWriter {
     fn witness(&mut self) {
         match self.log.witness() {
             Ok(()) => {}
-            Err(error) if is_no_space(&error) => self.report_full(&error),
+            Err(error) if error.is_no_space() => self.report_full(&error),
             Err(error) => stop_process("the raft log cannot be synced", &error),
         }
     }
@@ -175,7 +175,7 @@ impl LogWriter {
                     tracing::info!("there is space on the disk again: writes are taken");
                 }
             }
-            Err(error) if is_no_space(&error) => self.report_full(&error),
+            Err(error) if error.is_no_space() => self.report_full(&error),
             Err(error) => stop_process("the raft log cannot be extended", &error),
         }
     }
@@ -190,14 +190,12 @@ impl LogWriter {
         match self.log.release(through) {
             Ok(()) => {}
             // The files go with the next release.
-            Err(error @ Error::Wal(_)) => tracing::warn!(error = %error, "the raft log was not released"),
+            Err(error @ (Error::Wal(_) | Error::NoSpace { .. })) => {
+                tracing::warn!(error = %error, "the raft log was not released")
+            }
             Err(error) => stop_process("the raft log cannot be released", &error),
         }
     }
-}
-
-fn is_no_space(error: &Error) -> bool {
-    matches!(error, Error::Wal(wal::Error::NoSpace { .. }))
 }
 
 #[cfg(test)]
