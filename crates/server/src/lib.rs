@@ -6,6 +6,7 @@
 //! * `member`: how it is put together, started and stopped;
 //! * `engine`: the threads that own the state, and the life of a put;
 //! * `api`: the gRPC services, one file each, on the framing of `grpc`;
+//! * `transport`: members among each other;
 //! * `watch`: who is told of which change;
 //! * [`http`], [`metrics`], [`logging`]: what operators see.
 //!
@@ -28,6 +29,8 @@ mod net;
 pub mod notify;
 pub mod signals;
 mod tasks;
+#[allow(dead_code, unused_imports)] // until the engine uses it
+mod transport;
 pub mod version;
 mod watch;
 

@@ -52,3 +52,452 @@ pub struct MembersReset {
     #[prost(uint64, tag = "1")]
     pub keep_id: u64,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PeerFrame {
+    #[prost(
+        oneof = "peer_frame::Content",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 18, 19, 20"
+    )]
+    pub content: ::core::option::Option<peer_frame::Content>,
+}
+/// Nested message and enum types in `PeerFrame`.
+pub mod peer_frame {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Content {
+        #[prost(message, tag = "1")]
+        Message(super::PeerMessage),
+        /// Asked by who dialed, answered at once by who accepted, on the same connection.
+        #[prost(message, tag = "2")]
+        Ping(super::PeerPing),
+        #[prost(message, tag = "3")]
+        Pong(super::PeerPing),
+        /// Between the engines; no part of raft.
+        #[prost(message, tag = "4")]
+        Proposals(super::PeerProposals),
+        #[prost(message, tag = "5")]
+        Change(super::PeerProposal),
+        #[prost(message, tag = "6")]
+        Refusals(super::PeerRefusals),
+        #[prost(message, tag = "7")]
+        Question(super::PeerQuestion),
+        #[prost(message, tag = "8")]
+        Answer(super::PeerAnswer),
+        /// Snapshot streams only. Sender to receiver:
+        #[prost(message, tag = "16")]
+        SnapshotHead(super::SnapshotHead),
+        #[prost(message, tag = "17")]
+        SnapshotChunk(super::SnapshotChunk),
+        #[prost(message, tag = "18")]
+        SnapshotEnd(super::SnapshotEnd),
+        /// Receiver to sender:
+        #[prost(message, tag = "19")]
+        SnapshotResume(super::SnapshotResume),
+        #[prost(message, tag = "20")]
+        SnapshotResult(super::SnapshotResult),
+    }
+}
+/// A message of raft.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PeerMessage {
+    #[prost(fixed64, tag = "1")]
+    pub from: u64,
+    #[prost(uint64, tag = "2")]
+    pub incarnation: u64,
+    #[prost(fixed64, tag = "3")]
+    pub to: u64,
+    #[prost(uint64, tag = "4")]
+    pub term: u64,
+    #[prost(
+        oneof = "peer_message::Body",
+        tags = "5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19"
+    )]
+    pub body: ::core::option::Option<peer_message::Body>,
+}
+/// Nested message and enum types in `PeerMessage`.
+pub mod peer_message {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct PreVote {
+        #[prost(uint64, tag = "1")]
+        pub next_term: u64,
+        #[prost(message, optional, tag = "2")]
+        pub last: ::core::option::Option<super::PeerEntryId>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct PreVoteReply {
+        #[prost(uint64, tag = "1")]
+        pub next_term: u64,
+        #[prost(bool, tag = "2")]
+        pub granted: bool,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Vote {
+        #[prost(message, optional, tag = "1")]
+        pub last: ::core::option::Option<super::PeerEntryId>,
+        /// The leader asked for it; otherwise none was heard of.
+        #[prost(bool, tag = "2")]
+        pub transfer: bool,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct VoteReply {
+        #[prost(bool, tag = "1")]
+        pub granted: bool,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Append {
+        #[prost(uint64, tag = "1")]
+        pub session: u64,
+        #[prost(message, optional, tag = "2")]
+        pub previous: ::core::option::Option<super::PeerEntryId>,
+        #[prost(message, repeated, tag = "3")]
+        pub entries: ::prost::alloc::vec::Vec<super::PeerEntry>,
+        #[prost(uint64, tag = "4")]
+        pub commit: u64,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct AppendReply {
+        #[prost(uint64, tag = "1")]
+        pub session: u64,
+        #[prost(uint64, tag = "2")]
+        pub matched: u64,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct AppendRefused {
+        #[prost(uint64, tag = "1")]
+        pub session: u64,
+        #[prost(uint64, tag = "2")]
+        pub refused: u64,
+        #[prost(message, optional, tag = "3")]
+        pub hint: ::core::option::Option<super::PeerEntryId>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Heartbeat {
+        #[prost(uint64, tag = "1")]
+        pub session: u64,
+        #[prost(uint64, tag = "2")]
+        pub commit: u64,
+        #[prost(message, optional, tag = "3")]
+        pub round: ::core::option::Option<Round>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct HeartbeatReply {
+        #[prost(uint64, tag = "1")]
+        pub session: u64,
+        #[prost(message, optional, tag = "2")]
+        pub round: ::core::option::Option<Round>,
+        #[prost(uint64, optional, tag = "3")]
+        pub lost_after: ::core::option::Option<u64>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Read {
+        #[prost(message, optional, tag = "1")]
+        pub request: ::core::option::Option<ReadRequest>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ReadReply {
+        #[prost(message, optional, tag = "1")]
+        pub request: ::core::option::Option<ReadRequest>,
+        #[prost(uint64, tag = "2")]
+        pub index: u64,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct InstallSnapshot {
+        #[prost(uint64, tag = "1")]
+        pub session: u64,
+        #[prost(message, optional, tag = "2")]
+        pub last: ::core::option::Option<super::PeerEntryId>,
+        #[prost(message, optional, tag = "3")]
+        pub membership: ::core::option::Option<super::PeerMembership>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Nothing {}
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Round {
+        #[prost(uint64, tag = "1")]
+        pub term: u64,
+        #[prost(uint64, tag = "2")]
+        pub number: u64,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ReadRequest {
+        #[prost(uint64, tag = "1")]
+        pub boot: u64,
+        #[prost(uint64, tag = "2")]
+        pub number: u64,
+    }
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Body {
+        #[prost(message, tag = "5")]
+        PreVote(PreVote),
+        #[prost(message, tag = "6")]
+        PreVoteReply(PreVoteReply),
+        #[prost(message, tag = "7")]
+        Vote(Vote),
+        #[prost(message, tag = "8")]
+        VoteReply(VoteReply),
+        #[prost(message, tag = "9")]
+        Append(Append),
+        #[prost(message, tag = "10")]
+        AppendReply(AppendReply),
+        #[prost(message, tag = "11")]
+        AppendRefused(AppendRefused),
+        #[prost(message, tag = "12")]
+        Commit(super::PeerEntryId),
+        #[prost(message, tag = "13")]
+        Heartbeat(Heartbeat),
+        #[prost(message, tag = "14")]
+        HeartbeatReply(HeartbeatReply),
+        #[prost(message, tag = "15")]
+        Read(Read),
+        #[prost(message, tag = "16")]
+        ReadReply(ReadReply),
+        #[prost(message, tag = "17")]
+        InstallSnapshot(InstallSnapshot),
+        #[prost(message, tag = "18")]
+        CampaignNow(Nothing),
+        #[prost(message, tag = "19")]
+        LaterTerm(Nothing),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerEntryId {
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+}
+/// An entry of the raft log; without a payload it is the empty one of a new leader.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerEntry {
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+    #[prost(oneof = "peer_entry::Payload", tags = "3, 4")]
+    pub payload: ::core::option::Option<peer_entry::Payload>,
+}
+/// Nested message and enum types in `PeerEntry`.
+pub mod peer_entry {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Payload {
+        #[prost(bytes, tag = "3")]
+        Command(::prost::bytes::Bytes),
+        #[prost(message, tag = "4")]
+        Membership(super::PeerMembershipEntry),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerMembershipEntry {
+    #[prost(message, optional, tag = "1")]
+    pub membership: ::core::option::Option<PeerMembership>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub context: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerMembership {
+    #[prost(fixed64, repeated, tag = "1")]
+    pub voters: ::prost::alloc::vec::Vec<u64>,
+    #[prost(fixed64, repeated, tag = "2")]
+    pub outgoing: ::prost::alloc::vec::Vec<u64>,
+    #[prost(fixed64, repeated, tag = "3")]
+    pub learners: ::prost::alloc::vec::Vec<u64>,
+    #[prost(fixed64, repeated, tag = "4")]
+    pub learners_next: ::prost::alloc::vec::Vec<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerPing {
+    /// The sender's own clock, in nanoseconds; echoed.
+    #[prost(uint64, tag = "1")]
+    pub sent: u64,
+}
+/// Commands of clients of the sender, for the leader to propose.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PeerProposals {
+    #[prost(message, repeated, tag = "1")]
+    pub proposals: ::prost::alloc::vec::Vec<PeerProposal>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerProposal {
+    /// Under which the sender's client waits.
+    #[prost(fixed64, tag = "1")]
+    pub id: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub command: ::prost::bytes::Bytes,
+}
+/// These were not proposed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerRefusals {
+    #[prost(fixed64, repeated, tag = "1")]
+    pub request_i_ds: ::prost::alloc::vec::Vec<u64>,
+    #[prost(message, optional, tag = "2")]
+    pub why: ::core::option::Option<PeerRefusal>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerRefusal {
+    #[prost(enumeration = "peer_refusal::Reason", tag = "1")]
+    pub reason: i32,
+    /// REJECTED: the text of the state machine's refusal, which names it.
+    #[prost(string, tag = "2")]
+    pub rejection: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `PeerRefusal`.
+pub mod peer_refusal {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Reason {
+        Unknown = 0,
+        NotLeader = 1,
+        Busy = 2,
+        Transferring = 3,
+        Stopping = 4,
+        ChangeUnderWay = 5,
+        LearnerNotReady = 6,
+        NotEnoughStarted = 7,
+        Rejected = 8,
+    }
+    impl Reason {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unknown => "UNKNOWN",
+                Self::NotLeader => "NOT_LEADER",
+                Self::Busy => "BUSY",
+                Self::Transferring => "TRANSFERRING",
+                Self::Stopping => "STOPPING",
+                Self::ChangeUnderWay => "CHANGE_UNDER_WAY",
+                Self::LearnerNotReady => "LEARNER_NOT_READY",
+                Self::NotEnoughStarted => "NOT_ENOUGH_STARTED",
+                Self::Rejected => "REJECTED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNKNOWN" => Some(Self::Unknown),
+                "NOT_LEADER" => Some(Self::NotLeader),
+                "BUSY" => Some(Self::Busy),
+                "TRANSFERRING" => Some(Self::Transferring),
+                "STOPPING" => Some(Self::Stopping),
+                "CHANGE_UNDER_WAY" => Some(Self::ChangeUnderWay),
+                "LEARNER_NOT_READY" => Some(Self::LearnerNotReady),
+                "NOT_ENOUGH_STARTED" => Some(Self::NotEnoughStarted),
+                "REJECTED" => Some(Self::Rejected),
+                _ => None,
+            }
+        }
+    }
+}
+/// What only the leader knows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerQuestion {
+    #[prost(fixed64, tag = "1")]
+    pub nonce: u64,
+    #[prost(oneof = "peer_question::Question", tags = "2, 3")]
+    pub question: ::core::option::Option<peer_question::Question>,
+}
+/// Nested message and enum types in `PeerQuestion`.
+pub mod peer_question {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct LeaseRenew {
+        #[prost(int64, tag = "1")]
+        pub id: i64,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct LeaseTimeToLive {
+        #[prost(int64, tag = "1")]
+        pub id: i64,
+        #[prost(bool, tag = "2")]
+        pub keys: bool,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Question {
+        #[prost(message, tag = "2")]
+        LeaseRenew(LeaseRenew),
+        #[prost(message, tag = "3")]
+        LeaseTimeToLive(LeaseTimeToLive),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerAnswer {
+    #[prost(fixed64, tag = "1")]
+    pub nonce: u64,
+    #[prost(oneof = "peer_answer::Answer", tags = "2, 3, 4")]
+    pub answer: ::core::option::Option<peer_answer::Answer>,
+}
+/// Nested message and enum types in `PeerAnswer`.
+pub mod peer_answer {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct LeaseRenewed {
+        /// Seconds.
+        #[prost(int64, tag = "1")]
+        pub ttl: i64,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct LeaseTimes {
+        /// Seconds.
+        #[prost(int64, tag = "1")]
+        pub granted_ttl: i64,
+        #[prost(int64, tag = "2")]
+        pub ttl: i64,
+        #[prost(bytes = "bytes", repeated, tag = "3")]
+        pub keys: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Answer {
+        #[prost(message, tag = "2")]
+        Refused(super::PeerRefusal),
+        #[prost(message, tag = "3")]
+        LeaseRenewed(LeaseRenewed),
+        #[prost(message, tag = "4")]
+        LeaseTimes(LeaseTimes),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SnapshotHead {
+    /// What the receiver steps once it holds all of it: an InstallSnapshot.
+    #[prost(message, optional, tag = "1")]
+    pub message: ::core::option::Option<PeerMessage>,
+    /// Names the content: equal content, equal name. 16 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub content: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotChunk {
+    /// Counts from 0.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub data: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotEnd {
+    #[prost(uint64, tag = "1")]
+    pub chunks: u64,
+    /// SHA-1 over the data of all chunks.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub hash: ::prost::bytes::Bytes,
+}
+/// With which chunk to go on: the receiver has those before it from an earlier connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotResume {
+    #[prost(uint64, tag = "1")]
+    pub chunk: u64,
+}
+/// How it ended, at any time; empty for success.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotResult {
+    #[prost(string, tag = "1")]
+    pub failure: ::prost::alloc::string::String,
+}

@@ -22,7 +22,7 @@ use crate::watch::catch_up::CatchUp;
 use crate::watch::hub::Hub;
 
 /// A command on its way to consensus.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Proposal {
     pub(crate) id: RequestId,
     pub(crate) command: Bytes,

@@ -1,0 +1,1 @@
+//! Frames on a connection: a length, a checksum, and what is said.

@@ -1,0 +1,141 @@
+//! The handle that the engine holds: everything it asks of the transport, none of it ever waiting.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::{Mutex, RwLock};
+use raft::{Body, Message, NodeId};
+use tokio::sync::Notify;
+
+use super::limits::OUTBOX_BYTES_MAX;
+use super::note::PeerNote;
+use super::snapshot::SnapshotJob;
+
+/// Another member, and where it listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// Its id.
+    pub(crate) id: NodeId,
+    /// Its peer URLs; tried in turn.
+    pub(crate) urls: Vec<String>,
+}
+
+/// Something for the transport's thread to do.
+pub(super) enum Order {
+    /// Send this, if its addressee can be reached.
+    Message(Message),
+    /// Send this, if the peer can be reached.
+    Note(NodeId, PeerNote),
+    /// These are the peers from now on.
+    Peers(Vec<Peer>),
+    /// Members with these ids are refused from now on.
+    Removed(BTreeSet<NodeId>),
+    /// Send this snapshot.
+    Snapshot(SnapshotJob),
+}
+
+/// The way to the other members. Cheap to clone; usable from any thread.
+#[derive(Clone)]
+pub(crate) struct Transport(pub(super) Arc<Shared>);
+
+/// What the handles and the transport's thread share.
+#[derive(Default)]
+pub(super) struct Shared {
+    orders: Mutex<Orders>,
+    wake: Notify,
+    /// Peers known, and since when they have been connected.
+    pub(super) activity: RwLock<BTreeMap<NodeId, Option<Instant>>>,
+}
+
+#[derive(Default)]
+struct Orders {
+    queue: Vec<Order>,
+    /// Bytes of messages and notes in it.
+    weight: usize,
+    is_stopped: bool,
+}
+
+impl Transport {
+    /// Sends messages, each to its addressee, in order. What cannot be sent soon is dropped.
+    pub(crate) fn send(&self, messages: Vec<Message>) {
+        let weigh = |message: Message| (weight(&message), Order::Message(message));
+        self.0.give(messages.into_iter().map(weigh));
+    }
+
+    /// Sends a note. If it cannot be sent soon it is dropped.
+    pub(crate) fn tell(&self, to: NodeId, note: PeerNote) {
+        self.0.give([(note.weight(), Order::Note(to, note))]);
+    }
+
+    /// From now on these are the peers; connections to others are closed. This member itself may be among them.
+    pub(crate) fn set_peers(&self, peers: Vec<Peer>) {
+        self.0.give([(0, Order::Peers(peers))]);
+    }
+
+    /// From now on connections of members with these ids are refused: they were removed from the cluster, and are told.
+    pub(crate) fn set_removed(&self, removed: BTreeSet<NodeId>) {
+        self.0.give([(0, Order::Removed(removed))]);
+    }
+
+    /// Sends a snapshot to the addressee of its message. One at a time goes to each peer.
+    pub(crate) fn send_snapshot(&self, job: SnapshotJob) {
+        self.0.give([(0, Order::Snapshot(job))]);
+    }
+
+    /// The peers, and since when each has been connected; `None` if it is not.
+    pub(crate) fn activity(&self) -> BTreeMap<NodeId, Option<Instant>> {
+        self.0.activity.read().clone()
+    }
+
+    /// Since when a peer has been connected; `None` if it is not.
+    pub(crate) fn active_since(&self, peer: NodeId) -> Option<Instant> {
+        self.0.activity.read().get(&peer).copied().flatten()
+    }
+}
+
+impl Shared {
+    fn give(&self, orders: impl IntoIterator<Item = (usize, Order)>) {
+        let mut state = self.orders.lock();
+        if state.is_stopped {
+            return;
+        }
+        let was_empty = state.queue.is_empty();
+        for (weight, order) in orders {
+            if weight == 0 || state.weight + weight <= OUTBOX_BYTES_MAX {
+                state.weight += weight;
+                state.queue.push(order);
+            }
+        }
+        let wake = was_empty && !state.queue.is_empty();
+        drop(state);
+        if wake {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits for orders and moves them all into `batch`.
+    pub(super) async fn take(&self, batch: &mut Vec<Order>) {
+        loop {
+            {
+                let mut state = self.orders.lock();
+                if !state.queue.is_empty() {
+                    state.weight = 0;
+                    batch.append(&mut state.queue);
+                    return;
+                }
+            }
+            self.wake.notified().await;
+        }
+    }
+}
+
+/// What a message costs in memory, in bytes, for budgets.
+pub(super) fn weight(message: &Message) -> usize {
+    const FIXED: usize = 64;
+    let entries = match &message.body {
+        Body::Append { entries, .. } => entries.iter().map(raft::Entry::weight).sum(),
+        _ => 0,
+    };
+    FIXED + entries
+}

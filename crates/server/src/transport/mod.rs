@@ -1,0 +1,20 @@
+//! Members among each other.
+//!
+//! Each pair of members has two connections, one for each direction: who dials sends, who accepts receives. So each
+//! direction is one ordered stream, and which of them is broken is plain to see. A peer that cannot be reached costs an
+//! attempt now and then; what is meant for it is dropped, and raft sends again what it still needs.
+
+mod codec;
+mod frame;
+mod handle;
+mod inbound;
+pub(crate) mod limits;
+mod note;
+mod snapshot;
+
+pub(crate) use handle::{Peer, Transport};
+pub(crate) use inbound::{Inbound, Incoming, SharedInbound};
+pub(crate) use note::{Answer, LeaseTimes, PeerNote, Question, Refusal};
+pub(crate) use snapshot::{
+    ContentName, SnapshotFailure, SnapshotFault, SnapshotJob, SnapshotOffer, SnapshotSink, SnapshotSource,
+};

@@ -1,0 +1,123 @@
+//! What the engines of two members say to each other besides raft.
+//!
+//! A note is a message like those of raft: it may be lost, never arrives twice from one connection, and nobody is told
+//! when it is dropped. Who sends one sets itself a deadline.
+
+use bytes::Bytes;
+use machine::Rejection;
+
+use crate::engine::waiters::RequestId;
+use crate::engine::worker::Proposal;
+
+/// One engine to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PeerNote {
+    /// Commands of clients of the sender, for the leader to propose.
+    Proposals(Vec<Proposal>),
+    /// A change of the membership: the command that a leader proposes as the change's context.
+    Change(Proposal),
+    /// These proposals or changes were not taken and never will be: their callers may be told so.
+    Refused {
+        /// Under which their callers wait.
+        ids: Vec<RequestId>,
+        /// Why not.
+        why: Refusal,
+    },
+    /// A question that the leader answers.
+    Ask {
+        /// Names the question; the answer bears it.
+        nonce: u64,
+        /// The question.
+        question: Question,
+    },
+    /// The answer to a question.
+    Answer {
+        /// The question's.
+        nonce: u64,
+        /// The answer.
+        answer: Answer,
+    },
+}
+
+/// Why a leader, or who is taken for one, does not do what it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A reason that this version does not know.
+    Unknown,
+    /// It does not lead, or has not confirmed that it does.
+    NotLeader,
+    /// Too much is in flight.
+    Busy,
+    /// Leadership is being handed over.
+    Transferring,
+    /// The member is stopping.
+    Stopping,
+    /// Another change of the membership is not finished.
+    ChangeUnderWay,
+    /// The learner to promote has not caught up.
+    LearnerNotReady,
+    /// Too few members would be started and connected (`--strict-reconfig-check`).
+    NotEnoughStarted,
+    /// The state machine would refuse it.
+    Rejected(Rejection),
+}
+
+/// What only the leader knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// Renew this lease.
+    LeaseRenew {
+        /// Its id.
+        id: i64,
+    },
+    /// How long does this lease live?
+    LeaseTimeToLive {
+        /// Its id.
+        id: i64,
+        /// Whether to list its keys.
+        keys: bool,
+    },
+}
+
+/// What the leader answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It does not. A lease that does not exist is `Rejected(LeaseNotFound)`.
+    Refused(Refusal),
+    /// The lease is renewed.
+    LeaseRenewed {
+        /// For so many seconds.
+        ttl: i64,
+    },
+    /// The lease's times.
+    LeaseTimes(LeaseTimes),
+}
+
+/// The times of a lease, in seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LeaseTimes {
+    /// For how long it was granted.
+    pub(crate) granted_ttl: i64,
+    /// How long it lives yet.
+    pub(crate) ttl: i64,
+    /// Its keys, if asked for.
+    pub(crate) keys: Vec<Bytes>,
+}
+
+impl PeerNote {
+    /// What it costs in memory, in bytes, for budgets.
+    pub(super) fn weight(&self) -> usize {
+        const FIXED: usize = 64;
+        let proposal = |proposal: &Proposal| FIXED + proposal.command.len();
+        FIXED
+            + match self {
+                PeerNote::Proposals(proposals) => proposals.iter().map(proposal).sum(),
+                PeerNote::Change(change) => proposal(change),
+                PeerNote::Refused { ids, .. } => 8 * ids.len(),
+                PeerNote::Answer { answer: Answer::LeaseTimes(times), .. } => {
+                    times.keys.iter().map(|key| FIXED + key.len()).sum()
+                }
+                PeerNote::Ask { .. } | PeerNote::Answer { .. } => 0,
+            }
+    }
+}
