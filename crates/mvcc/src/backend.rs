@@ -13,11 +13,21 @@ use wal::DiskFile;
 pub(crate) struct Health {
     file_bytes: AtomicU64,
     failed_sync: AtomicBool,
+    abandoned: AtomicBool,
 }
 
 impl Health {
     pub(crate) fn file_bytes(&self) -> u64 {
         self.file_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Says that the file was opened anew: what is read through this handle may be written over.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
     }
 
     pub(crate) fn has_failed_sync(&self) -> bool {

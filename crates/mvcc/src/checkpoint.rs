@@ -68,7 +68,7 @@ pub(crate) struct RunMark {
 }
 
 impl RunMark {
-    fn of(run: &SealedRun) -> Self {
+    pub(crate) fn of(run: &SealedRun) -> Self {
         Self { first_segment: run.first_segment, root: run.root, first: run.first, last: run.last }
     }
 

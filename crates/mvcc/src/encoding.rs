@@ -143,6 +143,11 @@ pub(crate) fn parse(mut input: &[u8]) -> Option<Fields<'_>> {
     Some(fields)
 }
 
+/// Whether these are the very bytes that [`key_value`] writes for what they say.
+pub(crate) fn is_canonical(encoded: &[u8]) -> bool {
+    parse(encoded).is_some_and(|fields| key_value(fields.key, &fields.meta(0), fields.value) == encoded)
+}
+
 /// Only the key, which stands first.
 pub(crate) fn parse_key(mut input: &[u8]) -> &[u8] {
     match input.split_first() {

@@ -37,6 +37,10 @@ pub enum Error {
     /// An earlier checkpoint failed with an error that is not retryable: what the disk holds is not known (W5).
     #[error("the store is closed after a failed checkpoint")]
     Closed,
+    /// A snapshot cannot be read any more, because the database was opened anew after it had run out of space. Nothing is
+    /// wrong: begin another.
+    #[error("the snapshot is outdated: the database was opened anew")]
+    Outdated,
     /// Something that was durable is damaged. Read errors are no different (W9).
     #[error("{} is corrupt: {what}", path.display())]
     Corrupt {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use wal::{Disk, Head, Position, Wal};
 
-pub(crate) use self::change::{decode, read};
+pub(crate) use self::change::{Payload, decode, parse_payload, read};
 use self::run::RunBuilder;
 pub(crate) use self::run::SealedRun;
 use crate::{Change, Error};

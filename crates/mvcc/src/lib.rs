@@ -109,6 +109,8 @@ mod open;
 mod record;
 mod tables;
 
+pub mod snapshot;
+
 pub use self::checkpoint::{CheckpointJob, Done};
 pub use self::error::{CompactError, Error, ReadError};
 pub use self::hash_kv::HashKv;
@@ -117,6 +119,7 @@ pub use self::range::{KeyRange, RangeEnd, RangeQuery, RangeResult};
 pub use self::revision::{Applied, LeaseId, Meta, Revision};
 pub use self::scanner::History;
 pub use self::side::TableId;
+pub use self::snapshot::{SnapshotExport, SnapshotId, SnapshotImport};
 pub use self::store::{Options, Store};
 pub use self::txn::Txn;
 pub use self::view::{Chunks, View};

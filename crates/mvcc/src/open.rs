@@ -23,12 +23,12 @@ use crate::state_hash::{self, StateHash};
 use crate::store::{Opened, Options};
 use crate::tables::Tables;
 use crate::tail::Tail;
-use crate::{Change, Error, Revision};
+use crate::{Change, Error, Revision, snapshot};
 
 /// The database of the current state.
-const DATABASE: &str = "current.redb";
+pub(crate) const DATABASE: &str = "current.redb";
 /// The directory of the history.
-const HISTORY: &str = "history";
+pub(crate) const HISTORY: &str = "history";
 /// Of a key that has no change in the tail (so far).
 const NO_LINK: u32 = u32::MAX;
 
@@ -36,6 +36,8 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
     let history_dir = dir.join(HISTORY);
     let database = dir.join(DATABASE);
     let io = |op| move |source| Error::Io { path: dir.to_owned(), op, source };
+    // A store that was being replaced is the old one or the new one, whole.
+    snapshot::settle(&*disk, dir)?;
     disk.create_dir_all(dir).map_err(io("create"))?;
     let wal_options =
         wal::Options { segment_bytes: options.history_segment_bytes, identity: options.identity };

@@ -17,7 +17,8 @@ pub struct Revision {
 impl Revision {
     /// Whether `next` may be the very next change after this one.
     pub(crate) fn precedes(self, next: Self) -> bool {
-        next == Self { sub: self.sub + 1, ..self } || next == Self { main: self.main + 1, sub: 0 }
+        self.sub.checked_add(1).is_some_and(|sub| next == Self { sub, ..self })
+            || next == Self { main: self.main + 1, sub: 0 }
     }
 }
 

@@ -100,6 +100,11 @@ pub(crate) fn of_key(key_digest: u64, entry: &Entry) -> u128 {
     ])
 }
 
+/// The hash of a sequence of chunks, from that of all before and the next one.
+pub(crate) fn of_chunks(before: u128, chunk: &[u8]) -> u128 {
+    record(&[4, (before >> 64) as u64, before as u64, digest(chunk)])
+}
+
 /// The hash of a row of a side table.
 pub(crate) fn of_row(table: u8, key: &[u8], value: &[u8]) -> u128 {
     record(&[2, u64::from(table), digest(key), digest(value)])

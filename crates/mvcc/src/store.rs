@@ -17,7 +17,8 @@ use crate::side::{Side, TableId};
 use crate::state_hash::{self, StateHash};
 use crate::txn::{Staged, Txn, changes_of};
 use crate::{
-    Applied, CompactError, Error, KeyRange, Meta, RangeQuery, RangeResult, ReadError, Revision, View,
+    Applied, CompactError, Error, KeyRange, Meta, RangeQuery, RangeResult, ReadError, Revision,
+    SnapshotExport, View,
 };
 
 /// Dead index entries looked at in one commit: more than a commit can add, but for deletes of whole ranges.
@@ -373,6 +374,14 @@ impl Store {
     pub fn complete(&mut self, done: Done) {
         let frozen = self.frozen.take().expect("a checkpoint is under way");
         assert_eq!(frozen.mark.applied, done.applied(), "the checkpoint under way is the one that is done");
+    }
+
+    /// The content of the last checkpoint that is complete, to be sent to another member. See [`crate::snapshot`].
+    ///
+    /// # Errors
+    /// Those of the disk: a page or two are read here.
+    pub fn snapshot(&self) -> Result<SnapshotExport, Error> {
+        SnapshotExport::begin(&self.inner)
     }
 
     /// Makes a checkpoint here and now, for callers that have no other thread to do it on. Does nothing if there is

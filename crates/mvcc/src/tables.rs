@@ -12,6 +12,9 @@
 //! the mark's counts and state hash. One transaction a checkpoint, durable, two-phase and with quick-repair: nothing else
 //! writes. redb may panic on damaged pages; that is caught here and is corruption like any other.
 
+mod load;
+mod scan;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +22,8 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use wal::Disk;
 
+pub(crate) use self::load::Loader;
+pub(crate) use self::scan::{KeyPairs, Pair, Rows};
 use crate::backend::{Backend, Health};
 use crate::index::Entry;
 use crate::item::Item;
@@ -68,6 +73,13 @@ impl Tables {
     }
 
     fn create(disk: &Arc<dyn Disk>, path: &Path, initial_mark: &[u8]) -> Result<(), Error> {
+        let tables = Self::create_temporary(disk, path)?;
+        tables.commit(&Batch { keys: Vec::new(), rows: Vec::new(), mark: initial_mark.to_vec() })?;
+        tables.name(path)
+    }
+
+    /// An empty database under a temporary name.
+    fn create_temporary(disk: &Arc<dyn Disk>, path: &Path) -> Result<Self, Error> {
         let temporary = path.with_extension("tmp");
         let io = |op| {
             let path = temporary.clone();
@@ -77,11 +89,19 @@ impl Tables {
             disk.remove(&temporary).map_err(io("remove"))?;
         }
         disk.create(&temporary, 0).map_err(io("create"))?;
-        let mut tables =
-            Self { disk: disk.clone(), path: temporary.clone(), database: None, health: Arc::default() };
+        let mut tables = Self { disk: disk.clone(), path: temporary, database: None, health: Arc::default() };
         tables.reopen()?;
-        tables.commit(&Batch { keys: Vec::new(), rows: Vec::new(), mark: initial_mark.to_vec() })?;
-        drop(tables);
+        Ok(tables)
+    }
+
+    /// Closes a database that has a temporary name and gives it its name, durably (W4).
+    fn name(mut self, path: &Path) -> Result<(), Error> {
+        self.database = None;
+        let Self { disk, path: temporary, .. } = self;
+        let io = |op| {
+            let path = temporary.clone();
+            move |source| Error::Io { path, op, source }
+        };
         disk.open(&temporary).and_then(|file| file.sync_data()).map_err(io("sync"))?;
         disk.rename(&temporary, path).map_err(io("rename"))?;
         disk.sync_dir(path.parent().unwrap_or(Path::new("."))).map_err(io("sync the directory of"))
@@ -95,6 +115,7 @@ impl Tables {
             op: "open",
             source,
         })?;
+        self.health.abandon();
         self.health = Arc::new(Health::default());
         let backend = Backend::new(file, self.health.clone());
         let opened = self.guard(|| {
@@ -126,8 +147,11 @@ impl Tables {
 
     /// The state as of the last commit, for readers.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, Error> {
-        let values = self.guard(|| Ok(self.database().begin_read()?.open_table(VALUES)?))?;
-        Ok(Snapshot { path: self.path.clone(), values })
+        self.guard(|| {
+            let transaction = self.database().begin_read()?;
+            let values = transaction.open_table(VALUES)?;
+            Ok(Snapshot { path: self.path.clone(), health: self.health.clone(), transaction, values })
+        })
     }
 
     pub(crate) fn mark(&self) -> Result<Vec<u8>, Error> {
@@ -150,11 +174,8 @@ impl Tables {
     /// Hands out the rows of the side tables in order.
     pub(crate) fn load_rows(&self, mut each: impl FnMut(u8, &[u8], &[u8])) -> Result<(), Error> {
         self.load(SIDE, |key, record| {
-            let (crc_bytes, value) = record.split_at_checked(4).ok_or("a row is too short")?;
+            let value = row_value(key, record)?;
             let (table, row) = key.split_first().ok_or("a row has no table")?;
-            if crc_bytes != crc(&[key, value]).to_le_bytes() {
-                return Err("a row does not match its checksum");
-            }
             each(*table, row, value);
             Ok(())
         })
@@ -210,12 +231,7 @@ impl Tables {
                 let mut side = transaction.open_table(SIDE)?;
                 for (key, value) in &batch.rows {
                     match value {
-                        Some(value) => {
-                            record.clear();
-                            record.extend(crc(&[key, value]).to_le_bytes());
-                            record.extend_from_slice(value);
-                            drop(side.insert(&key[..], &record[..])?);
-                        }
+                        Some(value) => drop(side.insert(&key[..], &row_record(key, value)[..])?),
                         None => drop(side.remove(&key[..])?),
                     }
                 }
@@ -276,6 +292,22 @@ fn decode_entry(key: &[u8], record: &[u8]) -> Option<Entry> {
     (fields.0.is_empty() && check == crc(&[key, &record[..48]]) && entry.is_live()).then_some(entry)
 }
 
+fn row_record(key: &[u8], value: &[u8]) -> Vec<u8> {
+    [&crc(&[key, value]).to_le_bytes(), value].concat()
+}
+
+/// The value of a row's record. `Err` says what is wrong with it.
+fn row_value<'a>(key: &[u8], record: &'a [u8]) -> Result<&'a [u8], &'static str> {
+    let (check, value) = record.split_at_checked(4).ok_or("a row is too short")?;
+    if key.is_empty() {
+        return Err("a row has no table");
+    }
+    if check != crc(&[key, value]).to_le_bytes() {
+        return Err("a row does not match its checksum");
+    }
+    Ok(value)
+}
+
 fn value_crc(key: &[u8], revision: Revision, value: &[u8]) -> u32 {
     crc(&[key, &revision.main.to_le_bytes(), &revision.sub.to_le_bytes(), value])
 }
@@ -283,6 +315,8 @@ fn value_crc(key: &[u8], revision: Revision, value: &[u8]) -> u32 {
 /// The values as of one checkpoint. What the index says is stored is in here, or the file is corrupt.
 pub(crate) struct Snapshot {
     path: PathBuf,
+    health: Arc<Health>,
+    transaction: redb::ReadTransaction,
     values: redb::ReadOnlyTable<&'static [u8], &'static [u8]>,
 }
 

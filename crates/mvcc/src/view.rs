@@ -8,7 +8,7 @@ use crate::hash_kv::{self, HashKv};
 use crate::read::Cursor;
 use crate::scanner::History;
 use crate::shared::{Hold, Inner, Parts, Wanted};
-use crate::{Error, Item, Meta, RangeEnd, RangeQuery, RangeResult, ReadError};
+use crate::{Error, Item, Meta, RangeEnd, RangeQuery, RangeResult, ReadError, SnapshotExport};
 
 /// A reader's end of a store. Cheap to clone; every clone may be used on its own thread.
 ///
@@ -85,6 +85,14 @@ impl View {
     /// If the revision is compacted or in the future, and those of the disk.
     pub fn hash_kv(&self, at: Option<i64>) -> Result<HashKv, ReadError> {
         hash_kv::hash_kv(&self.inner, at)
+    }
+
+    /// The content of the last checkpoint, to be sent to another member. See [`crate::snapshot`].
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn snapshot(&self) -> Result<SnapshotExport, Error> {
+        SnapshotExport::begin(&self.inner)
     }
 }
 

@@ -7,6 +7,7 @@ mod model;
 use std::path::Path;
 use std::sync::Arc;
 
+use model::strategies::{op, range};
 use model::{Command, Model, Op, check};
 use mvcc::*;
 use proptest::prelude::*;
@@ -25,28 +26,6 @@ fn options(cache_bytes: usize) -> Options {
 
 fn try_open(disk: &SimDisk, cache_bytes: usize) -> Result<Store, Error> {
     Store::open(Arc::new(disk.clone()), Path::new("/data"), options(cache_bytes))
-}
-
-fn key() -> impl Strategy<Value = Vec<u8>> {
-    prop::sample::select(vec!["a", "a/1", "a/2", "a/22", "b", "b\0", "b/1", "c", "c/1", "c/2", "d", "zzz"])
-        .prop_map(|key| key.as_bytes().to_vec())
-}
-
-fn range() -> impl Strategy<Value = KeyRange> {
-    prop_oneof![
-        4 => key().prop_map(KeyRange::single),
-        2 => (key(), key()).prop_map(|(start, end)| KeyRange::between(start, end)),
-        1 => key().prop_map(KeyRange::prefix),
-        1 => key().prop_map(KeyRange::from),
-    ]
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    let value = prop::collection::vec(any::<u8>(), 0..60);
-    prop_oneof![
-        3 => (key(), value, 0..3i64).prop_map(|(key, value, lease)| Op::Put { key, value, lease }),
-        1 => range().prop_map(Op::Delete),
-    ]
 }
 
 #[derive(Debug, Clone)]

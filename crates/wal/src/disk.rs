@@ -12,11 +12,14 @@ pub trait Disk: Send + Sync {
     fn create(&self, path: &Path, len: u64) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
-    /// Renames a file, replacing what has the new name. Durable after [`Disk::sync_dir`].
+    /// Renames a file, replacing what has the new name, or a directory, whose new name must be free (an empty directory
+    /// may have it). Durable after [`Disk::sync_dir`].
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file; those who have it open keep it. Durable after [`Disk::sync_dir`].
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Paths of the files in a directory, in no particular order.
+    /// Removes a directory with everything in it. A crash may leave a part of it. Durable after [`Disk::sync_dir`].
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// Paths of the files and directories in a directory, in no particular order.
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
     /// Makes a directory and those above it, as far as they are missing, durably.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;

@@ -25,14 +25,14 @@ const HAS_BEFORE: u8 = 2;
 const HEADER_BYTES: usize = 9;
 
 /// A record to write, not yet in one piece.
-pub(super) struct Payload {
+pub(crate) struct Payload {
     header: [u8; HEADER_BYTES],
     after: Bytes,
     before: Bytes,
 }
 
 impl Payload {
-    pub(super) fn of(change: &Change) -> Self {
+    pub(crate) fn of(change: &Change) -> Self {
         let after = match &change.after {
             Some(item) => item.encoded.clone(),
             None => encoding::tombstone(&change.key),
@@ -49,11 +49,11 @@ impl Payload {
         Self { header, after, before }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         HEADER_BYTES + self.after.len() + self.before.len()
     }
 
-    pub(super) fn parts(&self) -> [&[u8]; 3] {
+    pub(crate) fn parts(&self) -> [&[u8]; 3] {
         [&self.header, &self.after, &self.before]
     }
 }
@@ -77,7 +77,11 @@ fn parse(record: &Record) -> Option<Change> {
     }
     let revision =
         Revision { main: i64::try_from(record.head.number).ok()?, sub: u32::try_from(record.head.tag).ok()? };
-    let payload = &record.payload;
+    parse_payload(revision, &record.payload)
+}
+
+/// Reads a change from the payload of its record.
+pub(crate) fn parse_payload(revision: Revision, payload: &Bytes) -> Option<Change> {
     let mut fields = Fields(payload);
     let flags = fields.u8()?;
     let before_sub = fields.u32()?;

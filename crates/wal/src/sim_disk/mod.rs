@@ -10,8 +10,9 @@
 //! the tests of this crate, of those built on it, and the simulator of whole clusters.
 
 mod inode;
+mod names;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use parking_lot::Mutex;
 
 use crate::disk::{Disk, DiskFile};
 use inode::Inode;
+use names::Names;
 
 /// What a crash does to what was not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,21 +62,11 @@ pub enum Fault {
     Remove,
 }
 
-#[derive(Debug, Clone)]
-enum NameChange {
-    Link(PathBuf, u64),
-    Rename(PathBuf, PathBuf, u64),
-    Unlink(PathBuf),
-}
-
 #[derive(Debug, Clone, Default)]
 struct State {
     inodes: BTreeMap<u64, Inode>,
     inodes_made: u64,
-    names: BTreeMap<PathBuf, u64>,
-    durable_names: BTreeMap<PathBuf, u64>,
-    pending_names: Vec<NameChange>,
-    dirs: BTreeSet<PathBuf>,
+    names: Names,
     /// Faults to come, each after so many operations of its kind.
     faults: Vec<(Fault, u64)>,
     /// Operations that change something, counted.
@@ -160,14 +152,11 @@ impl SimDisk {
         });
         let kept = match crash {
             Crash::LoseAll => 0,
-            Crash::KeepAll | Crash::TearLast(_) => state.pending_names.len(),
-            Crash::Random(_) => coins.up_to(state.pending_names.len()),
+            Crash::KeepAll | Crash::TearLast(_) => state.names.unsynced(),
+            Crash::Random(_) => coins.up_to(state.names.unsynced()),
         };
-        for change in std::mem::take(&mut state.pending_names).iter().take(kept) {
-            change.apply(&mut state.durable_names);
-        }
-        state.names = state.durable_names.clone();
-        let named: BTreeSet<u64> = state.names.values().copied().collect();
+        state.names.crash(kept);
+        let named = state.names.inodes();
         state.inodes.retain(|number, _| named.contains(number));
         for inode in state.inodes.values_mut() {
             inode.crash(crash, &mut coins);
@@ -218,7 +207,7 @@ impl SimDisk {
 
     /// Paths of all files.
     pub fn files(&self) -> Vec<PathBuf> {
-        self.state.lock().names.keys().cloned().collect()
+        self.state.lock().names.files().cloned().collect()
     }
 
     /// Changes the content of a file behind everybody's back, on the disk and in the cache.
@@ -227,40 +216,20 @@ impl SimDisk {
     /// When there is no such file.
     pub fn damage(&self, path: &Path, damage: impl Fn(&mut Vec<u8>)) {
         let mut state = self.state.lock();
-        let number = *state.names.get(path).expect("a file to damage");
+        let number = state.names.find(path).expect("a file to damage");
         state.inode(number).damage(damage);
     }
 
     /// Loses a file, durably.
     pub fn lose(&self, path: &Path) {
-        let mut state = self.state.lock();
-        state.names.remove(path);
-        state.durable_names.remove(path);
+        self.state.lock().names.lose(path);
     }
 
     /// The content of a file as reads see it.
     pub fn content(&self, path: &Path) -> Option<Vec<u8>> {
         let state = self.state.lock();
-        let number = state.names.get(path)?;
-        state.inodes.get(number).map(|inode| inode.content().to_vec())
-    }
-}
-
-impl NameChange {
-    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
-        match self {
-            Self::Link(path, inode) => drop(names.insert(path.clone(), *inode)),
-            Self::Unlink(path) => drop(names.remove(path)),
-            Self::Rename(from, to, inode) => {
-                names.remove(from);
-                names.insert(to.clone(), *inode);
-            }
-        }
-    }
-
-    fn is_in(&self, dir: &Path) -> bool {
-        let (Self::Link(path, _) | Self::Unlink(path) | Self::Rename(_, path, _)) = self;
-        path.parent() == Some(dir)
+        let number = state.names.find(path)?;
+        state.inodes.get(&number).map(|inode| inode.content().to_vec())
     }
 }
 
@@ -305,7 +274,7 @@ impl State {
     }
 
     fn find(&self, path: &Path) -> io::Result<u64> {
-        self.names.get(path).copied().ok_or_else(|| not_found(path))
+        self.names.find(path).ok_or_else(|| not_found(path))
     }
 
     fn check_room(&self, more: u64) -> io::Result<()> {
@@ -316,22 +285,10 @@ impl State {
         }
     }
 
-    fn change_name(&mut self, change: NameChange) {
-        change.apply(&mut self.names);
-        self.pending_names.push(change);
-    }
-
     /// Forgets files that nobody can reach any more.
     fn collect_garbage(&mut self) {
-        let Self { inodes, names, durable_names, pending_names, .. } = self;
-        let named: BTreeSet<u64> = names.values().chain(durable_names.values()).copied().collect();
-        let renamed = |number: u64| {
-            pending_names.iter().any(|change| match change {
-                NameChange::Link(_, inode) | NameChange::Rename(_, _, inode) => *inode == number,
-                NameChange::Unlink(_) => false,
-            })
-        };
-        inodes.retain(|number, inode| inode.handles > 0 || named.contains(number) || renamed(*number));
+        let reachable = self.names.inodes();
+        self.inodes.retain(|number, inode| inode.handles > 0 || reachable.contains(number));
     }
 }
 
@@ -348,7 +305,7 @@ impl Disk for SimDisk {
         state.operate()?;
         state.risk(Fault::Create, enospc)?;
         state.check_room(len)?;
-        if state.names.contains_key(path) {
+        if state.names.find(path).is_some() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, path.display().to_string()));
         }
         state.inodes_made += 1;
@@ -356,7 +313,7 @@ impl Disk for SimDisk {
         let mut inode = Inode::default();
         inode.set_len(len as usize);
         state.inodes.insert(number, inode);
-        state.change_name(NameChange::Link(path.to_owned(), number));
+        state.names.link(path, number);
         Ok(self.handle(&mut state, number))
     }
 
@@ -370,8 +327,15 @@ impl Disk for SimDisk {
         let mut state = self.state.lock();
         state.operate()?;
         state.risk(Fault::Rename, eio)?;
+        if state.names.is_dir(from) {
+            if state.names.is_dir(to) && !state.names.list(to).is_empty() {
+                return Err(io::ErrorKind::DirectoryNotEmpty.into());
+            }
+            state.names.rename_dir(from, to);
+            return Ok(());
+        }
         let number = state.find(from)?;
-        state.change_name(NameChange::Rename(from.to_owned(), to.to_owned(), number));
+        state.names.rename(from, to, number);
         Ok(())
     }
 
@@ -380,17 +344,28 @@ impl Disk for SimDisk {
         state.operate()?;
         state.risk(Fault::Remove, eio)?;
         state.find(path)?;
-        state.change_name(NameChange::Unlink(path.to_owned()));
+        state.names.unlink(path);
+        Ok(())
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.operate()?;
+        state.risk(Fault::Remove, eio)?;
+        if !state.names.is_dir(dir) {
+            return Err(not_found(dir));
+        }
+        state.names.remove_dir(dir);
         Ok(())
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
         let state = self.state.lock();
-        Ok(state.names.keys().filter(|path| path.parent() == Some(dir)).cloned().collect())
+        Ok(state.names.list(dir))
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.state.lock().dirs.insert(dir.to_owned());
+        self.state.lock().names.make_dirs(dir);
         Ok(())
     }
 
@@ -398,20 +373,14 @@ impl Disk for SimDisk {
         let mut state = self.state.lock();
         state.operate()?;
         state.risk(Fault::SyncDir, eio)?;
-        let (synced, pending) =
-            std::mem::take(&mut state.pending_names).into_iter().partition(|change| change.is_in(dir));
-        state.pending_names = pending;
-        let synced: Vec<NameChange> = synced;
-        for change in synced {
-            change.apply(&mut state.durable_names);
-        }
+        state.names.sync_dir(dir);
         state.collect_garbage();
         Ok(())
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         let state = self.state.lock();
-        Ok(state.names.contains_key(path) || state.dirs.contains(path))
+        Ok(state.names.find(path).is_some() || state.names.is_dir(path))
     }
 }
 

@@ -1,0 +1,271 @@
+//! The sending end: from a checkpoint to chunks.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wal::Position;
+
+use super::SnapshotId;
+use super::format::{self, CHUNK_BYTES_MAX, CHUNK_HEADER_BYTES, End, Header, Kind, put_record};
+use crate::checkpoint::Mark;
+use crate::history::{self, Payload};
+use crate::shared::{Hold, Inner};
+use crate::state_hash::{self, StateHash};
+use crate::tables::{KeyPairs, Rows, Snapshot};
+use crate::{Error, Revision};
+
+/// The content of a checkpoint, chunk by chunk. Made by [`Store::snapshot`](crate::Store::snapshot) or
+/// [`View::snapshot`](crate::View::snapshot), and then on its own: it may be read on any thread, as slowly as need be. As
+/// long as it lives the store cannot give back the space of what it holds on to.
+///
+/// An iterator over chunks of at most [`CHUNK_BYTES_MAX`] bytes. It reads from the disk, and keeps no
+/// more in memory than a chunk and a record. After an error it is over.
+pub struct SnapshotExport {
+    inner: Arc<Inner>,
+    snapshot: Arc<Snapshot>,
+    _hold: Hold,
+    header: Header,
+    /// Where the history begins that goes over, and where it ends.
+    start: Position,
+    end: Position,
+    stage: Stage,
+    /// Bytes of the stream in a chunk.
+    payload_bytes: usize,
+    /// Of the stream, what is in no chunk yet.
+    buffer: Vec<u8>,
+    taken: usize,
+    /// Number of the next chunk.
+    number: u32,
+    /// Of the chunks so far.
+    hash: u128,
+    changes: u64,
+}
+
+/// What is read next.
+enum Stage {
+    Header,
+    Rows(Box<Rows>, Sum),
+    Keys(Box<KeyPairs>, Sum),
+    Changes(Box<wal::Scan>, Revision),
+    End,
+    Over,
+}
+
+/// Count and hash of the records so far, to be held against the mark.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+struct Sum {
+    count: u64,
+    hash: StateHash,
+}
+
+impl Sum {
+    fn add(&mut self, hash: u128) {
+        self.count += 1;
+        self.hash += hash;
+    }
+}
+
+impl SnapshotExport {
+    /// Begins an export of the last checkpoint that is complete. Reads a page or two.
+    pub(crate) fn begin(inner: &Arc<Inner>) -> Result<Self, Error> {
+        let shared = inner.shared.read();
+        let snapshot = shared.snapshot.clone();
+        // What that checkpoint needs is not released before the next one is published, and from now on not at all.
+        let mark = match Mark::decode(&snapshot.mark()?) {
+            Ok(Some(mark)) => mark,
+            _ => return Err(snapshot.corrupt("its mark does not match its checksum".to_owned())),
+        };
+        let header = Header::of(&mark);
+        let first = header.first_change();
+        let hold = shared.hold(inner, first - 1);
+        let run = shared.runs.iter().find(|run| run.last.main >= first).cloned();
+        drop(shared);
+        let start = match run {
+            Some(run) => run.position_before(&inner.reader, &inner.history_dir, first)?,
+            None => mark.tail_start,
+        };
+        Ok(Self {
+            inner: inner.clone(),
+            snapshot,
+            _hold: hold,
+            header,
+            start,
+            end: mark.history_end,
+            stage: Stage::Header,
+            payload_bytes: CHUNK_BYTES_MAX - CHUNK_HEADER_BYTES,
+            buffer: Vec::new(),
+            taken: 0,
+            number: 0,
+            hash: 0,
+            changes: 0,
+        })
+    }
+
+    /// Makes smaller chunks, of this many bytes. All transfers of a snapshot that is to be resumed must do the same.
+    ///
+    /// # Panics
+    /// If chunks were made already, or the length is not between 64 and [`CHUNK_BYTES_MAX`].
+    #[must_use]
+    pub fn with_chunk_bytes(mut self, bytes: usize) -> Self {
+        assert!((64..=CHUNK_BYTES_MAX).contains(&bytes) && self.number == 0, "{bytes} bytes in a chunk");
+        self.payload_bytes = bytes - CHUNK_HEADER_BYTES;
+        self
+    }
+
+    /// Which snapshot it is.
+    #[must_use]
+    pub fn id(&self) -> SnapshotId {
+        self.header.id()
+    }
+
+    /// Its main revision.
+    #[must_use]
+    pub fn revision(&self) -> i64 {
+        self.header.revision
+    }
+
+    /// Number of the next chunk.
+    #[must_use]
+    pub fn next_chunk(&self) -> u32 {
+        self.number
+    }
+
+    /// Goes on with this chunk, of a transfer that broke off. What comes before it is read all the same, since the end needs
+    /// its hash. Does nothing if it is beyond that already.
+    ///
+    /// # Errors
+    /// As the iterator.
+    pub fn skip_to(&mut self, chunk: u32) -> Result<(), Error> {
+        while self.number < chunk && self.advance()?.is_some() {}
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Result<Option<Bytes>, Error> {
+        while self.buffer.len() - self.taken < self.payload_bytes {
+            match &self.stage {
+                Stage::End if self.buffer.len() > self.taken => break,
+                Stage::End => return Ok(Some(self.last_chunk())),
+                Stage::Over => return Ok(None),
+                _ => self.read_on()?,
+            }
+        }
+        let end = self.buffer.len().min(self.taken + self.payload_bytes);
+        let payload = &self.buffer[self.taken..end];
+        self.hash = state_hash::of_chunks(self.hash, payload);
+        let chunk = format::chunk(self.number, payload);
+        self.taken = end;
+        // A long record is not moved about for each of its chunks.
+        if self.buffer.len() - end < end {
+            self.buffer.drain(..end);
+            self.buffer.shrink_to(2 * self.payload_bytes);
+            self.taken = 0;
+        }
+        self.number += 1;
+        Ok(Some(chunk))
+    }
+
+    fn last_chunk(&mut self) -> Bytes {
+        let end = End { chunks: self.number, changes: self.changes, hash: self.hash };
+        let mut payload = Vec::new();
+        put_record(&mut payload, Kind::End, &[&end.encode()]);
+        self.stage = Stage::Over;
+        self.number += 1;
+        format::chunk(self.number - 1, &payload)
+    }
+
+    /// Adds the next record to the stream, or goes on to the next stage.
+    fn read_on(&mut self) -> Result<(), Error> {
+        let Self { snapshot, header, buffer, stage, .. } = self;
+        match stage {
+            Stage::Header => {
+                put_record(buffer, Kind::Header, &[&header.encode()]);
+                *stage = Stage::Rows(Box::new(snapshot.rows()?), Sum::default());
+            }
+            Stage::Rows(rows, sum) => {
+                let put = |key: &[u8], value: &[u8]| {
+                    sum.add(state_hash::of_row(key[0], &key[1..], value));
+                    put_record(buffer, Kind::Row, &[&(key.len() as u32).to_le_bytes(), key, value]);
+                };
+                if rows.next_row(put)?.is_none() {
+                    let whole = Sum { count: header.rows, hash: header.row_hash };
+                    check_sum(snapshot, "rows", *sum, whole)?;
+                    *stage = Stage::Keys(Box::new(snapshot.pairs()?), Sum::default());
+                }
+            }
+            Stage::Keys(pairs, sum) => {
+                let shown = pairs.next_pair(|pair| {
+                    sum.add(state_hash::of_key(state_hash::digest(pair.key), &pair.entry));
+                    let length = (pair.key.len() as u32).to_le_bytes();
+                    put_record(buffer, Kind::Key, &[&length, pair.key, pair.entry_record, pair.value_record]);
+                });
+                if shown?.is_none() {
+                    let whole = Sum { count: header.keys, hash: header.key_hash };
+                    check_sum(snapshot, "keys", *sum, whole)?;
+                    let scan = Box::new(self.inner.reader.scan(self.start));
+                    *stage = Stage::Changes(scan, header.floor());
+                }
+            }
+            Stage::Changes(..) => self.read_change()?,
+            Stage::End | Stage::Over => {}
+        }
+        Ok(())
+    }
+
+    fn read_change(&mut self) -> Result<(), Error> {
+        let Stage::Changes(scan, last) = &mut self.stage else { return Ok(()) };
+        let dir = &self.inner.history_dir;
+        let record = match scan.next().transpose()? {
+            Some(record) if record.position < self.end => record,
+            _ if last.main == self.header.revision => {
+                self.stage = Stage::End;
+                return Ok(());
+            }
+            _ => {
+                let what = format!("it ends with {last}, and the checkpoint is of r{}", self.header.revision);
+                return Err(Error::Corrupt { path: dir.clone(), what });
+            }
+        };
+        let first = self.header.first_change();
+        if record.head.kind != history::CHANGE || (record.head.number as i64) < first {
+            return Ok(());
+        }
+        let mut change = history::decode(dir, &record)?;
+        if !last.precedes(change.revision) {
+            let what = format!("{} comes after {last}, at {}", change.revision, record.position);
+            return Err(Error::Corrupt { path: dir.clone(), what });
+        }
+        *last = change.revision;
+        self.changes += 1;
+        if change.revision.main <= self.header.compact_revision {
+            // Cannot be read, and not every member has it still.
+            change.before = None;
+        }
+        let payload = Payload::of(&change);
+        let (main, sub) = (change.revision.main.to_le_bytes(), change.revision.sub.to_le_bytes());
+        let [fixed, after, before] = payload.parts();
+        put_record(&mut self.buffer, Kind::Change, &[&main, &sub, fixed, after, before]);
+        Ok(())
+    }
+}
+
+fn check_sum(snapshot: &Snapshot, what: &str, found: Sum, marked: Sum) -> Result<(), Error> {
+    if found == marked {
+        return Ok(());
+    }
+    Err(snapshot
+        .corrupt(format!("it has {} {what} that are not the {} of its mark", found.count, marked.count)))
+}
+
+impl Iterator for SnapshotExport {
+    type Item = Result<Bytes, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let chunk = self.advance();
+        if chunk.is_err() {
+            self.stage = Stage::Over;
+            self.buffer = Vec::new();
+            self.taken = 0;
+        }
+        chunk.transpose()
+    }
+}

@@ -1,0 +1,90 @@
+//! Filling a new database from a snapshot: everything in order, in pieces, and nothing of it counts before the end.
+//!
+//! The database has a temporary name until it has its mark, so whatever is left of an interrupted import is no store. Pieces
+//! are committed without being durable, only to bound the memory that a transaction takes; the last commit makes all
+//! durable.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use wal::Disk;
+
+use super::scan::Pair;
+use super::{Batch, KEYS, SIDE, Tables, VALUES, row_record};
+use crate::Error;
+
+/// Bytes of records in one transaction, about.
+const TRANSACTION_BYTES: usize = 16 << 20;
+
+/// A database being filled.
+pub(crate) struct Loader {
+    /// Before the database, so that it ends before it.
+    transaction: Option<redb::WriteTransaction>,
+    tables: Tables,
+    bytes: usize,
+}
+
+impl Loader {
+    /// Makes the database that will be at `path`.
+    pub(crate) fn create(disk: &Arc<dyn Disk>, path: &Path) -> Result<Self, Error> {
+        let tables = Tables::create_temporary(disk, path)?;
+        Ok(Self { transaction: None, tables, bytes: 0 })
+    }
+
+    /// Adds rows: the key with its table's number, and the value.
+    pub(crate) fn put_rows(&mut self, rows: &[(&[u8], &[u8])]) -> Result<(), Error> {
+        let bytes = rows.iter().map(|(key, value)| key.len() + value.len()).sum();
+        self.put(bytes, |transaction| {
+            let mut table = transaction.open_table(SIDE)?;
+            for (key, value) in rows {
+                drop(table.insert(*key, &row_record(key, value)[..])?);
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds keys with their values.
+    pub(crate) fn put_pairs(&mut self, pairs: &[Pair<'_>]) -> Result<(), Error> {
+        let bytes = pairs.iter().map(|pair| 2 * pair.key.len() + pair.value_record.len()).sum();
+        self.put(bytes, |transaction| {
+            let mut keys = transaction.open_table(KEYS)?;
+            let mut values = transaction.open_table(VALUES)?;
+            for pair in pairs {
+                drop(keys.insert(pair.key, pair.entry_record)?);
+                drop(values.insert(pair.key, pair.value_record)?);
+            }
+            Ok(())
+        })
+    }
+
+    fn put(
+        &mut self,
+        bytes: usize,
+        work: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), Error> {
+        let Self { tables, transaction, .. } = self;
+        tables.guard(|| {
+            if transaction.is_none() {
+                let mut begun = tables.database().begin_write()?;
+                begun.set_durability(redb::Durability::None)?;
+                *transaction = Some(begun);
+            }
+            transaction.as_ref().map_or(Ok(()), work)
+        })?;
+        self.bytes += bytes;
+        if self.bytes >= TRANSACTION_BYTES { self.commit() } else { Ok(()) }
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        self.bytes = 0;
+        let Some(transaction) = self.transaction.take() else { return Ok(()) };
+        self.tables.guard(|| Ok(transaction.commit()?))
+    }
+
+    /// Writes the mark, makes all of it durable, and gives the database its name.
+    pub(crate) fn finish(mut self, mark: Vec<u8>, path: &Path) -> Result<(), Error> {
+        self.commit()?;
+        self.tables.commit(&Batch { keys: Vec::new(), rows: Vec::new(), mark })?;
+        self.tables.name(path)
+    }
+}
