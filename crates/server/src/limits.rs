@@ -10,6 +10,10 @@ pub(crate) const IN_FLIGHT_MAX: usize = 32 * 1024;
 /// Bytes of commands proposed through one member and not yet answered: a few seconds of what a disk takes.
 pub(crate) const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 
+/// Questions of other members that this one has not answered; one keepalive of a client on a follower is one question.
+/// Beyond it they are not heard, and asked again.
+pub(crate) const QUESTIONS_MAX: usize = 16 * 1024;
+
 /// What grpc-go adds to `max-request-bytes` for its receive limit: room for the envelope of a request.
 pub(crate) const GRPC_OVERHEAD_BYTES: usize = 512 * 1024;
 
@@ -61,6 +65,3 @@ pub(crate) const RECENT_EVENTS_BYTES_MAX: usize = 8 << 20;
 
 /// Published revisions kept in memory, whatever their size.
 pub(crate) const RECENT_REVISIONS_MAX: usize = 16 * 1024;
-
-/// The longest answer of another member to a question at the start: a list of members is a few KiB.
-pub(crate) const PEER_ANSWER_BYTES_MAX: usize = 1 << 20;

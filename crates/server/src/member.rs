@@ -1,8 +1,7 @@
 //! A member: how it is put together, started and stopped.
 //!
-//! In the order of a start: it becomes clear who the member is ([`Taken`]), which for a new one may mean asking others;
-//! sockets are bound ([`Listeners`]), so that a port in use is found before anything is written; what is on the disk is
-//! opened ([`opened`]); the threads that own the state start ([`Engine`]); then those
+//! In the order of a start: sockets are bound ([`Listeners`]), so that a port in use is found before anything is
+//! written; what is on the disk is opened ([`opened`]); the threads that own the state start ([`Engine`]); then those
 //! that talk to clients ([`network`]). Nobody is answered before all of it has succeeded.
 
 mod network;
@@ -15,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use machine::Machine;
 use raft::Node;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::api::observe::Observer;
 use crate::api::{Api, Settings};
@@ -26,10 +25,13 @@ use crate::engine::checkpointer::Checkpointer;
 use crate::engine::consensus::{ConsensusEvent, ConsensusThread, Pace};
 use crate::engine::inbox::{Sender, inbox};
 use crate::engine::lessor::Lessor;
+use crate::engine::log_reader::LogReader;
 use crate::engine::log_writer::LogWriter;
 use crate::engine::mailbox::Mailbox;
+use crate::engine::questions::{Asked, Questions};
 use crate::engine::shared::Shared;
 use crate::engine::status::EngineStatus;
+use crate::engine::views::Views;
 use crate::engine::waiters::Waiters;
 use crate::engine::worker::Worker;
 use crate::error::StartError;
@@ -38,11 +40,12 @@ use crate::ids::Identity;
 use crate::limits::GRPC_OVERHEAD_BYTES;
 use crate::metrics::Metrics;
 use crate::net::listen::{SocketOptions, listen};
+use crate::transport::Transport;
 use crate::watch::bounds::Bounds;
 use crate::watch::catch_up::{CatchUp, catch_up};
 use crate::watch::hub::Hub;
 use network::Network;
-use opened::{Opened, Taken};
+use opened::Opened;
 
 /// A member that serves.
 pub struct Running {
@@ -90,10 +93,8 @@ impl Running {
 /// # Errors
 /// See [`StartError`]; nothing is left running.
 pub fn start(config: &Config) -> Result<Running, StartError> {
-    // Before the sockets: members that start together ask each other, and a port that nobody listens on answers at once.
-    let taken = Taken::take(config)?;
     let listeners = Listeners::bind(config)?;
-    let opened = taken.open(config)?;
+    let opened = Opened::open(config)?;
     Assembly::new(config, &opened).start(config, opened, listeners)
 }
 
@@ -136,16 +137,20 @@ struct Assembly {
     lessor: Arc<Lessor>,
     metrics: Arc<Metrics>,
     mailboxes: Vec<Arc<Mailbox>>,
+    transport: Transport,
 }
 
 /// The threads that own the state, running, and what the workers need of them.
 struct Engine {
     consensus: Sender<ConsensusEvent>,
     apply: Sender<ApplyEvent>,
-    view: mvcc::View,
+    views: Arc<Views>,
     /// Where watches begin that name no revision.
     revision: i64,
     catch_up: CatchUp,
+    questions: Arc<Questions>,
+    /// Questions of other members.
+    asked: mpsc::Receiver<Asked>,
     owners: Vec<JoinHandle<()>>,
 }
 
@@ -164,15 +169,15 @@ impl Assembly {
         metrics.server.quota_backend_bytes.set(quota(config).unwrap_or(0) as i64);
         metrics.server.feature_enabled.set(config.feature_gates.rows());
         let mailboxes = (0..worker_count()).map(|_| Mailbox::new()).collect();
-        Self { shared, status, lessor, metrics, mailboxes }
+        Self { shared, status, lessor, metrics, mailboxes, transport: Transport::default() }
     }
 
     fn start(self, config: &Config, opened: Opened, listeners: Listeners) -> Result<Running, StartError> {
-        let Opened { identity, machine, log, node, bootstrap, data_dir, .. } = opened;
+        let Opened { identity, machine, log, node, bootstrap, data_dir } = opened;
         let engine = self.start_engine(config, machine, log, node)?;
         let apis = self.apis(config, identity, &engine);
-        let (stop, ready, workers) = Network::new(config, apis, listeners, bootstrap).start()?;
-        let Engine { consensus, owners, .. } = engine;
+        let Engine { consensus, owners, asked, .. } = engine;
+        let (stop, ready, workers) = Network::new(config, apis, listeners, bootstrap, asked).start()?;
         Ok(Running { stop, consensus, shared: self.shared, owners, workers, ready, _data_dir: data_dir })
     }
 
@@ -184,13 +189,14 @@ impl Assembly {
         log: raft::durable::Log,
         node: Node,
     ) -> Result<Engine, StartError> {
-        let Self { shared, status, lessor, metrics, mailboxes } = self;
+        let Self { shared, status, lessor, metrics, mailboxes, transport } = self;
         let (consensus, consensus_inbox) = inbox();
         let (log_sender, log_inbox) = inbox();
         let (apply, apply_inbox) = inbox();
-        let view = machine.view();
+        let (reader, reader_inbox) = inbox();
+        let views = Arc::new(Views::new(machine.view()));
         let revision = machine.store().revision();
-        let (catch_up, catch_up_thread) = catch_up(view.clone(), mailboxes.clone());
+        let (catch_up, catch_up_thread) = catch_up(views.clone(), mailboxes.clone());
 
         let pace = Pace {
             tick: config.raft.heartbeat_interval,
@@ -202,6 +208,7 @@ impl Assembly {
             inbox: consensus_inbox,
             log: log_sender,
             apply: apply.clone(),
+            transport: transport.clone(),
             mailboxes: mailboxes.clone(),
             shared: shared.clone(),
             lessor: lessor.clone(),
@@ -213,10 +220,13 @@ impl Assembly {
             log,
             inbox: log_inbox,
             consensus: consensus.clone(),
+            reader,
+            transport: transport.clone(),
             shared: shared.clone(),
             metrics: metrics.clone(),
             waiting: Default::default(),
         };
+        let log_reader = LogReader { inbox: reader_inbox, consensus: consensus.clone() };
         let apply_thread = ApplyThread {
             machine,
             inbox: apply_inbox,
@@ -233,17 +243,20 @@ impl Assembly {
         let owners = vec![
             spawn("consensus", move || consensus_thread.run())?,
             spawn("log writer", move || log_writer.run())?,
+            spawn("log reader", move || log_reader.run())?,
             spawn("apply", move || apply_thread.run())?,
         ];
         // Ends with the process: it owns nothing.
         spawn("watch catch-up", move || catch_up_thread.run())?;
-        Ok(Engine { consensus, apply, view, revision, catch_up, owners })
+        let (questions, asked) = Questions::new(transport.clone(), unix_millis());
+        let questions = Arc::new(questions);
+        Ok(Engine { consensus, apply, views, revision, catch_up, questions, asked, owners })
     }
 
     /// The services as each worker has them.
     fn apis(&self, config: &Config, identity: Identity, engine: &Engine) -> Vec<Arc<Api>> {
-        let Self { shared, status, lessor, metrics, mailboxes } = self;
-        let Engine { consensus, apply, view, catch_up, .. } = engine;
+        let Self { shared, status, lessor, metrics, mailboxes, .. } = self;
+        let Engine { consensus, apply, views, catch_up, questions, .. } = engine;
         let revision = engine.revision;
         let header =
             Header { cluster_id: identity.cluster.0, member_id: identity.member.0, ..Header::default() };
@@ -265,9 +278,10 @@ impl Assembly {
                 Arc::new(Api {
                     worker,
                     shared: shared.clone(),
-                    view: view.clone(),
+                    views: views.clone(),
                     status: status.clone(),
                     lessor: lessor.clone(),
+                    questions: questions.clone(),
                     apply: apply.clone(),
                     observer: Observer::new(metrics.clone()),
                     metrics: metrics.clone(),
@@ -324,6 +338,7 @@ fn settings(config: &Config) -> Settings {
         quota_bytes: quota(config),
         progress_interval: config.watch_progress_notify_interval,
         slow_request: config.warnings.unary_request,
+        election_timeout: election,
         // One and a half election timeouts, in whole seconds, rounded up.
         min_lease_ttl: (3 * election.as_millis() as i64).div_euclid(2).saturating_add(999) / 1000,
     }

@@ -19,11 +19,13 @@
 //! Nothing here sleeps to let something happen. Where the outside world gives no event to wait for, [`wait::until`]
 //! asks again and again until a condition holds, under a deadline generous enough for a loaded machine.
 
+pub mod cluster;
 pub mod http;
 pub mod program;
 pub mod server;
 pub mod skip;
 pub mod wait;
 
+pub use cluster::Cluster;
 pub use program::{Program, Version};
 pub use server::Server;

@@ -23,6 +23,9 @@ const LOG_TAIL_LINES: usize = 25;
 #[derive(Debug)]
 pub struct Server {
     program: Program,
+    name: String,
+    /// `--initial-cluster`; `None` for a member that is alone.
+    initial_cluster: Option<String>,
     extra: Vec<String>,
     client_port: u16,
     peer_port: u16,
@@ -51,15 +54,7 @@ impl Server {
     }
 
     fn start_in(program: &Program, extra: &[&str], directory: TempDir, data: PathBuf) -> Server {
-        let mut server = Server {
-            program: program.clone(),
-            extra: extra.iter().map(|argument| (*argument).to_owned()).collect(),
-            client_port: free_port(),
-            peer_port: free_port(),
-            directory,
-            data,
-            child: None,
-        };
+        let mut server = Server::prepare_in(program, "default", extra, directory, data);
         for _ in 0..PORT_ATTEMPTS {
             match server.try_start() {
                 Ok(()) => return server,
@@ -72,6 +67,49 @@ impl Server {
             }
         }
         panic!("no free port in {PORT_ATTEMPTS} attempts");
+    }
+
+    /// A member of a cluster, not started: its ports are known, and [`Server::set_cluster`] tells it of the others.
+    pub fn prepare(program: &Program, name: &str, extra: &[&str]) -> Server {
+        let directory =
+            tempfile::Builder::new().prefix("quorate-test-").tempdir().expect("a temporary directory");
+        let data = directory.path().join("data");
+        Server::prepare_in(program, name, extra, directory, data)
+    }
+
+    fn prepare_in(
+        program: &Program,
+        name: &str,
+        extra: &[&str],
+        directory: TempDir,
+        data: PathBuf,
+    ) -> Server {
+        Server {
+            program: program.clone(),
+            name: name.to_owned(),
+            initial_cluster: None,
+            extra: extra.iter().map(|argument| (*argument).to_owned()).collect(),
+            client_port: free_port(),
+            peer_port: free_port(),
+            directory,
+            data,
+            child: None,
+        }
+    }
+
+    /// Sets `--initial-cluster`; the next start uses it.
+    pub fn set_cluster(&mut self, initial_cluster: &str) {
+        self.initial_cluster = Some(initial_cluster.to_owned());
+    }
+
+    /// Its part of `--initial-cluster`: `name=http://host:port`.
+    pub fn peer_entry(&self) -> String {
+        format!("{}=http://{}", self.name, self.peer_address())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Starts the process again: same ports, same data directory, same flags.
@@ -97,6 +135,16 @@ impl Server {
     }
 
     fn try_start(&mut self) -> Result<(), String> {
+        self.spawn()?;
+        self.await_serving()
+    }
+
+    /// Starts the process without waiting for it to serve: a member of a cluster serves when a majority is there.
+    ///
+    /// # Errors
+    /// When there is no such program.
+    pub fn spawn(&mut self) -> Result<(), String> {
+        assert!(self.child.is_none(), "still running");
         let log =
             OpenOptions::new().create(true).append(true).open(self.log_path()).expect("the log file opens");
         let stdout = log.try_clone().expect("a second handle");
@@ -111,6 +159,18 @@ impl Server {
             .spawn()
             .map_err(|error| format!("cannot start {name}: {error}"))?;
         self.child = Some(child);
+        Ok(())
+    }
+
+    /// Waits until the process that was started serves.
+    ///
+    /// # Errors
+    /// When it has ended: the message has the tail of its log.
+    ///
+    /// # Panics
+    /// When it neither serves nor ends.
+    pub fn await_serving(&mut self) -> Result<(), String> {
+        let name = self.program.path().display().to_string();
         let address = self.client_address();
         // `Some(true)`: serves. `Some(false)`: the process has ended.
         let serves = wait::until(&format!("{name} to serve on {address}"), || {
@@ -126,18 +186,19 @@ impl Server {
         Err(format!("{name} ended before it served; its log ends with\n{}", self.log_tail()))
     }
 
-    /// The flags every server here is started with: what makes it a single member on its own ports.
+    /// The flags every server here is started with: what makes it a member on its own ports.
     pub fn flags(&self) -> Vec<String> {
         let client = format!("http://{}", self.client_address());
         let peer = format!("http://127.0.0.1:{}", self.peer_port);
+        let initial_cluster = self.initial_cluster.clone().unwrap_or_else(|| self.peer_entry());
         [
-            ("name", "default".to_owned()),
+            ("name", self.name.clone()),
             ("data-dir", self.data.display().to_string()),
             ("listen-client-urls", client.clone()),
             ("advertise-client-urls", client),
             ("listen-peer-urls", peer.clone()),
-            ("initial-advertise-peer-urls", peer.clone()),
-            ("initial-cluster", format!("default={peer}")),
+            ("initial-advertise-peer-urls", peer),
+            ("initial-cluster", initial_cluster),
         ]
         .map(|(flag, value)| format!("--{flag}={value}"))
         .into()
@@ -179,13 +240,33 @@ impl Server {
         }
     }
 
+    /// SIGSTOP: it does nothing until [`Server::resume`].
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.id()).expect("a process id is an i32");
+        kill_process(Pid::from_raw(id).expect("not zero"), signal).expect("a signal is delivered");
+    }
+
     /// Sends SIGTERM and returns at once.
     ///
     /// # Panics
     /// When it does not run.
     pub fn signal_terminate(&self) {
-        let id = i32::try_from(self.id()).expect("a process id is an i32");
-        kill_process(Pid::from_raw(id).expect("not zero"), Signal::TERM).expect("SIGTERM is delivered");
+        self.signal(Signal::TERM);
     }
 
     /// Waits for the end of the process.

@@ -484,6 +484,12 @@ impl Node {
         self.state.log.commit()
     }
 
+    /// The node's name.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.state.id()
+    }
+
     /// Whether this node leads and has committed an entry of its own term: [`Status::is_established`] without the rest.
     #[must_use]
     pub fn is_established(&self) -> bool {

@@ -20,7 +20,7 @@ impl Api {
         if !request.serializable {
             self.read_barrier().await?;
         }
-        let reply = read::range(&self.view, &request);
+        let reply = read::range(&self.view(), &request);
         self.metrics.mvcc.range.inc();
         self.metrics.server.range_duration.of(Success::of(&reply)).observe(started.elapsed());
         Ok(self.spliced(reply.map_err(failed)?))
@@ -49,7 +49,7 @@ impl Api {
             if !txn::is_serializable(&request) {
                 self.read_barrier().await?;
             }
-            read::txn(&self.view, &request).map_err(failed)?
+            read::txn(&self.view(), &request).map_err(failed)?
         } else {
             self.propose(Field::Txn, &request).await?
         };

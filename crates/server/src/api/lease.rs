@@ -3,13 +3,10 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use machine::lease_clock::RenewError;
-use machine::{Machine, lease, quota};
-use mvcc::LeaseId;
+use machine::{lease, quota};
 use proto::etcdserverpb::{
-    LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest, LeaseKeepAliveRequest,
-    LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest, LeaseStatus,
-    LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+    LeaseGrantRequest, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest,
+    LeaseLeasesResponse, LeaseRevokeRequest, LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Status, Streaming};
@@ -17,6 +14,7 @@ use tonic::{Status, Streaming};
 use super::Api;
 use crate::engine::command::Field;
 use crate::grpc::reply::{Plain, Spliced};
+use crate::transport::{Answer, LeaseTimes, Question};
 
 /// The responses of a keepalive stream.
 pub(crate) type KeepAlives =
@@ -50,22 +48,15 @@ impl Api {
     ) -> Result<Plain<LeaseTimeToLiveResponse>, Status> {
         // Waits until what was acknowledged before is applied here, a grant on another connection for example.
         self.read_barrier().await?;
-        let id = LeaseId(request.id);
         let header = Some(self.header_now().to_message());
-        let Some(left) = self.lessor.time_to_live(id) else {
-            let ttl = -1;
-            return Ok(Plain(LeaseTimeToLiveResponse { header, id: request.id, ttl, ..Default::default() }));
-        };
-        let Some(remaining) = left.remaining_seconds else { return Err(super::status::leader_changed()) };
-        let keys =
-            if request.keys { self.ask(move |machine| keys_of(machine, id)).await? } else { Vec::new() };
-        Ok(Plain(LeaseTimeToLiveResponse {
-            header,
-            id: request.id,
-            ttl: remaining,
-            granted_ttl: left.granted_seconds,
-            keys,
-        }))
+        let times =
+            match self.ask_leader(Question::LeaseTimeToLive { id: request.id, keys: request.keys }).await? {
+                Answer::LeaseTimes(times) => times,
+                // No such lease.
+                _ => LeaseTimes { ttl: -1, granted_ttl: 0, keys: Vec::new() },
+            };
+        let LeaseTimes { granted_ttl, ttl, keys } = times;
+        Ok(Plain(LeaseTimeToLiveResponse { header, id: request.id, ttl, granted_ttl, keys }))
     }
 
     /// All leases.
@@ -96,28 +87,12 @@ impl Api {
     ) -> Result<Plain<LeaseKeepAliveResponse>, Status> {
         // The header shows the revision before the renewal (contract: api, section 4).
         let header = Some(self.header_now().to_message());
-        self.read_barrier().await.map_err(|_| Status::unknown("not a primary lessor"))?;
-        let ttl = match self.lessor.renew(LeaseId(request.id)).await {
-            Ok(renewed) => {
-                if renewed.resets_checkpoint {
-                    self.reset_checkpoint(request.id).await?;
-                }
-                renewed.ttl_seconds
-            }
-            Err(RenewError::NotFound | RenewError::Expiring) => 0,
-            Err(RenewError::NotPrimary) => return Err(Status::unknown("not a primary lessor")),
+        let ttl = match self.ask_leader(Question::LeaseRenew { id: request.id }).await? {
+            Answer::LeaseRenewed { ttl } => ttl,
+            // No such lease.
+            _ => 0,
         };
         self.metrics.lease.renewed.inc();
         Ok(Plain(LeaseKeepAliveResponse { header, id: request.id, ttl }))
     }
-
-    /// Makes every member forget what was left of a lease before it was renewed (L3).
-    async fn reset_checkpoint(&self, id: i64) -> Result<(), Status> {
-        let checkpoints = vec![LeaseCheckpoint { id, remaining_ttl: 0 }];
-        self.propose(Field::LeaseCheckpoint, &LeaseCheckpointRequest { checkpoints }).await.map(drop)
-    }
-}
-
-fn keys_of(machine: &Machine, id: LeaseId) -> Vec<bytes::Bytes> {
-    machine.lease(id).map(|lease| lease.keys().cloned().collect()).unwrap_or_default()
 }

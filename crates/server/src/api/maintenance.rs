@@ -63,7 +63,7 @@ impl Api {
 
     /// A hash of the keys and their history, as etcd computes it.
     pub(crate) async fn hash_kv(&self, request: HashKvRequest) -> Result<Plain<HashKvResponse>, Status> {
-        let view = self.view.clone();
+        let view = self.view();
         let at = (request.revision > 0).then_some(request.revision);
         // Reads all keys and all history: not on a network worker's thread.
         let hashed = tokio::task::spawn_blocking(move || view.hash_kv(at))

@@ -4,6 +4,7 @@ pub(crate) mod auth;
 pub(crate) mod cluster;
 pub(crate) mod health;
 pub(crate) mod kv;
+pub(crate) mod leader;
 pub(crate) mod lease;
 pub(crate) mod maintenance;
 pub(crate) mod method;
@@ -29,10 +30,12 @@ use crate::engine::command::{Field, command_len, encode_command};
 use crate::engine::inbox::Sender;
 use crate::engine::lessor::Lessor;
 use crate::engine::operation;
+use crate::engine::questions::Questions;
 use crate::engine::reply::Unserved;
 use crate::engine::shared::Shared;
 use crate::engine::status::EngineStatus;
-use crate::engine::worker::Worker;
+use crate::engine::views::Views;
+use crate::engine::worker::{Proposer, Worker};
 use crate::grpc::reply::{Header, Spliced};
 use crate::metrics::{Metrics, Operation, Success};
 
@@ -40,9 +43,10 @@ use crate::metrics::{Metrics, Operation, Success};
 pub(crate) struct Api {
     pub(crate) worker: Arc<Worker>,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) view: mvcc::View,
+    pub(crate) views: Arc<Views>,
     pub(crate) status: Arc<EngineStatus>,
     pub(crate) lessor: Arc<Lessor>,
+    pub(crate) questions: Arc<Questions>,
     pub(crate) apply: Sender<ApplyEvent>,
     pub(crate) observer: Observer,
     pub(crate) metrics: Arc<Metrics>,
@@ -66,11 +70,18 @@ pub(crate) struct Settings {
     pub(crate) progress_interval: std::time::Duration,
     /// `--warning-unary-request-duration`.
     pub(crate) slow_request: std::time::Duration,
+    /// `--election-timeout`.
+    pub(crate) election_timeout: std::time::Duration,
     /// Shortest lease: one and a half election timeouts, in seconds.
     pub(crate) min_lease_ttl: i64,
 }
 
 impl Api {
+    /// The keys as of now.
+    pub(crate) fn view(&self) -> mvcc::View {
+        self.views.get()
+    }
+
     /// A response header at `revision`.
     pub(crate) fn header(&self, revision: i64) -> Header {
         Header {
@@ -83,7 +94,7 @@ impl Api {
 
     /// A response header at the store's revision of this moment.
     pub(crate) fn header_now(&self) -> Header {
-        self.header(self.view.revision())
+        self.header(self.view().revision())
     }
 
     /// Waits until a read of the local state is linearizable.
@@ -93,11 +104,29 @@ impl Api {
 
     /// Proposes a command and waits until it is applied here.
     pub(crate) async fn propose<M: Message>(&self, field: Field, request: &M) -> Result<Reply, Status> {
+        self.propose_by(Proposer::Anybody, field, request).await
+    }
+
+    /// Proposes what this member saw as the leader, and waits until it is applied here.
+    pub(crate) async fn propose_as_leader<M: Message>(
+        &self,
+        field: Field,
+        request: &M,
+    ) -> Result<Reply, Status> {
+        self.propose_by(Proposer::OnlyThisLeader, field, request).await
+    }
+
+    async fn propose_by<M: Message>(
+        &self,
+        proposer: Proposer,
+        field: Field,
+        request: &M,
+    ) -> Result<Reply, Status> {
         if command_len(field, request) > self.settings.max_request_bytes {
             return Err(Status::invalid_argument("etcdserver: request is too large"));
         }
         let started = Instant::now();
-        let outcome = self.worker.propose(|id| encode_command(id, field, request)).await;
+        let outcome = self.worker.propose(proposer, |id| encode_command(id, field, request)).await;
         self.observe(operation::of_field(field), started, Success::of(&outcome));
         outcome.map_err(|unserved| {
             if !matches!(unserved, Unserved::Rejected(_)) {

@@ -44,7 +44,7 @@ impl Stream for Pieces {
         if this.failed {
             return Poll::Ready(None);
         }
-        let piece = match this.stream.next(&this.api.view) {
+        let piece = match this.stream.next(&this.api.view()) {
             Ok(None) => return Poll::Ready(None),
             Ok(Some(chunk)) => {
                 let header = chunk.header_revision.map(|revision| this.api.header(revision));

@@ -37,7 +37,8 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
             return failure(&status);
         }
     };
-    let call = Call { api, method, started, encoding, body: request.into_body() };
+    let wants_leader = wants_leader(request.headers());
+    let call = Call { api, method, started, encoding, wants_leader, body: request.into_body() };
     match method {
         Method::Range => call.unary(|api, q| async move { api.range(q).await }).await,
         Method::Put => call.unary(|api, q| async move { api.put(q).await }).await,
@@ -67,7 +68,8 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
         Method::RoleList => call.unary(|api, q| async move { api.role_list(q).await }).await,
         Method::HealthCheck => call.unary(|api, q| async move { api.health_check(q).await }).await,
         Method::HealthWatch => {
-            call.server_stream(|api, q| async move { Ok(UntilStop::new(&api, api.health_watch(q))) }).await
+            call.server_stream(|api, q| async move { Ok(UntilEnd::new(&api, api.health_watch(q), false)) })
+                .await
         }
         Method::HealthList => call.unary(|api, q| async move { api.health_list(q).await }).await,
     }
@@ -80,14 +82,18 @@ fn admit(api: &Api, method: Method, headers: &HeaderMap) -> Result<Encoding, Sta
         return Err(Status::invalid_argument("etcdserver: invalid client api version"));
     }
     api.observer.client(method.kind(), version);
-    let wants_leader = headers.get("hasleader").is_some_and(|value| value == "true");
-    if wants_leader && api.shared.leader.load(Ordering::Relaxed) == 0 {
+    if wants_leader(headers) && api.shared.leader.load(Ordering::Relaxed) == 0 {
         return Err(no_leader());
     }
     if api.shared.is_stopping() {
         return Err(Status::unavailable("etcdserver: server stopped"));
     }
     Encoding::of(headers)
+}
+
+/// Whether the client would rather have an error than an answer of a member without a leader.
+fn wants_leader(headers: &HeaderMap) -> bool {
+    headers.get("hasleader").is_some_and(|value| value == "true")
 }
 
 /// `--warning-unary-request-duration`: what an operator searches the log for.
@@ -109,6 +115,7 @@ struct Call {
     method: Method,
     started: Started,
     encoding: Encoding,
+    wants_leader: bool,
     body: Incoming,
 }
 
@@ -120,7 +127,7 @@ impl Call {
         F: FnOnce(Arc<Api>, Q) -> Fut,
         Fut: Future<Output = Result<R, Status>>,
     {
-        let Self { api, method, started, encoding, body } = self;
+        let Self { api, method, started, encoding, body, .. } = self;
         let reply = match read_message(body, encoding, api.settings.receive_bytes_max).await {
             Ok((request, bytes)) => {
                 api.observer.received(method, bytes);
@@ -145,7 +152,7 @@ impl Call {
         F: FnOnce(Arc<Api>, Q) -> Fut,
         Fut: Future<Output = Result<S, Status>>,
     {
-        let Self { api, method, started, encoding, body } = self;
+        let Self { api, method, started, encoding, body, .. } = self;
         let stream = match read_message(body, encoding, api.settings.receive_bytes_max).await {
             Ok((request, bytes)) => {
                 api.observer.received(method, bytes);
@@ -172,11 +179,11 @@ impl Call {
         S: Stream<Item = Result<R, Status>> + Send + 'static,
         F: FnOnce(&Arc<Api>, Streaming<Q>) -> S,
     {
-        let Self { api, method, started, encoding, body } = self;
+        let Self { api, method, started, encoding, wants_leader, body } = self;
         let decoder = WireCodec::<Q, R>::default().decoder();
         let limit = Some(api.settings.receive_bytes_max);
         let requests = Streaming::new_request(decoder, body, compression(encoding), limit);
-        let stream = UntilStop::new(&api, serve(&api, requests));
+        let stream = UntilEnd::new(&api, serve(&api, requests), wants_leader);
         let ending = Ending { api, method, started, code: Code::Cancelled };
         stream_response::<Q, R, _>(ending, encoding, stream)
     }
@@ -212,20 +219,31 @@ where
     response
 }
 
-/// A stream without an end of its own: it ends when the member stops, which would otherwise wait for its client.
-struct UntilStop<S> {
+/// A stream without an end of its own: it ends when the member stops, which would otherwise wait for its client, and if
+/// the client insists on a leader, when there has been none for a while.
+struct UntilEnd<S> {
     stream: Pin<Box<S>>,
-    stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
+    end: Pin<Box<dyn Future<Output = Status> + Send>>,
 }
 
-impl<S> UntilStop<S> {
-    fn new(api: &Arc<Api>, stream: S) -> Self {
+/// Election timeouts that a stream endures without a leader, as in etcd.
+const LEADERLESS_ELECTIONS: u32 = 3;
+
+impl<S> UntilEnd<S> {
+    fn new(api: &Arc<Api>, stream: S, wants_leader: bool) -> Self {
         let shared = api.shared.clone();
-        Self { stream: Box::pin(stream), stopped: Box::pin(async move { shared.stopped().await }) }
+        let patience = LEADERLESS_ELECTIONS * api.settings.election_timeout;
+        let end = async move {
+            tokio::select! {
+                () = shared.stopped() => Status::unavailable("etcdserver: server stopped"),
+                () = shared.leaderless_for(patience), if wants_leader => no_leader(),
+            }
+        };
+        Self { stream: Box::pin(stream), end: Box::pin(end) }
     }
 }
 
-impl<S, R> Stream for UntilStop<S>
+impl<S, R> Stream for UntilEnd<S>
 where
     S: Stream<Item = Result<R, Status>>,
 {
@@ -238,8 +256,8 @@ where
             ready => return ready,
         }
         // An error is the last that is asked of a stream, so a future that is done is not polled again.
-        ready!(self.stopped.as_mut().poll(cx));
-        Poll::Ready(Some(Err(Status::unavailable("etcdserver: server stopped"))))
+        let status = ready!(self.end.as_mut().poll(cx));
+        Poll::Ready(Some(Err(status)))
     }
 }
 

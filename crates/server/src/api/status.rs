@@ -29,17 +29,20 @@ pub(crate) fn read_failed(error: ReadError) -> Status {
     }
 }
 
-/// The member that counts a lease's time is another one now.
-pub(crate) fn leader_changed() -> Status {
-    Status::unavailable("etcdserver: leader changed")
-}
-
 /// The status of a request that got no answer of the state machine (contract: errors, sections 1 and 2).
 pub(crate) fn of(unserved: &Unserved) -> Status {
     match unserved {
         Unserved::Rejected(rejection) => rejected(*rejection),
         Unserved::Dropped => Status::unknown("raft proposal dropped"),
+        // As grpc-go words a context that ended: nobody took the proposal.
+        Unserved::NoLeader => Status::deadline_exceeded("context deadline exceeded"),
         Unserved::TimedOut => Status::unavailable("etcdserver: request timed out"),
+        Unserved::LeaderFailed => {
+            Status::unavailable("etcdserver: request timed out, possibly due to previous leader failure")
+        }
+        Unserved::ConnectionLost => {
+            Status::unavailable("etcdserver: request timed out, possibly due to connection lost")
+        }
         // etcd's server hands out the client-side error here, which carries no code.
         Unserved::TooMany => Status::unknown("etcdserver: too many requests"),
         Unserved::Stopped => Status::unavailable("etcdserver: server stopped"),

@@ -104,7 +104,7 @@ fn progress_period(interval: Duration, stream: StreamId) -> Duration {
 }
 
 fn handle(api: &Api, stream: StreamId, request: WatchRequest) {
-    let current = api.view.revision();
+    let current = api.view().revision();
     match request.request_union {
         Some(RequestUnion::CreateRequest(create)) => create_watch(api, stream, create, current),
         Some(RequestUnion::CancelRequest(cancel)) => {

@@ -43,6 +43,8 @@ pub(crate) enum ApplyEvent {
     Checkpointed(Box<mvcc::Done>, Duration),
     /// A checkpoint could not be written; it may be possible later.
     CheckpointFailed(mvcc::Error),
+    /// The own disk has the part of the log that a checkpoint waits for.
+    Stable,
     /// The member stops: write a last checkpoint and end.
     Stop,
 }
@@ -85,11 +87,11 @@ impl ApplyThread {
                     ApplyEvent::Read(reads, index) => self.serve(reads, index),
                     ApplyEvent::Ask(question) => question(&self.machine),
                     ApplyEvent::AwaitCheckpoint(answer) => {
-                        let applied = Index(self.machine.store().applied().index);
-                        self.checkpointer.await_through(applied, answer);
+                        self.checkpointer.await_through(self.applied(), answer);
                     }
                     ApplyEvent::Checkpointed(done, took) => self.checkpointed(*done, took),
                     ApplyEvent::CheckpointFailed(error) => self.checkpoint_failed(&error),
+                    ApplyEvent::Stable => self.checkpointer.start_held(),
                     ApplyEvent::Stop => stop = true,
                 }
             }
@@ -99,6 +101,10 @@ impl ApplyThread {
             self.refresh_overlay();
             self.checkpoint_if_due();
         }
+    }
+
+    fn applied(&self) -> Index {
+        Index(self.machine.store().applied().index)
     }
 
     fn apply(&mut self, entries: Vec<Entry>) {
@@ -227,11 +233,12 @@ impl ApplyThread {
             return;
         }
         match self.machine.store_mut().freeze() {
-            Some(job) => self.checkpointer.start(job),
+            Some(job) if self.shared.stable.wait_for(self.applied()) => self.checkpointer.start(job),
+            Some(job) => self.checkpointer.hold(job),
             // Nothing has changed.
             None => {
                 self.checkpointer.finished(true);
-                self.checkpointer.reached(Index(self.machine.store().applied().index));
+                self.checkpointer.reached(self.applied());
             }
         }
     }
@@ -268,6 +275,11 @@ impl ApplyThread {
     /// The last checkpoint, so that the next start has nothing to replay.
     fn finish(mut self) {
         self.checkpointer.join();
+        if !self.shared.stable.has(self.applied()) {
+            return tracing::debug!(
+                "no checkpoint at the end: the log on the disk does not have all of it yet"
+            );
+        }
         // The log has everything: without it the next start takes a little longer.
         if let Err(error) = self.machine.store_mut().checkpoint() {
             tracing::warn!(error = %error, "no checkpoint at the end");

@@ -18,6 +18,8 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 pub(crate) struct Checkpointer {
     apply: Sender<ApplyEvent>,
     running: Option<std::thread::JoinHandle<()>>,
+    /// To be written once the log on the disk has what it holds.
+    held: Option<mvcc::CheckpointJob>,
     next: Instant,
     /// The last one failed: not before `next` again, however much has changed.
     backing_off: bool,
@@ -29,18 +31,22 @@ impl Checkpointer {
     /// Reports to the apply thread.
     pub(crate) fn new(apply: Sender<ApplyEvent>) -> Self {
         let next = Instant::now() + CHECKPOINT_INTERVAL;
-        Self { apply, running: None, next, backing_off: false, awaited: Vec::new() }
+        Self { apply, running: None, held: None, next, backing_off: false, awaited: Vec::new() }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.running.is_none() && self.held.is_none()
     }
 
     /// When the apply thread should look again even if nothing happens.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.running.is_none().then_some(self.next)
+        self.is_idle().then_some(self.next)
     }
 
     /// Whether to make a checkpoint now: enough has changed, somebody waits for it, or it has been a while.
     pub(crate) fn is_due(&self, enough_changed: bool) -> bool {
         let wanted = enough_changed || !self.awaited.is_empty();
-        self.running.is_none() && (wanted && !self.backing_off || Instant::now() >= self.next)
+        self.is_idle() && (wanted && !self.backing_off || Instant::now() >= self.next)
     }
 
     /// Makes a checkpoint due, and answers when one that holds everything through `applied` is on the disk. If it fails
@@ -54,6 +60,19 @@ impl Checkpointer {
         for (_, answer) in self.awaited.extract_if(.., |(wanted, _)| *wanted <= applied) {
             // A caller that has gone away does not miss its answer.
             let _ = answer.send(());
+        }
+    }
+
+    /// Keeps a checkpoint until the log on the disk has everything that it holds: the entries of a follower may be
+    /// committed by others before its own disk has them, and a state must not outlive a log that it is ahead of.
+    pub(crate) fn hold(&mut self, job: mvcc::CheckpointJob) {
+        self.held = Some(job);
+    }
+
+    /// The log on the disk has what the checkpoint holds that was waiting for it.
+    pub(crate) fn start_held(&mut self) {
+        if let Some(job) = self.held.take() {
+            self.start(job);
         }
     }
 

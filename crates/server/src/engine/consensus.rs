@@ -1,35 +1,39 @@
 //! The thread that owns the raft node.
 //!
 //! Everything that happens to consensus arrives as an event; what the node wants done leaves as a [`Ready`], whose
-//! parts go to the log writer and the apply thread. It never waits for a disk or a lock: a stalled disk must not stop
-//! its ticks.
+//! parts go to the other members, the log writer and the apply thread. It never waits for a disk, a socket or a lock:
+//! a stalled disk must not stop its ticks.
 
-use std::collections::{BTreeMap, VecDeque};
+mod requests;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use raft::{
-    Entry, Fetch, Index, Node, Persisted, ProposeError, ReadError, ReadToken, Ready, RoleChange, RoleName,
-};
+use raft::{Entry, Fetch, Index, Message, Node, Persisted, Ready, RoleChange, RoleName};
 
+use self::requests::Pending;
 use super::apply::ApplyEvent;
 use super::inbox::{Inbox, Sender};
 use super::lessor::Lessor;
 use super::log_writer::LogEvent;
-use super::mailbox::{Delivery, Mailbox};
+use super::mailbox::Mailbox;
 use super::reply::Unserved;
 use super::shared::Shared;
-use super::waiters::Waiter;
 use super::worker::{Proposal, ReadBatch};
 use crate::metrics::Metrics;
+use crate::transport::{Incoming, Transport};
 
 /// What happens to consensus.
 pub(crate) enum ConsensusEvent {
     /// Commands of one network worker.
     Propose(Vec<Proposal>),
+    /// Commands that say what this member saw as the leader.
+    ProposeAsLeader(Vec<Proposal>),
     /// Reads of one network worker.
     Read(ReadBatch),
+    /// What another member says.
+    Received(Incoming),
     /// A piece of the log is durable.
     Persisted(Persisted),
     /// Entries that were asked of the log.
@@ -59,6 +63,7 @@ pub(crate) struct ConsensusThread {
     pub(crate) inbox: Inbox<ConsensusEvent>,
     pub(crate) log: Sender<LogEvent>,
     pub(crate) apply: Sender<ApplyEvent>,
+    pub(crate) transport: Transport,
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) lessor: Arc<Lessor>,
@@ -67,38 +72,26 @@ pub(crate) struct ConsensusThread {
     pub(crate) pending: Pending,
 }
 
-/// Requests that the node has not answered.
-#[derive(Default)]
-pub(crate) struct Pending {
-    /// Reads under way.
-    reads: BTreeMap<u64, ReadBatch>,
-    next_token: u64,
-    /// Commands and reads that wait for a leader.
-    leaderless_proposals: VecDeque<Proposal>,
-    leaderless_reads: Vec<ReadBatch>,
-}
-
 impl ConsensusThread {
     /// Runs until the member stops.
     pub(crate) fn run(mut self) {
-        let started = Instant::now();
-        let mut next_tick = started + self.pace.tick;
+        let mut clock = Clock::new(self.pace);
         let mut events = Vec::new();
         self.carry_out();
         loop {
-            self.inbox.take(&mut events, Some(next_tick));
+            self.inbox.take(&mut events, Some(clock.next_tick));
+            let time = clock.look();
+            if time == Time::WasLost {
+                self.pause_noticed();
+            }
             for event in events.drain(..) {
                 if let ConsensusEvent::Stop = event {
                     return self.stop();
                 }
                 self.handle(event);
             }
-            let now = Instant::now();
-            if now >= next_tick {
-                self.tick(now - started);
-                // After a pause of the process the missed ticks are not made up for: they would look like one long
-                // silence of the leader that never was.
-                next_tick = now + self.pace.tick;
+            if time != Time::Early {
+                self.tick(clock.uptime());
             }
             self.carry_out();
         }
@@ -109,8 +102,12 @@ impl ConsensusThread {
             ConsensusEvent::Propose(proposals) => {
                 proposals.into_iter().for_each(|proposal| self.propose(proposal))
             }
+            ConsensusEvent::ProposeAsLeader(proposals) => {
+                proposals.into_iter().for_each(|proposal| self.propose_as_leader(proposal))
+            }
             ConsensusEvent::Read(batch) => self.read(batch),
-            ConsensusEvent::Persisted(persisted) => self.node.persisted(persisted),
+            ConsensusEvent::Received(incoming) => self.receive(incoming),
+            ConsensusEvent::Persisted(persisted) => self.persisted(persisted),
             ConsensusEvent::Fetched(fetch, entries) => self.node.fetched(&fetch, entries),
             ConsensusEvent::Applied(index) => self.node.applied(index),
             ConsensusEvent::Checkpointed(index) => self.release(index),
@@ -118,60 +115,44 @@ impl ConsensusThread {
         }
     }
 
-    fn propose(&mut self, proposal: Proposal) {
-        match self.node.propose(proposal.command.clone()) {
-            Ok(_) => {}
-            // Nobody leads: it waits for a leader until its caller gives up, as in etcd.
-            Err(ProposeError::NotLeader { .. }) => self.pending.leaderless_proposals.push_back(proposal),
-            Err(ProposeError::Busy) => self.answer(proposal, Unserved::TooMany),
-            Err(ProposeError::Transferring { .. }) => self.answer(proposal, Unserved::Dropped),
+    fn receive(&mut self, mut incoming: Incoming) {
+        incoming.messages.drain(..).for_each(|message| self.step(message));
+        for note in incoming.notes.drain(..) {
+            self.hear(incoming.from, note);
         }
     }
 
-    fn answer(&self, proposal: Proposal, unserved: Unserved) {
-        if let Some(waiter) = self.shared.waiters.take(proposal.id) {
-            self.deliver(waiter, unserved);
+    fn step(&mut self, message: Message) {
+        let from = message.from;
+        if let Err(error) = self.node.step(message) {
+            tracing::warn!(from = %from, error = %error, "a message of another member was refused");
         }
     }
 
-    fn deliver(&self, waiter: Waiter, unserved: Unserved) {
-        self.mailboxes[waiter.worker].put(&mut vec![Delivery::Reply(waiter.reply, Err(unserved))]);
-    }
-
-    fn read(&mut self, batch: ReadBatch) {
-        self.pending.next_token += 1;
-        let token = self.pending.next_token;
-        match self.node.read(ReadToken(token)) {
-            Ok(()) => drop(self.pending.reads.insert(token, batch)),
-            Err(ReadError::NoLeader) => self.pending.leaderless_reads.push(batch),
-            Err(ReadError::Busy) => self.refuse_reads(batch, Unserved::TooMany),
+    fn persisted(&mut self, persisted: Persisted) {
+        self.node.persisted(persisted);
+        if self.shared.stable.reached(self.node.stable()) {
+            let _ = self.apply.send(ApplyEvent::Stable);
         }
     }
 
-    fn refuse_reads(&self, batch: ReadBatch, unserved: Unserved) {
-        self.mailboxes[batch.worker].put(&mut vec![Delivery::Reads(batch.waiting, Err(unserved))]);
+    /// The process was asleep for longer than an election takes: there may be another leader, whose leases this one
+    /// must not expire (rule L4). Alone there cannot be.
+    fn pause_noticed(&mut self) {
+        if !self.node.membership().is_lone_voter(self.node.id()) {
+            self.node.resign();
+            self.carry_out();
+        }
     }
 
     fn tick(&mut self, uptime: Duration) {
         self.node.tick();
+        let millis = u32::try_from(uptime.as_millis()).unwrap_or(u32::MAX);
+        self.shared.millis.store(millis, Ordering::Relaxed);
         let second = uptime.as_secs() as u32;
         if self.shared.second.swap(second, Ordering::Relaxed) != second {
             self.give_up(second);
         }
-    }
-
-    /// Answers those who have waited too long. What happens to their commands is not known.
-    fn give_up(&mut self, second: u32) {
-        for waiter in self.shared.waiters.expire(second) {
-            self.deliver(waiter, Unserved::TimedOut);
-        }
-        let waiters = &self.shared.waiters;
-        self.pending.leaderless_proposals.retain(|proposal| waiters.is_waiting(proposal.id));
-        self.pending.leaderless_reads.retain_mut(|batch| {
-            // The callers of reads keep their own time.
-            batch.waiting.retain(|caller| !caller.is_closed());
-            !batch.waiting.is_empty()
-        });
     }
 
     /// Does what the node wants done, until it wants nothing more.
@@ -179,21 +160,24 @@ impl ConsensusThread {
         while let Some(ready) = self.node.ready() {
             self.carry_out_one(ready);
         }
+        self.forward();
     }
 
     fn carry_out_one(&mut self, ready: Ready) {
         if let Some(change) = ready.role {
             self.role_changed(change);
         }
-        // A member alone has no peers: nothing to send, no snapshot to give or to get. The transport takes these over.
-        debug_assert!(ready.send.is_empty() && ready.snapshots.is_empty() && ready.install.is_none());
+        // Before anything leaves: a configuration with other voters ends what a lone voter may do.
+        self.publish_commit();
+        if !ready.send.is_empty() {
+            self.transport.send(ready.send);
+        }
         if let Some(persist) = ready.persist {
             let _ = self.log.send(LogEvent::Persist(persist));
         }
         for fetch in ready.fetches {
             let _ = self.log.send(LogEvent::Fetch(fetch));
         }
-        self.publish_commit();
         if !ready.committed.is_empty() {
             let _ = self.apply.send(ApplyEvent::Committed(ready.committed));
         }
@@ -212,26 +196,26 @@ impl ConsensusThread {
     /// Publishes the commit index, and whether reads may be served without asking here. Before anything leaves that
     /// depends on it.
     fn publish_commit(&self) {
-        let status = self.node.status();
-        let membership = self.node.membership();
-        let alone = status.is_established && membership.is_lone_voter(status.id);
-        self.shared.committed.store(status.commit.0, Ordering::Release);
+        let commit = self.node.commit();
+        let alone = self.node.is_established() && self.node.membership().is_lone_voter(self.node.id());
+        self.shared.committed.store(commit.0, Ordering::Release);
         self.shared.sole_voter.store(alone, Ordering::Release);
-        self.metrics.server.proposals_committed.set(status.commit.0 as i64);
+        self.metrics.server.proposals_committed.set(commit.0 as i64);
     }
 
     fn role_changed(&mut self, change: RoleChange) {
         let leader = change.leader.map_or(0, |leader| leader.0);
         self.shared.term.store(change.term.0, Ordering::Relaxed);
-        let before = self.shared.leader.swap(leader, Ordering::Relaxed);
+        let before = self.shared.leader_is(leader);
         if leader != 0 && leader != before {
             self.metrics.server.leader_changes_seen.inc();
+            self.pending.leader_elected = self.shared.millis.load(Ordering::Relaxed);
         }
         let leads = change.role == RoleName::Leader;
         self.metrics.server.has_leader.set(i64::from(leader != 0));
         self.metrics.server.is_leader.set(i64::from(leads));
         tracing::info!(
-            "local-member-id" = format!("{:x}", self.node.status().id.0),
+            "local-member-id" = format!("{:x}", self.node.id().0),
             term = change.term.0,
             leader = format!("{leader:x}"),
             role = ?change.role,
@@ -244,10 +228,7 @@ impl ConsensusThread {
             self.lessor.demote();
         }
         if leader != 0 {
-            let proposals = std::mem::take(&mut self.pending.leaderless_proposals);
-            proposals.into_iter().for_each(|proposal| self.propose(proposal));
-            let reads = std::mem::take(&mut self.pending.leaderless_reads);
-            reads.into_iter().for_each(|batch| self.read(batch));
+            self.ask_again();
         }
     }
 
@@ -262,10 +243,82 @@ impl ConsensusThread {
 
     /// Answers everybody who still waits, and passes the word on.
     fn stop(self) {
-        for waiter in self.shared.waiters.expire(u32::MAX) {
+        for (_, waiter) in self.shared.waiters.expire(u32::MAX) {
             self.deliver(waiter, Unserved::Stopped);
         }
         let _ = self.log.send(LogEvent::Stop);
         let _ = self.apply.send(ApplyEvent::Stop);
+    }
+}
+
+/// The thread's sense of time.
+struct Clock {
+    pace: Pace,
+    started: Instant,
+    last_tick: Instant,
+    next_tick: Instant,
+}
+
+/// What a look at the clock says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Time {
+    /// No tick is due.
+    Early,
+    /// A tick is due.
+    TickDue,
+    /// A tick is due, and has been for longer than an election takes: the process was asleep.
+    WasLost,
+}
+
+impl Clock {
+    fn new(pace: Pace) -> Self {
+        let now = Instant::now();
+        Self { pace, started: now, last_tick: now, next_tick: now + pace.tick }
+    }
+
+    fn uptime(&self) -> Duration {
+        self.last_tick - self.started
+    }
+
+    /// Looks, and counts a tick that is due. After a pause of the process the missed ticks are not made up for: they
+    /// would look like one long silence of the leader that never was.
+    fn look(&mut self) -> Time {
+        self.look_at(Instant::now())
+    }
+
+    fn look_at(&mut self, now: Instant) -> Time {
+        if now < self.next_tick {
+            return Time::Early;
+        }
+        let gap = now - self.last_tick;
+        self.last_tick = now;
+        self.next_tick = now + self.pace.tick;
+        if gap > self.pace.election_timeout { Time::WasLost } else { Time::TickDue }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_told_from_a_late_tick() {
+        let millis = Duration::from_millis;
+        let pace = Pace { tick: millis(100), election_timeout: millis(1000), catch_up_entries: 0 };
+        let mut clock = Clock::new(pace);
+        let start = clock.started;
+        let looks = [
+            (50, Time::Early),
+            (100, Time::TickDue),
+            (199, Time::Early),
+            (900, Time::TickDue),
+            (1900, Time::TickDue),
+            (2901, Time::WasLost),
+            (2950, Time::Early),
+            (3001, Time::TickDue),
+        ];
+        for (at, expected) in looks {
+            assert_eq!(clock.look_at(start + millis(at)), expected, "{at} ms");
+        }
     }
 }

@@ -9,13 +9,15 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use raft::durable::{Error, Log};
-use raft::{Fetch, Index, Persist};
+use raft::{Fetch, Index, Message, Persist, Persisted};
 
 use super::consensus::ConsensusEvent;
 use super::fatal::stop_process;
 use super::inbox::{Inbox, Sender};
+use super::log_reader::ReadLog;
 use super::shared::Shared;
 use crate::metrics::Metrics;
+use crate::transport::Transport;
 
 /// What the log writer is asked to do.
 pub(crate) enum LogEvent {
@@ -40,6 +42,8 @@ pub(crate) struct LogWriter {
     pub(crate) log: Log,
     pub(crate) inbox: Inbox<LogEvent>,
     pub(crate) consensus: Sender<ConsensusEvent>,
+    pub(crate) reader: Sender<ReadLog>,
+    pub(crate) transport: Transport,
     pub(crate) shared: Arc<Shared>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) waiting: Waiting,
@@ -51,6 +55,16 @@ pub(crate) struct Waiting {
     events: VecDeque<LogEvent>,
     /// Durable up to here.
     synced: Index,
+    /// What the next sync makes true.
+    proved: Option<Proved>,
+}
+
+/// What may be said once everything appended is durable, and not before (rule W6).
+struct Proved {
+    /// To this member's node.
+    ack: Persisted,
+    /// To other members, in the order of the pieces that it waited for.
+    messages: Vec<Message>,
 }
 
 /// The member stops before there is space.
@@ -59,6 +73,11 @@ struct Stopped;
 impl LogWriter {
     /// Runs until the member stops.
     pub(crate) fn run(mut self) {
+        self.write_until_stopped();
+        let _ = self.reader.send(ReadLog::Stop);
+    }
+
+    fn write_until_stopped(&mut self) {
         let mut taken = Vec::new();
         let mut witnessed = true;
         loop {
@@ -75,26 +94,21 @@ impl LogWriter {
                 self.prepare();
                 continue;
             }
-            let mut last = None;
             let mut release = None;
             let mut stop = false;
             while let Some(event) = self.waiting.events.pop_front() {
                 match event {
-                    LogEvent::Persist(persist) => match self.append(&persist) {
-                        Ok(()) => last = Some(persist.ack),
-                        // Nobody was promised anything of it.
-                        Err(Stopped) => return,
-                    },
+                    LogEvent::Persist(persist) => {
+                        witnessed &= !persist.is_write();
+                        // Nobody was promised anything of what stays undone.
+                        let Ok(()) = self.append(persist) else { return };
+                    }
                     LogEvent::Fetch(fetch) => self.fetch(fetch),
                     LogEvent::Release(through) => release = Some(through),
                     LogEvent::Stop => stop = true,
                 }
             }
-            if let Some(persisted) = last {
-                self.sync();
-                witnessed = false;
-                let _ = self.consensus.send(ConsensusEvent::Persisted(persisted));
-            }
+            self.prove();
             if let Some(through) = release {
                 self.release(through);
             }
@@ -107,9 +121,9 @@ impl LogWriter {
 
     /// Appends, waiting for space if there is none: nothing of the batch is acknowledged meanwhile, new writes are
     /// refused, reads go on.
-    fn append(&mut self, persist: &Persist) -> Result<(), Stopped> {
+    fn append(&mut self, persist: Persist) -> Result<(), Stopped> {
         let started = Instant::now();
-        while let Err(error) = self.log.append(persist) {
+        while let Err(error) = self.log.append(&persist) {
             if !error.is_no_space() {
                 stop_process("the raft log cannot be written", &error);
             }
@@ -119,7 +133,25 @@ impl LogWriter {
         self.metrics.disk.wal_write.observe(started.elapsed());
         let bytes: usize = persist.entries.iter().map(raft::Entry::weight).sum();
         self.metrics.disk.wal_write_bytes.add(bytes as i64);
+        let Persist { ack, then_send, .. } = persist;
+        match &mut self.waiting.proved {
+            Some(proved) => {
+                proved.ack = ack;
+                proved.messages.extend(then_send);
+            }
+            None => self.waiting.proved = Some(Proved { ack, messages: then_send }),
+        }
         Ok(())
+    }
+
+    /// Makes everything appended durable by one sync, and says so.
+    fn prove(&mut self) {
+        let Some(Proved { ack, messages }) = self.waiting.proved.take() else { return };
+        self.sync();
+        if !messages.is_empty() {
+            self.transport.send(messages);
+        }
+        let _ = self.consensus.send(ConsensusEvent::Persisted(ack));
     }
 
     /// Waits a little. A checkpoint may come to an end meanwhile and make space by what it releases, and the member
@@ -147,14 +179,12 @@ impl LogWriter {
         self.metrics.disk.wal_fsync.observe(started.elapsed());
     }
 
+    /// Has entries read by another thread: a follower that is far behind must not hold up the writes of today. What
+    /// is not here any more is answered too; the node sends a snapshot then.
     fn fetch(&mut self, fetch: Fetch) {
-        // What is not here any more is not answered: the node asks for a snapshot's instead.
-        let Some(job) = self.log.fetch(&fetch) else { return };
-        match job.run() {
-            Ok(entries) => {
-                let _ = self.consensus.send(ConsensusEvent::Fetched(fetch, entries));
-            }
-            Err(error) => stop_process("the raft log cannot be read", &error),
+        match self.log.fetch(&fetch) {
+            Some(job) => drop(self.reader.send(ReadLog::Read(job))),
+            None => drop(self.consensus.send(ConsensusEvent::Fetched(fetch, Vec::new()))),
         }
     }
 
@@ -239,11 +269,14 @@ mod tests {
         node.campaign();
         let (log_sender, log_inbox) = inbox();
         let (consensus_sender, consensus) = inbox();
+        let (reader, _) = inbox();
         let shared = Arc::new(Shared::new(Waiters::new(1, 0), Duration::from_secs(7)));
         let writer = LogWriter {
             log,
             inbox: log_inbox,
             consensus: consensus_sender,
+            reader,
+            transport: Transport::default(),
             shared: shared.clone(),
             metrics: Arc::new(Metrics::new(crate::config::Config::default().metrics)),
             waiting: Waiting::default(),

@@ -10,10 +10,16 @@ pub(crate) type CommandReply = Result<Reply, Unserved>;
 pub(crate) enum Unserved {
     /// The state machine refused it, on every member alike.
     Rejected(Rejection),
-    /// Raft did not take it: no leader, or leadership moved before it was committed.
+    /// Raft did not take it: leadership is being handed over, or only a leader may propose it.
     Dropped,
+    /// Nobody led for as long as it could wait; it was not proposed.
+    NoLeader,
     /// It was not applied in time; whether it will be is not known.
     TimedOut,
+    /// The same, and it was on its way when a leader was lost.
+    LeaderFailed,
+    /// The same, and this member has no connection to the leader, or as the leader to a quorum.
+    ConnectionLost,
     /// Too many requests are in flight.
     TooMany,
     /// The member is stopping.

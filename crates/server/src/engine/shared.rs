@@ -5,7 +5,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use raft::Index;
+use tokio::sync::{Notify, watch};
 
 use super::waiters::Waiters;
 
@@ -17,12 +18,18 @@ pub(crate) struct Shared {
     pub(crate) in_flight_bytes: AtomicUsize,
     /// Seconds since the process started; written by the consensus thread as it ticks.
     pub(crate) second: AtomicU32,
+    /// Milliseconds since the process started, as of the last tick; written by the consensus thread.
+    pub(crate) millis: AtomicU32,
     /// How long a request may take: 5 s and two election timeouts, as in etcd.
     pub(crate) request_timeout: Duration,
     /// Current term; written by the consensus thread.
     pub(crate) term: AtomicU64,
     /// Leader's id, 0 for none; written by the consensus thread.
     pub(crate) leader: AtomicU64,
+    /// The same, for those who wait for it to change.
+    leadership: watch::Sender<u64>,
+    /// How far the own disk has the log, for the apply thread.
+    pub(crate) stable: StableMark,
     /// Commit index; written by the consensus thread before anything that depends on it leaves.
     pub(crate) committed: AtomicU64,
     /// Whether this node alone is the quorum of the configuration in effect, is leader and has committed an entry of
@@ -44,9 +51,12 @@ impl Shared {
             waiters,
             in_flight_bytes: AtomicUsize::new(0),
             second: AtomicU32::new(0),
+            millis: AtomicU32::new(0),
             request_timeout,
             term: AtomicU64::new(0),
             leader: AtomicU64::new(0),
+            leadership: watch::Sender::new(0),
+            stable: StableMark::default(),
             committed: AtomicU64::new(0),
             sole_voter: AtomicBool::new(false),
             applied: AtomicU64::new(0),
@@ -62,6 +72,25 @@ impl Shared {
     pub(crate) fn sole_voter_is_caught_up(&self) -> bool {
         self.sole_voter.load(Ordering::Acquire)
             && self.applied.load(Ordering::Acquire) >= self.committed.load(Ordering::Acquire)
+    }
+
+    /// Publishes who leads, 0 for nobody, and returns who did before.
+    pub(crate) fn leader_is(&self, leader: u64) -> u64 {
+        self.leadership.send_replace(leader);
+        self.leader.swap(leader, Ordering::Relaxed)
+    }
+
+    /// Returns when nobody has led for so long.
+    pub(crate) async fn leaderless_for(&self, patience: Duration) {
+        let mut leadership = self.leadership.subscribe();
+        loop {
+            // Both waits end with an error only when the sender is gone, and it lives in here.
+            let _ = leadership.wait_for(|leader| *leader == 0).await;
+            let found = leadership.wait_for(|leader| *leader != 0);
+            if tokio::time::timeout(patience, found).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// From now on nothing new is taken, and streams without an end of their own end.
@@ -91,6 +120,47 @@ impl Shared {
     }
 }
 
+/// How far the own disk has the log, and how far somebody waits for it.
+///
+/// A follower applies entries that its own disk may not have yet. A checkpoint that holds them must not be durable
+/// before they are: after a crash the state would be ahead of the log.
+#[derive(Default)]
+pub(crate) struct StableMark {
+    stable: AtomicU64,
+    wanted: AtomicU64,
+}
+
+impl StableMark {
+    /// Nobody waits.
+    const NOBODY: u64 = 0;
+
+    /// The consensus thread: the disk has everything up to here. Whether somebody waited for that.
+    pub(crate) fn reached(&self, index: Index) -> bool {
+        // Sequentially consistent, both here and in `wait_for`: of two threads that each write their own and then read
+        // the other's, one sees what the other wrote.
+        self.stable.store(index.0, Ordering::SeqCst);
+        let wanted = self.wanted.load(Ordering::SeqCst);
+        wanted != Self::NOBODY
+            && wanted <= index.0
+            && self.wanted.swap(Self::NOBODY, Ordering::SeqCst) != Self::NOBODY
+    }
+
+    /// The apply thread: whether the disk has everything up to here. If not, `reached` will say when it does.
+    pub(crate) fn wait_for(&self, index: Index) -> bool {
+        self.wanted.store(index.0, Ordering::SeqCst);
+        let is_stable = self.has(index);
+        if is_stable {
+            self.wanted.store(Self::NOBODY, Ordering::SeqCst);
+        }
+        is_stable
+    }
+
+    /// Whether the disk has everything up to here.
+    pub(crate) fn has(&self, index: Index) -> bool {
+        self.stable.load(Ordering::SeqCst) >= index.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::sync::oneshot;
@@ -105,9 +175,21 @@ mod tests {
             shared.second.store(10, Ordering::Relaxed);
             let (reply, _answer) = oneshot::channel();
             let deadline_second = shared.deadline_second();
-            shared.waiters.register(Waiter { worker: 0, reply, deadline_second }).unwrap();
+            let waiter = Waiter { worker: 0, reply, started_millis: 10_000, deadline_second };
+            shared.waiters.register(waiter).unwrap();
             assert!(shared.waiters.expire(last_second).is_empty(), "{millis} ms may not have passed");
             assert_eq!(shared.waiters.expire(last_second + 1).len(), 1, "{millis} ms");
         }
+    }
+
+    #[test]
+    fn who_waits_for_the_disk_is_told_once() {
+        let mark = StableMark::default();
+        assert!(!mark.reached(Index(5)), "nobody waits");
+        assert!(mark.wait_for(Index(5)));
+        assert!(!mark.wait_for(Index(8)));
+        assert!(!mark.reached(Index(7)));
+        assert!(mark.reached(Index(9)));
+        assert!(!mark.reached(Index(10)));
     }
 }

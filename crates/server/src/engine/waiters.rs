@@ -26,6 +26,8 @@ pub(crate) struct Waiter {
     pub(crate) worker: usize,
     /// Where its answer goes.
     pub(crate) reply: oneshot::Sender<CommandReply>,
+    /// When it began to wait, in milliseconds since the start of the process.
+    pub(crate) started_millis: u32,
     /// Second (of the process) in which it gives up.
     pub(crate) deadline_second: u32,
 }
@@ -112,7 +114,7 @@ impl Waiters {
     }
 
     /// Takes out all callers whose deadline is before `second`.
-    pub(crate) fn expire(&self, second: u32) -> Vec<Waiter> {
+    pub(crate) fn expire(&self, second: u32) -> Vec<(RequestId, Waiter)> {
         let mut table = self.table.lock();
         if table.waiting == 0 {
             return Vec::new();
@@ -124,7 +126,7 @@ impl Waiters {
             .filter(|slot| slot.waiter.deadline_second < second)
             .map(|slot| slot.id)
             .collect();
-        late.into_iter().filter_map(|id| table.take(id)).collect()
+        late.into_iter().filter_map(|id| table.take(id).map(|waiter| (id, waiter))).collect()
     }
 
     /// How many callers wait.
@@ -154,7 +156,7 @@ mod tests {
 
     fn waiter(deadline_second: u32) -> (Waiter, oneshot::Receiver<CommandReply>) {
         let (reply, receiver) = oneshot::channel();
-        (Waiter { worker: 0, reply, deadline_second }, receiver)
+        (Waiter { worker: 0, reply, started_millis: 0, deadline_second }, receiver)
     }
 
     #[test]

@@ -28,6 +28,15 @@ pub(crate) struct Proposal {
     pub(crate) command: Bytes,
 }
 
+/// Who may propose a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proposer {
+    /// Whoever leads: another member hands it on.
+    Anybody,
+    /// This member, if it leads: the command says what a leader saw. Another member does not hand it on (rule L1).
+    OnlyThisLeader,
+}
+
 /// Reads of one worker that wait for one barrier.
 #[derive(Debug)]
 pub(crate) struct ReadBatch {
@@ -38,7 +47,14 @@ pub(crate) struct ReadBatch {
 #[derive(Default)]
 struct Outbox {
     proposals: Vec<Proposal>,
+    as_leader: Vec<Proposal>,
     reads: Vec<oneshot::Sender<Result<(), Unserved>>>,
+}
+
+impl Outbox {
+    fn len(&self) -> usize {
+        self.proposals.len() + self.as_leader.len() + self.reads.len()
+    }
 }
 
 /// One network worker.
@@ -80,10 +96,15 @@ impl Worker {
     ///
     /// # Errors
     /// See [`Unserved`]; after `TimedOut` and `Stopped` the command may still be applied.
-    pub(crate) async fn propose(&self, build: impl FnOnce(RequestId) -> Bytes) -> CommandReply {
+    pub(crate) async fn propose(
+        &self,
+        proposer: Proposer,
+        build: impl FnOnce(RequestId) -> Bytes,
+    ) -> CommandReply {
         let (reply, answer) = oneshot::channel();
         let deadline_second = self.shared.deadline_second();
-        let waiter = Waiter { worker: self.index, reply, deadline_second };
+        let started_millis = self.shared.millis.load(Ordering::Relaxed);
+        let waiter = Waiter { worker: self.index, reply, started_millis, deadline_second };
         let id = self.shared.waiters.register(waiter).map_err(|_| Unserved::TooMany)?;
         let command = build(id);
         let size = command.len();
@@ -96,8 +117,12 @@ impl Worker {
         };
         let first = {
             let mut outbox = self.outbox.lock();
-            outbox.proposals.push(Proposal { id, command });
-            outbox.proposals.len() == 1 && outbox.reads.is_empty()
+            let proposals = match proposer {
+                Proposer::Anybody => &mut outbox.proposals,
+                Proposer::OnlyThisLeader => &mut outbox.as_leader,
+            };
+            proposals.push(Proposal { id, command });
+            outbox.len() == 1
         };
         if first {
             self.flush.notify_one();
@@ -115,7 +140,7 @@ impl Worker {
         let first = {
             let mut outbox = self.outbox.lock();
             outbox.reads.push(reply);
-            outbox.reads.len() == 1 && outbox.proposals.is_empty()
+            outbox.len() == 1
         };
         if first {
             self.flush.notify_one();
@@ -144,11 +169,13 @@ impl Worker {
         loop {
             self.flush.notified().await;
             let outbox = std::mem::take(&mut *self.outbox.lock());
+            let as_leader =
+                (!outbox.as_leader.is_empty()).then(|| ConsensusEvent::ProposeAsLeader(outbox.as_leader));
             let proposals = (!outbox.proposals.is_empty()).then(|| ConsensusEvent::Propose(outbox.proposals));
             let reads = (!outbox.reads.is_empty())
                 .then(|| ConsensusEvent::Read(ReadBatch { worker: self.index, waiting: outbox.reads }));
             // A member that stops drops the events, and with them the senders that callers wait on.
-            let _ = self.consensus.send_all(reads.into_iter().chain(proposals));
+            let _ = self.consensus.send_all(reads.into_iter().chain(proposals).chain(as_leader));
         }
     }
 

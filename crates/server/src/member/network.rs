@@ -9,12 +9,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use proto::quoratepb::ClusterBootstrap;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use super::{Listeners, STOP_GRACE, spawn};
 use crate::api::Api;
 use crate::config::{Config, Url};
+use crate::engine::questions::Asked;
 use crate::error::StartError;
 use crate::http::Surface;
 use crate::net::accept::accept;
@@ -29,6 +30,7 @@ pub(super) struct Network {
     http2: Http2Settings,
     introduction: tasks::publish::Introduction,
     auto_compaction: crate::config::AutoCompaction,
+    asked: mpsc::Receiver<Asked>,
     config: Arc<Config>,
 }
 
@@ -40,6 +42,7 @@ impl Network {
         apis: Vec<Arc<Api>>,
         listeners: Listeners,
         bootstrap: Option<ClusterBootstrap>,
+        asked: mpsc::Receiver<Asked>,
     ) -> Self {
         Self {
             apis,
@@ -55,6 +58,7 @@ impl Network {
                 client_urls: config.cluster.advertise_client.iter().map(Url::to_string).collect(),
             },
             auto_compaction: config.auto_compaction,
+            asked,
             config: Arc::new(config.clone()),
         }
     }
@@ -78,6 +82,7 @@ impl Network {
             client_doors,
             introduction: self.introduction,
             auto_compaction: self.auto_compaction,
+            asked: self.asked,
             ready,
             http2: self.http2,
             config: self.config.clone(),
@@ -108,6 +113,7 @@ struct First {
     client_doors: Vec<UnboundedSender<std::net::TcpStream>>,
     introduction: tasks::publish::Introduction,
     auto_compaction: crate::config::AutoCompaction,
+    asked: mpsc::Receiver<Asked>,
     ready: std::sync::mpsc::Sender<()>,
     http2: Http2Settings,
     config: Arc<Config>,
@@ -115,6 +121,7 @@ struct First {
 
 impl First {
     async fn run(self, stopped: watch::Receiver<bool>) {
+        tokio::spawn(tasks::answers::run(self.api.clone(), self.asked));
         tasks::publish::run(&self.api, self.introduction).await;
         tokio::spawn(tasks::expiry::run(self.api.clone()));
         tokio::spawn(tasks::auto_compaction::run(self.api.clone(), self.auto_compaction));

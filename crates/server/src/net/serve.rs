@@ -10,7 +10,6 @@ use mvcc::{KeyRange, RangeQuery};
 use proto::etcdserverpb::{AlarmType, RangeRequest};
 
 use crate::api::{Api, router};
-use crate::bootstrap::{PROTOCOL, PROTOCOL_HEADER};
 use crate::config::Config;
 use crate::grpc::body::ResponseBody;
 use crate::http::{Alarm, Consistency, HealthProbe, Http, RaftStatus, ReadFailure, Surface, Versions};
@@ -83,7 +82,6 @@ impl PeerPort {
         let mut response = Response::new(ResponseBody::Full(Some(body.into())));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-        headers.insert(PROTOCOL_HEADER, http::HeaderValue::from_static(PROTOCOL));
         if let Ok(id) = format!("{:x}", self.api.cluster_id).parse() {
             headers.insert("x-etcd-cluster-id", id);
         }
@@ -123,10 +121,11 @@ fn refresh_gauges(api: &Api) {
     metrics.server.proposals_applied.set(api.shared.applied.load(Ordering::Relaxed) as i64);
     metrics.mvcc.db_total_size.set(api.status.db_size() as i64);
     metrics.mvcc.db_size_in_use.set(api.status.db_size() as i64);
-    metrics.mvcc.current_revision.set(api.view.revision());
-    metrics.mvcc.compact_revision.set(api.view.compact_revision());
+    let view = api.view();
+    metrics.mvcc.current_revision.set(view.revision());
+    metrics.mvcc.compact_revision.set(view.compact_revision());
     let everything = RangeQuery { count_only: true, ..RangeQuery::new(KeyRange::all()) };
-    if let Ok(all) = api.view.range(&everything) {
+    if let Ok(all) = view.range(&everything) {
         metrics.mvcc.keys.set(all.count as i64);
     }
     let (streams, watchers, slow) =
@@ -185,7 +184,7 @@ impl HealthProbe for Probe {
             self.0.read_barrier().await.map_err(|status| ReadFailure(status.message().to_owned()))?;
         }
         let request = RangeRequest { key: "health".into(), keys_only: true, limit: 1, ..Default::default() };
-        machine::read::range(&self.0.view, &request)
+        machine::read::range(&self.0.view(), &request)
             .map(drop)
             .map_err(|failure| ReadFailure(failure.to_string()))
     }

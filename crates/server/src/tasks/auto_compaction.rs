@@ -72,10 +72,10 @@ async fn periodic(api: &Api, retention: Duration) {
     let interval = retention.min(HOUR) / 10;
     let mut samples = Samples::new(retention, interval);
     let mut last = 0;
-    samples.take(api.view.revision());
+    samples.take(api.view().revision());
     loop {
         tokio::time::sleep(interval).await;
-        let Some(revision) = samples.take(api.view.revision()) else { continue };
+        let Some(revision) = samples.take(api.view().revision()) else { continue };
         if revision == last || compact(api, revision).await {
             last = revision;
             samples.compacted();
@@ -87,7 +87,7 @@ async fn by_revision(api: &Api, retention: i64) {
     let mut last = 0;
     loop {
         tokio::time::sleep(REVISION_INTERVAL).await;
-        let revision = api.view.revision() - retention;
+        let revision = api.view().revision() - retention;
         if revision > 0 && revision != last && compact(api, revision).await {
             last = revision;
         }

@@ -36,7 +36,7 @@ async fn expire(api: &Api, lease: Expired) {
     let command = LeaseExpire { id: lease.id.0, term: lease.term, renew_epoch: lease.epoch.0 };
     // Refused when it was renewed or revoked meanwhile; not answered when leadership moves. Both are as they should be,
     // and a lease that is still there is handed out again.
-    if let Err(status) = api.propose(Field::LeaseExpire, &command).await {
+    if let Err(status) = api.propose_as_leader(Field::LeaseExpire, &command).await {
         tracing::debug!(lease = lease.id.0, status = %status, "lease expiry was not applied");
     }
 }
@@ -46,7 +46,8 @@ async fn checkpoint(api: &Api, due: Vec<Checkpoint>) {
         .into_iter()
         .map(|due| LeaseCheckpoint { id: due.id.0, remaining_ttl: due.remaining_seconds })
         .collect();
-    if let Err(status) = api.propose(Field::LeaseCheckpoint, &LeaseCheckpointRequest { checkpoints }).await {
+    let request = LeaseCheckpointRequest { checkpoints };
+    if let Err(status) = api.propose_as_leader(Field::LeaseCheckpoint, &request).await {
         tracing::debug!(status = %status, "remaining lease times were not recorded");
     }
 }

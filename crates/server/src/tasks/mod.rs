@@ -1,6 +1,7 @@
 //! What a member does by itself, beside serving requests. The tasks run on the first network worker and do what they
 //! do by proposing commands, like any client.
 
+pub(crate) mod answers;
 pub(crate) mod auto_compaction;
 pub(crate) mod expiry;
 pub(crate) mod publish;

@@ -46,12 +46,17 @@ pub(crate) async fn run(api: &Api, introduction: Introduction) {
     }
 }
 
+/// Whether the cluster may not have heard of the command.
+fn is_no_answer(code: Code) -> bool {
+    matches!(code, Code::Unavailable | Code::Unknown | Code::DeadlineExceeded)
+}
+
 /// Repeats what was not answered; a refusal is an answer: another start of this member did the same before.
 async fn until_accepted<M: Message>(api: &Api, field: Field, request: &M) {
     loop {
         match api.propose(field, request).await {
             Ok(_) => return,
-            Err(status) if matches!(status.code(), Code::Unavailable | Code::Unknown) => {
+            Err(status) if is_no_answer(status.code()) => {
                 tracing::warn!(status = %status, "failed to publish local member; trying again");
                 tokio::time::sleep(RETRY).await;
             }

@@ -35,8 +35,8 @@ pub(super) enum Order {
     Snapshot(SnapshotJob),
 }
 
-/// The way to the other members. Cheap to clone; usable from any thread.
-#[derive(Clone)]
+/// The way to the other members. Cheap to clone; usable from any thread. The default one leads nowhere.
+#[derive(Clone, Default)]
 pub(crate) struct Transport(pub(super) Arc<Shared>);
 
 /// What the handles and the transport's thread share.

@@ -15,6 +15,7 @@ use mvcc::{Change, ReadError, View};
 use super::hub::{CatchUpJob, CaughtUp};
 use crate::engine::inbox::{Inbox, Sender, inbox};
 use crate::engine::mailbox::{Delivery, Mailbox};
+use crate::engine::views::Views;
 use crate::limits::{CATCH_UP_BYTES_MAX, CATCH_UP_CHANGES_MAX, CATCH_UP_REST};
 
 /// Changes that a watcher gets for each one that is written meanwhile, at least; below that there is no rest.
@@ -45,27 +46,27 @@ impl CatchUp {
 /// The thread's end.
 pub(crate) struct CatchUpThread {
     inbox: Inbox<Order>,
-    view: View,
+    views: Arc<Views>,
     mailboxes: Vec<Arc<Mailbox>>,
 }
 
 /// Both ends.
-pub(crate) fn catch_up(view: View, mailboxes: Vec<Arc<Mailbox>>) -> (CatchUp, CatchUpThread) {
+pub(crate) fn catch_up(views: Arc<Views>, mailboxes: Vec<Arc<Mailbox>>) -> (CatchUp, CatchUpThread) {
     let (sender, inbox) = inbox();
-    (CatchUp(sender), CatchUpThread { inbox, view, mailboxes })
+    (CatchUp(sender), CatchUpThread { inbox, views, mailboxes })
 }
 
 impl CatchUpThread {
     /// Serves jobs in turn until the member ends.
     pub(crate) fn run(self) {
         let mut orders = Vec::new();
-        let mut pace = Pace { revision: self.view.revision(), written: None };
+        let mut pace = Pace { revision: self.views.get().revision(), written: None };
         loop {
             self.inbox.take(&mut orders, None);
             let waiting = orders.len();
             for Order { worker, job } in orders.drain(..) {
                 // Damage is reported by file and offset, here and to the client.
-                let found = read(&self.view, &job).unwrap_or_else(|error| {
+                let found = read(&self.views.get(), &job).unwrap_or_else(|error| {
                     tracing::error!(error = %error, from = job.from, "cannot read history for a watcher");
                     CaughtUp::Failed { reason: error.to_string() }
                 });
@@ -74,7 +75,7 @@ impl CatchUpThread {
                     _ => 0,
                 };
                 self.mailboxes[worker].put(&mut vec![Delivery::CaughtUp(job.stream, job.watcher, found)]);
-                std::thread::sleep(pace.rest(self.view.revision(), Instant::now(), events, waiting));
+                std::thread::sleep(pace.rest(self.views.get().revision(), Instant::now(), events, waiting));
             }
         }
     }

@@ -1,0 +1,135 @@
+//! What only the leader knows: the time that is left of leases.
+//!
+//! Every member takes such a question. The leader answers it after making sure that it still leads (rule L2); another
+//! member asks the leader, and asks again for as long as a request may take, for all of these questions can be asked twice.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use machine::lease_clock::RenewError;
+use machine::{Machine, Rejection};
+use mvcc::LeaseId;
+use proto::etcdserverpb::{LeaseCheckpoint, LeaseCheckpointRequest};
+use raft::NodeId;
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::Api;
+use super::status::{no_leader, of};
+use crate::engine::command::Field;
+use crate::engine::reply::Unserved;
+use crate::transport::{Answer, LeaseTimes, Question, Refusal};
+
+/// Pause before the next attempt, as in etcd.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// How a question that was put to the leader here ended.
+enum Attempt {
+    Answered(Answer),
+    /// To be asked again.
+    Nobody(Unserved),
+}
+
+impl Api {
+    /// Asks the leader, be it this member or another.
+    ///
+    /// # Errors
+    /// When there is no answer within the time of a request.
+    pub(super) async fn ask_leader(&self, question: Question) -> Result<Answer, Status> {
+        let deadline = Instant::now() + self.shared.request_timeout;
+        loop {
+            match self.attempt(&question).await? {
+                Attempt::Answered(answer) => return Ok(answer),
+                Attempt::Nobody(why) if Instant::now() + RETRY >= deadline => return Err(unanswered(&why)),
+                Attempt::Nobody(_) => tokio::time::sleep(RETRY).await,
+            }
+        }
+    }
+
+    async fn attempt(&self, question: &Question) -> Result<Attempt, Status> {
+        let leader = self.shared.leader.load(Ordering::Relaxed);
+        if leader == 0 {
+            return Ok(Attempt::Nobody(Unserved::NoLeader));
+        }
+        let answer = if leader == self.member_id {
+            self.read_barrier().await.map_err(|_| not_primary())?;
+            Some(self.answer_as_leader(question.clone()).await)
+        } else {
+            self.questions.ask(NodeId(leader), question.clone(), self.settings.election_timeout).await
+        };
+        Ok(match answer {
+            Some(Answer::Refused(Refusal::Rejected(rejection))) => {
+                Attempt::Answered(Answer::Refused(Refusal::Rejected(rejection)))
+            }
+            // It does not lead any more, or the question or the answer was lost.
+            Some(Answer::Refused(_)) | None => Attempt::Nobody(Unserved::TimedOut),
+            Some(answer) => Attempt::Answered(answer),
+        })
+    }
+
+    /// Answers another member, if this one leads.
+    pub(crate) async fn answer(&self, question: Question) -> Answer {
+        let leads = self.shared.leader.load(Ordering::Relaxed) == self.member_id;
+        if !leads || self.read_barrier().await.is_err() {
+            return Answer::Refused(Refusal::NotLeader);
+        }
+        self.answer_as_leader(question).await
+    }
+
+    /// Answers; leadership has been confirmed (rule L2).
+    async fn answer_as_leader(&self, question: Question) -> Answer {
+        match question {
+            Question::LeaseRenew { id } => self.renew_lease(LeaseId(id)).await,
+            Question::LeaseTimeToLive { id, keys } => self.lease_times(LeaseId(id), keys).await,
+        }
+    }
+
+    async fn renew_lease(&self, id: LeaseId) -> Answer {
+        match self.lessor.renew(id).await {
+            Ok(renewed) => {
+                if renewed.resets_checkpoint && self.reset_checkpoint(id.0).await.is_err() {
+                    return Answer::Refused(Refusal::NotLeader);
+                }
+                Answer::LeaseRenewed { ttl: renewed.ttl_seconds }
+            }
+            Err(RenewError::NotFound | RenewError::Expiring) => no_lease(),
+            Err(RenewError::NotPrimary) => Answer::Refused(Refusal::NotLeader),
+        }
+    }
+
+    /// Makes every member forget what was left of a lease before it was renewed (L3).
+    async fn reset_checkpoint(&self, id: i64) -> Result<(), Status> {
+        let checkpoints = vec![LeaseCheckpoint { id, remaining_ttl: 0 }];
+        self.propose(Field::LeaseCheckpoint, &LeaseCheckpointRequest { checkpoints }).await.map(drop)
+    }
+
+    async fn lease_times(&self, id: LeaseId, wants_keys: bool) -> Answer {
+        let Some(left) = self.lessor.time_to_live(id) else { return no_lease() };
+        let Some(ttl) = left.remaining_seconds else { return Answer::Refused(Refusal::NotLeader) };
+        let keys = if wants_keys {
+            self.ask(move |machine| keys_of(machine, id)).await.unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        Answer::LeaseTimes(LeaseTimes { granted_ttl: left.granted_seconds, ttl, keys })
+    }
+}
+
+fn no_lease() -> Answer {
+    Answer::Refused(Refusal::Rejected(Rejection::LeaseNotFound))
+}
+
+fn not_primary() -> Status {
+    Status::unknown("not a primary lessor")
+}
+
+fn unanswered(why: &Unserved) -> Status {
+    match why {
+        Unserved::NoLeader => no_leader(),
+        why => of(why),
+    }
+}
+
+fn keys_of(machine: &Machine, id: LeaseId) -> Vec<bytes::Bytes> {
+    machine.lease(id).map(|lease| lease.keys().cloned().collect()).unwrap_or_default()
+}

@@ -1,0 +1,195 @@
+//! Commands and reads of this member's clients on their way through consensus.
+//!
+//! Whoever leads takes them; another member hands commands on to the leader in batches, and asks it for reads through
+//! raft. While nobody leads they wait. A command is never handed on twice unless a leader said that it did not take
+//! it: what happened to a command that got no answer is not known.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use raft::{NodeId, ProposeError, ReadError, ReadToken};
+
+use super::ConsensusThread;
+use crate::engine::mailbox::Delivery;
+use crate::engine::reply::Unserved;
+use crate::engine::waiters::{RequestId, Waiter};
+use crate::engine::worker::{Proposal, ReadBatch};
+use crate::transport::{PeerNote, Refusal};
+
+/// Requests that the node has not answered.
+#[derive(Default)]
+pub(crate) struct Pending {
+    /// Reads under way.
+    pub(super) reads: BTreeMap<u64, ReadBatch>,
+    next_token: u64,
+    /// Commands and reads that wait for a leader, in the order in which they came.
+    leaderless_proposals: Vec<Proposal>,
+    leaderless_reads: Vec<ReadBatch>,
+    /// To be handed on to the leader at the end of this round.
+    outgoing: Vec<Proposal>,
+    /// Handed on and not answered yet, in case the leader does not take them.
+    forwarded: BTreeMap<RequestId, Proposal>,
+    /// When the current leader was first heard of, in milliseconds since the start.
+    pub(super) leader_elected: u32,
+}
+
+impl ConsensusThread {
+    pub(super) fn propose(&mut self, proposal: Proposal) {
+        match self.node.propose(proposal.command.clone()) {
+            Ok(_) => {}
+            Err(ProposeError::NotLeader { leader: Some(_) }) => self.pending.outgoing.push(proposal),
+            // Nobody leads: it waits for a leader until its caller gives up, as in etcd.
+            Err(ProposeError::NotLeader { leader: None }) => self.pending.leaderless_proposals.push(proposal),
+            Err(ProposeError::Busy) => self.answer(proposal.id, Unserved::TooMany),
+            Err(ProposeError::Transferring { .. }) => self.answer(proposal.id, Unserved::Dropped),
+        }
+    }
+
+    /// Proposes what was seen as the leader: not at all if this member does not lead (any more).
+    pub(super) fn propose_as_leader(&mut self, Proposal { id, command }: Proposal) {
+        if let Err(error) = self.node.propose(command) {
+            let is_busy = matches!(error, ProposeError::Busy);
+            self.answer(id, if is_busy { Unserved::TooMany } else { Unserved::Dropped });
+        }
+    }
+
+    fn answer(&self, id: RequestId, unserved: Unserved) {
+        if let Some(waiter) = self.shared.waiters.take(id) {
+            self.deliver(waiter, unserved);
+        }
+    }
+
+    pub(super) fn deliver(&self, waiter: Waiter, unserved: Unserved) {
+        self.mailboxes[waiter.worker].put(&mut vec![Delivery::Reply(waiter.reply, Err(unserved))]);
+    }
+
+    pub(super) fn read(&mut self, batch: ReadBatch) {
+        self.pending.next_token += 1;
+        let token = self.pending.next_token;
+        match self.node.read(ReadToken(token)) {
+            Ok(()) => drop(self.pending.reads.insert(token, batch)),
+            Err(ReadError::NoLeader) => self.pending.leaderless_reads.push(batch),
+            Err(ReadError::Busy) => self.refuse_reads(batch, Unserved::TooMany),
+        }
+    }
+
+    fn refuse_reads(&self, batch: ReadBatch, unserved: Unserved) {
+        self.mailboxes[batch.worker].put(&mut vec![Delivery::Reads(batch.waiting, Err(unserved))]);
+    }
+
+    /// There is a leader: who waited for one goes on.
+    pub(super) fn ask_again(&mut self) {
+        let proposals = std::mem::take(&mut self.pending.leaderless_proposals);
+        proposals.into_iter().for_each(|proposal| self.propose(proposal));
+        let reads = std::mem::take(&mut self.pending.leaderless_reads);
+        reads.into_iter().for_each(|batch| self.read(batch));
+    }
+
+    /// Hands this round's commands on to the leader, in one message.
+    pub(super) fn forward(&mut self) {
+        if self.pending.outgoing.is_empty() {
+            return;
+        }
+        let outgoing = std::mem::take(&mut self.pending.outgoing);
+        let leader = NodeId(self.shared.leader.load(Ordering::Relaxed));
+        if leader.0 == 0 || leader == self.node.id() {
+            // It changed within this round.
+            return outgoing.into_iter().for_each(|proposal| self.propose(proposal));
+        }
+        self.transport.tell(leader, PeerNote::Proposals(outgoing.clone()));
+        self.pending.forwarded.extend(outgoing.into_iter().map(|proposal| (proposal.id, proposal)));
+    }
+
+    /// Takes what another member says besides raft's messages.
+    pub(super) fn hear(&mut self, from: NodeId, note: PeerNote) {
+        match note {
+            PeerNote::Proposals(commands) => self.propose_for(from, commands),
+            PeerNote::Refused { ids, why } => ids.into_iter().for_each(|id| self.refused(id, why)),
+            PeerNote::Change(_) => {}
+            // Served where they arrive.
+            PeerNote::Ask { .. } | PeerNote::Answer { .. } => {}
+        }
+    }
+
+    /// Proposes what another member's clients want. What is not taken goes back, so that it can be tried again.
+    fn propose_for(&mut self, member: NodeId, commands: Vec<Proposal>) {
+        let mut refused: Vec<(Refusal, Vec<RequestId>)> = Vec::new();
+        for Proposal { id, command } in commands {
+            let Err(error) = self.node.propose(command) else { continue };
+            let why = refusal(&error);
+            match refused.last_mut() {
+                Some((same, ids)) if *same == why => ids.push(id),
+                _ => refused.push((why, vec![id])),
+            }
+        }
+        for (why, ids) in refused {
+            self.transport.tell(member, PeerNote::Refused { ids, why });
+        }
+    }
+
+    /// A command that was handed on was not taken, so it was surely not proposed (rule K1).
+    fn refused(&mut self, id: RequestId, why: Refusal) {
+        let Some(proposal) = self.pending.forwarded.remove(&id) else { return };
+        match why {
+            Refusal::NotLeader | Refusal::Stopping => self.pending.leaderless_proposals.push(proposal),
+            Refusal::Busy => self.answer(id, Unserved::TooMany),
+            _ => self.answer(id, Unserved::Dropped),
+        }
+    }
+
+    /// Answers those who have waited too long. What happens to their commands is not known, unless no leader was told.
+    pub(super) fn give_up(&mut self, second: u32) {
+        let late = self.shared.waiters.expire(second);
+        let unproposed: BTreeSet<RequestId> =
+            self.pending.leaderless_proposals.iter().map(|proposal| proposal.id).collect();
+        for (id, waiter) in late {
+            let why = if unproposed.contains(&id) { Unserved::NoLeader } else { self.why_late(&waiter) };
+            self.deliver(waiter, why);
+        }
+        let waiters = &self.shared.waiters;
+        self.pending.leaderless_proposals.retain(|proposal| waiters.is_waiting(proposal.id));
+        self.pending.forwarded.retain(|id, _| waiters.is_waiting(*id));
+        self.pending.leaderless_reads.retain_mut(|batch| {
+            // The callers of reads keep their own time.
+            batch.waiting.retain(|caller| !caller.is_closed());
+            !batch.waiting.is_empty()
+        });
+        // A leader that refused them because it had stopped to lead may lead again, or have a successor by now.
+        if self.shared.leader.load(Ordering::Relaxed) != 0 {
+            self.ask_again();
+        }
+    }
+
+    /// Why a command may have got no answer, as etcd tells it.
+    fn why_late(&self, waiter: &Waiter) -> Unserved {
+        let elected = self.pending.leader_elected;
+        let election_timeout = self.pace.election_timeout.as_millis() as u32;
+        let lost = elected.saturating_sub(2 * election_timeout);
+        if lost < waiter.started_millis && waiter.started_millis < elected {
+            return Unserved::LeaderFailed;
+        }
+        let now = self.shared.millis.load(Ordering::Relaxed);
+        let waited = Duration::from_millis(u64::from(now.saturating_sub(waiter.started_millis)));
+        let connected =
+            |node| self.transport.active_since(node).is_some_and(|since| since.elapsed() >= waited);
+        let own = self.node.id();
+        let leader = NodeId(self.shared.leader.load(Ordering::Relaxed));
+        let is_connected = match leader {
+            NodeId(0) => true,
+            leader if leader == own => {
+                self.node.membership().is_quorum(|node| node == own || connected(node))
+            }
+            leader => connected(leader),
+        };
+        if is_connected { Unserved::TimedOut } else { Unserved::ConnectionLost }
+    }
+}
+
+fn refusal(error: &ProposeError) -> Refusal {
+    match error {
+        ProposeError::NotLeader { .. } => Refusal::NotLeader,
+        ProposeError::Busy => Refusal::Busy,
+        ProposeError::Transferring { .. } => Refusal::Transferring,
+    }
+}

@@ -1,0 +1,81 @@
+//! Questions to the leader that are no part of raft: what is left of a lease, and to renew it.
+//!
+//! Question and answer may both be lost, so who asks sets itself a time, and asks again or gives up.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use raft::NodeId;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::limits::QUESTIONS_MAX;
+use crate::transport::{Answer, PeerNote, Question, Transport};
+
+/// What this member asks others, and what others ask of it.
+pub(crate) struct Questions {
+    transport: Transport,
+    next: AtomicU64,
+    waiting: Mutex<BTreeMap<u64, oneshot::Sender<Answer>>>,
+    asked: mpsc::Sender<Asked>,
+}
+
+/// A question of another member.
+pub(crate) struct Asked {
+    /// Who wants to know.
+    pub(crate) from: NodeId,
+    /// Names the question.
+    pub(crate) nonce: u64,
+    /// What it is.
+    pub(crate) question: Question,
+}
+
+impl Questions {
+    /// No questions yet. Those of others come out of the receiver.
+    pub(crate) fn new(transport: Transport, first: u64) -> (Self, mpsc::Receiver<Asked>) {
+        let (asked, questions) = mpsc::channel(QUESTIONS_MAX);
+        let next = AtomicU64::new(first);
+        (Self { transport, next, waiting: Mutex::default(), asked }, questions)
+    }
+
+    /// Asks a member. `None` if there is no answer in time.
+    pub(crate) async fn ask(&self, member: NodeId, question: Question, patience: Duration) -> Option<Answer> {
+        let nonce = self.next.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        self.waiting.lock().insert(nonce, answer);
+        // However this ends, also when the caller goes away.
+        let _open = Open { questions: self, nonce };
+        self.transport.tell(member, PeerNote::Ask { nonce, question });
+        tokio::time::timeout(patience, answered).await.ok()?.ok()
+    }
+
+    /// Another member answers.
+    pub(crate) fn answered(&self, nonce: u64, answer: Answer) {
+        if let Some(waiting) = self.waiting.lock().remove(&nonce) {
+            let _ = waiting.send(answer);
+        }
+    }
+
+    /// Another member asks. With too many questions open it is not heard, and will ask again.
+    pub(crate) fn asked(&self, from: NodeId, nonce: u64, question: Question) {
+        let _ = self.asked.try_send(Asked { from, nonce, question });
+    }
+
+    /// Answers another member's question.
+    pub(crate) fn answer(&self, member: NodeId, nonce: u64, answer: Answer) {
+        self.transport.tell(member, PeerNote::Answer { nonce, answer });
+    }
+}
+
+/// A question that was asked; forgotten when dropped.
+struct Open<'a> {
+    questions: &'a Questions,
+    nonce: u64,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.questions.waiting.lock().remove(&self.nonce);
+    }
+}

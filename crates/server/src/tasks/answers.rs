@@ -1,0 +1,23 @@
+//! Answering what other members ask of the leader.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::api::Api;
+use crate::engine::questions::Asked;
+use crate::limits::QUESTIONS_MAX;
+
+/// Runs for as long as the member.
+pub(crate) async fn run(api: Arc<Api>, mut questions: mpsc::Receiver<Asked>) {
+    let slots = Arc::new(Semaphore::new(QUESTIONS_MAX));
+    while let Some(Asked { from, nonce, question }) = questions.recv().await {
+        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        let api = api.clone();
+        tokio::spawn(async move {
+            let answer = api.answer(question).await;
+            api.questions.answer(from, nonce, answer);
+            drop(slot);
+        });
+    }
+}
