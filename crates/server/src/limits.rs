@@ -30,8 +30,14 @@ pub(crate) const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// Bytes of one stream's replies that hyper buffers while the client is slow.
 pub(crate) const SEND_BUFFER_BYTES: usize = 1 << 20;
 
-/// Time for the HTTP/2 preface or the first HTTP/1.1 request line, so that idle sockets cannot pile up.
+/// Time for the HTTP/2 preface with the first frame, or for the head of each HTTP/1.1 request, so that sockets on which
+/// nothing is said cannot pile up (rule S3). A client that speaks HTTP/2 may be idle; whether it is alive,
+/// `--grpc-keepalive-interval` and TCP's keepalive find out.
 pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Idle time after which TCP asks whether the other side is still there (etcd's), so that a client whose machine is gone
+/// does not keep its watches and its socket until the next HTTP/2 ping.
+pub(crate) const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Responses that wait in one watch stream before its watchers are read from history instead (etcd's buffer too).
 pub(crate) const WATCH_QUEUE_RESPONSES_MAX: usize = 128;

@@ -214,6 +214,9 @@ fn limits(settings: &Settings) -> Limits {
 fn keepalive(settings: &Settings) -> Result<Keepalive, ConfigError> {
     let unless_zero = |duration: Duration| Some(duration).filter(|duration| !duration.is_zero());
     Ok(Keepalive {
+        // grpc-go's own default, to which etcd leaves it.
+        min_time: unless_zero(duration(settings, "grpc-keepalive-min-time")?)
+            .unwrap_or(Duration::from_secs(300)),
         interval: unless_zero(duration(settings, "grpc-keepalive-interval")?),
         timeout: unless_zero(duration(settings, "grpc-keepalive-timeout")?),
     })

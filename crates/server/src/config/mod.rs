@@ -185,9 +185,11 @@ impl Quota {
 /// HTTP/2 keepalive towards clients.
 #[derive(Clone, Debug)]
 pub struct Keepalive {
+    /// Least time between two pings of a client that has a request open.
+    pub min_time: Duration,
     /// Time between the server's pings; none when off.
     pub interval: Option<Duration>,
-    /// Time to wait for the answer; none for ever.
+    /// Time to wait for the answer; if not given, the default of gRPC.
     pub timeout: Option<Duration>,
 }
 

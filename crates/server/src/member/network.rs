@@ -18,6 +18,7 @@ use crate::config::{Config, Url};
 use crate::engine::questions::Asked;
 use crate::error::StartError;
 use crate::http::Surface;
+use crate::limits::HEADER_TIMEOUT;
 use crate::net::accept::accept;
 use crate::net::connection::{self, Http2Settings};
 use crate::net::serve::{ClientPort, PeerPort};
@@ -51,6 +52,8 @@ impl Network {
                 max_concurrent_streams: config.limits.concurrent_streams_max,
                 keepalive_interval: config.keepalive.interval,
                 keepalive_timeout: config.keepalive.timeout.unwrap_or(Duration::from_secs(20)),
+                ping_min_time: config.keepalive.min_time,
+                first_word_within: HEADER_TIMEOUT,
             },
             introduction: tasks::publish::Introduction {
                 bootstrap,
@@ -195,7 +198,8 @@ async fn serve_all<S, F>(
         };
         let Some(stream) = stream else { break };
         let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-        open.spawn(connection::serve(stream, builder.clone(), respond.clone(), is_stopped.clone()));
+        let how = (builder.clone(), http2);
+        open.spawn(connection::serve(stream, how, respond.clone(), is_stopped.clone()));
     }
     let _ = tokio::time::timeout(STOP_GRACE, async { while open.join_next().await.is_some() {} }).await;
 }

@@ -3,8 +3,11 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
+
+use crate::limits::TCP_KEEPALIVE;
 
 /// Pause after an error of `accept`, such as too many open files: the listener stays readable and would spin.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
@@ -28,8 +31,10 @@ async fn next(listener: &tokio::net::TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
+                let keepalive = TcpKeepalive::new().with_time(TCP_KEEPALIVE);
+                let is_kept_alive = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
                 // Without it a reply waits for an acknowledgement: 40 ms a call.
-                if stream.set_nodelay(true).is_ok() {
+                if is_kept_alive.and(stream.set_nodelay(true)).is_ok() {
                     return stream;
                 }
             }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -11,7 +12,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
+use super::conversation::{Conversation, Open};
+use super::pings::Pings;
 use super::socket::Socket;
 use crate::grpc::body::ResponseBody;
 use crate::limits::{CONNECTION_WINDOW_BYTES, HEADER_TIMEOUT, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES};
@@ -22,9 +26,13 @@ pub(crate) struct Http2Settings {
     /// `--max-concurrent-streams`.
     pub(crate) max_concurrent_streams: u32,
     /// `--grpc-keepalive-interval`; `None`: no pings.
-    pub(crate) keepalive_interval: Option<std::time::Duration>,
+    pub(crate) keepalive_interval: Option<Duration>,
     /// `--grpc-keepalive-timeout`.
-    pub(crate) keepalive_timeout: std::time::Duration,
+    pub(crate) keepalive_timeout: Duration,
+    /// `--grpc-keepalive-min-time`.
+    pub(crate) ping_min_time: Duration,
+    /// How long to wait for a client to begin to speak.
+    pub(crate) first_word_within: Duration,
 }
 
 /// The builder that all connections of a worker share.
@@ -53,20 +61,27 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// Serves a connection until the peer closes it, or until `stop` says so and its requests are answered.
 pub(crate) async fn serve<S, F>(
     stream: TcpStream,
-    builder: Builder<TokioExecutor>,
+    (builder, settings): (Builder<TokioExecutor>, Http2Settings),
     service: Arc<S>,
     mut stop: watch::Receiver<bool>,
 ) where
     S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<ResponseBody>> + Send + 'static,
 {
+    let conversation = Arc::new(Conversation::default());
+    let socket = Socket::new(stream, Pings::new(settings.ping_min_time), conversation.clone());
+    let requests = conversation.clone();
     let respond = service_fn(move |request| {
+        let open = Open::new(requests.clone());
         let response = service(request);
-        async move { Ok::<_, Infallible>(response.await) }
+        async move { Ok::<_, Infallible>(open.answer(response.await)) }
     });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(Socket(stream)), respond));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), respond));
+    // Bounds the wait for the first word only: the library does what comes after a request line, and a client of
+    // HTTP/2 may be idle for as long as it likes.
     let served = tokio::select! {
         served = connection.as_mut() => served,
+        () = silence(&conversation, settings.first_word_within) => return tracing::debug!("the client says nothing, or nothing known"),
         () = stopped(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -74,5 +89,13 @@ pub(crate) async fn serve<S, F>(
     };
     if let Err(error) = served {
         tracing::debug!(error = %error, "connection ended");
+    }
+}
+
+/// Returns if the client does not begin to speak within `limit`.
+pub(super) async fn silence(conversation: &Conversation, limit: Duration) {
+    sleep(limit).await;
+    if conversation.has_spoken() {
+        std::future::pending().await
     }
 }

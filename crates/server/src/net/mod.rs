@@ -5,7 +5,16 @@
 //! (measured: half the CPU per call of a work-stealing runtime).
 
 pub(crate) mod accept;
+mod authority;
 pub(crate) mod connection;
+mod conversation;
+mod frames;
+mod inbound;
 pub(crate) mod listen;
+mod outbound;
+mod pings;
 pub(crate) mod serve;
-pub(crate) mod socket;
+mod socket;
+
+#[cfg(test)]
+mod tests;

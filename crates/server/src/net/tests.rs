@@ -1,0 +1,225 @@
+//! Connections seen from the client's side of the wire, byte by byte.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::connection::{self, Http2Settings, silence};
+use super::conversation::Conversation;
+use crate::grpc::body::ResponseBody;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const ACK: u8 = 1;
+const END: u8 = 0x4 | 0x1;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+const SHORT: Duration = Duration::from_millis(20);
+
+fn settings(ping_min_time: Duration) -> Http2Settings {
+    Http2Settings {
+        max_concurrent_streams: 100,
+        keepalive_interval: None,
+        keepalive_timeout: HOUR,
+        ping_min_time,
+        first_word_within: HOUR,
+    }
+}
+
+/// A client's end of a connection.
+struct Client(TcpStream);
+
+/// A frame's type, flags and payload.
+type Frame = (u8, u8, Vec<u8>);
+
+impl Client {
+    /// Connects to a server that answers `/wait` never, `/long` with many bytes, and anything else with the request's `x-endpoint`.
+    async fn connect_to(settings: Http2Settings) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (_keep, stop) = watch::channel(false);
+            let how = (connection::builder(settings), settings);
+            connection::serve(stream, how, Arc::new(respond), stop).await;
+        });
+        Self(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// A client that has begun to speak HTTP/2.
+    async fn http2(ping_min_time: Duration) -> Self {
+        let mut client = Self::connect_to(settings(ping_min_time)).await;
+        client.write(PREFACE).await;
+        client.send(SETTINGS, 0, 0, &[]).await;
+        client
+    }
+
+    async fn write(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.unwrap();
+    }
+
+    async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+        frame.extend_from_slice(&[kind, flags]);
+        frame.extend_from_slice(&stream.to_be_bytes());
+        frame.extend_from_slice(payload);
+        self.write(&frame).await;
+    }
+
+    /// The next frame of one of these types; `None` at the end of the connection.
+    async fn next(&mut self, kinds: &[u8]) -> Option<Frame> {
+        loop {
+            let mut header = [0; 9];
+            self.0.read_exact(&mut header).await.ok()?;
+            let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
+            let mut payload = vec![0; length];
+            self.0.read_exact(&mut payload).await.ok()?;
+            if kinds.contains(&header[3]) {
+                return Some((header[3], header[4], payload));
+            }
+        }
+    }
+
+    async fn ping(&mut self) -> Option<Frame> {
+        self.send(PING, 0, 0, b"are you?").await;
+        self.next(&[PING, GOAWAY]).await
+    }
+
+    /// The body of the answer to the request that was just sent.
+    async fn body(&mut self) -> Vec<u8> {
+        let (_, _, body) = self.next(&[DATA]).await.expect("an answer");
+        body
+    }
+}
+
+async fn respond(request: Request<Incoming>) -> Response<ResponseBody> {
+    if request.uri().path() == "/wait" {
+        std::future::pending::<()>().await;
+    }
+    if request.uri().path() == "/long" {
+        return Response::new(ResponseBody::Full(Some(Bytes::from(vec![7; LONG_BYTES]))));
+    }
+    let endpoint = request.headers().get("x-endpoint").map_or(b"none".as_slice(), |value| value.as_bytes());
+    Response::new(ResponseBody::Full(Some(Bytes::copy_from_slice(endpoint))))
+}
+
+/// `:method: GET`, `:scheme: http`, `:path: /wait`.
+const WAIT: &[u8] = b"\x82\x86\x44\x05/wait";
+
+/// The same for `/long`.
+const LONG: &[u8] = b"\x82\x86\x44\x05/long";
+/// More than a socket takes at once.
+const LONG_BYTES: usize = 16 << 20;
+
+fn is_answer(frame: &Option<Frame>) -> bool {
+    matches!(frame, Some((PING, ACK, data)) if data == b"are you?")
+}
+
+/// The GOAWAY of grpc-go: last stream, ENHANCE_YOUR_CALM, and why.
+fn too_many_pings(last_stream: u8) -> Frame {
+    (GOAWAY, 0, [&[0, 0, 0, last_stream, 0, 0, 0, 0xb], b"too_many_pings".as_slice()].concat())
+}
+
+#[tokio::test]
+async fn old_clients_that_send_a_url_as_authority_are_served() {
+    let mut client = Client::http2(HOUR).await;
+    // Literal, and to be put into the table: `:authority: http://127.0.0.1:2379` in grpc-go's Huffman code.
+    let literal = b"\x82\x86\x84\x41\x8f\x9d\x29\xae\xe3\x0c\x04\x4e\xae\x05\xc0\xb8\x6e\x09\x97\x5f";
+    client.send(HEADERS, END, 1, literal).await;
+    assert_eq!(client.body().await.escape_ascii().to_string(), "http://127.0.0.1:2379");
+    // From then on by its place in the table.
+    client.send(HEADERS, END, 3, b"\x82\x86\x84\xbe").await;
+    assert_eq!(client.body().await.escape_ascii().to_string(), "http://127.0.0.1:2379");
+    // What others send is an authority, and not looked at.
+    client.send(HEADERS, END, 5, b"\x82\x86\x84\x41\x0e127.0.0.1:2379").await;
+    assert_eq!(client.body().await, b"none");
+}
+
+#[tokio::test]
+async fn a_client_that_pings_without_a_request_is_turned_away_at_the_fourth() {
+    let mut client = Client::http2(Duration::from_nanos(1)).await;
+    for number in 1..=3 {
+        assert!(is_answer(&client.ping().await), "ping {number}");
+    }
+    assert_eq!(client.ping().await, Some(too_many_pings(0)));
+    assert_eq!(client.next(&[PING, GOAWAY]).await, None, "and the connection is closed");
+}
+
+#[tokio::test]
+async fn while_a_request_is_open_the_least_time_counts() {
+    let mut patient = Client::http2(Duration::from_nanos(1)).await;
+    patient.send(HEADERS, END, 1, WAIT).await;
+    for _ in 0..20 {
+        assert!(is_answer(&patient.ping().await));
+    }
+    let mut hasty = Client::http2(HOUR).await;
+    hasty.send(HEADERS, END, 1, WAIT).await;
+    for _ in 0..3 {
+        assert!(is_answer(&hasty.ping().await));
+    }
+    assert_eq!(hasty.ping().await, Some(too_many_pings(1)));
+}
+
+#[tokio::test]
+async fn a_client_may_ping_after_every_answer() {
+    let mut client = Client::http2(HOUR).await;
+    for stream in (1..21).step_by(2) {
+        client.send(HEADERS, END, stream, b"\x82\x86\x84").await;
+        client.body().await;
+        assert!(is_answer(&client.ping().await));
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_measure_the_connection_with_a_long_answer() {
+    let mut client = Client::http2(HOUR).await;
+    // As much as it takes is to be sent to the connection and to the stream.
+    client.send(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]).await;
+    client.send(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes()).await;
+    client.send(HEADERS, END, 1, LONG).await;
+    let (mut received, mut is_measuring) = (0, false);
+    while received < LONG_BYTES {
+        let (kind, _, payload) = client.next(&[DATA, PING]).await.expect("the answer goes on");
+        if kind == DATA {
+            received += payload.len();
+        }
+        // One ping at a time, as grpc-go does to find out how much fits into the connection.
+        if kind == PING || !is_measuring {
+            client.send(PING, 0, 0, b"are you?").await;
+            is_measuring = true;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_says_nothing_or_half_a_word_is_not_waited_for() {
+    for word in [b"".as_slice(), &PREFACE[..10], PREFACE] {
+        let mut client =
+            Client::connect_to(Http2Settings { first_word_within: SHORT, ..settings(HOUR) }).await;
+        client.write(word).await;
+        let mut rest = Vec::new();
+        let _ = client.0.read_to_end(&mut rest).await;
+    }
+}
+
+#[tokio::test]
+async fn who_has_spoken_may_be_idle() {
+    let (silent, speaking) = (Conversation::default(), Conversation::default());
+    speaking.set_spoken();
+    tokio::select! {
+        () = silence(&speaking, Duration::ZERO) => panic!("it has spoken"),
+        () = silence(&silent, SHORT) => {}
+    }
+}
