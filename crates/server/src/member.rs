@@ -22,6 +22,7 @@ use crate::config::{Config, Quota, Url};
 use crate::data_dir::DataDir;
 use crate::engine::apply::{ApplyEvent, ApplyThread};
 use crate::engine::checkpointer::Checkpointer;
+use crate::engine::consensus::changes::Changes;
 use crate::engine::consensus::{ConsensusEvent, ConsensusThread, Pace};
 use crate::engine::inbox::{Sender, inbox};
 use crate::engine::lessor::Lessor;
@@ -211,10 +212,12 @@ impl Assembly {
             transport: transport.clone(),
             mailboxes: mailboxes.clone(),
             shared: shared.clone(),
+            status: status.clone(),
             lessor: lessor.clone(),
             metrics: metrics.clone(),
             pace,
             pending: Default::default(),
+            changes: Changes::new(change_rules()),
         };
         let log_writer = LogWriter {
             log,
@@ -283,6 +286,7 @@ impl Assembly {
                     lessor: lessor.clone(),
                     questions: questions.clone(),
                     apply: apply.clone(),
+                    transport: self.transport.clone(),
                     observer: Observer::new(metrics.clone()),
                     metrics: metrics.clone(),
                     cluster_id: identity.cluster.0,
@@ -327,6 +331,10 @@ fn quota(config: &Config) -> Option<u64> {
         Quota::None => None,
         Quota::Bytes(bytes) => Some(bytes),
     }
+}
+
+fn change_rules() -> machine::ChangeRules {
+    machine::ChangeRules { learners_max: 1, strict: true }
 }
 
 fn settings(config: &Config) -> Settings {

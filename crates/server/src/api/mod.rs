@@ -21,6 +21,7 @@ use std::time::Instant;
 use machine::limits::Limits;
 use machine::{Machine, Reply};
 use prost::Message;
+use raft::NodeId;
 use tokio::sync::oneshot;
 use tonic::Status;
 
@@ -38,6 +39,7 @@ use crate::engine::views::Views;
 use crate::engine::worker::{Proposer, Worker};
 use crate::grpc::reply::{Header, Spliced};
 use crate::metrics::{Metrics, Operation, Success};
+use crate::transport::Transport;
 
 /// What the services of one network worker work with.
 pub(crate) struct Api {
@@ -48,6 +50,7 @@ pub(crate) struct Api {
     pub(crate) lessor: Arc<Lessor>,
     pub(crate) questions: Arc<Questions>,
     pub(crate) apply: Sender<ApplyEvent>,
+    pub(crate) transport: Transport,
     pub(crate) observer: Observer,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) cluster_id: u64,
@@ -114,6 +117,22 @@ impl Api {
         request: &M,
     ) -> Result<Reply, Status> {
         self.propose_by(Proposer::OnlyThisLeader, field, request).await
+    }
+
+    /// Since when another member has been connected; `None` if it is not.
+    #[allow(dead_code, reason = "the checks of changes of members are on their way")]
+    pub(crate) fn active_since(&self, member: u64) -> Option<Instant> {
+        self.transport.active_since(NodeId(member))
+    }
+
+    /// Proposes a change of members: the leader checks it, and this returns when it is applied here.
+    #[allow(dead_code, reason = "the services for changes of members are on their way")]
+    pub(crate) async fn propose_change<M: Message>(
+        &self,
+        field: Field,
+        request: &M,
+    ) -> Result<Reply, Status> {
+        self.propose_by(Proposer::LeaderAfterChecks, field, request).await
     }
 
     async fn propose_by<M: Message>(

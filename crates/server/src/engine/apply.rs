@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use machine::{Applied, Effect, Machine, Outcome};
+use machine::{Applied, ChangeRules, Effect, Machine, MemberChange, Outcome};
 use mvcc::Changes;
 use prost::Message;
 use proto::etcdserverpb::InternalRaftRequest;
@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::checkpointer::Checkpointer;
 use super::consensus::ConsensusEvent;
+use super::consensus::changes::Checked;
 use super::fatal::stop_process;
 use super::inbox::{Inbox, Sender};
 use super::lessor::Lessor;
@@ -25,7 +26,7 @@ use super::reply::Unserved;
 use super::shared::Shared;
 use super::status::EngineStatus;
 use super::waiters::RequestId;
-use super::worker::ReadBatch;
+use super::worker::{Proposal, ReadBatch};
 use crate::logging::messages;
 use crate::metrics::{Metrics, Operation, Success};
 
@@ -37,6 +38,8 @@ pub(crate) enum ApplyEvent {
     Read(ReadBatch, Index),
     /// Somebody asks a question.
     Ask(Box<dyn FnOnce(&Machine) + Send>),
+    /// May this change of members be proposed?
+    CheckChange { proposal: Proposal, request: Box<InternalRaftRequest>, rules: ChangeRules },
     /// Somebody waits for a checkpoint that holds everything applied so far.
     AwaitCheckpoint(oneshot::Sender<()>),
     /// A checkpoint was written.
@@ -86,6 +89,9 @@ impl ApplyThread {
                     ApplyEvent::Committed(entries) => self.apply(entries),
                     ApplyEvent::Read(reads, index) => self.serve(reads, index),
                     ApplyEvent::Ask(question) => question(&self.machine),
+                    ApplyEvent::CheckChange { proposal, request, rules } => {
+                        self.check_change(proposal, &request, rules);
+                    }
                     ApplyEvent::AwaitCheckpoint(answer) => {
                         self.checkpointer.await_through(self.applied(), answer);
                     }
@@ -101,6 +107,13 @@ impl ApplyThread {
             self.refresh_overlay();
             self.checkpoint_if_due();
         }
+    }
+
+    fn check_change(&self, proposal: Proposal, request: &InternalRaftRequest, rules: ChangeRules) {
+        let change = MemberChange::of(request).expect("only changes are checked");
+        let result = self.machine.check_change(change, rules);
+        let checked = Checked { proposal, applied: self.applied(), result };
+        let _ = self.consensus.send(ConsensusEvent::ChangeChecked(Box::new(checked)));
     }
 
     fn applied(&self) -> Index {
@@ -119,9 +132,14 @@ impl ApplyThread {
     /// Applies one entry and returns when that was done, which is when the next one starts.
     fn apply_entry(&mut self, entry: Entry, started: Instant) -> Instant {
         let applied = Applied { index: entry.index.0, term: entry.term.0 };
-        let Payload::Command(bytes) = entry.payload else {
-            self.machine.skip(applied);
-            return started;
+        let bytes = match entry.payload {
+            Payload::Command(bytes) => bytes,
+            // A change of members; without a command where raft ends one, and where it begins the log.
+            Payload::Membership(change) if !change.context.is_empty() => change.context.clone(),
+            Payload::Membership(_) | Payload::Empty => {
+                self.machine.skip(applied);
+                return started;
+            }
         };
         let command = match InternalRaftRequest::decode(bytes) {
             Ok(command) => command,

@@ -16,9 +16,14 @@
 //! **One at a time** is also for [`MemberChange::Update`], which raft knows nothing of: two updates, or an update and an
 //! addition, that were checked against the same state could give two members one URL. The next one is looked at when
 //! the one before is applied *and* its joint configuration has ended; while it waits, its caller does.
+//!
+//! **A vote comes with the log.** A member that is added as a voter is a learner to raft until it is there and has caught
+//! up; then the leader gives it its vote without being asked. So adding it neither waits for it nor costs the cluster its
+//! quorum: in etcd a cluster of one stands still from the moment a second member is added until that one runs. To clients it
+//! is a voter from the start.
 
 use machine::{MemberChange, Rejection};
-use raft::{Index, MembershipChange, NodeId, Status};
+use raft::{FollowerStatus, Index, MembershipChange, NodeId, Status};
 
 /// What share of the leader's log a learner must have before it is promoted, in percent (etcd: `readyPercentThreshold`).
 const READY_PERCENT: u64 = 90;
@@ -27,10 +32,7 @@ const READY_PERCENT: u64 = 90;
 pub(crate) fn step(change: MemberChange<'_>) -> Option<MembershipChange> {
     let id = NodeId(change.id());
     match change {
-        MemberChange::Add(request) => {
-            let is_learner = request.member.as_ref().is_some_and(machine::member_change::is_learner);
-            Some(if is_learner { MembershipChange::AddLearner(id) } else { MembershipChange::AddVoter(id) })
-        }
+        MemberChange::Add(_) => Some(MembershipChange::AddLearner(id)),
         MemberChange::Remove(_) => Some(MembershipChange::Remove(id)),
         MemberChange::Promote(_) => Some(MembershipChange::AddVoter(id)),
         MemberChange::Update(_) => None,
@@ -52,6 +54,14 @@ pub(crate) fn check_ready(change: MemberChange<'_>, leader: &Status) -> Result<(
     if is_caught_up(matched, leader.last.index) { Ok(()) } else { Err(Rejection::LearnerNotReady) }
 }
 
+/// Entries that a member which waits for its vote may lack of what is committed: it has them within a moment.
+const VOTE_GAP: u64 = 1000;
+
+/// Whether a member that waits for its vote may have it.
+pub(crate) fn is_ready_to_vote(member: &FollowerStatus, commit: Index) -> bool {
+    member.is_active && member.matched > Index::ZERO && commit.since(member.matched) <= VOTE_GAP
+}
+
 fn is_caught_up(matched: Index, leaders: Index) -> bool {
     u128::from(matched.0) * 100 >= u128::from(leaders.0) * u128::from(READY_PERCENT)
 }
@@ -70,7 +80,8 @@ mod tests {
             MemberAdd { member: Some(Member { id: 7, raft_attributes, member_attributes: None }) }
         };
         let node = NodeId(7);
-        assert_eq!(step(MemberChange::Add(&add(false))), Some(MembershipChange::AddVoter(node)));
+        // The vote comes when it has caught up.
+        assert_eq!(step(MemberChange::Add(&add(false))), Some(MembershipChange::AddLearner(node)));
         assert_eq!(step(MemberChange::Add(&add(true))), Some(MembershipChange::AddLearner(node)));
         let remove = MemberRemove { id: 7 };
         assert_eq!(step(MemberChange::Remove(&remove)), Some(MembershipChange::Remove(node)));

@@ -4,14 +4,16 @@
 //! parts go to the other members, the log writer and the apply thread. It never waits for a disk, a socket or a lock:
 //! a stalled disk must not stop its ticks.
 
+pub(crate) mod changes;
 mod requests;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use raft::{Entry, Fetch, Index, Message, Node, Persisted, Ready, RoleChange, RoleName};
+use raft::{Entry, Fetch, Index, Message, Node, NodeId, Persisted, Ready, RoleChange, RoleName};
 
+use self::changes::{Changes, Checked};
 use self::requests::Pending;
 use super::apply::ApplyEvent;
 use super::inbox::{Inbox, Sender};
@@ -20,6 +22,7 @@ use super::log_writer::LogEvent;
 use super::mailbox::Mailbox;
 use super::reply::Unserved;
 use super::shared::Shared;
+use super::status::EngineStatus;
 use super::worker::{Proposal, ReadBatch};
 use crate::metrics::Metrics;
 use crate::transport::{Incoming, Transport};
@@ -32,6 +35,12 @@ pub(crate) enum ConsensusEvent {
     ProposeAsLeader(Vec<Proposal>),
     /// Reads of one network worker.
     Read(ReadBatch),
+    /// A change of members.
+    Change(Proposal),
+    /// The state machine has looked at one.
+    ChangeChecked(Box<Checked>),
+    /// Leadership is to be handed over.
+    Transfer(NodeId),
     /// What another member says.
     Received(Incoming),
     /// A piece of the log is durable.
@@ -66,10 +75,12 @@ pub(crate) struct ConsensusThread {
     pub(crate) transport: Transport,
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) status: Arc<EngineStatus>,
     pub(crate) lessor: Arc<Lessor>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) pace: Pace,
     pub(crate) pending: Pending,
+    pub(crate) changes: Changes,
 }
 
 impl ConsensusThread {
@@ -106,6 +117,9 @@ impl ConsensusThread {
                 proposals.into_iter().for_each(|proposal| self.propose_as_leader(proposal))
             }
             ConsensusEvent::Read(batch) => self.read(batch),
+            ConsensusEvent::Change(proposal) => self.change(self.node.id(), proposal),
+            ConsensusEvent::ChangeChecked(checked) => self.change_checked(*checked),
+            ConsensusEvent::Transfer(to) => self.transfer(to),
             ConsensusEvent::Received(incoming) => self.receive(incoming),
             ConsensusEvent::Persisted(persisted) => self.persisted(persisted),
             ConsensusEvent::Fetched(fetch, entries) => self.node.fetched(&fetch, entries),
@@ -147,6 +161,7 @@ impl ConsensusThread {
 
     fn tick(&mut self, uptime: Duration) {
         self.node.tick();
+        self.give_votes();
         let millis = u32::try_from(uptime.as_millis()).unwrap_or(u32::MAX);
         self.shared.millis.store(millis, Ordering::Relaxed);
         let second = uptime.as_secs() as u32;
@@ -161,6 +176,7 @@ impl ConsensusThread {
             self.carry_out_one(ready);
         }
         self.forward();
+        self.next_change();
     }
 
     fn carry_out_one(&mut self, ready: Ready) {
@@ -226,6 +242,7 @@ impl ConsensusThread {
         } else {
             self.shared.sole_voter.store(false, Ordering::Release);
             self.lessor.demote();
+            self.send_changes_back();
         }
         if leader != 0 {
             self.ask_again();

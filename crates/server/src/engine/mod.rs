@@ -16,7 +16,6 @@
 //! of a write; the apply thread touches memory only. Nothing leaves the member before what it promises is durable.
 
 pub(crate) mod apply;
-#[allow(dead_code, reason = "consensus takes changes with the forwarding of proposals")]
 pub(crate) mod change;
 pub(crate) mod checkpointer;
 pub(crate) mod command;

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use raft::NodeId;
 use tokio::sync::{Notify, oneshot};
 
 use super::consensus::ConsensusEvent;
@@ -35,6 +36,8 @@ pub(crate) enum Proposer {
     Anybody,
     /// This member, if it leads: the command says what a leader saw. Another member does not hand it on (rule L1).
     OnlyThisLeader,
+    /// The leader, after checks that only it can make: a change of members.
+    LeaderAfterChecks,
 }
 
 /// Reads of one worker that wait for one barrier.
@@ -48,12 +51,13 @@ pub(crate) struct ReadBatch {
 struct Outbox {
     proposals: Vec<Proposal>,
     as_leader: Vec<Proposal>,
+    changes: Vec<Proposal>,
     reads: Vec<oneshot::Sender<Result<(), Unserved>>>,
 }
 
 impl Outbox {
     fn len(&self) -> usize {
-        self.proposals.len() + self.as_leader.len() + self.reads.len()
+        self.proposals.len() + self.as_leader.len() + self.changes.len() + self.reads.len()
     }
 }
 
@@ -120,6 +124,7 @@ impl Worker {
             let proposals = match proposer {
                 Proposer::Anybody => &mut outbox.proposals,
                 Proposer::OnlyThisLeader => &mut outbox.as_leader,
+                Proposer::LeaderAfterChecks => &mut outbox.changes,
             };
             proposals.push(Proposal { id, command });
             outbox.len() == 1
@@ -151,6 +156,12 @@ impl Worker {
         }
     }
 
+    /// Asks consensus to hand leadership over, if this member leads.
+    #[allow(dead_code, reason = "MoveLeader is on its way")]
+    pub(crate) fn hand_over(&self, to: NodeId) {
+        let _ = self.consensus.send(ConsensusEvent::Transfer(to));
+    }
+
     /// Runs a piece of work on the hub and sends off the catch-up jobs it made.
     pub(crate) fn with_hub<T>(&self, work: impl FnOnce(&mut Hub) -> T) -> T {
         let mut hub = self.hub.lock();
@@ -174,8 +185,10 @@ impl Worker {
             let proposals = (!outbox.proposals.is_empty()).then(|| ConsensusEvent::Propose(outbox.proposals));
             let reads = (!outbox.reads.is_empty())
                 .then(|| ConsensusEvent::Read(ReadBatch { worker: self.index, waiting: outbox.reads }));
+            let changes = outbox.changes.into_iter().map(ConsensusEvent::Change);
             // A member that stops drops the events, and with them the senders that callers wait on.
-            let _ = self.consensus.send_all(reads.into_iter().chain(proposals).chain(as_leader));
+            let _ =
+                self.consensus.send_all(reads.into_iter().chain(proposals).chain(as_leader).chain(changes));
         }
     }
 

@@ -30,6 +30,9 @@ pub(crate) struct Pending {
     outgoing: Vec<Proposal>,
     /// Handed on and not answered yet, in case the leader does not take them.
     forwarded: BTreeMap<RequestId, Proposal>,
+    /// The same of changes of members.
+    pub(super) leaderless_changes: Vec<Proposal>,
+    pub(super) forwarded_changes: BTreeMap<RequestId, Proposal>,
     /// When the current leader was first heard of, in milliseconds since the start.
     pub(super) leader_elected: u32,
 }
@@ -54,7 +57,7 @@ impl ConsensusThread {
         }
     }
 
-    fn answer(&self, id: RequestId, unserved: Unserved) {
+    pub(super) fn answer(&self, id: RequestId, unserved: Unserved) {
         if let Some(waiter) = self.shared.waiters.take(id) {
             self.deliver(waiter, unserved);
         }
@@ -84,6 +87,8 @@ impl ConsensusThread {
         proposals.into_iter().for_each(|proposal| self.propose(proposal));
         let reads = std::mem::take(&mut self.pending.leaderless_reads);
         reads.into_iter().for_each(|batch| self.read(batch));
+        let changes = std::mem::take(&mut self.pending.leaderless_changes);
+        changes.into_iter().for_each(|change| self.change(self.node.id(), change));
     }
 
     /// Hands this round's commands on to the leader, in one message.
@@ -106,7 +111,7 @@ impl ConsensusThread {
         match note {
             PeerNote::Proposals(commands) => self.propose_for(from, commands),
             PeerNote::Refused { ids, why } => ids.into_iter().for_each(|id| self.refused(id, why)),
-            PeerNote::Change(_) => {}
+            PeerNote::Change(change) => self.change(from, change),
             // Served where they arrive.
             PeerNote::Ask { .. } | PeerNote::Answer { .. } => {}
         }
@@ -130,19 +135,21 @@ impl ConsensusThread {
 
     /// A command that was handed on was not taken, so it was surely not proposed (rule K1).
     fn refused(&mut self, id: RequestId, why: Refusal) {
+        if let Some(change) = self.pending.forwarded_changes.remove(&id) {
+            return self.change_refused(change, why);
+        }
         let Some(proposal) = self.pending.forwarded.remove(&id) else { return };
         match why {
             Refusal::NotLeader | Refusal::Stopping => self.pending.leaderless_proposals.push(proposal),
-            Refusal::Busy => self.answer(id, Unserved::TooMany),
-            _ => self.answer(id, Unserved::Dropped),
+            why => self.answer(id, Unserved::from(why)),
         }
     }
 
     /// Answers those who have waited too long. What happens to their commands is not known, unless no leader was told.
     pub(super) fn give_up(&mut self, second: u32) {
         let late = self.shared.waiters.expire(second);
-        let unproposed: BTreeSet<RequestId> =
-            self.pending.leaderless_proposals.iter().map(|proposal| proposal.id).collect();
+        let leaderless = self.pending.leaderless_proposals.iter().chain(&self.pending.leaderless_changes);
+        let unproposed: BTreeSet<RequestId> = leaderless.map(|proposal| proposal.id).collect();
         for (id, waiter) in late {
             let why = if unproposed.contains(&id) { Unserved::NoLeader } else { self.why_late(&waiter) };
             self.deliver(waiter, why);
@@ -150,11 +157,14 @@ impl ConsensusThread {
         let waiters = &self.shared.waiters;
         self.pending.leaderless_proposals.retain(|proposal| waiters.is_waiting(proposal.id));
         self.pending.forwarded.retain(|id, _| waiters.is_waiting(*id));
+        self.pending.leaderless_changes.retain(|change| waiters.is_waiting(change.id));
+        self.pending.forwarded_changes.retain(|id, _| waiters.is_waiting(*id));
         self.pending.leaderless_reads.retain_mut(|batch| {
             // The callers of reads keep their own time.
             batch.waiting.retain(|caller| !caller.is_closed());
             !batch.waiting.is_empty()
         });
+        self.expire_changes();
         // A leader that refused them because it had stopped to lead may lead again, or have a successor by now.
         if self.shared.leader.load(Ordering::Relaxed) != 0 {
             self.ask_again();
@@ -186,7 +196,7 @@ impl ConsensusThread {
     }
 }
 
-fn refusal(error: &ProposeError) -> Refusal {
+pub(super) fn refusal(error: &ProposeError) -> Refusal {
     match error {
         ProposeError::NotLeader { .. } => Refusal::NotLeader,
         ProposeError::Busy => Refusal::Busy,

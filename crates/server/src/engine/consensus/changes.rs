@@ -1,0 +1,238 @@
+//! Changes of members on their way through the leader (see [`change`](crate::engine::change)).
+//!
+//! They wait in one queue and are taken one at a time: the first is checked by the state machine, proposed, applied, and
+//! its joint configuration ended, before the next one is looked at. The queue is the leader's: it goes back to where the
+//! changes came from when the member stops to lead.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use machine::member_change::is_learner;
+use machine::{ChangeRules, MemberChange, Rejection};
+use prost::Message;
+use proto::etcdserverpb::InternalRaftRequest;
+use raft::{ChangeError, Index, MembershipChange, NodeId};
+
+use super::ConsensusThread;
+use super::requests::refusal;
+use crate::engine::apply::ApplyEvent;
+use crate::engine::change;
+use crate::engine::reply::Unserved;
+use crate::engine::worker::Proposal;
+use crate::transport::{PeerNote, Refusal};
+
+/// Changes that wait for their turn at the leader.
+pub(crate) struct Changes {
+    rules: ChangeRules,
+    waiting: VecDeque<Waiting>,
+    /// The first one is with the state machine to be checked.
+    is_checking: bool,
+    /// The entry of the last change that was proposed: nothing else is looked at before it is applied.
+    proposed: Index,
+}
+
+struct Waiting {
+    /// The member whose client asked.
+    origin: NodeId,
+    proposal: Proposal,
+    request: Box<InternalRaftRequest>,
+    /// When it came, in milliseconds since the start.
+    since: u32,
+}
+
+/// What the state machine says of a change.
+pub(crate) struct Checked {
+    /// The change's command.
+    pub(crate) proposal: Proposal,
+    /// Everything up to here was applied when it was checked.
+    pub(crate) applied: Index,
+    /// Whether it may be proposed.
+    pub(crate) result: Result<(), Rejection>,
+}
+
+impl Changes {
+    /// No changes yet, under these rules.
+    pub(crate) fn new(rules: ChangeRules) -> Self {
+        Self { rules, waiting: VecDeque::new(), is_checking: false, proposed: Index::ZERO }
+    }
+}
+
+impl ConsensusThread {
+    /// Takes a change that was asked for here or, with another `origin`, at another member.
+    pub(super) fn change(&mut self, origin: NodeId, proposal: Proposal) {
+        let own = self.node.id();
+        match self.node.leader() {
+            Some(leader) if leader == own => self.queue_change(origin, proposal),
+            _ if origin != own => self.refuse_change(origin, &proposal, Refusal::NotLeader),
+            Some(leader) => {
+                self.transport.tell(leader, PeerNote::Change(proposal.clone()));
+                self.pending.forwarded_changes.insert(proposal.id, proposal);
+            }
+            None => self.pending.leaderless_changes.push(proposal),
+        }
+    }
+
+    fn queue_change(&mut self, origin: NodeId, proposal: Proposal) {
+        // It comes from a member, and is not trusted to be one.
+        let Ok(request) = InternalRaftRequest::decode(proposal.command.clone()) else {
+            return self.refuse_change(origin, &proposal, Refusal::Unknown);
+        };
+        if MemberChange::of(&request).is_none() {
+            return self.refuse_change(origin, &proposal, Refusal::Unknown);
+        }
+        let since = self.shared.millis.load(Ordering::Relaxed);
+        let request = Box::new(request);
+        self.changes.waiting.push_back(Waiting { origin, proposal, request, since });
+    }
+
+    /// Has the next change checked, when the one before is over and done with.
+    pub(super) fn next_change(&mut self) {
+        while let Some(next) = self.changes.waiting.front() {
+            if self.changes.is_checking || !self.is_settled() || !self.node.is_established() {
+                return;
+            }
+            let change = MemberChange::of(&next.request).expect("only changes are queued");
+            match change::check_ready(change, &self.node.status()) {
+                Err(rejection) => self.end_change(Some(Refusal::Rejected(rejection))),
+                Ok(()) => {
+                    let (proposal, request) = (next.proposal.clone(), next.request.clone());
+                    let rules = self.changes.rules;
+                    let _ = self.apply.send(ApplyEvent::CheckChange { proposal, request, rules });
+                    self.changes.is_checking = true;
+                }
+            }
+        }
+    }
+
+    /// Gives members their vote that were added as voters and have caught up.
+    pub(super) fn give_votes(&mut self) {
+        if self.node.membership().learners().is_empty() || !self.node.is_established() || !self.is_settled() {
+            return;
+        }
+        let members = self.status.members();
+        let is_voter = |id: NodeId| members.iter().any(|member| member.id == id.0 && !is_learner(member));
+        let commit = self.node.commit();
+        let is_ready = |id: &NodeId| {
+            is_voter(*id)
+                && self.node.follower(*id).is_some_and(|follower| change::is_ready_to_vote(&follower, commit))
+        };
+        let Some(ready) = self.node.membership().learners().iter().copied().find(is_ready) else { return };
+        match self.node.propose_change(&[MembershipChange::AddVoter(ready)], Bytes::new()) {
+            Ok(_) => tracing::info!(member = %ready, "a member that has caught up votes from now on"),
+            Err(error) => tracing::debug!(member = %ready, error = %error, "a vote has to wait"),
+        }
+    }
+
+    /// Whether the last change is over and done with.
+    fn is_settled(&self) -> bool {
+        let applied = self.node.applied_index();
+        self.changes.proposed <= applied
+            && !self.node.membership().is_joint()
+            && self.node.membership_index() <= applied
+    }
+
+    /// The state machine has checked the first change.
+    pub(super) fn change_checked(&mut self, checked: Checked) {
+        let is_first =
+            self.changes.waiting.front().is_some_and(|first| first.proposal.id == checked.proposal.id);
+        // It may have been sent back since, with the leadership.
+        if !std::mem::take(&mut self.changes.is_checking) || !is_first {
+            return;
+        }
+        match checked.result {
+            Err(rejection) => self.end_change(Some(Refusal::Rejected(rejection))),
+            Ok(()) => self.propose_change(checked.applied),
+        }
+    }
+
+    fn propose_change(&mut self, checked: Index) {
+        let Some(first) = self.changes.waiting.front() else { return };
+        let step = change::step(MemberChange::of(&first.request).expect("only changes are queued"));
+        let command = first.proposal.command.clone();
+        let proposed = match step {
+            Some(step) => self.node.propose_change_checked(checked, &[step], command),
+            None => self.node.propose(command).map_err(ChangeError::from),
+        };
+        match proposed {
+            Ok(entry) => {
+                self.changes.proposed = entry.index;
+                self.end_change(None);
+            }
+            // Something came in between: from the start.
+            Err(ChangeError::NotEstablished | ChangeError::UnderWay | ChangeError::Outdated) => {}
+            Err(ChangeError::Propose(error)) => self.end_change(Some(refusal(&error))),
+            Err(ChangeError::Refused(refused)) => {
+                tracing::warn!(error = %refused, "raft refuses a change of members that the state machine takes");
+                self.end_change(Some(Refusal::Unknown));
+            }
+        }
+    }
+
+    /// The first change is proposed or refused.
+    fn end_change(&mut self, refused: Option<Refusal>) {
+        let Some(first) = self.changes.waiting.pop_front() else { return };
+        if let Some(why) = refused {
+            self.refuse_change(first.origin, &first.proposal, why);
+        }
+    }
+
+    fn refuse_change(&mut self, origin: NodeId, proposal: &Proposal, why: Refusal) {
+        if origin == self.node.id() {
+            self.change_refused(proposal.clone(), why);
+        } else {
+            self.transport.tell(origin, PeerNote::Refused { ids: vec![proposal.id], why });
+        }
+    }
+
+    /// A change that was asked for here was not taken.
+    pub(super) fn change_refused(&mut self, proposal: Proposal, why: Refusal) {
+        match why {
+            Refusal::NotLeader | Refusal::Stopping => self.pending.leaderless_changes.push(proposal),
+            why => self.answer(proposal.id, Unserved::from(why)),
+        }
+    }
+
+    /// This member does not lead (any more): the changes look for the next leader.
+    pub(super) fn send_changes_back(&mut self) {
+        self.changes.is_checking = false;
+        for Waiting { origin, proposal, .. } in std::mem::take(&mut self.changes.waiting) {
+            self.refuse_change(origin, &proposal, Refusal::NotLeader);
+        }
+    }
+
+    /// Forgets changes whose callers have given up.
+    pub(super) fn expire_changes(&mut self) {
+        let now = self.shared.millis.load(Ordering::Relaxed);
+        let patience = self.shared.request_timeout.as_millis() as u32;
+        // The first one may be with the state machine.
+        let keep = usize::from(self.changes.is_checking);
+        let first = self.changes.waiting.drain(..keep).next();
+        self.changes.waiting.retain(|waiting| now.saturating_sub(waiting.since) < patience);
+        first.into_iter().for_each(|first| self.changes.waiting.push_front(first));
+    }
+
+    /// Hands leadership over.
+    pub(super) fn transfer(&mut self, to: NodeId) {
+        if let Err(error) = self.node.transfer(to) {
+            tracing::debug!(error = %error, to = %to, "leadership is not handed over");
+        }
+    }
+}
+
+/// What a caller is told of a refusal that no other leader would take back.
+impl From<Refusal> for Unserved {
+    fn from(why: Refusal) -> Self {
+        match why {
+            Refusal::Busy => Unserved::TooMany,
+            Refusal::Rejected(rejection) => Unserved::Rejected(rejection),
+            Refusal::LearnerNotReady => Unserved::Rejected(Rejection::LearnerNotReady),
+            Refusal::NotEnoughStarted => Unserved::Rejected(Rejection::NotEnoughStarted),
+            Refusal::NotLeader
+            | Refusal::Transferring
+            | Refusal::Stopping
+            | Refusal::ChangeUnderWay
+            | Refusal::Unknown => Unserved::Dropped,
+        }
+    }
+}
