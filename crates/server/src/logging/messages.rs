@@ -54,3 +54,33 @@ pub const HEALTH_CHECK_ERROR: &str = "Health check error";
 
 /// `?exclude=` names something that is no check.
 pub const CHECKS_NOT_EXCLUDED: &str = "some health checks cannot be excluded";
+
+/// The connection to a peer stands.
+pub const PEER_ACTIVE: &str = "peer became active";
+
+/// The connection to a peer broke.
+pub const PEER_INACTIVE: &str = "peer became inactive (message send to peer failed)";
+
+/// A peer cannot be reached; said again when the reason changes.
+pub const PEER_UNREACHABLE: &str = "failed to connect to remote peer";
+
+/// The connection to a peer was closed because it is no peer any more, or because the member stops.
+pub const PEER_CLOSED: &str = "stopped remote peer";
+
+/// A member was added, or is known from the start.
+pub const PEER_ADDED: &str = "added remote peer";
+
+/// A member was removed.
+pub const PEER_REMOVED: &str = "removed remote peer";
+
+/// A member has other peer URLs.
+pub const PEER_UPDATED: &str = "updated remote peer";
+
+/// A peer has connected to this member.
+pub const STREAM_ESTABLISHED: &str = "established TCP streaming connection with remote peer";
+
+/// A peer's connection to this member has ended.
+pub const STREAM_LOST: &str = "lost TCP streaming connection with remote peer";
+
+/// A peer, or who says so, is refused.
+pub const PEER_REFUSED: &str = "rejected stream from remote peer";

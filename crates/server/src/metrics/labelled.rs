@@ -24,6 +24,11 @@ impl Info {
     pub fn set(&self, value: impl Into<String>) {
         *self.value.lock().unwrap_or_else(PoisonError::into_inner) = Some(value.into());
     }
+
+    /// The label's value.
+    pub(super) fn get(&self) -> Option<String> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Metric for Info {

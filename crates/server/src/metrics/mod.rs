@@ -8,6 +8,7 @@
 
 pub mod grpc;
 pub mod labelled;
+pub mod peers;
 mod process;
 pub mod text;
 pub mod value;
@@ -177,6 +178,8 @@ pub struct Metrics {
     pub disk: Disk,
     /// The network towards clients.
     pub network: Network,
+    /// The network towards peers.
+    pub peers: peers::Peers,
     /// Leases.
     pub lease: Lease,
     /// Every gRPC method.
@@ -193,6 +196,7 @@ impl Metrics {
             mvcc: Mvcc::new(),
             disk: Disk::new(),
             network: Network::new(),
+            peers: peers::Peers::default(),
             lease: Lease::new(),
             grpc: Grpc::new(detail),
             detail,
@@ -218,6 +222,7 @@ impl Metrics {
         self.mvcc.collect(out);
         self.disk.collect(out);
         self.network.collect(out);
+        self.peers.collect(self.server.id.get().as_deref().unwrap_or_default(), out);
         self.lease.collect(out);
         let last_health = labelled::LastHealth(&self.server.healthchecks);
         out.family(

@@ -27,7 +27,8 @@ pub(crate) async fn accept(listener: TcpListener, workers: Vec<UnboundedSender<s
     }
 }
 
-async fn next(listener: &tokio::net::TcpListener) -> TcpStream {
+/// The next connection.
+pub(crate) async fn next(listener: &tokio::net::TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {

@@ -57,6 +57,11 @@ struct Orders {
 }
 
 impl Transport {
+    /// A handle whose thread is yet to be started ([`TransportThread`](super::TransportThread)).
+    pub(crate) fn new() -> Self {
+        Self(Arc::default())
+    }
+
     /// Sends messages, each to its addressee, in order. What cannot be sent soon is dropped.
     pub(crate) fn send(&self, messages: Vec<Message>) {
         let weigh = |message: Message| (weight(&message), Order::Message(message));
@@ -81,6 +86,12 @@ impl Transport {
     /// Sends a snapshot to the addressee of its message. One at a time goes to each peer.
     pub(crate) fn send_snapshot(&self, job: SnapshotJob) {
         self.0.give([(0, Order::Snapshot(job))]);
+    }
+
+    /// Takes nothing more, writes what was taken, closes every connection.
+    pub(crate) fn stop(&self) {
+        self.0.orders.lock().is_stopped = true;
+        self.0.wake.notify_one();
     }
 
     /// The peers, and since when each has been connected; `None` if it is not.
@@ -114,15 +125,18 @@ impl Shared {
         }
     }
 
-    /// Waits for orders and moves them all into `batch`.
-    pub(super) async fn take(&self, batch: &mut Vec<Order>) {
+    /// Waits for orders and moves them all into `batch`. False when the transport is to stop and has done everything.
+    pub(super) async fn take(&self, batch: &mut Vec<Order>) -> bool {
         loop {
             {
                 let mut state = self.orders.lock();
                 if !state.queue.is_empty() {
                     state.weight = 0;
                     batch.append(&mut state.queue);
-                    return;
+                    return true;
+                }
+                if state.is_stopped {
+                    return false;
                 }
             }
             self.wake.notified().await;

@@ -34,3 +34,30 @@ pub(crate) const SNAPSHOT_CHUNK_BYTES_MAX: usize = 1 << 20;
 
 /// Time for a connection to a peer to be established and upgraded.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pings tell a peer that is there from a socket that is: one a second, in a connection that carries hundreds of
+/// messages in that time.
+pub(super) const PING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The first pause before a peer is called again.
+pub(super) const PAUSE_MIN: Duration = Duration::from_millis(20);
+
+/// The longest pause before a peer is called again: what a member that comes back waits at most, well below an election
+/// timeout. (It calls first, and is then called at once.)
+pub(super) const PAUSE_MAX: Duration = Duration::from_millis(800);
+
+/// After so much silence the operating system begins to ask whether the other end is there.
+pub(super) const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+
+/// Connections to the peer port at once, streams of members not counted. Tools ask `/version` and `/members` there.
+pub(super) const DOOR_CONNECTIONS_MAX: usize = 256;
+
+/// Streams of callers that are not known as members. A member that was down while others were added or elected must
+/// hear from them to learn of them; there are never many of these.
+pub(super) const GUESTS_MAX: usize = 8;
+
+/// Time for the queues to the peers to be written when the member stops.
+pub(super) const STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// Threads that read and write snapshots, and resolve names.
+pub(super) const BLOCKING_THREADS_MAX: usize = 16;

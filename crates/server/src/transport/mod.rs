@@ -5,16 +5,30 @@
 //! attempt now and then; what is meant for it is dropped, and raft sends again what it still needs.
 
 mod codec;
+mod context;
+mod dial;
+mod door;
 mod frame;
 mod handle;
+mod handshake;
 mod inbound;
+mod inlet;
 pub(crate) mod limits;
+mod link;
 mod note;
+mod pause;
 mod snapshot;
+mod switch;
+#[cfg(test)]
+mod tests;
+mod thread;
 
+pub(crate) use context::Settings;
+pub(crate) use door::PeerHttp;
 pub(crate) use handle::{Peer, Transport};
 pub(crate) use inbound::{Inbound, Incoming, SharedInbound};
 pub(crate) use note::{Answer, LeaseTimes, PeerNote, Question, Refusal};
 pub(crate) use snapshot::{
     ContentName, SnapshotFailure, SnapshotFault, SnapshotJob, SnapshotOffer, SnapshotSink, SnapshotSource,
 };
+pub(crate) use thread::TransportThread;

@@ -1,0 +1,137 @@
+//! The peer port: HTTP for tools and joining members, and the upgrade by which peers come in.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::context::{Context, Inlet};
+use super::dial::{PeerStream, tune};
+use super::handshake::{self, Caller, Refused, StreamKind};
+use super::inlet;
+use super::limits::{CONNECT_TIMEOUT, DOOR_CONNECTIONS_MAX};
+use super::link::Hex;
+use super::{snapshot, switch};
+use crate::grpc::body::ResponseBody;
+use crate::logging::messages;
+use crate::net::accept;
+use crate::net::connection::{self, Http2Settings};
+use crate::net::socket::Socket;
+
+/// Answers what is asked on the peer port besides peers' streams.
+pub(crate) type PeerHttp = Arc<
+    dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>> + Send + Sync,
+>;
+
+/// Accepts on one listener for as long as the transport runs.
+pub(super) async fn accept(listener: std::net::TcpListener, http: PeerHttp, context: Arc<Context>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(error = %error, "cannot accept connections of peers"),
+    };
+    let builder = connection::builder(Http2Settings::for_peers());
+    let places = Arc::new(Semaphore::new(DOOR_CONNECTIONS_MAX));
+    while let Ok(place) = places.clone().acquire_owned().await {
+        let stream = accept::next(&listener).await;
+        if tune(&stream).is_err() {
+            continue;
+        }
+        let (builder, http, context) = (builder.clone(), http.clone(), context.clone());
+        tokio::spawn(async move {
+            serve(stream, builder, http, context).await;
+            drop(place);
+        });
+    }
+}
+
+/// Serves a connection until it is closed or becomes a peer's stream.
+async fn serve(stream: TcpStream, builder: Builder<TokioExecutor>, http: PeerHttp, context: Arc<Context>) {
+    let respond = service_fn(move |request: Request<Incoming>| {
+        let (http, context) = (http.clone(), context.clone());
+        async move {
+            let response = match request.uri().path() {
+                handshake::PATH => greet(request, context),
+                _ => http(request).await,
+            };
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(Socket(stream)), respond);
+    if let Err(error) = pin!(connection).await {
+        tracing::debug!(error = %error, "connection on the peer port ended");
+    }
+}
+
+/// Takes a peer in, or tells it why not.
+fn greet(mut request: Request<Incoming>, context: Arc<Context>) -> Response<ResponseBody> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (head, _) = request.into_parts();
+    let identity = context.settings.identity;
+    let is_removed = |peer| context.table.lock().removed.contains(&peer);
+    let welcome = handshake::check_request(&head, identity, is_removed)
+        .and_then(|caller| switch::check_guest(&caller, &context).map(|()| caller));
+    match welcome {
+        Ok(caller) => {
+            tokio::spawn(enter(caller, upgrade, context));
+            handshake::accepted(identity)
+        }
+        Err(why) => {
+            let from = head.headers.get("x-server-from").and_then(|from| from.to_str().ok());
+            tracing::warn!("remote-peer-id" = from.unwrap_or("none"), error = %why, "{}", messages::PEER_REFUSED);
+            handshake::refused(&why, identity)
+        }
+    }
+}
+
+/// Goes on with a peer's connection once the HTTP part of it is over.
+async fn enter(caller: Caller, upgrade: OnUpgrade, context: Arc<Context>) {
+    // The answer goes out at once, unless the peer is gone.
+    let Ok(Ok(upgraded)) = timeout(CONNECT_TIMEOUT, upgrade).await else { return };
+    let stream = TokioIo::new(upgraded);
+    match caller.kind {
+        StreamKind::Messages => open_inlet(caller, stream, &context),
+        StreamKind::Snapshot => snapshot::receive(caller.id, stream, context).await,
+    }
+}
+
+/// Reads the stream in a task of its own, in place of the one that this peer had before.
+fn open_inlet(caller: Caller, stream: PeerStream, context: &Arc<Context>) {
+    let peer = caller.id;
+    let number = context.next_number();
+    switch::caller_is_there(&caller, context);
+    let task = tokio::spawn({
+        let context = context.clone();
+        async move {
+            let ended = inlet::read(peer, stream, context.clone()).await;
+            inlet_ended(peer, number, &ended, &context);
+        }
+    });
+    let inlet = Inlet { number, task: task.abort_handle() };
+    // The peer has given its old connection up, or it would not open another one.
+    if let Some(before) = context.table.lock().inlets.insert(peer, inlet) {
+        before.task.abort();
+    }
+    tracing::info!("remote-peer-id" = %Hex(peer), "{}", messages::STREAM_ESTABLISHED);
+}
+
+fn inlet_ended(peer: raft::NodeId, number: u64, why: &inlet::Ended, context: &Arc<Context>) {
+    tracing::warn!("remote-peer-id" = %Hex(peer), error = %why, "{}", messages::STREAM_LOST);
+    if !matches!(why, inlet::Ended::ByPeer) {
+        context.metrics.peers.of(peer.0).received_failures.inc();
+    }
+    let mut table = context.table.lock();
+    if table.inlets.get(&peer).is_some_and(|inlet| inlet.number == number) {
+        table.inlets.remove(&peer);
+        drop(table);
+        switch::caller_is_gone(peer, context);
+    }
+}

@@ -1,0 +1,126 @@
+//! What a peer says: its stream of messages, read and handed to the engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use raft::{Message, NodeId};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::codec::Frame;
+use super::context::Context;
+use super::frame::{self, FrameError, FrameReader};
+use super::inbound::Incoming;
+use super::limits::{INBOUND_BYTES_MAX, PING_INTERVAL};
+
+/// Why a stream is read no further.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    #[error("the peer closed the connection")]
+    ByPeer,
+    #[error("the peer closed the connection amid a frame")]
+    AmidFrame,
+    #[error("nothing was heard for {0:?}")]
+    Silence(Duration),
+    #[error("nothing was taken for {0:?}")]
+    Stall(Duration),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("a message of {from} to {to}")]
+    ForAnother { from: NodeId, to: NodeId },
+    #[error("a frame that does not belong here")]
+    OutOfPlace,
+}
+
+/// Reads the stream of messages of a peer until it ends.
+pub(super) async fn read<S>(peer: NodeId, mut stream: S, context: Arc<Context>) -> Ended
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let metrics = context.metrics.peers.of(peer.0);
+    let room = Arc::new(Semaphore::new(INBOUND_BYTES_MAX));
+    let silence = silence(&context);
+    let mut reader = FrameReader::default();
+    loop {
+        match timeout(silence, reader.fill(&mut stream)).await {
+            Err(_) => return Ended::Silence(silence),
+            Ok(Err(error)) => return error.into(),
+            Ok(Ok(0)) if reader.is_amid_frame() => return Ended::AmidFrame,
+            Ok(Ok(0)) => return Ended::ByPeer,
+            Ok(Ok(read)) => metrics.received_bytes.add(read as u64),
+        }
+        let arrived = match gather(peer, &mut reader, &context) {
+            Ok(arrived) => arrived,
+            Err(ended) => return ended,
+        };
+        if !arrived.batch.is_empty() {
+            hand_over(arrived.batch, arrived.bytes, &room, &context).await;
+        }
+        if let Some(sent) = arrived.ping
+            && let Err(ended) = answer(&mut stream, sent, context.settings.write_timeout).await
+        {
+            return ended;
+        }
+    }
+}
+
+/// A peer that lives pings each second; one whose pings are late is given three more before it is taken for dead.
+fn silence(context: &Context) -> Duration {
+    context.settings.read_timeout + 3 * PING_INTERVAL
+}
+
+/// Everything that has arrived whole.
+struct Arrived {
+    batch: Incoming,
+    /// What it took on the wire.
+    bytes: usize,
+    /// The last ping among it.
+    ping: Option<u64>,
+}
+
+fn gather(peer: NodeId, reader: &mut FrameReader, context: &Context) -> Result<Arrived, Ended> {
+    let batch = Incoming { from: peer, messages: Vec::new(), notes: Vec::new(), room: None };
+    let mut arrived = Arrived { batch, bytes: 0, ping: None };
+    while let Some((frame, bytes)) = reader.next()? {
+        arrived.bytes += bytes;
+        match frame {
+            Frame::Message(message) => arrived.batch.messages.push(check(message, peer, context)?),
+            Frame::Note(note) => arrived.batch.notes.push(note),
+            Frame::Ping(sent) => arrived.ping = Some(sent),
+            Frame::Unknown => {}
+            Frame::Pong(_) | Frame::Snapshot(_) => return Err(Ended::OutOfPlace),
+        }
+    }
+    Ok(arrived)
+}
+
+/// Rule M2: nobody speaks for another.
+fn check(message: Message, peer: NodeId, context: &Context) -> Result<Message, Ended> {
+    if message.from == peer && message.to == context.id() {
+        Ok(message)
+    } else {
+        Err(Ended::ForAnother { from: message.from, to: message.to })
+    }
+}
+
+/// Waits for room, if the engine has too much of this peer's in hand; the socket is not read meanwhile.
+async fn hand_over(mut batch: Incoming, bytes: usize, room: &Arc<Semaphore>, context: &Context) {
+    let wanted = bytes.min(INBOUND_BYTES_MAX) as u32;
+    batch.room = room.clone().acquire_many_owned(wanted).await.ok();
+    context.inbound.received(batch);
+}
+
+async fn answer<S>(stream: &mut S, sent: u64, stall: Duration) -> Result<(), Ended>
+where
+    S: AsyncWrite + Unpin,
+{
+    let mut pong = BytesMut::new();
+    frame::put(Frame::Pong(sent), &mut pong);
+    // A peer that does not read the answers to its questions has them pile up here, in the system's buffers, and then
+    // is given up.
+    Ok(timeout(stall, stream.write_all(&pong)).await.map_err(|_| Ended::Stall(stall))??)
+}

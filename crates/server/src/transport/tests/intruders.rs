@@ -1,0 +1,159 @@
+//! Who connects to the peer port and is no member, or a broken one (rule S9).
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+
+use bytes::BytesMut;
+
+use super::super::codec::Frame;
+use super::super::frame;
+use super::harness::*;
+use crate::transport::limits::FRAME_BYTES_MAX;
+
+/// Sends a request and reads everything until the end of the stream.
+pub(super) fn exchange(stream: &mut TcpStream, request: &str) -> String {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn request(cluster: &str, from: &str, to: &str) -> String {
+    format!(
+        "GET /quorate/peer HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: quorate-peer/1\r\n\
+         x-etcd-cluster-id: {cluster}\r\nx-server-from: {from}\r\nx-raft-to: {to}\r\nx-quorate-stream: messages\r\n\r\n"
+    )
+}
+
+/// A stream of messages from the member 0xb to `member`, by hand.
+fn intrude(member: &Member) -> TcpStream {
+    let mut stream = TcpStream::connect(member.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request("c1", "b", &format!("{:x}", member.id.0)).as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+    stream
+}
+
+fn wire(frame: Frame) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    assert!(frame::put(frame, &mut out));
+    out.to_vec()
+}
+
+/// Waits for the other side to close the connection.
+fn wait_closed(stream: &mut TcpStream) {
+    let mut rest = Vec::new();
+    match stream.read_to_end(&mut rest) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}"),
+    }
+}
+
+#[test]
+fn strangers_are_refused_with_etcds_words() {
+    let member = Member::start(0xa);
+    member.transport.set_removed([raft::NodeId(0xd)].into());
+    wait_until("the removal is known", || {
+        let mut stream = TcpStream::connect(member.address).unwrap();
+        stream.write_all(request("c1", "d", "a").as_bytes()).unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        status == *b"HTTP/1.1 410"
+    });
+    for (cluster, from, to, status, text) in [
+        ("c2", "b", "a", "412 Precondition Failed", "cluster ID mismatch"),
+        ("c1", "b", "c", "421 Misdirected Request", "to field mismatch"),
+        ("c1", "a", "a", "409 Conflict", "the caller claims the id of this member"),
+        ("c1", "d", "a", "410 Gone", "removed member"),
+    ] {
+        let mut stream = TcpStream::connect(member.address).unwrap();
+        let last = request(cluster, from, to).replace("connection: upgrade", "connection: upgrade, close");
+        let answer = exchange(&mut stream, &last);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
+        assert!(answer.contains("x-server-from: a\r\n"), "{answer}");
+        assert!(answer.ends_with(&format!("\r\n\r\n{text}\n")), "{answer}");
+    }
+}
+
+#[test]
+fn garbage_ends_a_stream_and_nothing_else() {
+    let member = Member::start(0xa);
+    let too_long = (FRAME_BYTES_MAX as u32 + 1).to_le_bytes();
+    let mut damaged = wire(Frame::Ping(1));
+    *damaged.last_mut().unwrap() ^= 1;
+    let out_of_place = wire(Frame::Pong(1));
+    let for_another = wire(Frame::Message(append(&member, raft::NodeId(0xc), 1, "x")));
+    let cases: [(&str, Vec<u8>); 6] = [
+        ("text", b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n".to_vec()),
+        ("zeros", vec![0; 100]),
+        ("a length that is too great", [&too_long[..], &[0; 4]].concat()),
+        ("a wrong checksum", damaged),
+        ("an answer to no question", out_of_place),
+        ("a message in another's name", for_another),
+    ];
+    for (what, bytes) in cases {
+        let mut stream = intrude(&member);
+        stream.write_all(&bytes).unwrap();
+        wait_closed(&mut stream);
+        member.engine.change(|state| assert!(state.messages.is_empty(), "{what}"));
+    }
+    // It listens still.
+    let mut stream = intrude(&member);
+    stream.write_all(&wire(Frame::Ping(77))).unwrap();
+    let pong = wire(Frame::Pong(77));
+    let mut answer = vec![0; pong.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, pong);
+}
+
+#[test]
+fn a_frame_that_is_cut_off_is_not_delivered() {
+    let (one, two) = pair();
+    let message = append(&two, one.id, 1, vec![7; 1000]);
+    let member = Member::start(0xa);
+    let mut stream = intrude(&member);
+    let bytes = wire(Frame::Message(message));
+    stream.write_all(&bytes[..bytes.len() - 1]).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    wait_closed(&mut stream);
+    member.engine.change(|state| assert!(state.messages.is_empty()));
+}
+
+/// A peer has one stream: a second one takes the place of the first.
+#[test]
+fn a_new_stream_of_a_peer_ends_its_old_one() {
+    let member = Member::start(0xa);
+    let mut first = intrude(&member);
+    let mut second = intrude(&member);
+    wait_closed(&mut first);
+    second.write_all(&wire(Frame::Ping(1))).unwrap();
+    let mut answer = vec![0; wire(Frame::Pong(1)).len()];
+    second.read_exact(&mut answer).unwrap();
+}
+
+#[test]
+fn callers_that_are_no_members_are_few() {
+    let member = Member::start(0xa);
+    let mut streams = Vec::new();
+    for from in 0x100.. {
+        let mut stream = TcpStream::connect(member.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request("c1", &format!("{from:x}"), "a").as_bytes()).unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        if status == *b"HTTP/1.1 503" {
+            break;
+        }
+        assert_eq!(status, *b"HTTP/1.1 101");
+        streams.push(stream);
+        assert!(streams.len() <= 8, "{} strangers are listened to", streams.len());
+    }
+    assert_eq!(streams.len(), 8);
+}

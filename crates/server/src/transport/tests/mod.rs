@@ -1,0 +1,5 @@
+//! Transports that talk over loopback.
+
+mod harness;
+mod intruders;
+mod members;
