@@ -3,7 +3,8 @@
 //! ```text
 //! <data-dir>/                      0700
 //!   member/
-//!     quorate.json                 format, cluster id, member id; written last when a member is founded
+//!     quorate.json                 format, cluster id, member id, whom the member knew at its start; written first, with
+//!                                  `founding`, and again when log and store are there
 //!     lock                         locked for as long as a process serves this directory
 //!     wal/                         the raft log (or --wal-dir)
 //!     kv/                          the store: current state and history
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use wal::{Disk, OsDisk};
 
+use crate::bootstrap::{How, KnownMember, Origin};
 use crate::ids::{ClusterId, Identity, MemberId};
 
 /// The format that this version writes, and the newest that it reads.
@@ -70,6 +72,21 @@ struct Marker {
     format: u32,
     cluster_id: String,
     member_id: String,
+    #[serde(default)]
+    how: How,
+    #[serde(default)]
+    members: Vec<KnownMember>,
+    /// Log and store may not be there yet. From the moment on when this says no, a log that is not there is lost.
+    #[serde(default)]
+    founding: bool,
+}
+
+/// Who the member is, and how far its founding came.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) origin: Origin,
+    /// Whether log and store may have to be made.
+    pub(crate) is_founding: bool,
 }
 
 /// A data directory that this process holds.
@@ -106,8 +123,8 @@ impl DataDir {
         }
     }
 
-    /// Who the member is; `None` before it is founded.
-    pub(crate) fn identity(&self) -> Result<Option<Identity>, DataDirError> {
+    /// Who the member is; `None` before it knows.
+    pub(crate) fn origin(&self) -> Result<Option<Found>, DataDirError> {
         let path = self.marker_path();
         if !path.try_exists().map_err(io_error("look for", &path))? {
             return Ok(None);
@@ -124,18 +141,32 @@ impl DataDir {
         }
         let marker: Marker = serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
         let id = |text: &str| u64::from_str_radix(text, 16).map_err(|error| damaged(error.to_string()));
-        Ok(Some(Identity {
+        let identity = Identity {
             cluster: ClusterId(id(&marker.cluster_id)?),
             member: MemberId(id(&marker.member_id)?),
-        }))
+        };
+        let origin = Origin { identity, how: marker.how, members: marker.members };
+        Ok(Some(Found { origin, is_founding: marker.founding }))
     }
 
-    /// Writes down who the member is. Whatever was left by a founding that did not get this far is removed first.
-    pub(crate) fn found(&self, identity: &Identity) -> Result<(), DataDirError> {
+    /// Writes down who the member is, before anything else is made: from now on this, and no flag, says so.
+    pub(crate) fn begin(&self, origin: &Origin) -> Result<(), DataDirError> {
+        self.write_marker(origin, true)
+    }
+
+    /// Writes down that log and store are there.
+    pub(crate) fn complete(&self, origin: &Origin) -> Result<(), DataDirError> {
+        self.write_marker(origin, false)
+    }
+
+    fn write_marker(&self, origin: &Origin, founding: bool) -> Result<(), DataDirError> {
         let marker = Marker {
             format: FORMAT,
-            cluster_id: format!("{:x}", identity.cluster.0),
-            member_id: format!("{:x}", identity.member.0),
+            cluster_id: origin.identity.cluster.to_string(),
+            member_id: origin.identity.member.to_string(),
+            how: origin.how,
+            members: origin.members.clone(),
+            founding,
         };
         let content = serde_json::to_vec_pretty(&marker).expect("a struct of numbers and strings is JSON");
         let path = self.marker_path();
@@ -183,17 +214,35 @@ fn warn_of_loose_mode(path: &Path) {
 mod tests {
     use super::*;
 
-    fn identity() -> Identity {
-        Identity { cluster: ClusterId(0xcdf8_18ae), member: MemberId(0x8e9e_05c5_2164_694d) }
+    fn origin() -> Origin {
+        let identity = Identity { cluster: ClusterId(0xcdf8_18ae), member: MemberId(0x8e9e_05c5_2164_694d) };
+        let own = KnownMember {
+            id: identity.member,
+            name: "n".into(),
+            peer_urls: vec!["http://127.0.0.1:1".into()],
+        };
+        Origin { identity, how: How::Joined, members: vec![own] }
     }
 
     #[test]
     fn a_founded_directory_knows_its_member() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::take(dir.path()).unwrap();
-        assert!(data.identity().unwrap().is_none());
-        data.found(&identity()).unwrap();
-        assert_eq!(data.identity().unwrap(), Some(identity()));
+        assert!(data.origin().unwrap().is_none());
+        data.begin(&origin()).unwrap();
+        assert_eq!(data.origin().unwrap(), Some(Found { origin: origin(), is_founding: true }));
+        data.complete(&origin()).unwrap();
+        assert_eq!(data.origin().unwrap(), Some(Found { origin: origin(), is_founding: false }));
+    }
+
+    #[test]
+    fn a_marker_of_a_member_alone_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::take(dir.path()).unwrap();
+        std::fs::write(data.marker_path(), r#"{"format": 1, "cluster_id": "a", "member_id": "b"}"#).unwrap();
+        let identity = Identity { cluster: ClusterId(0xa), member: MemberId(0xb) };
+        let origin = Origin { identity, how: How::Founded, members: Vec::new() };
+        assert_eq!(data.origin().unwrap(), Some(Found { origin, is_founding: false }));
     }
 
     #[test]
@@ -210,9 +259,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::take(dir.path()).unwrap();
         std::fs::write(data.marker_path(), r#"{"format": 2, "new": true}"#).unwrap();
-        assert!(matches!(data.identity(), Err(DataDirError::NewerFormat { found: 2, .. })));
+        assert!(matches!(data.origin(), Err(DataDirError::NewerFormat { found: 2, .. })));
         std::fs::write(data.marker_path(), "{").unwrap();
-        assert!(matches!(data.identity(), Err(DataDirError::Marker { .. })));
+        assert!(matches!(data.origin(), Err(DataDirError::Marker { .. })));
     }
 
     #[test]

@@ -21,9 +21,16 @@ pub enum StartError {
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] crate::data_dir::DataDirError),
-    /// The founding configuration makes no sense.
+    /// The member cannot found or join a cluster.
     #[error(transparent)]
-    Founding(#[from] crate::ids::FoundingError),
+    Bootstrap(#[from] crate::bootstrap::BootstrapError),
+    /// The raft log is gone, and with it what the member promised.
+    #[error(
+        "the raft log in {} is missing, though the member has one: what it has voted and acknowledged is not known any more. \
+         Remove the member from its cluster, its data directory, and add it again",
+        .0.display()
+    )]
+    LogMissing(PathBuf),
     /// The raft log cannot be opened.
     #[error("the raft log in {} cannot be opened: {source}", path.display())]
     Log {

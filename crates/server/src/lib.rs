@@ -14,6 +14,7 @@
 //! do not have are all here. It does not know how consensus is reached, what a command means, or how a key is stored.
 
 mod api;
+mod bootstrap;
 pub mod config;
 mod data_dir;
 mod engine;
@@ -34,5 +35,6 @@ mod transport;
 pub mod version;
 mod watch;
 
+pub use bootstrap::BootstrapError;
 pub use error::StartError;
 pub use member::{Running, start};

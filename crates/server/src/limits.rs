@@ -71,3 +71,6 @@ pub(crate) const RECENT_EVENTS_BYTES_MAX: usize = 8 << 20;
 
 /// Published revisions kept in memory, whatever their size.
 pub(crate) const RECENT_REVISIONS_MAX: usize = 16 * 1024;
+
+/// The longest answer of another member to a question at the start: a list of members is a few KiB.
+pub(crate) const PEER_ANSWER_BYTES_MAX: usize = 1 << 20;

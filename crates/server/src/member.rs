@@ -1,7 +1,8 @@
 //! A member: how it is put together, started and stopped.
 //!
-//! In the order of a start: sockets are bound ([`Listeners`]), so that a port in use is found before anything is
-//! written; what is on the disk is opened ([`opened`]); the threads that own the state start ([`Engine`]); then those
+//! In the order of a start: it becomes clear who the member is ([`Taken`]), which for a new one may mean asking others;
+//! sockets are bound ([`Listeners`]), so that a port in use is found before anything is written; what is on the disk is
+//! opened ([`opened`]); the threads that own the state start ([`Engine`]); then those
 //! that talk to clients ([`network`]). Nobody is answered before all of it has succeeded.
 
 mod network;
@@ -46,7 +47,7 @@ use crate::watch::bounds::Bounds;
 use crate::watch::catch_up::{CatchUp, catch_up};
 use crate::watch::hub::Hub;
 use network::Network;
-use opened::Opened;
+use opened::{Opened, Taken};
 
 /// A member that serves.
 pub struct Running {
@@ -94,8 +95,10 @@ impl Running {
 /// # Errors
 /// See [`StartError`]; nothing is left running.
 pub fn start(config: &Config) -> Result<Running, StartError> {
+    // Before the sockets: members that start together ask each other, and a port that nobody listens on answers at once.
+    let taken = Taken::take(config)?;
     let listeners = Listeners::bind(config)?;
-    let opened = Opened::open(config)?;
+    let opened = taken.open(config)?;
     Assembly::new(config, &opened).start(config, opened, listeners)
 }
 
@@ -174,7 +177,7 @@ impl Assembly {
     }
 
     fn start(self, config: &Config, opened: Opened, listeners: Listeners) -> Result<Running, StartError> {
-        let Opened { identity, machine, log, node, bootstrap, data_dir } = opened;
+        let Opened { identity, machine, log, node, bootstrap, data_dir, .. } = opened;
         let engine = self.start_engine(config, machine, log, node)?;
         let apis = self.apis(config, identity, &engine);
         let Engine { consensus, owners, asked, .. } = engine;

@@ -321,12 +321,19 @@ impl Leader {
             self.append_membership(state, end, Bytes::new());
             return Transition::Stay;
         }
-        if state.membership().is_voter(state.id()) {
-            Transition::Stay
-        } else {
-            self.flush(state);
-            Transition::Follow(state.term(), None)
+        if state.membership().is_voter(state.id()) { Transition::Stay } else { self.leave(state) }
+    }
+
+    /// Steps down as a node that has no vote any more. Who has most of the log may campaign at once, as after a transfer:
+    /// the others need not miss a leader for an election timeout.
+    fn leave(&mut self, state: &mut State) -> Transition {
+        self.flush(state);
+        let voters = state.membership().voters();
+        let heirs = self.progress.iter().filter(|(node, heir)| voters.contains(node) && heir.active);
+        if let Some((heir, _)) = heirs.max_by_key(|(_, heir)| heir.matched) {
+            state.send_now(*heir, Body::CampaignNow);
         }
+        Transition::Follow(state.term(), None)
     }
 
     fn confirm_reads(&mut self, state: &mut State, round: Round) {

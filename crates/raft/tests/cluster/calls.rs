@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use raft::MembershipChange::{AddLearner, Remove};
-use raft::{ChangeError, Config, Index, Membership, Node, NodeId, Ready, Restored};
+use raft::{
+    ChangeError, Config, EntryId, Index, Limits, Membership, Node, NodeId, Ready, Restored, Term, TermRuns,
+};
 
 /// A lone leader whose disk works, and whose state machine has applied nothing yet.
 fn leader() -> Node {
@@ -64,4 +66,27 @@ fn one_follower_can_be_asked_for_without_the_others() {
     assert_eq!(node.followers().collect::<Vec<_>>(), node.status().followers);
     node.resign();
     assert_eq!((node.follower(NodeId(3)), node.followers().count()), (None, 0));
+}
+
+/// A long log of which nothing is applied and nothing is in memory: an election must not read it all to find out whether a
+/// change of members is in it (raft#32), and what it then applies comes in pieces.
+#[test]
+fn an_election_over_a_long_log_reads_nothing() {
+    let membership = Membership::new([NodeId(1)], []);
+    let mut terms = TermRuns::new(EntryId::ZERO);
+    (1..=1_000_000).for_each(|index| terms.append(EntryId::new(Index(index), Term(1))));
+    let restored = Restored { terms, ..Restored::fresh(membership) };
+    let restored = Restored { hard_state: raft::HardState { term: Term(1), vote: None }, ..restored };
+    let mut node = Node::new(Config::new(NodeId(1), 1), restored);
+    node.campaign();
+    let mut fetches = Vec::new();
+    while let Some(ready) = node.ready() {
+        fetches.extend(ready.fetches);
+        if let Some(persist) = ready.persist {
+            node.persisted(persist.ack);
+        }
+    }
+    assert!(node.is_established(), "elected, and its first entry committed");
+    assert_eq!(fetches.len(), 1, "only what it applies, and that piece by piece: {fetches:?}");
+    assert_eq!((fetches[0].first, fetches[0].bytes_max), (Index(1), Limits::default().committed_bytes_max));
 }

@@ -11,7 +11,8 @@
 //! | `propose 1 word`, `change 1 add 4 learner 5 remove 2`, `read 1 [times]` | at a node |
 //! | `disk 1 [pieces]` | the node's disk finishes its work: all, or so many pieces |
 //! | `deliver`, `drop`, `repeat` `[1->2] [Name]` | messages that wait are let through, lost, or let through and kept |
-//! | `quiet` | disks work and messages flow, until nothing waits |
+//! | `quiet [1 2]` | disks work and messages flow (of these nodes, among each other), until nothing waits |
+//! | `given 1 terms 1 1 4 [now 7]` | the node's disk held entries of these terms all along; it is restarted |
 //! | `crash 1`, `restart 1 [tail]`, `compact 1 [keep]` | stop; start; checkpoint |
 //! | `wipe 1`, `forget 1` | lose the disk; throw log and state away, but not the vote |
 //! | `status [1]`, `log 1`, `state 1`, `messages` | show |
@@ -20,7 +21,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::network::{Network, show, small_limits};
-use raft::{Membership, MembershipChange, Node, NodeId};
+use raft::{Membership, MembershipChange, Node, NodeId, Term};
 
 struct Script {
     network: Option<Network>,
@@ -82,7 +83,11 @@ impl Script {
             "propose" | "change" | "read" | "transfer" => self.ask(name, &words),
             "deliver" | "drop" | "repeat" => self.mail(name, &words),
             "status" | "log" | "state" | "messages" => self.show(name, &words),
-            "quiet" => self.network().quiet(),
+            "quiet" => {
+                let among = words.after("");
+                self.network().quiet_among(|node| among.is_empty() || among.contains(&node));
+            }
+            "given" => self.given(&words),
             "disk" => self.disk(&words),
             _ => self.happen(name, &words),
         }
@@ -96,6 +101,14 @@ impl Script {
         let limits = if words.0.contains(&"small") { small_limits() } else { raft::Limits::default() };
         self.network = Some(Network::new(&ids, &membership, 1, &limits));
         self.roles = self.now();
+    }
+
+    /// Entries of these terms are in the node's log since before the script began.
+    fn given(&mut self, words: &Words<'_>) {
+        let id = words.node(0);
+        let terms: Vec<Term> = words.after("terms").iter().map(|number| Term(number.0)).collect();
+        let now = words.after("now").first().map(|number| Term(number.0));
+        self.network().given(id, &terms, now);
     }
 
     fn happen(&mut self, name: &str, words: &Words<'_>) {
@@ -282,7 +295,9 @@ fn every_script_shows_what_it_says() {
         if updates() {
             std::fs::write(&path, played).expect("written");
         } else {
-            assert_eq!(played, text, "{}: look, and update if it is right", path.display());
+            let differs = played.lines().zip(text.lines()).find(|(now, then)| now != then);
+            let same = played == text;
+            assert!(same, "{}: {differs:#?}: look, and update if it is right", path.display());
         }
     }
 }

@@ -30,7 +30,7 @@ impl Config {
             validate::Derived { advertise_client, initial_cluster: &initial_cluster, gates: &gates };
         validate::check(settings, &derived)?;
         let cluster = cluster(settings, advertise_client, &initial_cluster, &mut notices)?;
-        validate::check_served(settings, cluster.initial.len())?;
+        validate::check_served(settings)?;
 
         let data_dir = data_dir(settings, &mut notices);
         notice_what_has_no_effect(settings, &gates, &mut notices);
@@ -122,6 +122,9 @@ fn cluster(
             _ => ClusterState::New,
         },
         token: settings.text("initial-cluster-token").to_owned(),
+        // A negative number allows none, as in etcd.
+        learners_max: usize::try_from(settings.int("max-learners")).unwrap_or(0),
+        strict_reconfig_check: settings.bool("strict-reconfig-check"),
     })
 }
 

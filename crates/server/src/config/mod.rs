@@ -115,6 +115,10 @@ pub struct Cluster {
     pub state: ClusterState,
     /// Goes into the ids.
     pub token: String,
+    /// Learners allowed in the cluster.
+    pub learners_max: usize,
+    /// Whether changes of the membership that endanger the quorum are refused.
+    pub strict_reconfig_check: bool,
 }
 
 /// Whether a member without data founds a cluster or joins one.

@@ -125,10 +125,6 @@ fn what_is_not_served_is_refused_by_name() {
             "--listen-peer-urls=unix:///x asks for a Unix socket, which this version of quorate does not serve yet",
         ),
         (
-            &["--name=a", "--initial-cluster=a=http://x:1,b=http://y:1"],
-            "--initial-cluster asks for a cluster of more than one member, which this version of quorate does not serve yet",
-        ),
-        (
             &["--discovery-srv=example.org"],
             "--discovery-srv asks for discovery of other members, which this version of quorate does not serve yet",
         ),

@@ -104,8 +104,8 @@ impl Url {
         Some(SocketAddr::new(host, port))
     }
 
-    /// The same URL with another host: `0.0.0.0` cannot be advertised.
-    pub(super) fn with_address(&self, host: IpAddr, port: u16) -> Url {
+    /// The same URL with an address for its host: `0.0.0.0` cannot be advertised, and a name is compared by its address.
+    pub(crate) fn with_address(&self, host: IpAddr, port: u16) -> Url {
         Url { scheme: self.scheme, text: format!("{}://{}", self.scheme.name(), SocketAddr::new(host, port)) }
     }
 }

@@ -170,7 +170,7 @@ fn tls(settings: &Settings) -> Result<(), ConfigError> {
 }
 
 /// Refuses what this version does not serve. Never silently ignored: the operator asked for something.
-pub(super) fn check_served(settings: &Settings, members: usize) -> Result<(), ConfigError> {
+pub(super) fn check_served(settings: &Settings) -> Result<(), ConfigError> {
     let not_served =
         |setting: String, what: &str| Err(ConfigError::NotServed { setting, what: what.to_owned() });
     for setting in settings.iter().filter(|setting| setting.is_changed()) {
@@ -193,9 +193,6 @@ pub(super) fn check_served(settings: &Settings, members: usize) -> Result<(), Co
             settings.get("log-outputs").origin(),
             "logging to the systemd journal (under systemd, stderr goes there)",
         );
-    }
-    if members > 1 {
-        return not_served(settings.get("initial-cluster").origin(), "a cluster of more than one member");
     }
     Ok(())
 }

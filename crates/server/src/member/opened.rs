@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use machine::Machine;
-use proto::membershippb::{Member, RaftAttributes};
+use proto::membershippb::{Attributes, Member, RaftAttributes};
 use proto::quoratepb::ClusterBootstrap;
 use raft::{Membership, Node, NodeId};
 
-use crate::config::{Config, Url};
+use crate::bootstrap::{self, How, KnownMember, Origin};
+use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::error::StartError;
 use crate::ids::Identity;
@@ -20,30 +21,63 @@ pub(super) struct Opened {
     pub(super) log: raft::durable::Log,
     pub(super) node: Node,
     pub(super) bootstrap: Option<ClusterBootstrap>,
+    /// Everybody that the member knew of at its start: where to reach those that the machine does not know yet.
+    #[allow(dead_code, reason = "for the transport")]
+    pub(super) known: Vec<KnownMember>,
     pub(super) data_dir: DataDir,
 }
 
-impl Opened {
-    pub(super) fn open(config: &Config) -> Result<Self, StartError> {
+/// A data directory that knows whose it is, before anything in it is opened.
+pub(super) struct Taken {
+    data_dir: DataDir,
+    origin: Origin,
+    is_founding: bool,
+}
+
+impl Taken {
+    /// Takes the data directory; if it is new, finds out who the member is, which may mean asking others.
+    pub(super) fn take(config: &Config) -> Result<Self, StartError> {
         let data_dir = DataDir::take(&config.data_dir)?;
-        let known = data_dir.identity()?;
-        let identity = match known {
-            Some(identity) => identity,
-            None => Identity::founding(&config.name, &config.cluster)?,
-        };
+        if let Some(found) = data_dir.origin()? {
+            return Ok(Self { data_dir, origin: found.origin, is_founding: found.is_founding });
+        }
+        let origin = bootstrap::origin(config)?;
+        tracing::info!(
+            "local-member-id" = %origin.identity.member,
+            "cluster-id" = %origin.identity.cluster,
+            "starting local member"
+        );
+        Ok(Self { data_dir, origin, is_founding: true })
+    }
+
+    /// Opens log and store, or makes them.
+    pub(super) fn open(self, config: &Config) -> Result<Opened, StartError> {
+        let Self { data_dir, origin, is_founding } = self;
+        let identity = origin.identity;
+        let wal_dir = config.wal_dir.clone().unwrap_or_else(|| data_dir.wal_dir());
+        if is_founding {
+            data_dir.begin(&origin)?;
+        } else if is_empty(&wal_dir) {
+            return Err(StartError::LogMissing(wal_dir));
+        }
         let store_dir = data_dir.store_dir();
         let machine = open_machine(&data_dir, identity)
             .map_err(|source| StartError::Store { path: store_dir, source })?;
-        let wal_dir = config.wal_dir.clone().unwrap_or_else(|| data_dir.wal_dir());
-        let (log, node) = open_raft(config, &data_dir, &wal_dir, identity, &machine)
+        let (log, node) = open_raft(config, &data_dir, &wal_dir, &origin, &machine)
             .map_err(|source| StartError::Log { path: wal_dir, source })?;
-        if known.is_none() {
-            data_dir.found(&identity)?;
+        if is_founding {
+            data_dir.complete(&origin)?;
         }
         // Until the founding command is applied, it is proposed at each start.
-        let bootstrap = machine.cluster_id().is_none().then(|| founding(config, identity));
-        Ok(Self { identity, machine, log, node, bootstrap, data_dir })
+        let is_unfounded = origin.how == How::Founded && machine.cluster_id().is_none();
+        let bootstrap = is_unfounded.then(|| founding(&origin));
+        Ok(Opened { identity, machine, log, node, bootstrap, known: origin.members, data_dir })
     }
+}
+
+/// Whether there is nothing, or nothing in it.
+fn is_empty(dir: &Path) -> bool {
+    dir.read_dir().map_or(true, |mut entries| entries.next().is_none())
 }
 
 fn open_machine(data_dir: &DataDir, identity: Identity) -> Result<Machine, machine::OpenError> {
@@ -56,14 +90,15 @@ fn open_raft(
     config: &Config,
     data_dir: &DataDir,
     wal_dir: &Path,
-    identity: Identity,
+    origin: &Origin,
     machine: &Machine,
 ) -> Result<(raft::durable::Log, Node), raft::durable::Error> {
+    let identity = origin.identity;
     let options = raft::durable::Options {
         identity: [identity.cluster.0, identity.member.0],
         segment_bytes: WAL_SEGMENT_BYTES,
         tail_bytes_max: raft::Limits::default().tail_bytes_max,
-        membership: founding_voters(config),
+        membership: membership(origin),
         incarnation: raft::Incarnation(1),
     };
     let mut log = raft::durable::Log::open(data_dir.disk(), wal_dir, options)?.log;
@@ -80,10 +115,13 @@ fn open_raft(
     Ok((log, node))
 }
 
-/// Those who found the cluster, each from the same list: what a new log begins with.
-fn founding_voters(config: &Config) -> Membership {
-    let id = |urls: &Vec<Url>| NodeId(crate::ids::member_id(urls, &config.cluster.token).0);
-    Membership::new(config.cluster.initial.values().map(id), [])
+/// The configuration that a new log starts with: every founder's is the same, and a member that joins has none until it is
+/// told.
+fn membership(origin: &Origin) -> Membership {
+    match origin.how {
+        How::Founded => Membership::new(origin.members.iter().map(|member| NodeId(member.id.0)), []),
+        How::Joined => Membership::default(),
+    }
 }
 
 /// For election timeouts, which must differ between members and need no secrecy.
@@ -92,18 +130,15 @@ fn seed() -> u64 {
     std::hash::RandomState::new().build_hasher().finish()
 }
 
-/// The cluster as its founders know it.
-fn founding(config: &Config, identity: Identity) -> ClusterBootstrap {
-    let member = |(_, urls): (&String, &Vec<Url>)| Member {
-        id: crate::ids::member_id(urls, &config.cluster.token).0,
-        raft_attributes: Some(RaftAttributes {
-            peer_urls: urls.iter().map(Url::to_string).collect(),
-            is_learner: false,
-        }),
-        member_attributes: None,
+/// The cluster as its founders know it. As in etcd they have their names from the start, and count as started.
+fn founding(origin: &Origin) -> ClusterBootstrap {
+    let member = |known: &KnownMember| Member {
+        id: known.id.0,
+        raft_attributes: Some(RaftAttributes { peer_urls: known.peer_urls.clone(), is_learner: false }),
+        member_attributes: Some(Attributes { name: known.name.clone(), client_urls: Vec::new() }),
     };
     ClusterBootstrap {
-        cluster_id: identity.cluster.0,
-        members: config.cluster.initial.iter().map(member).collect(),
+        cluster_id: origin.identity.cluster.0,
+        members: origin.members.iter().map(member).collect(),
     }
 }

@@ -10,6 +10,7 @@ use mvcc::{KeyRange, RangeQuery};
 use proto::etcdserverpb::{AlarmType, RangeRequest};
 
 use crate::api::{Api, router};
+use crate::bootstrap::{PROTOCOL, PROTOCOL_HEADER};
 use crate::config::Config;
 use crate::grpc::body::ResponseBody;
 use crate::http::{Alarm, Consistency, HealthProbe, Http, RaftStatus, ReadFailure, Surface, Versions};
@@ -82,6 +83,7 @@ impl PeerPort {
         let mut response = Response::new(ResponseBody::Full(Some(body.into())));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        headers.insert(PROTOCOL_HEADER, http::HeaderValue::from_static(PROTOCOL));
         if let Ok(id) = format!("{:x}", self.api.cluster_id).parse() {
             headers.insert("x-etcd-cluster-id", id);
         }

@@ -1,11 +1,13 @@
 //! A member: a node, a disk in memory, and a log writer that gets its work done only when the test says so.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use raft::{
     Boot, Config, Entry, EntryId, Fetch, FetchPurpose, HardState, History, Incarnation, Index, Loss,
-    Membership, Message, Node, Payload, Persist, Ready, Restored, SnapshotMeta, TermRuns,
+    Membership, MembershipEntry, Message, Node, Payload, Persist, Ready, Restored, SnapshotMeta, Term,
+    TermRuns,
 };
 
 /// What a member's disk holds.
@@ -244,4 +246,17 @@ impl Member {
 
 pub(crate) fn command(number: u64) -> Bytes {
     Bytes::from(format!("c{number}"))
+}
+
+/// A log of entries of these terms: the first is the configuration, the others are named by term and place.
+pub(crate) fn entries_of(terms: &[Term], membership: &Membership) -> Vec<Entry> {
+    let entry = |(place, term): (usize, &Term)| {
+        let change = MembershipEntry { membership: membership.clone(), context: Bytes::new() };
+        let payload = match place {
+            0 => Payload::Membership(Arc::new(change)),
+            _ => Payload::Command(Bytes::from(format!("t{term}"))),
+        };
+        Entry { term: *term, index: Index(place as u64 + 1), payload }
+    };
+    terms.iter().enumerate().map(entry).collect()
 }

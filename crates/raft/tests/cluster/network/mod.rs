@@ -271,16 +271,32 @@ impl Network {
         hasher.finish()
     }
 
+    /// The node held a log of entries of these terms before anything was seen of it, and is in the term `now`.
+    pub(crate) fn given(&mut self, id: NodeId, terms: &[raft::Term], now: Option<raft::Term>) {
+        self.crash(id, None);
+        let store = &mut self.member(id).store;
+        store.entries = member::entries_of(terms, &store.snapshot.membership);
+        let latest = terms.last().copied().unwrap_or_default();
+        store.hard_state = raft::HardState { term: now.unwrap_or(latest), vote: None };
+        self.restart(id, 1000);
+    }
+
     /// Lets everything through, in order, until nothing waits.
     pub(crate) fn quiet(&mut self) {
-        let ids: Vec<NodeId> = self.members.keys().copied().collect();
+        self.quiet_among(|_| true);
+    }
+
+    /// The same for these nodes only, and what they say to each other.
+    pub(crate) fn quiet_among(&mut self, among: impl Fn(NodeId) -> bool) {
+        let ids: Vec<NodeId> = self.members.keys().copied().filter(|id| among(*id)).collect();
+        let flows = |packet: &Packet| among(packet.message.from) && among(packet.message.to);
         for _ in 0..100_000 {
             let mut busy = false;
             for id in &ids {
                 busy |= self.work(*id);
             }
-            if !self.pool.is_empty() {
-                self.deliver(0, false);
+            if let Some(place) = self.pool.iter().position(&flows) {
+                self.deliver(place, false);
                 busy = true;
             }
             if !busy {

@@ -1,0 +1,163 @@
+//! Asking the members of a running cluster, over HTTP on their peer ports.
+//!
+//! What comes back is another program's word: its size is bounded, the time for it too, and nothing in it can do more than
+//! fail a check.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::BootstrapError;
+use crate::config::Url;
+use crate::ids::ClusterId;
+use crate::limits::PEER_ANSWER_BYTES_MAX;
+
+/// Says on `/members` which peer protocol is spoken there. A member that joins looks for it: one of etcd would take it into
+/// its list and then wait for messages for ever.
+pub(crate) const PROTOCOL_HEADER: &str = "x-quorate-peer-protocol";
+
+/// The peer protocol of this version.
+pub(crate) const PROTOCOL: &str = "1";
+
+const CLUSTER_ID_HEADER: &str = "x-etcd-cluster-id";
+
+/// The members of a cluster, as one of them sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Members {
+    pub(super) cluster: ClusterId,
+    /// By id.
+    pub(super) members: Vec<RemoteMember>,
+    /// Whether whoever answered speaks our peer protocol.
+    pub(super) is_our_kind: bool,
+}
+
+/// A member in etcd's JSON.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub(super) struct RemoteMember {
+    pub(super) id: u64,
+    #[serde(rename = "peerURLs", default)]
+    pub(super) peer_urls: Vec<String>,
+    #[serde(rename = "isLearner", default)]
+    pub(super) is_learner: bool,
+    #[serde(default)]
+    pub(super) name: String,
+    #[serde(rename = "clientURLs", default)]
+    pub(super) client_urls: Vec<String>,
+}
+
+/// The versions that a member reports.
+#[derive(Debug, Deserialize)]
+struct Versions {
+    etcdcluster: String,
+}
+
+/// Why an answer is of no use.
+#[derive(Debug, thiserror::Error)]
+enum AskError {
+    #[error("TLS is not served yet")]
+    Tls,
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    #[error("{0}")]
+    Connect(#[from] std::io::Error),
+    #[error("{0}")]
+    Http(#[from] hyper::Error),
+    #[error("the answer cannot be read: {0}")]
+    Body(Box<dyn std::error::Error + Send + Sync>),
+    #[error("the answer is not what it should be: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("the answer names no cluster")]
+    ClusterId,
+}
+
+/// The answers of all that answer in time, in the order of `urls`.
+pub(super) async fn ask_all(urls: &[Url], timeout: Duration) -> Vec<Members> {
+    let mut asked = JoinSet::new();
+    for (place, url) in urls.iter().cloned().enumerate() {
+        asked.spawn(async move { (place, members(&url, timeout).await) });
+    }
+    let mut answers: Vec<_> = asked.join_all().await;
+    answers.sort_by_key(|(place, _)| *place);
+    answers.into_iter().filter_map(|(_, answer)| answer.ok()).collect()
+}
+
+/// The answer of the first that answers.
+pub(super) async fn ask_one_of(urls: &[Url], timeout: Duration) -> Result<Members, BootstrapError> {
+    for url in urls {
+        match members(url, timeout).await {
+            Ok(cluster) if cluster.members.is_empty() => {
+                let empty = "failed to get raft cluster member(s) from the given URLs";
+                return Err(BootstrapError::Fetch(empty));
+            }
+            Ok(cluster) => return Ok(cluster),
+            Err(error) => {
+                let address = format!("{url}/members");
+                tracing::warn!(address, %error, "failed to get cluster response");
+            }
+        }
+    }
+    Err(BootstrapError::Fetch("could not retrieve cluster information from the given URLs"))
+}
+
+/// The cluster version that a member reports; `None` if it reports none.
+pub(super) async fn cluster_version(urls: &[String], timeout: Duration) -> Option<String> {
+    for url in urls.iter().filter_map(|url| Url::parse(url).ok()) {
+        let answered = get(&url, "/version", timeout).await;
+        match answered.and_then(|(_, body)| Ok(serde_json::from_slice::<Versions>(&body)?)) {
+            Ok(versions) => return Some(versions.etcdcluster),
+            Err(error) => {
+                let address = format!("{url}/version");
+                tracing::warn!(address, %error, "failed to reach the peer URL");
+            }
+        }
+    }
+    None
+}
+
+async fn members(url: &Url, timeout: Duration) -> Result<Members, AskError> {
+    let (headers, body) = get(url, "/members", timeout).await?;
+    let mut members: Vec<RemoteMember> = serde_json::from_slice(&body)?;
+    members.sort();
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let cluster = text(CLUSTER_ID_HEADER).and_then(|id| u64::from_str_radix(id, 16).ok());
+    let cluster = cluster.map(ClusterId).ok_or(AskError::ClusterId)?;
+    Ok(Members { cluster, members, is_our_kind: text(PROTOCOL_HEADER).is_some() })
+}
+
+async fn get(url: &Url, path: &str, timeout: Duration) -> Result<(HeaderMap, Bytes), AskError> {
+    let Some(address) = url.host_port().filter(|_| !url.is_secure()) else { return Err(AskError::Tls) };
+    let answered = tokio::time::timeout(timeout, exchange(address, path)).await;
+    answered.map_err(|_| AskError::Timeout(timeout))?
+}
+
+async fn exchange(address: (&str, u16), path: &str) -> Result<(HeaderMap, Bytes), AskError> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let (host, port) = address;
+    let request = Request::get(path)
+        .header(http::header::HOST, format!("{host}:{port}"))
+        .body(Empty::<Bytes>::new())
+        .expect("a host and a port make a header");
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, PEER_ANSWER_BYTES_MAX).collect().await.map_err(AskError::Body)?;
+        Ok((head.headers, body.to_bytes()))
+    };
+    // The connection moves the bytes that the answer waits for, and ends with it.
+    tokio::pin!(connection, answer);
+    tokio::select! {
+        answered = &mut answer => answered,
+        ended = &mut connection => {
+            ended?;
+            answer.await
+        }
+    }
+}
