@@ -35,17 +35,6 @@ pub(crate) struct Http2Settings {
     pub(crate) first_word_within: Duration,
 }
 
-impl Http2Settings {
-    /// Peers and tools speak HTTP/1.1; who speaks HTTP/2 to the peer port gets what etcd gives.
-    pub(crate) fn for_peers() -> Self {
-        Self {
-            max_concurrent_streams: 100,
-            keepalive_interval: None,
-            keepalive_timeout: std::time::Duration::from_secs(20),
-        }
-    }
-}
-
 /// The builder that all connections of a worker share.
 pub(crate) fn builder(settings: Http2Settings) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());

@@ -12,7 +12,6 @@ use super::context::Context;
 use super::handshake::{self, StreamKind};
 use super::limits::{CONNECT_TIMEOUT, KEEPALIVE_IDLE};
 use crate::config::Url;
-use crate::net::socket::Socket;
 
 /// A connection to a peer, upgraded. Whatever lies below HTTP, TLS too, is hidden in it.
 pub(super) type PeerStream = TokioIo<Upgraded>;
@@ -92,7 +91,7 @@ async fn dial_url(
     let settings = &context.settings;
     let (stream, authority) = connect(url).await?;
     let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(Socket(stream))).await.map_err(http_error)?;
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(http_error)?;
     let connection = AbortOnDrop(tokio::spawn(connection.with_upgrades()));
     let request = handshake::request(settings.identity, peer, kind, &settings.advertised, &authority)
         .map_err(|error| DialError::Http(url.clone(), error.into()))?;

@@ -1,15 +1,15 @@
 //! The peer port: HTTP for tools and joining members, and the upgrade by which peers come in.
 
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -22,10 +22,9 @@ use super::limits::{CONNECT_TIMEOUT, DOOR_CONNECTIONS_MAX};
 use super::link::Hex;
 use super::{snapshot, switch};
 use crate::grpc::body::ResponseBody;
+use crate::limits::HEADER_TIMEOUT;
 use crate::logging::messages;
 use crate::net::accept;
-use crate::net::connection::{self, Http2Settings};
-use crate::net::socket::Socket;
 
 /// Answers what is asked on the peer port besides peers' streams.
 pub(crate) type PeerHttp = Arc<
@@ -38,7 +37,9 @@ pub(super) async fn accept(listener: std::net::TcpListener, http: PeerHttp, cont
         Ok(listener) => listener,
         Err(error) => return tracing::error!(error = %error, "cannot accept connections of peers"),
     };
-    let builder = connection::builder(Http2Settings::for_peers());
+    // HTTP/1.1 only, as on etcd's peer port without TLS.
+    let mut builder = Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let places = Arc::new(Semaphore::new(DOOR_CONNECTIONS_MAX));
     while let Ok(place) = places.clone().acquire_owned().await {
         let stream = accept::next(&listener).await;
@@ -54,7 +55,7 @@ pub(super) async fn accept(listener: std::net::TcpListener, http: PeerHttp, cont
 }
 
 /// Serves a connection until it is closed or becomes a peer's stream.
-async fn serve(stream: TcpStream, builder: Builder<TokioExecutor>, http: PeerHttp, context: Arc<Context>) {
+async fn serve(stream: TcpStream, builder: Builder, http: PeerHttp, context: Arc<Context>) {
     let respond = service_fn(move |request: Request<Incoming>| {
         let (http, context) = (http.clone(), context.clone());
         async move {
@@ -65,8 +66,8 @@ async fn serve(stream: TcpStream, builder: Builder<TokioExecutor>, http: PeerHtt
             Ok::<_, Infallible>(response)
         }
     });
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(Socket(stream)), respond);
-    if let Err(error) = pin!(connection).await {
+    let connection = builder.serve_connection(TokioIo::new(stream), respond).with_upgrades();
+    if let Err(error) = connection.await {
         tracing::debug!(error = %error, "connection on the peer port ended");
     }
 }
