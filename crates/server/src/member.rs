@@ -164,7 +164,7 @@ impl Assembly {
         // 5 s and two election timeouts (contract: semantics, section 1).
         let request_timeout = Duration::from_secs(5) + 2 * config.raft.election_timeout;
         let shared = Arc::new(Shared::new(Waiters::new(member_id, unix_millis()), request_timeout));
-        let status = Arc::new(EngineStatus::default());
+        let status = Arc::new(EngineStatus::of(member_id));
         status.refresh(&opened.machine);
         let metrics = Arc::new(Metrics::new(config.metrics));
         let lessor = Arc::new(Lessor::new(metrics.clone()));
@@ -220,7 +220,7 @@ impl Assembly {
             metrics: metrics.clone(),
             pace,
             pending: Default::default(),
-            changes: Changes::new(change_rules()),
+            changes: Changes::new(change_rules(config)),
         };
         let log_writer = LogWriter {
             log,
@@ -329,6 +329,13 @@ fn worker_count() -> usize {
     cores.saturating_sub(2).clamp(1, 8)
 }
 
+fn change_rules(config: &Config) -> machine::ChangeRules {
+    machine::ChangeRules {
+        learners_max: config.cluster.learners_max,
+        strict: config.cluster.strict_reconfig_check,
+    }
+}
+
 fn quota(config: &Config) -> Option<u64> {
     match config.limits.quota {
         Quota::None => None,
@@ -336,15 +343,13 @@ fn quota(config: &Config) -> Option<u64> {
     }
 }
 
-fn change_rules() -> machine::ChangeRules {
-    machine::ChangeRules { learners_max: 1, strict: true }
-}
-
 fn settings(config: &Config) -> Settings {
     let election = config.raft.election_timeout;
     Settings {
         limits: machine::limits::Limits { txn_operations_max: config.limits.txn_ops_max },
         max_request_bytes: config.limits.request_bytes_max,
+        change_rules: change_rules(config),
+        heartbeat_interval: config.raft.heartbeat_interval,
         receive_bytes_max: config.limits.request_bytes_max + GRPC_OVERHEAD_BYTES,
         quota_bytes: quota(config),
         progress_interval: config.watch_progress_notify_interval,

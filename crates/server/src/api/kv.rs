@@ -7,7 +7,7 @@ use proto::etcdserverpb::{CompactionRequest, DeleteRangeRequest, PutRequest, Ran
 use tonic::Status;
 
 use super::Api;
-use super::status::{failed, rejected};
+use super::status::{failed, not_for_learners, rejected};
 use crate::engine::command::Field;
 use crate::grpc::reply::Spliced;
 use crate::metrics::Success;
@@ -15,6 +15,9 @@ use crate::metrics::Success;
 impl Api {
     /// Reads a range of keys.
     pub(crate) async fn range(&self, request: RangeRequest) -> Result<Spliced, Status> {
+        if !request.serializable && self.status.is_learner() {
+            return Err(not_for_learners());
+        }
         validate::range(&request).map_err(rejected)?;
         let started = Instant::now();
         if !request.serializable {

@@ -1,12 +1,15 @@
 //! `etcdserverpb.Maintenance`.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
+use machine::member_change::is_learner;
 use proto::etcdserverpb::{
     AlarmMember, AlarmRequest, AlarmType, DefragmentRequest, DefragmentResponse, DowngradeInfo,
-    HashKvRequest, HashKvResponse, HashRequest, HashResponse, StatusRequest, StatusResponse,
-    alarm_request::AlarmAction,
+    HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest, MoveLeaderResponse,
+    StatusRequest, StatusResponse, alarm_request::AlarmAction,
 };
+use proto::membershippb::Member;
 use tonic::Status;
 
 use super::Api;
@@ -39,7 +42,7 @@ impl Api {
             errors,
             // Pages are reused and history is unlinked: there is no fragmentation to report.
             db_size_in_use: self.status.db_size() as i64,
-            is_learner: false,
+            is_learner: self.status.is_learner(),
             storage_version: version::ETCD_STORAGE.to_owned(),
             db_size_quota: self.settings.quota_bytes.unwrap_or(0) as i64,
             downgrade_info: Some(DowngradeInfo::default()),
@@ -76,6 +79,44 @@ impl Api {
             compact_revision: hashed.compact_revision,
             hash_revision: hashed.hash_revision,
         }))
+    }
+
+    /// Hands leadership over, and returns when the other member leads. Where etcd waits for as long as its caller does, this
+    /// ends after the time that any request may take.
+    pub(crate) async fn move_leader(
+        &self,
+        request: MoveLeaderRequest,
+    ) -> Result<Plain<MoveLeaderResponse>, Status> {
+        let leader = || self.shared.leader.load(Ordering::Relaxed);
+        if leader() != self.member_id {
+            return Err(Status::failed_precondition("etcdserver: not leader"));
+        }
+        let target = request.target_id;
+        let is_voter = |member: &Member| member.id == target && !is_learner(member);
+        if !self.status.members().iter().any(is_voter) {
+            return Err(Status::failed_precondition("etcdserver: bad leader transferee"));
+        }
+        let (from, to) = (format!("{:x}", self.member_id), format!("{target:x}"));
+        tracing::info!(
+            "current-leader-member-id" = from,
+            "transferee-member-id" = to,
+            "leadership transfer starting"
+        );
+        let started = Instant::now();
+        self.worker.hand_over(raft::NodeId(target));
+        while leader() != target {
+            if started.elapsed() > self.shared.request_timeout {
+                return Err(Status::unknown("etcdserver: request timed out, leader transfer took too long"));
+            }
+            tokio::time::sleep(self.settings.heartbeat_interval).await;
+        }
+        tracing::info!(
+            "old-leader-member-id" = from,
+            "new-leader-member-id" = to,
+            took = ?started.elapsed(),
+            "leadership transfer finished"
+        );
+        Ok(Plain(MoveLeaderResponse { header: None }))
     }
 
     /// Refuses what would take more space than the quota leaves, and tells the cluster so (contract: semantics 9).

@@ -43,6 +43,11 @@ macro_rules! methods {
                 match self { $(Self::$name => $method,)+ }
             }
 
+            /// Whether a member without a vote answers it, if only some requests of it.
+            pub(crate) fn is_for_learners(self) -> bool {
+                matches!(self, Self::Status | Self::Range)
+            }
+
             /// How many messages go each way.
             pub(crate) fn kind(self) -> Kind {
                 match self { $(Self::$name => Kind::$kind,)+ }
@@ -64,12 +69,17 @@ methods! {
     LeaseKeepAlive = "etcdserverpb.Lease" / "LeaseKeepAlive", BidiStream;
     LeaseTimeToLive = "etcdserverpb.Lease" / "LeaseTimeToLive", Unary;
     LeaseLeases = "etcdserverpb.Lease" / "LeaseLeases", Unary;
+    MemberAdd = "etcdserverpb.Cluster" / "MemberAdd", Unary;
+    MemberRemove = "etcdserverpb.Cluster" / "MemberRemove", Unary;
+    MemberUpdate = "etcdserverpb.Cluster" / "MemberUpdate", Unary;
     MemberList = "etcdserverpb.Cluster" / "MemberList", Unary;
+    MemberPromote = "etcdserverpb.Cluster" / "MemberPromote", Unary;
     Alarm = "etcdserverpb.Maintenance" / "Alarm", Unary;
     Status = "etcdserverpb.Maintenance" / "Status", Unary;
     Defragment = "etcdserverpb.Maintenance" / "Defragment", Unary;
     Hash = "etcdserverpb.Maintenance" / "Hash", Unary;
     HashKv = "etcdserverpb.Maintenance" / "HashKV", Unary;
+    MoveLeader = "etcdserverpb.Maintenance" / "MoveLeader", Unary;
     Authenticate = "etcdserverpb.Auth" / "Authenticate", Unary;
     AuthStatus = "etcdserverpb.Auth" / "AuthStatus", Unary;
     AuthEnable = "etcdserverpb.Auth" / "AuthEnable", Unary;

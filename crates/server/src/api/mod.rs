@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use machine::limits::Limits;
-use machine::{Machine, Reply};
+use machine::{ChangeRules, Machine, Reply};
 use prost::Message;
 use raft::NodeId;
 use tokio::sync::oneshot;
@@ -65,6 +65,10 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// `--max-request-bytes`.
     pub(crate) max_request_bytes: usize,
+    /// `--max-learners` and `--strict-reconfig-check`.
+    pub(crate) change_rules: ChangeRules,
+    /// `--heartbeat-interval`.
+    pub(crate) heartbeat_interval: std::time::Duration,
     /// Longest gRPC message taken.
     pub(crate) receive_bytes_max: usize,
     /// `--quota-backend-bytes`, resolved; `None`: no quota.
@@ -120,13 +124,11 @@ impl Api {
     }
 
     /// Since when another member has been connected; `None` if it is not.
-    #[allow(dead_code, reason = "the checks of changes of members are on their way")]
     pub(crate) fn active_since(&self, member: u64) -> Option<Instant> {
         self.transport.active_since(NodeId(member))
     }
 
     /// Proposes a change of members: the leader checks it, and this returns when it is applied here.
-    #[allow(dead_code, reason = "the services for changes of members are on their way")]
     pub(crate) async fn propose_change<M: Message>(
         &self,
         field: Field,

@@ -17,7 +17,7 @@ use tonic::{Code, Status, Streaming};
 use super::Api;
 use super::method::{Method, unknown};
 use super::observe::Started;
-use super::status::no_leader;
+use super::status::{no_leader, not_for_learners};
 use crate::grpc::body::ResponseBody;
 use crate::grpc::codec::WireCodec;
 use crate::grpc::reply::WireReply;
@@ -52,12 +52,17 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
         Method::LeaseKeepAlive => call.bidi_stream(|api, requests| api.lease_keep_alive(requests)),
         Method::LeaseTimeToLive => call.unary(|api, q| async move { api.lease_time_to_live(q).await }).await,
         Method::LeaseLeases => call.unary(|api, q| async move { api.lease_leases(q).await }).await,
+        Method::MemberAdd => call.unary(|api, q| async move { api.member_add(q).await }).await,
+        Method::MemberRemove => call.unary(|api, q| async move { api.member_remove(q).await }).await,
+        Method::MemberUpdate => call.unary(|api, q| async move { api.member_update(q).await }).await,
+        Method::MemberPromote => call.unary(|api, q| async move { api.member_promote(q).await }).await,
         Method::MemberList => call.unary(|api, q| async move { api.member_list(q).await }).await,
         Method::Alarm => call.unary(|api, q| async move { api.alarm(q).await }).await,
         Method::Status => call.unary(|api, q| async move { api.status(q).await }).await,
         Method::Defragment => call.unary(|api, q| async move { api.defragment(q).await }).await,
         Method::Hash => call.unary(|api, q| async move { api.hash(q).await }).await,
         Method::HashKv => call.unary(|api, q| async move { api.hash_kv(q).await }).await,
+        Method::MoveLeader => call.unary(|api, q| async move { api.move_leader(q).await }).await,
         Method::Authenticate => call.unary(|api, q| async move { api.authenticate(q).await }).await,
         Method::AuthStatus => call.unary(|api, q| async move { api.auth_status(q).await }).await,
         Method::AuthEnable => call.unary(|api, q| async move { api.auth_enable(q).await }).await,
@@ -77,6 +82,9 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
 
 /// The checks that come before any method's own (contract: semantics, section 1).
 fn admit(api: &Api, method: Method, headers: &HeaderMap) -> Result<Encoding, Status> {
+    if api.status.is_learner() && !method.is_for_learners() {
+        return Err(not_for_learners());
+    }
     let version = headers.get("client-api-version").map(HeaderValue::as_bytes);
     if version.is_some_and(|version| std::str::from_utf8(version).is_err()) {
         return Err(Status::invalid_argument("etcdserver: invalid client api version"));

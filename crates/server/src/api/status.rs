@@ -49,6 +49,11 @@ pub(crate) fn of(unserved: &Unserved) -> Status {
     }
 }
 
+/// A member without a vote has all data but answers only for itself.
+pub(crate) fn not_for_learners() -> Status {
+    Status::failed_precondition("etcdserver: rpc not supported for learner")
+}
+
 /// A member that knows no leader, for callers that insist on one.
 pub(crate) fn no_leader() -> Status {
     Status::unavailable("etcdserver: no leader")

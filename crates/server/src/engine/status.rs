@@ -1,7 +1,7 @@
 //! What the member says of itself and of its cluster, kept up by the apply thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use proto::etcdserverpb::AlarmMember;
@@ -10,6 +10,8 @@ use proto::membershippb::Member;
 /// Replicated facts that are read far more often than they change.
 #[derive(Debug, Default)]
 pub(crate) struct EngineStatus {
+    own_id: u64,
+    is_learner: AtomicBool,
     members: RwLock<Arc<[Member]>>,
     alarms: RwLock<Arc<[AlarmMember]>>,
     cluster_version: RwLock<Option<String>>,
@@ -20,6 +22,16 @@ pub(crate) struct EngineStatus {
 }
 
 impl EngineStatus {
+    /// What the member with this id says of itself: nothing yet.
+    pub(crate) fn of(own_id: u64) -> Self {
+        Self { own_id, ..Self::default() }
+    }
+
+    /// Whether this member has no vote.
+    pub(crate) fn is_learner(&self) -> bool {
+        self.is_learner.load(Ordering::Relaxed)
+    }
+
     /// Members by id, ascending.
     pub(crate) fn members(&self) -> Arc<[Member]> {
         self.members.read().clone()
@@ -37,6 +49,8 @@ impl EngineStatus {
 
     /// Takes over what the machine has.
     pub(crate) fn refresh(&self, machine: &machine::Machine) {
+        let is_learner = machine.member(self.own_id).is_some_and(machine::member_change::is_learner);
+        self.is_learner.store(is_learner, Ordering::Relaxed);
         *self.members.write() = machine.members().cloned().collect();
         *self.alarms.write() = machine.alarms().collect();
         *self.cluster_version.write() = machine.cluster_version().map(str::to_owned);

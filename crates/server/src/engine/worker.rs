@@ -157,7 +157,6 @@ impl Worker {
     }
 
     /// Asks consensus to hand leadership over, if this member leads.
-    #[allow(dead_code, reason = "MoveLeader is on its way")]
     pub(crate) fn hand_over(&self, to: NodeId) {
         let _ = self.consensus.send(ConsensusEvent::Transfer(to));
     }

@@ -119,6 +119,7 @@ fn plain(response: Response<crate::http::Body>) -> Response<ResponseBody> {
 /// Gauges that are cheaper to look up when somebody asks than to keep up all the time.
 fn refresh_gauges(api: &Api) {
     let metrics = &api.metrics;
+    metrics.server.is_learner.set(i64::from(api.status.is_learner()));
     metrics.server.proposals_pending.set(api.shared.waiters.len() as i64);
     metrics.server.proposals_applied.set(api.shared.applied.load(Ordering::Relaxed) as i64);
     metrics.mvcc.db_total_size.set(api.status.db_size() as i64);
@@ -159,7 +160,7 @@ impl HealthProbe for Probe {
     }
 
     fn is_learner(&self) -> bool {
-        false
+        self.0.status.is_learner()
     }
 
     fn versions(&self) -> Versions {
