@@ -6,11 +6,12 @@
 //! therefore has a number, and a truncation lowers what the batches under way will have proved (rule W7).
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 use super::id::{EntryId, Index};
 use super::ready::{HardState, Persisted};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Durability {
     issued: u64,
     under_way: VecDeque<Batch>,
@@ -20,7 +21,7 @@ pub(crate) struct Durability {
     stored: HardState,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Batch {
     number: u64,
     hard_state: HardState,
@@ -77,6 +78,19 @@ impl Durability {
             proved = Some(batch.proves);
         }
         proved
+    }
+}
+
+/// How often the disk was asked does not tell two states apart, only what it still owes.
+impl Hash for Batch {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (self.hard_state, self.proves, self.named).hash(hasher);
+    }
+}
+
+impl Hash for Durability {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (&self.under_way, self.durable, self.stored).hash(hasher);
     }
 }
 

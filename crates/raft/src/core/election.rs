@@ -30,7 +30,7 @@ impl PreCandidate {
         for node in other_voters(state) {
             state.send(node, body.clone(), After::HardState);
         }
-        let started = PreCandidate { votes, elapsed_ticks: 0, timeout_ticks: state.draw_timeout() };
+        let started = PreCandidate { votes, elapsed_ticks: 0, timeout: state.draw_timeout() };
         let next = started.next(state);
         (started, next)
     }
@@ -45,7 +45,7 @@ impl PreCandidate {
 
     pub(crate) fn tick(&mut self, state: &mut State) -> Transition {
         self.elapsed_ticks += 1;
-        retry(state, self.elapsed_ticks >= self.timeout_ticks)
+        retry(state, self.timeout.is_over(self.elapsed_ticks))
     }
 
     pub(crate) fn step(&mut self, state: &mut State, message: &Message) -> Transition {
@@ -68,7 +68,7 @@ impl Candidate {
         for node in other_voters(state) {
             state.send(node, body.clone(), After::HardState);
         }
-        Candidate { votes: BTreeMap::new(), elapsed_ticks: 0, timeout_ticks: state.draw_timeout() }
+        Candidate { votes: BTreeMap::new(), elapsed_ticks: 0, timeout: state.draw_timeout() }
     }
 
     fn next(&self, state: &State) -> Transition {
@@ -90,7 +90,7 @@ impl Candidate {
     pub(crate) fn tick(&mut self, state: &mut State) -> Transition {
         self.elapsed_ticks += 1;
         // While the disk has not even taken the own vote, another campaign could only raise the term.
-        let is_due = self.elapsed_ticks >= self.timeout_ticks && state.durability.has(state.hard_state);
+        let is_due = self.timeout.is_over(self.elapsed_ticks) && state.durability.has(state.hard_state);
         retry(state, is_due)
     }
 

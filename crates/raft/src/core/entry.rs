@@ -8,7 +8,7 @@ use super::id::{EntryId, Index, Term};
 use super::membership::Membership;
 
 /// One place of the log. Cloning shares the payload's bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// The term of the leader that created it.
     pub term: Term,
@@ -19,7 +19,7 @@ pub struct Entry {
 }
 
 /// What an entry says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Payload {
     /// Nothing. A new leader commits one of these first: only an entry of its own term proves what is
     /// committed (Raft paper, section 5.4.2 and 8).
@@ -32,7 +32,7 @@ pub enum Payload {
 
 /// A change of configuration. The entry carries the whole configuration that results, not the difference: a
 /// node that appends it needs to know nothing else, and truncating it is going back to the one before (rule M1).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MembershipEntry {
     /// The configuration in force as soon as the entry is in the log.
     pub membership: Membership,

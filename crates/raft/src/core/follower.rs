@@ -4,13 +4,14 @@ use super::entry::Entry;
 use super::id::{EntryId, Index, NodeId, Session};
 use super::loss::Loss;
 use super::message::{Body, Message, SnapshotMeta, StepError};
+use super::random::Timeout;
 use super::reads::Round;
 use super::role::{Follower, Transition};
 use super::state::{After, Installing, State};
 
 impl Follower {
-    pub(crate) fn new(leader: Option<NodeId>, timeout_ticks: u32) -> Follower {
-        Follower { leader, silence_ticks: 0, timeout_ticks, reads: super::reads::ForwardedReads::default() }
+    pub(crate) fn new(leader: Option<NodeId>, timeout: Timeout) -> Follower {
+        Follower { leader, silence_ticks: 0, timeout, reads: super::reads::ForwardedReads::default() }
     }
 
     pub(crate) fn tick(&mut self, state: &mut State) -> Transition {
@@ -19,7 +20,7 @@ impl Follower {
         state.ready.reads_abandoned.extend(lost);
         // Who is the only voter has nobody to wait for.
         let alone = state.membership().is_lone_voter(state.id());
-        match alone || self.silence_ticks >= self.timeout_ticks {
+        match alone || self.timeout.is_over(self.silence_ticks) {
             true if state.may_campaign() => Transition::PreCampaign,
             true if self.leader.is_some() => Transition::Follow(state.term(), None),
             _ => Transition::Stay,

@@ -18,7 +18,7 @@ use super::role::Transition;
 use super::state::State;
 
 /// What a leader knows. It lasts as long as its leadership.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Leader {
     pub(crate) progress: BTreeMap<NodeId, Progress>,
     pub(crate) reads: ReadRounds,
@@ -32,7 +32,7 @@ pub(crate) struct Leader {
 }
 
 /// A handover under way.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Transfer {
     pub(crate) to: NodeId,
     elapsed_ticks: u32,

@@ -8,7 +8,7 @@ pub const VOTERS_MAX: usize = 32;
 pub const MEMBERS_MAX: usize = 256;
 
 /// Budgets of one node, in entries and bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Limits {
     /// Entries kept in memory although they are durable and applied, for followers a little behind. Older ones
     /// are asked of the durable log.

@@ -19,7 +19,7 @@ use super::terms::TermRuns;
 
 /// Invariants: `base <= handed <= commit <= last`, `stable <= storing <= last`; the tail's entries are consecutive and end
 /// at `last`; every entry after `min(stable, handed)` is in the tail, unless it was never in memory (after a restart).
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Log {
     terms: TermRuns,
     tail: VecDeque<Entry>,
@@ -41,7 +41,7 @@ pub(crate) struct Log {
 }
 
 /// A piece of the log.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Slice {
     /// Here it is: at least one entry.
     Entries(Vec<Entry>),

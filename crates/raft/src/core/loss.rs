@@ -8,7 +8,7 @@
 use super::id::{EntryId, Index, Term};
 
 /// Entries that this node may have acknowledged, and does not have any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Loss {
     /// None of them is after this index.
     pub until: Index,

@@ -17,7 +17,7 @@ use super::quorum::{self, Tally};
 ///
 /// Invariants: every list is sorted and without duplicates; no node is a learner and a voter at once;
 /// `learners_next` is a part of `outgoing` and empty outside of a joint configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Membership {
     voters: Vec<NodeId>,
     outgoing: Vec<NodeId>,
@@ -26,7 +26,7 @@ pub struct Membership {
 }
 
 /// One step of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MembershipChange {
     /// Add a voter, or promote a learner.
     AddVoter(NodeId),
@@ -275,7 +275,7 @@ fn take_matching(nodes: &mut Vec<NodeId>, wanted: &[NodeId]) -> Vec<NodeId> {
 
 /// The configurations along the log: the one in force at its start, and each later one with the index of its
 /// entry. The last is in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct History {
     /// Never empty; indexes ascend.
     steps: Vec<(Index, Arc<Membership>)>,

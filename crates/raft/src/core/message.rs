@@ -10,7 +10,7 @@ use super::membership::Membership;
 use super::reads::{ReadRequestId, Round};
 
 /// A message between two nodes of a cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Message {
     /// Who speaks.
     pub from: NodeId,
@@ -25,7 +25,7 @@ pub struct Message {
 }
 
 /// What a message says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Body {
     /// "Would you vote for me in this term?" Nothing changes by asking (Raft thesis, section 9.6).
     PreVote {
@@ -130,7 +130,7 @@ pub enum Body {
 }
 
 /// Why a node campaigns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CampaignReason {
     /// It heard of no leader.
     Silence,
@@ -139,7 +139,7 @@ pub enum CampaignReason {
 }
 
 /// What a snapshot replaces.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SnapshotMeta {
     /// The last entry it contains.
     pub last: EntryId,

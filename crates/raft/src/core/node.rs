@@ -26,7 +26,9 @@ use super::state::{After, Config, Restored, State};
 /// proposals and acknowledgements; after each batch of them carry out what [`Node::ready`] returns.
 ///
 /// Safety assertions are on in release builds: a broken invariant ends the process rather than the data.
-#[derive(Debug)]
+///
+/// Clones and hashes are for explorers, which try several futures of one state: two nodes of one identity must never run.
+#[derive(Clone, Debug, Hash)]
 pub struct Node {
     state: State,
     role: Role,

@@ -14,7 +14,7 @@ use super::limits::Limits;
 use super::ready::FollowerStatus;
 
 /// Invariant: `matched < next`.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Progress {
     /// The follower's log agrees with ours up to here, durably.
     pub(crate) matched: Index,
@@ -37,7 +37,7 @@ pub(crate) struct Progress {
     pub(crate) fetching: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum Mode {
     /// Looking for the place where the logs agree, one message at a time.
     Probe { asked: bool },
@@ -180,7 +180,7 @@ impl Progress {
 }
 
 /// The appends in flight to one follower.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Window {
     /// (last index, bytes) of each, in order.
     appends: VecDeque<(Index, usize)>,

@@ -8,7 +8,7 @@ use super::id::{Index, NodeId};
 use super::limits::VOTERS_MAX;
 
 /// How a vote stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tally {
     /// A majority said yes.
     Won,

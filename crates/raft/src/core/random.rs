@@ -1,6 +1,8 @@
 //! Election timeouts must differ between nodes, or votes split for ever; they must not come from the environment,
 //! or no failure could be replayed. A generator of twenty lines with a seed from the caller gives both.
 
+use std::hash::{Hash, Hasher};
+
 /// SplitMix64 (Steele, Lea and Flood, 2014): a counter and a mixing function; every seed is a good seed.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
@@ -22,6 +24,31 @@ impl Random {
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
         (self.next() % u64::from(bound.max(1))) as u32
     }
+}
+
+/// A number of ticks that was drawn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeout(u32);
+
+impl Timeout {
+    pub(crate) fn new(ticks: u32) -> Timeout {
+        Timeout(ticks)
+    }
+
+    pub(crate) fn is_over(self, elapsed_ticks: u32) -> bool {
+        elapsed_ticks >= self.0
+    }
+}
+
+// What was drawn, and what will be, does not tell two states of a node apart: an explorer that chooses itself when a timeout is
+// over would count the same state many times.
+
+impl Hash for Random {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+impl Hash for Timeout {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use super::id::{Boot, Index, NodeId, ReadToken, Term};
 
 /// Names a round of one leader. Never used twice: a node leads a term at most once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Round {
     /// The leader's term.
     pub term: Term,
@@ -24,7 +24,7 @@ pub struct Round {
 }
 
 /// Names a follower's question to its leader. Never used twice: the boot tells the starts of a node apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReadRequestId {
     /// The start of the node that asks.
     pub boot: Boot,
@@ -33,20 +33,20 @@ pub struct ReadRequestId {
 }
 
 /// Who waits for a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reader {
     Local(ReadToken),
     Peer { node: NodeId, request: ReadRequestId },
 }
 
 /// Reads whose round is confirmed, and the index they must wait for (rule R5).
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Confirmed {
     pub(crate) index: Index,
     pub(crate) readers: Vec<Reader>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct OpenRound {
     number: u64,
     index: Index,
@@ -54,7 +54,7 @@ struct OpenRound {
 }
 
 /// The reads of one leader in one term.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct ReadRounds {
     term: Term,
     waiting: Vec<Reader>,
@@ -126,13 +126,13 @@ impl ReadRounds {
 }
 
 /// A follower's reads, asked of its leader. They live and die with the follower's bond to that leader.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct ForwardedReads {
     waiting: Vec<ReadToken>,
     asked: VecDeque<Question>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Question {
     request: ReadRequestId,
     tokens: Vec<ReadToken>,

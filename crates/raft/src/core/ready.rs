@@ -6,7 +6,7 @@ use super::id::{EntryId, Index, NodeId, ReadToken, Session, Term};
 use super::message::{Body, Message, SnapshotMeta};
 
 /// What a node must never forget: its term and whom it voted for in it (Raft paper, figure 2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HardState {
     /// The latest term seen.
     pub term: Term,
@@ -16,7 +16,7 @@ pub struct HardState {
 
 /// Effects of the steps since the last one. All fields are independent of each other except by index; only what is
 /// inside of `persist` has an order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Ready {
     /// To be sent now: nothing in it depends on this node's disk.
     pub send: Vec<Message>,
@@ -56,7 +56,7 @@ impl Ready {
 
 /// One piece of work for the log writer: forget, append, sync, then send. Pieces are done in order; one sync may
 /// serve several.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Persist {
     /// Term and vote, if they changed. Durable before the entries are.
     pub hard_state: Option<HardState>,
@@ -81,7 +81,7 @@ impl Persist {
 }
 
 /// "This piece is durable." Comes with the piece and can be had in no other way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Persisted {
     pub(crate) batch: u64,
     /// The last entry of the log when the piece was handed out.
@@ -89,7 +89,7 @@ pub struct Persisted {
 }
 
 /// A read that is confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReadReady {
     /// Whose.
     pub token: ReadToken,
@@ -98,7 +98,7 @@ pub struct ReadReady {
 }
 
 /// A wish for entries that are no longer in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fetch {
     /// Whom they are for.
     pub purpose: FetchPurpose,
@@ -111,7 +111,7 @@ pub struct Fetch {
 }
 
 /// Whom entries are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FetchPurpose {
     /// The own state machine.
     Apply,
@@ -128,7 +128,7 @@ pub enum FetchPurpose {
 
 /// A follower needs a snapshot: the shell sends its latest checkpoint with [`SnapshotWanted::message`], and reports with
 /// [`Node::snapshot_sent`](crate::Node::snapshot_sent) how it ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SnapshotWanted {
     /// The follower.
     pub to: NodeId,
@@ -148,7 +148,7 @@ impl SnapshotWanted {
 }
 
 /// What a node is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RoleName {
     /// Follows a leader, or waits for one.
     Follower,
@@ -161,7 +161,7 @@ pub enum RoleName {
 }
 
 /// Role, term and leader after a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RoleChange {
     /// The role.
     pub role: RoleName,
@@ -172,7 +172,7 @@ pub struct RoleChange {
 }
 
 /// A node at a glance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Status {
     /// The node.
     pub id: NodeId,
@@ -203,7 +203,7 @@ pub struct Status {
 }
 
 /// A follower as its leader sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FollowerStatus {
     /// The follower.
     pub id: NodeId,

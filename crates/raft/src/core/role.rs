@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use super::id::{NodeId, Term};
 use super::leader::Leader;
 use super::message::CampaignReason;
+use super::random::Timeout;
 use super::reads::ForwardedReads;
 use super::ready::RoleName;
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum Role {
     Follower(Follower),
     PreCandidate(PreCandidate),
@@ -21,7 +22,7 @@ pub(crate) enum Role {
 }
 
 /// Where a handler wants the node to go.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub(crate) enum Transition {
     Stay,
@@ -35,28 +36,28 @@ pub(crate) enum Transition {
     Lead,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Follower {
     pub(crate) leader: Option<NodeId>,
     /// Ticks since the leader was heard, or a vote was given.
     pub(crate) silence_ticks: u32,
-    pub(crate) timeout_ticks: u32,
+    pub(crate) timeout: Timeout,
     pub(crate) reads: ForwardedReads,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct PreCandidate {
     pub(crate) votes: BTreeMap<NodeId, bool>,
     pub(crate) elapsed_ticks: u32,
-    pub(crate) timeout_ticks: u32,
+    pub(crate) timeout: Timeout,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Candidate {
     /// The own vote enters when it is durable (rule W6).
     pub(crate) votes: BTreeMap<NodeId, bool>,
     pub(crate) elapsed_ticks: u32,
-    pub(crate) timeout_ticks: u32,
+    pub(crate) timeout: Timeout,
 }
 
 impl Role {

@@ -8,11 +8,11 @@ use super::log::{Log, Slice};
 use super::loss::Loss;
 use super::membership::{History, Membership};
 use super::message::{Body, Message, SnapshotMeta};
-use super::random::Random;
+use super::random::{Random, Timeout};
 use super::ready::{Fetch, FetchPurpose, HardState, Persist, ReadReady, Ready};
 
 /// How a node behaves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Config {
     /// The node.
     pub id: NodeId,
@@ -35,7 +35,7 @@ impl Config {
 }
 
 /// What a node starts from: what its durable log recovered, or [`Restored::fresh`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Restored {
     /// Term and vote.
     pub hard_state: HardState,
@@ -77,7 +77,7 @@ impl Restored {
 }
 
 /// When a message may leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum After {
     /// When the term and vote of this moment are durable.
     HardState,
@@ -86,7 +86,7 @@ pub(crate) enum After {
 }
 
 /// A snapshot on its way into the state machine, and who sent it.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Installing {
     pub(crate) snapshot: SnapshotMeta,
     pub(crate) leader: NodeId,
@@ -94,7 +94,7 @@ pub(crate) struct Installing {
     pub(crate) session: Session,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct State {
     pub(crate) config: Config,
     pub(crate) incarnation: Incarnation,
@@ -163,8 +163,9 @@ impl State {
     }
 
     /// A timeout between the configured one and twice it, so that candidates rarely meet.
-    pub(crate) fn draw_timeout(&mut self) -> u32 {
-        self.config.election_ticks + self.random.below(self.config.election_ticks)
+    pub(crate) fn draw_timeout(&mut self) -> Timeout {
+        let ticks = self.config.election_ticks + self.random.below(self.config.election_ticks);
+        Timeout::new(ticks)
     }
 
     pub(crate) fn next_question(&mut self) -> super::reads::ReadRequestId {

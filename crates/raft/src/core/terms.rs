@@ -6,7 +6,7 @@
 use super::id::{EntryId, Index, Term};
 
 /// The terms of the entries from `base` to `last`, both included.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TermRuns {
     /// (first index of the run, its term). Never empty, both ascend; the first is the base.
     runs: Vec<(Index, Term)>,

@@ -11,3 +11,4 @@ mod hostile;
 mod network;
 mod paper;
 mod scripts;
+mod search;

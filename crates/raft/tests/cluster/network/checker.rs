@@ -7,7 +7,7 @@ use raft::{Body, Entry, Index, Membership, Message, NodeId, Payload, ReadToken, 
 use super::member::{Member, Store};
 
 /// Everything that any node has ever shown, against which each new sight is held.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Checker {
     leaders: BTreeMap<Term, NodeId>,
     votes: BTreeMap<(NodeId, Term), NodeId>,

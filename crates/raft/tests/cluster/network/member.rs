@@ -1,6 +1,7 @@
 //! A member: a node, a disk in memory, and a log writer that gets its work done only when the test says so.
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use raft::{
 };
 
 /// What a member's disk holds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Store {
     pub(crate) hard_state: HardState,
     pub(crate) incarnation: Incarnation,
@@ -133,19 +134,20 @@ impl Store {
 }
 
 /// Work that the disk has not done yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Work {
     Persist(Persist),
     Install(SnapshotMeta, Vec<Entry>),
 }
 
 /// A message, and the snapshot's contents if it is about one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Packet {
     pub(crate) message: Message,
     pub(crate) contents: Option<Vec<Entry>>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Member {
     pub(crate) config: Config,
     pub(crate) node: Option<Node>,
@@ -155,6 +157,25 @@ pub(crate) struct Member {
     pub(crate) state: Vec<Entry>,
     /// The contents of the snapshot that the node may ask to install.
     pub(crate) received: Option<Vec<Entry>>,
+}
+
+impl Hash for Work {
+    /// Without its number.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        match self {
+            Work::Persist(persist) => {
+                (persist.hard_state, persist.truncate_from, &persist.entries, persist.commit).hash(hasher);
+                persist.then_send.hash(hasher);
+            }
+            Work::Install(snapshot, contents) => (snapshot, contents.len()).hash(hasher),
+        }
+    }
+}
+
+impl Hash for Member {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (&self.node, &self.store, &self.queue, self.state.len(), self.received.is_some()).hash(hasher);
+    }
 }
 
 impl Member {

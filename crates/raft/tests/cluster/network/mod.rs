@@ -15,6 +15,7 @@ use raft::{Config, Limits, Membership, Message, Node, NodeId, ReadToken, Ready, 
 use checker::Checker;
 use member::{Member, Packet, Work};
 
+#[derive(Clone)]
 pub(crate) struct Network {
     pub(crate) members: BTreeMap<NodeId, Member>,
     pub(crate) pool: Vec<Packet>,
@@ -279,6 +280,22 @@ impl Network {
         let latest = terms.last().copied().unwrap_or_default();
         store.hard_state = raft::HardState { term: now.unwrap_or(latest), vote: None };
         self.restart(id, 1000);
+    }
+
+    /// A number for everything about the cluster that can make a difference: nodes, disks, and what is on its way.
+    pub(crate) fn state_hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for member in self.members.values() {
+            member.hash(&mut hasher);
+        }
+        // The messages on their way, in any order.
+        let mail = self.pool.iter().map(|packet| {
+            let mut hasher = DefaultHasher::new();
+            packet.hash(&mut hasher);
+            hasher.finish()
+        });
+        mail.fold(0_u64, u64::wrapping_add).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Lets everything through, in order, until nothing waits.
