@@ -117,8 +117,11 @@ impl Checker {
         let has = |node: NodeId| members.get(&node).is_some_and(|member| member.store.holds(id));
         // Decided by the leader's configuration: the one at the commit, or a later one that is in its log already.
         let (then, now) = (node.membership_at(node.status().commit), node.membership());
-        let durable = then.is_quorum(has) || now.is_quorum(has);
-        assert!(durable, "{id} is committed at {changed}, but not durable on a quorum of {then} or {now}");
+        let decided_by = [then, now].into_iter().find(|membership| membership.is_quorum(has));
+        let decided_by = decided_by.unwrap_or_else(|| {
+            panic!("{id} is committed at {changed}, but not durable on a quorum of {then} or {now}")
+        });
+        check_final(members, id, decided_by);
         let entry = members.values().flat_map(|member| &member.store.entries).find(|entry| entry.id() == id);
         let entry = entry.expect("a committed entry is on some disk").clone();
         if let Payload::Membership(change) = &entry.payload {
@@ -143,6 +146,23 @@ impl Checker {
         for entry in self.committed.iter().filter(|entry| entry.index > status.base.index) {
             assert_eq!(node.term_at(entry.index), Some(entry.term), "leader {leader} lacks {}", entry.id());
         }
+    }
+}
+
+/// QuorumLog: what is committed stays. Nobody who lacks the entry could be elected now, not even if all who may vote for him
+/// did: this finds a commit that was too early when it happens, and not only when another leader overwrites it.
+fn check_final(members: &BTreeMap<NodeId, Member>, id: raft::EntryId, membership: &Membership) {
+    let store = |node: NodeId| members.get(&node).map(|member| &member.store);
+    for candidate in membership.members().filter(|node| membership.is_voter(*node)) {
+        let Some(lacking) = store(candidate).filter(|store| !store.holds(id)) else { continue };
+        let would_elect = |voter: NodeId| {
+            let asked = store(voter).filter(|asked| asked.loss.is_none());
+            voter == candidate || asked.is_some_and(|asked| lacking.last().is_up_to_date_with(asked.last()))
+        };
+        assert!(
+            !membership.is_quorum(would_elect),
+            "{id} is committed, and {candidate} could lead without it"
+        );
     }
 }
 
