@@ -16,14 +16,14 @@ use parking_lot::Mutex;
 use raft::NodeId;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use super::codec::Frame;
 use super::context::Context;
 use super::dial::{self, DialError};
 use super::frame::{self, FrameError, FrameReader};
 use super::handshake::StreamKind;
-use super::limits::{PEER_QUEUE_BYTES_MAX, PEER_QUEUE_FRAMES_MAX, PING_INTERVAL};
+use super::limits::{PEER_QUEUE_BYTES_MAX, PEER_QUEUE_FRAMES_MAX, PING_INTERVAL, STOP_GRACE};
 use super::pause::Pause;
 use crate::config::Url;
 use crate::logging::messages;
@@ -215,6 +215,7 @@ impl Link {
         };
         match ended {
             Ok(never) => match never {},
+            Err(Ended::ByPeer) if self.is_closing() => Ended::Closing,
             Err(ended) => ended,
         }
     }
@@ -230,8 +231,7 @@ impl Link {
             let is_closing = self.take(&mut buffer);
             if buffer.is_empty() {
                 if is_closing {
-                    let _ = stream.shutdown().await;
-                    return Err(Ended::Closing);
+                    return Err(say_goodbye(stream).await);
                 }
                 let _ = timeout_at(next_ping.into(), self.work.notified()).await;
                 self.take(&mut buffer);
@@ -304,6 +304,15 @@ impl Link {
             }
         }
     }
+}
+
+/// Closes the writing side, and leaves the peer time to read and to close its own: closing a socket with unread pongs in
+/// it would make the system discard what the peer has yet to read.
+async fn say_goodbye<S: AsyncWrite>(mut stream: WriteHalf<S>) -> Ended {
+    if stream.shutdown().await.is_ok() {
+        sleep(STOP_GRACE).await;
+    }
+    Ended::Closing
 }
 
 /// A member's id as etcd prints it.
