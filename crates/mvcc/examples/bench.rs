@@ -216,8 +216,8 @@ fn fill(driver: &mut Driver, arguments: &Arguments) {
 fn report(driver: &mut Driver) {
     let Driver { store, checkpoints, slowest, stalled, .. } = driver;
     println!(
-        "  {checkpoints} checkpoints; slowest put {slowest:?}; {stalled:?} waiting for the disk; {} MB in use, {} MB in files",
-        store.db_size_in_use() >> 20,
+        "  {checkpoints} checkpoints; slowest put {slowest:?}; {stalled:?} waiting for the disk; {} MB of versions, {} MB in files",
+        store.db_size() >> 20,
         store.disk_bytes() >> 20
     );
     (driver.slowest, driver.stalled) = (Duration::ZERO, Duration::ZERO);

@@ -36,7 +36,8 @@ const PLACES_PER_HOLD: usize = 512;
 ///
 /// ```text
 /// format 4 | identity 16 | revision 8 | compact revision 8 | applied index 8 | applied term 8 | keys 8 | key hash 16
-/// rows 8 | row hash 16 | history end 16 | tail start 16 | floor 12 | runs 4 | run … | crc 4
+/// rows 8 | row hash 16 | history end 16 | tail start 16 | floor 12 | runs 4 | run … | superseded 8 … | crc 4
+/// superseded: one for each run
 /// run: first segment 8 | root 16 | first 12 | last 12        position: segment 8, offset 8; revision: main 8, sub 4
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,15 +66,18 @@ pub(crate) struct RunMark {
     pub(crate) root: Position,
     pub(crate) first: Revision,
     pub(crate) last: Revision,
+    pub(crate) superseded_bytes: u64,
 }
 
 impl RunMark {
     pub(crate) fn of(run: &SealedRun) -> Self {
-        Self { first_segment: run.first_segment, root: run.root, first: run.first, last: run.last }
+        let &SealedRun { first_segment, root, first, last, superseded_bytes, .. } = run;
+        Self { first_segment, root, first, last, superseded_bytes }
     }
 
     pub(crate) fn open(self) -> Arc<SealedRun> {
-        Arc::new(SealedRun::new(self.first_segment, self.root, self.first, self.last))
+        let Self { first_segment, root, first, last, superseded_bytes } = self;
+        Arc::new(SealedRun::new(first_segment, root, first, last, superseded_bytes))
     }
 }
 
@@ -97,7 +101,7 @@ impl Mark {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut record = Vec::with_capacity(160 + 48 * self.runs.len());
+        let mut record = Vec::with_capacity(160 + 56 * self.runs.len());
         record.extend(FORMAT.to_le_bytes());
         self.identity.iter().for_each(|number| record.extend(number.to_le_bytes()));
         record.extend(self.revision.to_le_bytes());
@@ -118,6 +122,7 @@ impl Mark {
             put_revision(&mut record, run.first);
             put_revision(&mut record, run.last);
         }
+        self.runs.iter().for_each(|run| record.extend(run.superseded_bytes.to_le_bytes()));
         let check = crc(&[&record]);
         record.extend(check.to_le_bytes());
         record
@@ -160,7 +165,14 @@ impl Mark {
                 root: position(fields)?,
                 first: revision(fields)?,
                 last: revision(fields)?,
+                superseded_bytes: 0,
             });
+        }
+        // The first stores were written without.
+        if !fields.0.is_empty() {
+            for run in &mut mark.runs {
+                run.superseded_bytes = fields.u64()?;
+            }
         }
         fields.0.is_empty().then_some(mark)
     }
@@ -395,7 +407,13 @@ mod tests {
     fn mark() -> Mark {
         let at = |main, sub| Revision { main, sub };
         let place = |segment, offset| Position { segment, offset };
-        let run = RunMark { first_segment: 1, root: place(2, 3), first: at(2, 0), last: at(9, 1) };
+        let run = RunMark {
+            first_segment: 1,
+            root: place(2, 3),
+            first: at(2, 0),
+            last: at(9, 1),
+            superseded_bytes: 11,
+        };
         Mark {
             revision: 77,
             compact_revision: 5,

@@ -19,6 +19,7 @@ use std::ops::ControlFlow;
 use self::branch::Branch;
 pub(crate) use self::keys::Keys;
 use self::leaf::Leaf;
+use crate::versions::version_bytes;
 use crate::{KeyRange, LeaseId, Meta, RangeEnd, Revision, state_hash};
 
 /// What the index knows of a key.
@@ -60,10 +61,9 @@ impl Entry {
         self.version != 0
     }
 
-    /// Bytes that the key takes in the database: twice the key, the record of 52 bytes, the value with its CRC, and what
-    /// redb adds to two pairs.
-    pub(crate) fn stored_bytes(&self, key_len: usize) -> u64 {
-        2 * key_len as u64 + u64::from(self.value_len) + 52 + 4 + 16
+    /// Bytes that the version counts.
+    pub(crate) fn version_bytes(&self, key_len: usize) -> u64 {
+        version_bytes(key_len, self.value_len as usize)
     }
 
     pub(crate) fn revision(&self) -> Revision {

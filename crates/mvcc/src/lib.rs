@@ -94,6 +94,7 @@ mod scanner;
 mod side;
 mod store;
 mod txn;
+mod versions;
 mod view;
 
 mod cache;

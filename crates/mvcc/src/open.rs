@@ -23,6 +23,7 @@ use crate::state_hash::{self, StateHash};
 use crate::store::{Opened, Options};
 use crate::tables::Tables;
 use crate::tail::Tail;
+use crate::versions::{Superseded, superseded_bytes};
 use crate::{Change, Error, Revision, snapshot};
 
 /// The database of the current state.
@@ -64,7 +65,10 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
     let (mut index, live_bytes) = load_index(&tables, &mark)?;
     let side = load_side(&tables, &mark)?;
     let mut dead = VecDeque::new();
-    let tail = load_tail(&mut history, &history_dir, &mark, &mut index, &mut dead)?;
+    let mut superseded = Superseded::default();
+    mark.runs.iter().for_each(|run| superseded.add(run.last.main, run.superseded_bytes));
+    let tail = load_tail(&mut history, &history_dir, &mark, &mut index, &mut dead, &mut superseded)?;
+    superseded.compact(mark.compact_revision);
     let runs: Vec<_> = mark.runs.iter().copied().map(RunMark::open).collect();
     let shared = Shared {
         revision: mark.revision,
@@ -86,7 +90,7 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
         places: Vec::new(),
         is_closed: false,
     };
-    Ok(Opened { inner, background, side, mark, live_bytes, dead })
+    Ok(Opened { inner, background, side, mark, live_bytes, superseded, dead })
 }
 
 fn read_mark(tables: &Tables, path: &Path, options: &Options) -> Result<Mark, Error> {
@@ -102,13 +106,13 @@ fn read_mark(tables: &Tables, path: &Path, options: &Options) -> Result<Mark, Er
     Ok(mark)
 }
 
-/// The index, and the bytes of its keys as they are stored.
+/// The index, and the bytes of its keys' versions.
 fn load_index(tables: &Tables, mark: &Mark) -> Result<(Index, u64), Error> {
     let mut builder = Builder::default();
     let mut hash = StateHash::default();
     let mut live_bytes = 0;
     tables.load_keys(|key, entry| {
-        live_bytes += entry.stored_bytes(key.len());
+        live_bytes += entry.version_bytes(key.len());
         hash += state_hash::of_key(state_hash::digest(key), &entry);
         builder.push(key, Entry { slot: u32::MAX, link: NO_LINK, ..entry });
     })?;
@@ -143,6 +147,7 @@ fn load_tail(
     mark: &Mark,
     index: &mut Index,
     dead: &mut VecDeque<(Bytes, Revision)>,
+    superseded: &mut Superseded,
 ) -> Result<Tail, Error> {
     let corrupt = |what| Error::Corrupt { path: dir.to_owned(), what };
     let mut tail = Tail::after(mark.floor);
@@ -159,6 +164,7 @@ fn load_tail(
         last = change.revision;
         let position = record.position;
         history.note(&change, position);
+        superseded.add(last.main, superseded_bytes(&change));
         let is_dead = link(index, &mut tail, &change, position);
         if is_dead && !change.is_put() {
             dead.push_back((Bytes::copy_from_slice(&change.key), last));

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::state_hash::{StateHash, of_row};
+use crate::versions::version_bytes;
 
 /// Which side table. The numbers are the caller's, and part of its format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +18,8 @@ pub struct TableId(pub u8);
 pub(crate) struct Side {
     tables: BTreeMap<TableId, BTreeMap<Vec<u8>, Bytes>>,
     rows: u64,
+    /// Bytes of the rows, as versions of keys are counted.
+    bytes: u64,
     hash: StateHash,
     /// The last state of the rows that changed since the last checkpoint: `table 1 | row key`.
     changed: BTreeMap<Vec<u8>, Option<Bytes>>,
@@ -27,6 +30,7 @@ impl Side {
     pub(crate) fn load(&mut self, table: TableId, key: &[u8], value: &[u8]) {
         self.tables.entry(table).or_default().insert(key.to_vec(), Bytes::copy_from_slice(value));
         self.rows += 1;
+        self.bytes += version_bytes(key.len(), value.len());
         self.hash += of_row(table.0, key, value);
     }
 
@@ -40,10 +44,11 @@ impl Side {
 
     pub(crate) fn put(&mut self, table: TableId, key: &[u8], value: Bytes) -> Option<Bytes> {
         self.hash += of_row(table.0, key, &value);
+        self.bytes += version_bytes(key.len(), value.len());
         self.note(table, key, Some(value.clone()));
         let old = self.tables.entry(table).or_default().insert(key.to_vec(), value);
         match &old {
-            Some(old) => self.hash -= of_row(table.0, key, old),
+            Some(old) => self.forget(table, key, old),
             None => self.rows += 1,
         }
         old
@@ -51,10 +56,15 @@ impl Side {
 
     pub(crate) fn delete(&mut self, table: TableId, key: &[u8]) -> Option<Bytes> {
         let old = self.tables.get_mut(&table)?.remove(key)?;
-        self.hash -= of_row(table.0, key, &old);
+        self.forget(table, key, &old);
         self.rows -= 1;
         self.note(table, key, None);
         Some(old)
+    }
+
+    fn forget(&mut self, table: TableId, key: &[u8], old: &[u8]) {
+        self.hash -= of_row(table.0, key, old);
+        self.bytes -= version_bytes(key.len(), old.len());
     }
 
     fn note(&mut self, table: TableId, key: &[u8], value: Option<Bytes>) {
@@ -63,6 +73,10 @@ impl Side {
 
     pub(crate) fn rows(&self) -> u64 {
         self.rows
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     pub(crate) fn hash(&self) -> StateHash {

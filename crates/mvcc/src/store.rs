@@ -16,6 +16,7 @@ use crate::shared::{Inner, Shared};
 use crate::side::{Side, TableId};
 use crate::state_hash::{self, StateHash};
 use crate::txn::{Staged, Txn, changes_of};
+use crate::versions::{Superseded, superseded_bytes};
 use crate::{
     Applied, CompactError, Error, KeyRange, Meta, RangeQuery, RangeResult, ReadError, Revision,
     SnapshotExport, View,
@@ -23,6 +24,8 @@ use crate::{
 
 /// Dead index entries looked at in one commit: more than a commit can add, but for deletes of whole ranges.
 const DEAD_PER_COMMIT: usize = 4;
+/// What an empty store counts: a database has its pages before it has a key.
+const EMPTY_BYTES: u64 = 16 << 10;
 /// Keys visited under one hold of the lock.
 const KEYS_PER_HOLD: usize = 1024;
 
@@ -62,8 +65,9 @@ pub struct Store {
     compact_revision: i64,
     applied: Applied,
     key_hash: StateHash,
-    /// Bytes of the live keys as they are stored.
+    /// Bytes of the live keys' versions.
     live_bytes: u64,
+    superseded: Superseded,
     side: Side,
     overlay: Overlay,
     /// What is being stored, until its checkpoint is complete.
@@ -91,6 +95,7 @@ pub(crate) struct Opened {
     pub(crate) side: Side,
     pub(crate) mark: Mark,
     pub(crate) live_bytes: u64,
+    pub(crate) superseded: Superseded,
     pub(crate) dead: VecDeque<(Bytes, Revision)>,
 }
 
@@ -102,7 +107,8 @@ impl Store {
     /// [`Error::Corrupt`] if anything that is read here is damaged (values are checked when they are read), a newer
     /// format, somebody else's store, and those of the disk.
     pub fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: Options) -> Result<Self, Error> {
-        let Opened { inner, background, side, mark, live_bytes, dead } = open::open(disk, dir, &options)?;
+        let Opened { inner, background, side, mark, live_bytes, superseded, dead } =
+            open::open(disk, dir, &options)?;
         let sizes = Sizes::default();
         sizes.database.store(background.tables.file_bytes() as i64, Ordering::Relaxed);
         sizes.history.store(background.history.used_bytes() as i64, Ordering::Relaxed);
@@ -117,6 +123,7 @@ impl Store {
             applied: mark.applied,
             key_hash: mark.key_hash,
             live_bytes,
+            superseded,
             side,
             overlay: Overlay::default(),
             frozen: None,
@@ -236,6 +243,7 @@ impl Store {
         }
         self.revision = main;
         (self.key_hash, self.live_bytes) = (sums.hash, sums.live_bytes);
+        self.superseded.add(main, changes.iter().map(superseded_bytes).sum());
         entries.clear();
         self.entries = entries;
         for change in changes.iter().filter(|change| !change.is_put()) {
@@ -280,6 +288,7 @@ impl Store {
             return Err(CompactError::Future);
         }
         self.compact_revision = revision;
+        self.superseded.compact(revision);
         self.inner.shared.write().compact_revision = revision;
         Ok(())
     }
@@ -298,18 +307,12 @@ impl Store {
         self.inner.shared.read().index.live()
     }
 
-    /// Bytes that the store's data takes: live keys and values as they are stored, and the history as of the last
-    /// checkpoint. Counted and not measured: compaction and deletes show at once.
-    #[must_use]
-    pub fn db_size_in_use(&self) -> u64 {
-        self.live_bytes + self.sizes.history.load(Ordering::Relaxed) as u64
-    }
-
-    /// The same with the room that a B-tree leaves in its pages, about: what to hold against a quota. Pages that redb has
-    /// set free and will use again do not count; see [`disk_bytes`](Self::disk_bytes).
+    /// Bytes of all versions that are kept, each counted once with its key and some overhead, and of the side tables: what
+    /// to hold against a quota. Changes, deletes and compactions show at once; for what the files take see
+    /// [`disk_bytes`](Self::disk_bytes).
     #[must_use]
     pub fn db_size(&self) -> u64 {
-        self.live_bytes * 3 / 2 + self.sizes.history.load(Ordering::Relaxed) as u64
+        EMPTY_BYTES + self.live_bytes + self.superseded.bytes() + self.side.bytes()
     }
 
     /// Length of the database's file (which may be sparse) and of the history as of the last checkpoint, in bytes.
@@ -411,7 +414,7 @@ impl Store {
             if entry.is_live() {
                 keys += 1;
                 sums.hash += state_hash::of_key(state_hash::digest(key), entry);
-                sums.live_bytes += entry.stored_bytes(key.len());
+                sums.live_bytes += entry.version_bytes(key.len());
                 let is_cached = shared.cache.get(entry.slot, entry.revision()).is_some();
                 assert!(is_cached || entry.mod_revision <= shared.stored, "the value of {name} is nowhere");
             }
@@ -445,13 +448,13 @@ fn apply(shared: &mut Shared, sums: &mut Sums, change: &Change, mut entry: Entry
             Some(item) => {
                 entry.slot = shared.cache.put(replaces, change.revision, item.encoded.clone(), stored);
                 sums.hash += state_hash::of_key(key_digest, entry);
-                sums.live_bytes += entry.stored_bytes(key.len());
+                sums.live_bytes += entry.version_bytes(key.len());
             }
             None => shared.cache.remove(replaces.0, replaces.1),
         }
         if let Some(old) = old.filter(|old| old.is_live()) {
             sums.hash -= state_hash::of_key(key_digest, old);
-            sums.live_bytes -= old.stored_bytes(key.len());
+            sums.live_bytes -= old.version_bytes(key.len());
         }
     };
     match shared.index.get_mut(key) {

@@ -202,3 +202,41 @@ fn side_tables_are_part_of_checkpoints_and_of_the_state_hash() {
     assert_eq!(store.side_delete(TableId(2), b"5").unwrap(), "alarm");
     assert_eq!(store.state_hash(), empty);
 }
+
+/// A version's key and value, and what every version counts besides.
+const OVERHEAD: u64 = 48;
+
+#[test]
+fn a_version_counts_once_until_compaction_has_passed_what_replaced_it() {
+    let disk = SimDisk::new(1);
+    let mut store = open(&disk);
+    let empty = store.db_size();
+    let version = OVERHEAD + 1 + 1000;
+    let value = Bytes::from(vec![7; 1000]);
+    let put_large = |store: &mut Store, key: &'static str| {
+        let mut txn = store.txn();
+        txn.put(Bytes::from(key), value.clone(), LeaseId(0)).unwrap();
+        txn.commit();
+    };
+    for _ in 0..100 {
+        put_large(&mut store, "a");
+    }
+    put_large(&mut store, "b");
+    let mut txn = store.txn();
+    txn.delete_range(&KeyRange::single("b")).unwrap();
+    txn.commit();
+    let tombstone = OVERHEAD + 1;
+    assert_eq!(store.db_size(), empty + 101 * version + tombstone);
+
+    // Most of the history is in runs now; a start counts the same.
+    store.checkpoint().unwrap();
+    drop(store);
+    let mut store = open(&disk);
+    assert_eq!(store.db_size(), empty + 101 * version + tombstone);
+
+    store.compact(store.revision()).unwrap();
+    assert_eq!(store.db_size(), empty + version, "at once, whatever is still on the disk");
+    store.checkpoint().unwrap();
+    drop(store);
+    assert_eq!(open(&disk).db_size(), empty + version);
+}

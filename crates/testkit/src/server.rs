@@ -16,6 +16,9 @@ use crate::{Program, http, wait};
 /// Another process may take a port between our asking for a free one and the server's binding it; then we ask again.
 const PORT_ATTEMPTS: usize = 5;
 
+/// Asked until it is answered well: a member serves whatever alarms are raised.
+const HEALTH: &str = "/health?exclude=NOSPACE&exclude=CORRUPT";
+
 /// The last lines of a log that a failure shows.
 const LOG_TAIL_LINES: usize = 25;
 
@@ -177,7 +180,7 @@ impl Server {
             if self.has_ended() {
                 return Some(false);
             }
-            http::try_get(&address, "/health").ok().filter(|health| health.status == 200).map(|_| true)
+            http::try_get(&address, HEALTH).ok().filter(|health| health.status == 200).map(|_| true)
         });
         if serves {
             return Ok(());

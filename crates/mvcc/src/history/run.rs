@@ -14,6 +14,7 @@ use super::block::{BLOCK_BYTES, ENTRY_OVERHEAD, Entries, Entry, Noted, Writer};
 use super::{BLOCK, ROOT, wal_record_overhead};
 use crate::encoding::{put_varint, take_varint};
 use crate::index::Keys;
+use crate::versions::superseded_bytes;
 use crate::{Change, Error, KeyRange, Revision};
 
 /// Changes from one mark of the root to the next.
@@ -27,6 +28,8 @@ pub(crate) struct SealedRun {
     pub(crate) root: Position,
     pub(crate) first: Revision,
     pub(crate) last: Revision,
+    /// Bytes of what its changes replaced; see [`crate::versions`].
+    pub(crate) superseded_bytes: u64,
     loaded: Mutex<Option<Arc<Root>>>,
 }
 
@@ -43,8 +46,14 @@ struct Root {
 }
 
 impl SealedRun {
-    pub(crate) fn new(first_segment: u64, root: Position, first: Revision, last: Revision) -> Self {
-        Self { first_segment, root, first, last, loaded: Mutex::new(None) }
+    pub(crate) fn new(
+        first_segment: u64,
+        root: Position,
+        first: Revision,
+        last: Revision,
+        superseded_bytes: u64,
+    ) -> Self {
+        Self { first_segment, root, first, last, superseded_bytes, loaded: Mutex::new(None) }
     }
 
     fn root(&self, reader: &Reader, dir: &Path) -> Result<Arc<Root>, Error> {
@@ -150,6 +159,7 @@ pub(super) struct RunBuilder {
     longest_key: usize,
     /// Most bytes that the entries can take.
     entry_bytes: usize,
+    superseded_bytes: u64,
 }
 
 impl RunBuilder {
@@ -164,6 +174,7 @@ impl RunBuilder {
         self.changes.push(noted);
         self.longest_key = self.longest_key.max(key.len());
         self.entry_bytes += key.len() + ENTRY_OVERHEAD;
+        self.superseded_bytes += superseded_bytes(change);
     }
 
     /// Most bytes of log that the index can take once this key is added.
@@ -203,7 +214,7 @@ impl RunBuilder {
             Head { kind: ROOT, number: last.main as u64, tag: 0 },
             &[&self.encode_root(&blocks, start.segment)],
         )?;
-        Ok(SealedRun::new(start.segment, root, first, last))
+        Ok(SealedRun::new(start.segment, root, first, last, self.superseded_bytes))
     }
 
     fn encode_root(&self, blocks: &[(&[u8], Revision, Position)], first_segment: u64) -> Vec<u8> {

@@ -104,7 +104,7 @@ impl ApplyThread {
             if stop {
                 return self.finish();
             }
-            self.refresh_overlay();
+            self.refresh_size();
             self.checkpoint_if_due();
         }
     }
@@ -267,7 +267,6 @@ impl ApplyThread {
         self.machine.store_mut().complete(done);
         self.checkpointer.finished(true);
         self.checkpointer.reached(applied);
-        self.refresh_sizes();
         let _ = self.consensus.send(ConsensusEvent::Checkpointed(applied));
     }
 
@@ -279,15 +278,8 @@ impl ApplyThread {
         self.checkpointer.finished(false);
     }
 
-    /// What is not in a checkpoint yet counts for the quota.
-    fn refresh_overlay(&self) {
-        let bytes = self.machine.store().overlay_bytes() as u64;
-        self.status.overlay_bytes.store(bytes, Ordering::Relaxed);
-    }
-
-    fn refresh_sizes(&self) {
-        let store = self.machine.store();
-        self.status.db_bytes.store(store.db_size(), Ordering::Relaxed);
+    fn refresh_size(&self) {
+        self.status.db_bytes.store(self.machine.store().db_size(), Ordering::Relaxed);
     }
 
     /// The last checkpoint, so that the next start has nothing to replay.

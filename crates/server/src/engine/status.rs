@@ -15,10 +15,8 @@ pub(crate) struct EngineStatus {
     members: RwLock<Arc<[Member]>>,
     alarms: RwLock<Arc<[AlarmMember]>>,
     cluster_version: RwLock<Option<String>>,
-    /// Bytes of the store's files.
+    /// Bytes of the versions in the store.
     pub(crate) db_bytes: AtomicU64,
-    /// Bytes that are only in memory and the log yet.
-    pub(crate) overlay_bytes: AtomicU64,
 }
 
 impl EngineStatus {
@@ -56,9 +54,8 @@ impl EngineStatus {
         *self.cluster_version.write() = machine.cluster_version().map(str::to_owned);
     }
 
-    /// Bytes of the store's files, as quota and `Status` see them: never 0, which etcdctl divides by.
+    /// Bytes of the versions in the store, as quota and `Status` see them: never 0, which etcdctl divides by.
     pub(crate) fn db_size(&self) -> u64 {
-        let stored = self.db_bytes.load(Ordering::Relaxed);
-        (stored + self.overlay_bytes.load(Ordering::Relaxed)).max(1)
+        self.db_bytes.load(Ordering::Relaxed).max(1)
     }
 }
