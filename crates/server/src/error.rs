@@ -47,6 +47,9 @@ pub enum StartError {
         /// Why.
         source: machine::OpenError,
     },
+    /// The cluster has no place for the member any more.
+    #[error("the member has been permanently removed from the cluster")]
+    Removed,
     /// A thread or runtime could not be made.
     #[error("{what}: {source}")]
     System {

@@ -125,6 +125,7 @@ fn cluster(
         // A negative number allows none, as in etcd.
         learners_max: usize::try_from(settings.int("max-learners")).unwrap_or(0),
         strict_reconfig_check: settings.bool("strict-reconfig-check"),
+        force_new: settings.bool("force-new-cluster"),
     })
 }
 

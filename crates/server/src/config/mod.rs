@@ -119,6 +119,8 @@ pub struct Cluster {
     pub learners_max: usize,
     /// Whether changes of the membership that endanger the quorum are refused.
     pub strict_reconfig_check: bool,
+    /// Whether a member with data drops all others and goes on alone.
+    pub force_new: bool,
 }
 
 /// Whether a member without data founds a cluster or joins one.

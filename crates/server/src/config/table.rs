@@ -236,7 +236,7 @@ static TUNING: &[Flag] = &[
 #[rustfmt::skip] // one row, one flag
 static UNSAFE: &[Flag] = &[
     flag("unsafe-no-fsync", Bool, "false", Same, NoEffect("nothing is acknowledged here before it is synced"), "Do not sync."),
-    flag("force-new-cluster", Bool, "false", Same, NotYet("restart of one member of many as a cluster of its own"), "Restart as a cluster of one member with the existing data."),
+    flag("force-new-cluster", Bool, "false", Same, Served, "Restart as a cluster of one member with the existing data."),
 ];
 
 #[rustfmt::skip] // one row, one flag

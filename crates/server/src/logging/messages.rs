@@ -84,3 +84,9 @@ pub const STREAM_LOST: &str = "lost TCP streaming connection with remote peer";
 
 /// A peer, or who says so, is refused.
 pub const PEER_REFUSED: &str = "rejected stream from remote peer";
+
+/// Says that the member was removed from its cluster, as etcd says it.
+pub fn log_removed() {
+    tracing::warn!(error = "the member has been permanently removed from the cluster", "server error");
+    tracing::warn!("data-dir used by this member must be removed");
+}

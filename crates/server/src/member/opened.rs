@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
 use machine::Machine;
+use prost::Message;
+use proto::etcdserverpb::InternalRaftRequest;
 use proto::membershippb::{Attributes, Member, RaftAttributes};
-use proto::quoratepb::ClusterBootstrap;
-use raft::{Membership, Node, NodeId};
+use proto::quoratepb::{ClusterBootstrap, MembersReset};
+use raft::{EntryId, Index, Membership, Node, NodeId, Term};
 
 use crate::bootstrap::{self, How, KnownMember, Origin};
 use crate::config::Config;
@@ -13,6 +16,7 @@ use crate::data_dir::DataDir;
 use crate::error::StartError;
 use crate::ids::Identity;
 use crate::limits::WAL_SEGMENT_BYTES;
+use crate::logging::messages;
 
 /// What is on the disk, opened.
 pub(super) struct Opened {
@@ -52,7 +56,7 @@ impl Taken {
 
     /// Opens log and store, or makes them.
     pub(super) fn open(self, config: &Config) -> Result<Opened, StartError> {
-        let Self { data_dir, origin, is_founding } = self;
+        let Self { data_dir, mut origin, is_founding } = self;
         let identity = origin.identity;
         let wal_dir = config.wal_dir.clone().unwrap_or_else(|| data_dir.wal_dir());
         if is_founding {
@@ -63,9 +67,16 @@ impl Taken {
         let store_dir = data_dir.store_dir();
         let machine = open_machine(&data_dir, identity)
             .map_err(|source| StartError::Store { path: store_dir, source })?;
+        if machine.removed_members().any(|id| id == identity.member.0) {
+            messages::log_removed();
+            return Err(StartError::Removed);
+        }
         let (log, node) = open_raft(config, &data_dir, &wal_dir, &origin, &machine)
             .map_err(|source| StartError::Log { path: wal_dir, source })?;
-        if is_founding {
+        if config.cluster.force_new {
+            origin.members.retain(|member| member.id == identity.member);
+        }
+        if is_founding || config.cluster.force_new {
             data_dir.complete(&origin)?;
         }
         // Until the founding command is applied, it is proposed at each start.
@@ -101,8 +112,19 @@ fn open_raft(
         membership: membership(origin),
         incarnation: raft::Incarnation(1),
     };
-    let mut log = raft::durable::Log::open(data_dir.disk(), wal_dir, options)?.log;
-    let restored = log.restore(raft::Index(machine.store().applied().index))?;
+    let mut opened = raft::durable::Log::open(data_dir.disk(), wal_dir, options)?;
+    let applied = machine.store().applied();
+    let applied = EntryId::new(Index(applied.index), Term(applied.term));
+    let mut restored = opened.log.restore_at(applied)?;
+    if config.cluster.force_new && !opened.created && opened.log.force_new_cluster(alone(identity))? {
+        tracing::warn!(
+            "cluster-id" = %identity.cluster,
+            "local-member-id" = %identity.member,
+            "commit-index" = opened.log.last().index.0,
+            "forcing restart member"
+        );
+        restored = opened.log.restore_at(applied)?;
+    }
     let node_config = raft::Config {
         election_ticks: config.raft.election_timeout_ticks(),
         ..raft::Config::new(NodeId(identity.member.0), seed())
@@ -112,7 +134,14 @@ fn open_raft(
         // Nobody else could lead: there is nothing to wait for.
         node.campaign();
     }
-    Ok((log, node))
+    Ok((opened.log, node))
+}
+
+/// The command that follows from `--force-new-cluster`: every other member is removed.
+fn alone(identity: Identity) -> Bytes {
+    let reset = MembersReset { keep_id: identity.member.0 };
+    let command = InternalRaftRequest { members_reset: Some(reset.into()), ..Default::default() };
+    command.encode_to_vec().into()
 }
 
 /// The configuration that a new log starts with: every founder's is the same, and a member that joins has none until it is
