@@ -64,7 +64,7 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
     }
     tracing::info!(?arguments, "quorate-version" = server::version::QUORATE, "{}", messages::STARTING);
     config.notices.iter().for_each(server::config::Notice::log);
-    let member = match server::start(config) {
+    let mut member = match server::start(config) {
         Ok(member) => member,
         Err(error) => return fail(&error),
     };
@@ -73,9 +73,21 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(&error),
     };
-    member.wait_until_ready();
-    tracing::info!("{}", messages::READY);
+    // A member may wait for others for a long time, and can be stopped meanwhile.
     let addresses = config.listen.client.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    if let Err(error) = member.when_ready(move || announce(&addresses)) {
+        return fail(&error);
+    }
+    let signal = signals.wait();
+    tracing::info!(%signal, "{}", messages::SIGNAL);
+    member.stop();
+    tracing::info!(name = config.name, "{}", messages::CLOSED);
+    end_process(signal)
+}
+
+/// Says that clients are served, to the log and to whoever started the process.
+fn announce(addresses: &str) {
+    tracing::info!("{}", messages::READY);
     tracing::info!(address = addresses, "{}", messages::SERVING_INSECURELY);
     match notify::ready(env::var("NOTIFY_SOCKET").ok().as_deref()) {
         Ok(true) => tracing::info!("{}", messages::NOTIFIED),
@@ -84,11 +96,6 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
             tracing::warn!(error = &error as &dyn std::error::Error, "failed to notify init daemon")
         }
     }
-    let signal = signals.wait();
-    tracing::info!(%signal, "{}", messages::SIGNAL);
-    member.stop();
-    tracing::info!(name = config.name, "{}", messages::CLOSED);
-    end_process(signal)
 }
 
 /// Says why the member does not start: one line in the log.

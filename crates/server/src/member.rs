@@ -10,21 +10,24 @@ mod opened;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use machine::Machine;
-use raft::Node;
+use raft::{Node, NodeId};
 use tokio::sync::{mpsc, watch};
 
 use crate::api::observe::Observer;
 use crate::api::{Api, Settings};
+use crate::bootstrap::KnownMember;
 use crate::config::{Config, Quota, Url};
 use crate::data_dir::DataDir;
-use crate::engine::apply::{ApplyEvent, ApplyThread};
+use crate::engine::apply::{ApplyEvent, ApplyThread, peers_of};
 use crate::engine::checkpointer::Checkpointer;
 use crate::engine::consensus::changes::Changes;
 use crate::engine::consensus::{ConsensusEvent, ConsensusThread, Pace};
+use crate::engine::inbound::EngineInbound;
 use crate::engine::inbox::{Sender, inbox};
 use crate::engine::lessor::Lessor;
 use crate::engine::log_reader::LogReader;
@@ -42,7 +45,8 @@ use crate::ids::Identity;
 use crate::limits::GRPC_OVERHEAD_BYTES;
 use crate::metrics::Metrics;
 use crate::net::listen::{SocketOptions, listen};
-use crate::transport::Transport;
+use crate::net::serve::PeerPort;
+use crate::transport::{self, Peer, Transport, TransportThread};
 use crate::watch::bounds::Bounds;
 use crate::watch::catch_up::{CatchUp, catch_up};
 use crate::watch::hub::Hub;
@@ -56,8 +60,11 @@ pub struct Running {
     shared: Arc<Shared>,
     /// Consensus, log writer and apply: joined when the member stops.
     owners: Vec<JoinHandle<()>>,
+    peers: Transport,
+    transport: JoinHandle<()>,
     workers: Vec<JoinHandle<()>>,
-    ready: std::sync::mpsc::Receiver<()>,
+    ready: Option<std::sync::mpsc::Receiver<()>>,
+    is_ready: Arc<AtomicBool>,
     // Unlocked last.
     _data_dir: DataDir,
 }
@@ -66,16 +73,29 @@ pub struct Running {
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
 impl Running {
-    /// Waits until the member has introduced itself to its cluster and answers clients.
-    pub fn wait_until_ready(&self) {
-        // An error means that the workers are gone, and then there is nothing to wait for.
-        let _ = self.ready.recv();
+    /// Has this done once the member has introduced itself to its cluster and answers clients, which may take until
+    /// others are there. To be called once.
+    ///
+    /// # Errors
+    /// If there is no thread to be had to wait for it.
+    pub fn when_ready(&mut self, announce: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+        let (ready, is_ready) = (self.ready.take(), self.is_ready.clone());
+        let wait = move || {
+            // An error means that the member was stopped before: then there is nothing to announce.
+            if ready.is_some_and(|ready| ready.recv().is_ok()) {
+                is_ready.store(true, Ordering::Relaxed);
+                announce();
+            }
+        };
+        spawn("ready", wait).map(drop)
     }
 
     /// Stops: takes nothing new, finishes what is in flight, writes a last checkpoint, closes.
     pub fn stop(self) {
         self.shared.stop();
-        let deadline = Instant::now() + STOP_GRACE;
+        // Before it is ready, the only requests are its own.
+        let grace = if self.is_ready.load(Ordering::Relaxed) { STOP_GRACE } else { Duration::ZERO };
+        let deadline = Instant::now() + grace;
         while self.shared.waiters.len() > 0 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -87,6 +107,8 @@ impl Running {
         for owner in self.owners {
             let _ = owner.join();
         }
+        self.peers.stop();
+        let _ = self.transport.join();
     }
 }
 
@@ -104,10 +126,15 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
 
 /// Sockets that are bound; nobody is answered yet.
 struct Listeners {
+    clients: ClientListeners,
+    peer: Vec<TcpListener>,
+}
+
+/// The sockets for clients.
+struct ClientListeners {
     client: Vec<TcpListener>,
     http: Vec<TcpListener>,
     metrics: Vec<TcpListener>,
-    peer: Vec<TcpListener>,
 }
 
 impl Listeners {
@@ -127,9 +154,11 @@ impl Listeners {
         };
         Ok(Self {
             peer: bind(&config.listen.peer)?,
-            client: bind(&config.listen.client)?,
-            http: bind(&config.listen.client_http)?,
-            metrics: bind(&config.listen.metrics)?,
+            clients: ClientListeners {
+                client: bind(&config.listen.client)?,
+                http: bind(&config.listen.client_http)?,
+                metrics: bind(&config.listen.metrics)?,
+            },
         })
     }
 }
@@ -177,12 +206,52 @@ impl Assembly {
     }
 
     fn start(self, config: &Config, opened: Opened, listeners: Listeners) -> Result<Running, StartError> {
-        let Opened { identity, machine, log, node, bootstrap, data_dir, .. } = opened;
+        let Opened { identity, machine, log, node, bootstrap, known, data_dir } = opened;
+        self.transport.set_peers(first_peers(&machine, known));
         let engine = self.start_engine(config, machine, log, node)?;
         let apis = self.apis(config, identity, &engine);
+        let peer_port = Arc::new(PeerPort::new(apis[0].clone(), config));
+        let transport = self.start_transport(config, identity, &engine, listeners.peer, peer_port)?;
         let Engine { consensus, owners, asked, .. } = engine;
-        let (stop, ready, workers) = Network::new(config, apis, listeners, bootstrap, asked).start()?;
-        Ok(Running { stop, consensus, shared: self.shared, owners, workers, ready, _data_dir: data_dir })
+        let network = Network::new(config, apis, listeners.clients, bootstrap, asked);
+        let (stop, ready, workers) = network.start()?;
+        let (shared, peers) = (self.shared, self.transport);
+        Ok(Running {
+            stop,
+            consensus,
+            shared,
+            owners,
+            peers,
+            transport,
+            workers,
+            ready: Some(ready),
+            is_ready: Arc::default(),
+            _data_dir: data_dir,
+        })
+    }
+
+    /// Starts the thread that talks to other members.
+    fn start_transport(
+        &self,
+        config: &Config,
+        identity: Identity,
+        engine: &Engine,
+        listeners: Vec<TcpListener>,
+        port: Arc<PeerPort>,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let settings = transport::Settings {
+            identity,
+            advertised: config.cluster.advertise_peer.iter().map(Url::to_string).collect(),
+            read_timeout: config.raft.read_timeout,
+            write_timeout: config.raft.write_timeout,
+        };
+        let http: transport::PeerHttp = Arc::new(move |request| Box::pin(port.clone().respond(request)));
+        let inbound =
+            EngineInbound { consensus: engine.consensus.clone(), questions: engine.questions.clone() };
+        let (handle, metrics) = (self.transport.clone(), self.metrics.clone());
+        let thread = TransportThread::new(handle, settings, listeners, http, Arc::new(inbound), metrics)
+            .map_err(|source| StartError::System { what: "cannot start the transport", source })?;
+        spawn("transport", move || thread.run())
     }
 
     /// Starts the threads that own the state.
@@ -201,12 +270,6 @@ impl Assembly {
         let views = Arc::new(Views::new(machine.view()));
         let revision = machine.store().revision();
         let (catch_up, catch_up_thread) = catch_up(views.clone(), mailboxes.clone());
-
-        let pace = Pace {
-            tick: config.raft.heartbeat_interval,
-            election_timeout: config.raft.election_timeout,
-            catch_up_entries: config.raft.snapshot_catchup_entries,
-        };
         let consensus_thread = ConsensusThread {
             node,
             inbox: consensus_inbox,
@@ -218,7 +281,7 @@ impl Assembly {
             status: status.clone(),
             lessor: lessor.clone(),
             metrics: metrics.clone(),
-            pace,
+            pace: pace(config),
             pending: Default::default(),
             changes: Changes::new(change_rules(config)),
         };
@@ -241,6 +304,7 @@ impl Assembly {
             mailboxes: mailboxes.clone(),
             shared: shared.clone(),
             status: status.clone(),
+            transport: transport.clone(),
             lessor: lessor.clone(),
             metrics: metrics.clone(),
             slow_apply: config.warnings.apply,
@@ -301,6 +365,14 @@ impl Assembly {
     }
 }
 
+/// Where to reach the others: as the state machine says, or before it knows, as the member was told.
+fn first_peers(machine: &Machine, known: Vec<KnownMember>) -> Vec<Peer> {
+    if machine.members().len() > 0 {
+        return peers_of(machine);
+    }
+    known.into_iter().map(|member| Peer { id: NodeId(member.id.0), urls: member.peer_urls }).collect()
+}
+
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
     // A thread that panics takes the process with it: half a member would neither serve nor fail.
     let guarded = {
@@ -327,6 +399,14 @@ fn unix_millis() -> u64 {
 fn worker_count() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     cores.saturating_sub(2).clamp(1, 8)
+}
+
+fn pace(config: &Config) -> Pace {
+    Pace {
+        tick: config.raft.heartbeat_interval,
+        election_timeout: config.raft.election_timeout,
+        catch_up_entries: config.raft.snapshot_catchup_entries,
+    }
 }
 
 fn change_rules(config: &Config) -> machine::ChangeRules {

@@ -41,7 +41,7 @@ impl Config {
             wal_dir: (!wal_dir.is_empty()).then(|| PathBuf::from(wal_dir)),
             listen: listen(settings),
             cluster,
-            raft: raft(settings),
+            raft: raft(settings)?,
             limits: limits(settings),
             keepalive: keepalive(settings)?,
             auto_compaction: auto_compaction(settings)?,
@@ -196,13 +196,15 @@ fn listen(settings: &Settings) -> Listen {
     }
 }
 
-fn raft(settings: &Settings) -> Raft {
-    Raft {
+fn raft(settings: &Settings) -> Result<Raft, ConfigError> {
+    Ok(Raft {
         heartbeat_interval: Duration::from_millis(settings.uint("heartbeat-interval")),
         election_timeout: Duration::from_millis(settings.uint("election-timeout")),
         pre_vote: settings.bool("pre-vote"),
+        read_timeout: duration(settings, "raft-read-timeout")?,
+        write_timeout: duration(settings, "raft-write-timeout")?,
         snapshot_catchup_entries: settings.uint("snapshot-catchup-entries"),
-    }
+    })
 }
 
 fn limits(settings: &Settings) -> Limits {

@@ -141,6 +141,10 @@ pub struct Raft {
     pub election_timeout: Duration,
     /// Whether to ask before standing for election.
     pub pre_vote: bool,
+    /// How long a connection of a peer may bring nothing.
+    pub read_timeout: Duration,
+    /// How long a connection to a peer may take nothing.
+    pub write_timeout: Duration,
     /// Entries kept behind a snapshot.
     pub snapshot_catchup_entries: u64,
 }

@@ -124,8 +124,8 @@ static MEMBER: &[Flag] = &[
     flag("grpc-keepalive-timeout", Duration, "20s", Same, Served, "Time to wait for the answer to such a ping (0: 20s)."),
     flag("socket-reuse-port", Bool, "false", At("socket-options.reuse-port"), Served, "Set SO_REUSEPORT on listeners."),
     flag("socket-reuse-address", Bool, "false", At("socket-options.reuse-address"), Served, "Set SO_REUSEADDR on listeners."),
-    flag("raft-read-timeout", Duration, "5s", Absent, ONE_MEMBER, "Read timeout of connections between peers."),
-    flag("raft-write-timeout", Duration, "5s", Absent, ONE_MEMBER, "Write timeout of connections between peers."),
+    flag("raft-read-timeout", Duration, "5s", Absent, Served, "Read timeout of connections between peers."),
+    flag("raft-write-timeout", Duration, "5s", Absent, Served, "Write timeout of connections between peers."),
 ];
 
 #[rustfmt::skip] // one row, one flag

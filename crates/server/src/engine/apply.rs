@@ -11,7 +11,8 @@ use machine::{Applied, ChangeRules, Effect, Machine, MemberChange, Outcome};
 use mvcc::Changes;
 use prost::Message;
 use proto::etcdserverpb::InternalRaftRequest;
-use raft::{Entry, Index, Payload};
+use proto::membershippb::Member;
+use raft::{Entry, Index, NodeId, Payload};
 use tokio::sync::oneshot;
 
 use super::checkpointer::Checkpointer;
@@ -29,6 +30,7 @@ use super::waiters::RequestId;
 use super::worker::{Proposal, ReadBatch};
 use crate::logging::messages;
 use crate::metrics::{Metrics, Operation, Success};
+use crate::transport::{Peer, Transport};
 
 /// What happens to the state machine.
 pub(crate) enum ApplyEvent {
@@ -61,6 +63,7 @@ pub(crate) struct ApplyThread {
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) status: Arc<EngineStatus>,
+    pub(crate) transport: Transport,
     pub(crate) lessor: Arc<Lessor>,
     pub(crate) metrics: Arc<Metrics>,
     /// `--warning-apply-duration`.
@@ -216,6 +219,8 @@ impl ApplyThread {
         let batch = std::mem::take(&mut self.batch);
         if batch.status_changed {
             self.status.refresh(&self.machine);
+            self.transport.set_peers(peers_of(&self.machine));
+            self.transport.set_removed(self.machine.removed_members().map(NodeId).collect());
         }
         let mut outgoing: Vec<Vec<Delivery>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
         let changes: Arc<[Changes]> = batch.changes.into();
@@ -295,4 +300,13 @@ impl ApplyThread {
             tracing::warn!(error = %error, "no checkpoint at the end");
         }
     }
+}
+
+/// The members and where to reach them.
+pub(crate) fn peers_of(machine: &Machine) -> Vec<Peer> {
+    let peer = |member: &Member| {
+        let urls = member.raft_attributes.as_ref().map(|raft| raft.peer_urls.clone());
+        Peer { id: NodeId(member.id), urls: urls.unwrap_or_default() }
+    };
+    machine.members().map(peer).collect()
 }

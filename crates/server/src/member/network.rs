@@ -12,7 +12,7 @@ use proto::quoratepb::ClusterBootstrap;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
-use super::{Listeners, STOP_GRACE, spawn};
+use super::{ClientListeners, STOP_GRACE, spawn};
 use crate::api::Api;
 use crate::config::{Config, Url};
 use crate::engine::questions::Asked;
@@ -21,13 +21,13 @@ use crate::http::Surface;
 use crate::limits::HEADER_TIMEOUT;
 use crate::net::accept::accept;
 use crate::net::connection::{self, Http2Settings};
-use crate::net::serve::{ClientPort, PeerPort};
+use crate::net::serve::ClientPort;
 use crate::tasks;
 
 /// The workers before they start.
 pub(super) struct Network {
     apis: Vec<Arc<Api>>,
-    listeners: Listeners,
+    listeners: ClientListeners,
     http2: Http2Settings,
     introduction: tasks::publish::Introduction,
     auto_compaction: crate::config::AutoCompaction,
@@ -41,7 +41,7 @@ impl Network {
     pub(super) fn new(
         config: &Config,
         apis: Vec<Arc<Api>>,
-        listeners: Listeners,
+        listeners: ClientListeners,
         bootstrap: Option<ClusterBootstrap>,
         asked: mpsc::Receiver<Asked>,
     ) -> Self {
@@ -112,7 +112,7 @@ impl Network {
 /// What the first worker does besides.
 struct First {
     api: Arc<Api>,
-    listeners: Listeners,
+    listeners: ClientListeners,
     client_doors: Vec<UnboundedSender<std::net::TcpStream>>,
     introduction: tasks::publish::Introduction,
     auto_compaction: crate::config::AutoCompaction,
@@ -126,13 +126,13 @@ impl First {
     async fn run(self, stopped: watch::Receiver<bool>) {
         tokio::spawn(tasks::answers::run(self.api.clone(), self.asked));
         tasks::publish::run(&self.api, self.introduction).await;
+        tokio::spawn(tasks::cluster_version::run(self.api.clone()));
         tokio::spawn(tasks::expiry::run(self.api.clone()));
         tokio::spawn(tasks::auto_compaction::run(self.api.clone(), self.auto_compaction));
         for listener in self.listeners.client {
             tokio::spawn(accept(listener, self.client_doors.clone()));
         }
         let http = Arc::new(ClientPort::new(self.api.clone(), &self.config));
-        let peer = Arc::new(PeerPort::new(self.api.clone(), &self.config));
         let door = |listeners: Vec<TcpListener>| {
             let (send, receive) = unbounded_channel();
             for listener in listeners {
@@ -147,8 +147,6 @@ impl First {
             let respond = move |request| port.clone().respond_http(surface, request);
             tokio::spawn(serve_all(door(listeners), Arc::new(respond), self.http2, stopped.clone()));
         }
-        let respond = move |request| peer.clone().respond(request);
-        tokio::spawn(serve_all(door(self.listeners.peer), Arc::new(respond), self.http2, stopped));
         let _ = self.ready.send(());
     }
 }

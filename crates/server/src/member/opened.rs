@@ -26,7 +26,6 @@ pub(super) struct Opened {
     pub(super) node: Node,
     pub(super) bootstrap: Option<ClusterBootstrap>,
     /// Everybody that the member knew of at its start: where to reach those that the machine does not know yet.
-    #[allow(dead_code, reason = "for the transport")]
     pub(super) known: Vec<KnownMember>,
     pub(super) data_dir: DataDir,
 }

@@ -3,5 +3,6 @@
 
 pub(crate) mod answers;
 pub(crate) mod auto_compaction;
+pub(crate) mod cluster_version;
 pub(crate) mod expiry;
 pub(crate) mod publish;

@@ -1,15 +1,14 @@
-//! A member's first commands: what the cluster starts as, who this member is, and the cluster's version.
+//! A member's first commands: what the cluster starts as, and who this member is.
 
 use std::time::Duration;
 
 use prost::Message;
-use proto::membershippb::{Attributes, ClusterMemberAttrSetRequest, ClusterVersionSetRequest};
+use proto::membershippb::{Attributes, ClusterMemberAttrSetRequest};
 use proto::quoratepb::ClusterBootstrap;
 use tonic::Code;
 
 use crate::api::Api;
 use crate::engine::command::Field;
-use crate::version;
 
 /// Pause before a command that got no answer is proposed again.
 const RETRY: Duration = Duration::from_millis(100);
@@ -40,9 +39,10 @@ pub(crate) async fn run(api: &Api, introduction: Introduction) {
         "cluster-id" = format!("{:x}", api.cluster_id),
         "published local member to cluster through raft"
     );
-    if api.status.cluster_version().as_deref() != Some(version::ETCD_CLUSTER) {
-        let request = ClusterVersionSetRequest { ver: version::ETCD_CLUSTER.to_owned() };
-        until_accepted(api, Field::ClusterVersionSet, &request).await;
+    // Nobody is served before it is known what the cluster can do.
+    while api.status.cluster_version().is_none() {
+        super::cluster_version::decide(api).await;
+        tokio::time::sleep(RETRY).await;
     }
 }
 

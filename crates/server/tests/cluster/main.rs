@@ -1,0 +1,11 @@
+//! Clusters of three real processes: what one member was told, all know; what a majority knows, outlives the others.
+
+mod client;
+mod replication;
+
+use testkit::Program;
+
+/// The binary that Cargo built.
+fn program() -> Program {
+    Program::subject(env!("CARGO_BIN_EXE_quorate")).expect("the binary that Cargo built")
+}
