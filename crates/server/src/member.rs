@@ -283,7 +283,7 @@ impl Assembly {
             metrics: metrics.clone(),
             pace: pace(config),
             pending: Default::default(),
-            changes: Changes::new(change_rules(config)),
+            changes: Changes::new(change_rules(config), config.cluster.auto_promote_learners),
         };
         let log_writer = LogWriter {
             log,

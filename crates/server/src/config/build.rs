@@ -124,6 +124,7 @@ fn cluster(
         token: settings.text("initial-cluster-token").to_owned(),
         // A negative number allows none, as in etcd.
         learners_max: usize::try_from(settings.int("max-learners")).unwrap_or(0),
+        auto_promote_learners: settings.bool("auto-promote-learners"),
         strict_reconfig_check: settings.bool("strict-reconfig-check"),
         force_new: settings.bool("force-new-cluster"),
     })

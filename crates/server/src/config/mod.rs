@@ -117,6 +117,8 @@ pub struct Cluster {
     pub token: String,
     /// Learners allowed in the cluster.
     pub learners_max: usize,
+    /// Whether the leader promotes learners that have caught up.
+    pub auto_promote_learners: bool,
     /// Whether changes of the membership that endanger the quorum are refused.
     pub strict_reconfig_check: bool,
     /// Whether a member with data drops all others and goes on alone.

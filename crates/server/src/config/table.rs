@@ -1,4 +1,4 @@
-//! Every flag of etcd 3.7, as data.
+//! Every flag of etcd 3.7, and few of our own that are off unless set, as data.
 //!
 //! One row says all there is to know about a flag: its name, the kind of value, the default, where it stands in the
 //! configuration file, and what this version does with it. The parser, the environment, the configuration file, `--help` and the
@@ -137,6 +137,7 @@ static CLUSTERING: &[Flag] = &[
     flag("initial-cluster-token", Text, "etcd-cluster", Same, Served, "Token that goes into the ids of a new cluster and its members."),
     flag("strict-reconfig-check", Bool, "true", Same, Served, "Refuse membership changes that would lose the quorum."),
     flag("max-learners", Int, "1", Same, Served, "Learners allowed in the cluster."),
+    flag("auto-promote-learners", Bool, "false", Same, Served, "Promote a learner when it has caught up, without being asked (not a flag of etcd)."),
     flag("pre-vote", Bool, "true", Same, Served, "Ask before standing for election, so that a member that rejoins disturbs nobody."),
     flag("auto-compaction-mode", Text, "periodic", Same, Served, "What --auto-compaction-retention counts: 'periodic' or 'revision'."),
     flag("auto-compaction-retention", Text, "0", Same, Served, "History to keep: a duration or hours ('periodic'), a number of revisions ('revision'); 0: all."),

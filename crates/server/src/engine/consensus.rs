@@ -167,6 +167,7 @@ impl ConsensusThread {
         let second = uptime.as_secs() as u32;
         if self.shared.second.swap(second, Ordering::Relaxed) != second {
             self.give_up(second);
+            self.promote_learners();
         }
     }
 

@@ -12,12 +12,15 @@ use machine::member_change::is_learner;
 use machine::{ChangeRules, MemberChange, Rejection};
 use prost::Message;
 use proto::etcdserverpb::InternalRaftRequest;
+use proto::membershippb::Member;
+use proto::quoratepb::MemberPromote;
 use raft::{ChangeError, Index, MembershipChange, NodeId};
 
 use super::ConsensusThread;
 use super::requests::refusal;
 use crate::engine::apply::ApplyEvent;
 use crate::engine::change;
+use crate::engine::command::{Field, encode_command};
 use crate::engine::reply::Unserved;
 use crate::engine::worker::Proposal;
 use crate::transport::{PeerNote, Refusal};
@@ -25,6 +28,8 @@ use crate::transport::{PeerNote, Refusal};
 /// Changes that wait for their turn at the leader.
 pub(crate) struct Changes {
     rules: ChangeRules,
+    /// `--auto-promote-learners`.
+    promotes_learners: bool,
     waiting: VecDeque<Waiting>,
     /// The first one is with the state machine to be checked.
     is_checking: bool,
@@ -53,8 +58,8 @@ pub(crate) struct Checked {
 
 impl Changes {
     /// No changes yet, under these rules.
-    pub(crate) fn new(rules: ChangeRules) -> Self {
-        Self { rules, waiting: VecDeque::new(), is_checking: false, proposed: Index::ZERO }
+    pub(crate) fn new(rules: ChangeRules, promotes_learners: bool) -> Self {
+        Self { rules, promotes_learners, waiting: VecDeque::new(), is_checking: false, proposed: Index::ZERO }
     }
 }
 
@@ -122,6 +127,25 @@ impl ConsensusThread {
             Ok(_) => tracing::info!(member = %ready, "a member that has caught up votes from now on"),
             Err(error) => tracing::debug!(member = %ready, error = %error, "a vote has to wait"),
         }
+    }
+
+    /// With `--auto-promote-learners`: asks for the promotion of a learner that has caught up, as an operator would.
+    pub(super) fn promote_learners(&mut self) {
+        let is_idle = self.changes.waiting.is_empty() && self.is_settled();
+        if !self.changes.promotes_learners || !is_idle || !self.node.is_established() {
+            return;
+        }
+        let members = self.status.members();
+        let commit = self.node.commit();
+        let is_ready = |member: &&Member| {
+            let follower = self.node.follower(NodeId(member.id));
+            is_learner(member) && follower.is_some_and(|follower| change::is_ready_to_vote(&follower, commit))
+        };
+        let Some(id) = members.iter().find(is_ready).map(|learner| learner.id) else { return };
+        tracing::info!(member = format!("{id:x}"), "a learner that has caught up is promoted");
+        let request = self.shared.waiters.anonymous_id();
+        let command = encode_command(request, Field::MemberPromote, &MemberPromote { id });
+        self.queue_change(self.node.id(), Proposal { id: request, command });
     }
 
     /// Whether the last change is over and done with.
