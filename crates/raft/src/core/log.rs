@@ -221,7 +221,9 @@ impl Log {
             bytes += entry.weight();
             room
         };
-        Slice::Entries(self.tail.range(start..end).take_while(fits).cloned().collect())
+        // Counted first, so that the list is made in one piece.
+        let count = self.tail.range(start..end).take_while(fits).count();
+        Slice::Entries(self.tail.range(start..start + count).cloned().collect())
     }
 
     /// Notes that committed entries up to `index` were handed out.

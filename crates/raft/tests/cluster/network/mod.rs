@@ -244,34 +244,6 @@ impl Network {
         leaders.max_by_key(|status| status.term).map(|status| status.id)
     }
 
-    /// A number for the state that the cluster is in: nodes, disks and what is on its way. Two states with the same
-    /// number are, but for an accident of hashing, the same in everything that is counted here.
-    pub(crate) fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        for member in self.members.values() {
-            let store = &member.store;
-            (store.hard_state.term, store.hard_state.vote, store.last(), store.snapshot.last)
-                .hash(&mut hasher);
-            member.queue.len().hash(&mut hasher);
-            let Some(node) = &member.node else { continue };
-            let status = node.status();
-            (status.role as u8, status.term, status.leader, status.last, status.stable).hash(&mut hasher);
-            (status.base, status.commit, status.applied, status.transfer_to).hash(&mut hasher);
-            for follower in &status.followers {
-                (follower.id, follower.matched, follower.next, follower.mode).hash(&mut hasher);
-            }
-        }
-        // The messages on their way, in any order.
-        let mail = self.pool.iter().map(|packet| {
-            let message = &packet.message;
-            let mut hasher = DefaultHasher::new();
-            (message.from, message.to, message.term, message.body.name()).hash(&mut hasher);
-            hasher.finish()
-        });
-        mail.fold(0_u64, u64::wrapping_add).hash(&mut hasher);
-        hasher.finish()
-    }
-
     /// The node held a log of entries of these terms before anything was seen of it, and is in the term `now`.
     pub(crate) fn given(&mut self, id: NodeId, terms: &[raft::Term], now: Option<raft::Term>) {
         self.crash(id, None);
