@@ -91,7 +91,7 @@ pub mod peer_frame {
         SnapshotEnd(super::SnapshotEnd),
         /// Receiver to sender:
         #[prost(message, tag = "19")]
-        SnapshotResume(super::SnapshotResume),
+        SnapshotProgress(super::SnapshotProgress),
         #[prost(message, tag = "20")]
         SnapshotResult(super::SnapshotResult),
     }
@@ -469,7 +469,7 @@ pub struct SnapshotHead {
     /// What the receiver steps once it holds all of it: an InstallSnapshot.
     #[prost(message, optional, tag = "1")]
     pub message: ::core::option::Option<PeerMessage>,
-    /// Names the content: equal content, equal name. 16 bytes.
+    /// Names the content: equal content, equal name.
     #[prost(bytes = "bytes", tag = "2")]
     pub content: ::prost::bytes::Bytes,
 }
@@ -481,19 +481,17 @@ pub struct SnapshotChunk {
     #[prost(bytes = "bytes", tag = "2")]
     pub data: ::prost::bytes::Bytes,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SnapshotEnd {
     #[prost(uint64, tag = "1")]
     pub chunks: u64,
-    /// SHA-1 over the data of all chunks.
-    #[prost(bytes = "bytes", tag = "2")]
-    pub hash: ::prost::bytes::Bytes,
 }
-/// With which chunk to go on: the receiver has those before it from an earlier connection.
+/// The receiver holds so many chunks, from the first one on. Answers the head (it may have some from an earlier
+/// connection) and each chunk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct SnapshotResume {
+pub struct SnapshotProgress {
     #[prost(uint64, tag = "1")]
-    pub chunk: u64,
+    pub chunks: u64,
 }
 /// How it ended, at any time; empty for success.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

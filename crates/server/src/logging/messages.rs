@@ -85,6 +85,24 @@ pub const STREAM_LOST: &str = "lost TCP streaming connection with remote peer";
 /// A peer, or who says so, is refused.
 pub const PEER_REFUSED: &str = "rejected stream from remote peer";
 
+/// A snapshot begins to be sent to a peer.
+pub const SNAPSHOT_SENDING: &str = "sending database snapshot";
+
+/// A snapshot was sent.
+pub const SNAPSHOT_SENT: &str = "sent database snapshot";
+
+/// A snapshot could not be sent.
+pub const SNAPSHOT_NOT_SENT: &str = "failed to send database snapshot";
+
+/// A snapshot begins to be received.
+pub const SNAPSHOT_RECEIVING: &str = "receiving database snapshot";
+
+/// A snapshot was received.
+pub const SNAPSHOT_RECEIVED: &str = "received and saved database snapshot";
+
+/// A snapshot could not be received.
+pub const SNAPSHOT_NOT_RECEIVED: &str = "failed to save incoming database snapshot";
+
 /// Says that the member was removed from its cluster, as etcd says it.
 pub fn log_removed() {
     tracing::warn!(error = "the member has been permanently removed from the cluster", "server error");

@@ -53,6 +53,8 @@ pub(super) struct Table {
     pub(super) removed: BTreeSet<NodeId>,
     /// Streams of messages that peers have opened, one for each.
     pub(super) inlets: BTreeMap<NodeId, Inlet>,
+    /// To whom a snapshot is on its way.
+    pub(super) sending: BTreeSet<NodeId>,
 }
 
 /// A peer's stream of messages.

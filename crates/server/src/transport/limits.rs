@@ -61,3 +61,22 @@ pub(super) const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Threads that read and write snapshots, and resolve names.
 pub(super) const BLOCKING_THREADS_MAX: usize = 16;
+
+/// Longest name of a snapshot's content.
+pub(super) const CONTENT_NAME_BYTES_MAX: usize = 256;
+
+/// Chunks sent and not yet acknowledged. They are kept, so that a transfer that breaks off can go on where the receiver
+/// is, and few enough that reading, the network and writing keep each other busy and no more.
+pub(super) const SNAPSHOT_WINDOW_CHUNKS: usize = 8;
+
+/// A snapshot's connection that takes no byte for so long is given up: long, as a disk is at its other end.
+pub(super) const SNAPSHOT_STALL: Duration = Duration::from_secs(30);
+
+/// Attempts without any progress before a snapshot is given up; raft then asks for a new one.
+pub(super) const SNAPSHOT_ATTEMPTS_MAX: u32 = 8;
+
+/// How long a part of a snapshot is kept for its sender to go on.
+pub(super) const SNAPSHOT_PARKED: Duration = Duration::from_secs(60);
+
+/// Bytes of a chunk that are written in one go, while messages wait.
+pub(super) const SNAPSHOT_WRITE_BYTES: usize = 128 << 10;

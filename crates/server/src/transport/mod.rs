@@ -29,6 +29,6 @@ pub(crate) use handle::{Peer, Transport};
 pub(crate) use inbound::{Inbound, Incoming, SharedInbound};
 pub(crate) use note::{Answer, LeaseTimes, PeerNote, Question, Refusal};
 pub(crate) use snapshot::{
-    ContentName, SnapshotFailure, SnapshotFault, SnapshotJob, SnapshotOffer, SnapshotSink, SnapshotSource,
+    SnapshotFailure, SnapshotFault, SnapshotJob, SnapshotOffer, SnapshotSink, SnapshotSource,
 };
 pub(crate) use thread::TransportThread;

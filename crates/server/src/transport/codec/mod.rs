@@ -11,7 +11,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use prost::Message as _;
 use proto::quoratepb::{PeerFrame, PeerPing, peer_frame::Content};
 use raft::Message;
@@ -102,14 +102,4 @@ impl Encoded {
 /// What must be there.
 fn required<T>(part: Option<T>, what: &'static str) -> Result<T, CodecError> {
     part.ok_or(CodecError::Malformed(what))
-}
-
-/// A field of a fixed length.
-fn exactly<const N: usize>(mut bytes: Bytes, what: &'static str) -> Result<[u8; N], CodecError> {
-    if bytes.len() != N {
-        return Err(CodecError::Malformed(what));
-    }
-    let mut array = [0; N];
-    bytes.copy_to_slice(&mut array);
-    Ok(array)
 }

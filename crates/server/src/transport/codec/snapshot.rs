@@ -5,9 +5,9 @@ use proto::quoratepb as pb;
 use proto::quoratepb::peer_frame::Content;
 use raft::Body;
 
-use super::super::limits::SNAPSHOT_CHUNK_BYTES_MAX;
+use super::super::limits::{CONTENT_NAME_BYTES_MAX, SNAPSHOT_CHUNK_BYTES_MAX};
 use super::super::snapshot::SnapshotOffer;
-use super::{CodecError, exactly, message, required};
+use super::{CodecError, message, required};
 
 /// A part of the transfer of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,13 +25,11 @@ pub(in crate::transport) enum SnapshotFrame {
     End {
         /// How many chunks there were, the ones skipped included.
         chunks: u64,
-        /// SHA-1 over all of them.
-        hash: [u8; 20],
     },
-    /// Receiver: go on with this chunk.
-    Resume {
-        /// Its number.
-        chunk: u64,
+    /// Receiver: all chunks before this number are here.
+    Progress {
+        /// How many these are.
+        chunks: u64,
     },
     /// Receiver: that is how it ended.
     Result(Result<(), String>),
@@ -41,13 +39,11 @@ pub(super) fn encode(part: SnapshotFrame) -> Content {
     match part {
         SnapshotFrame::Head(offer) => Content::SnapshotHead(pb::SnapshotHead {
             message: Some(message::encode(offer.message)),
-            content: Bytes::copy_from_slice(&offer.content),
+            content: offer.content,
         }),
         SnapshotFrame::Chunk { number, data } => Content::SnapshotChunk(pb::SnapshotChunk { number, data }),
-        SnapshotFrame::End { chunks, hash } => {
-            Content::SnapshotEnd(pb::SnapshotEnd { chunks, hash: Bytes::copy_from_slice(&hash) })
-        }
-        SnapshotFrame::Resume { chunk } => Content::SnapshotResume(pb::SnapshotResume { chunk }),
+        SnapshotFrame::End { chunks } => Content::SnapshotEnd(pb::SnapshotEnd { chunks }),
+        SnapshotFrame::Progress { chunks } => Content::SnapshotProgress(pb::SnapshotProgress { chunks }),
         SnapshotFrame::Result(result) => {
             Content::SnapshotResult(pb::SnapshotResult { failure: result.err().unwrap_or_default() })
         }
@@ -63,10 +59,8 @@ pub(super) fn decode(content: Content) -> Result<Result<SnapshotFrame, Content>,
             return Err(CodecError::Malformed("a chunk that is too long"));
         }
         Content::SnapshotChunk(chunk) => SnapshotFrame::Chunk { number: chunk.number, data: chunk.data },
-        Content::SnapshotEnd(end) => {
-            SnapshotFrame::End { chunks: end.chunks, hash: exactly(end.hash, "no hash")? }
-        }
-        Content::SnapshotResume(resume) => SnapshotFrame::Resume { chunk: resume.chunk },
+        Content::SnapshotEnd(end) => SnapshotFrame::End { chunks: end.chunks },
+        Content::SnapshotProgress(progress) => SnapshotFrame::Progress { chunks: progress.chunks },
         Content::SnapshotResult(result) if result.failure.is_empty() => SnapshotFrame::Result(Ok(())),
         Content::SnapshotResult(result) => SnapshotFrame::Result(Err(result.failure)),
         other => return Ok(Err(other)),
@@ -76,8 +70,9 @@ pub(super) fn decode(content: Content) -> Result<Result<SnapshotFrame, Content>,
 fn decode_offer(head: pb::SnapshotHead) -> Result<SnapshotOffer, CodecError> {
     let message = message::decode(required(head.message, "a snapshot without its message")?)?;
     let message = message.filter(|message| matches!(message.body, Body::InstallSnapshot { .. }));
-    Ok(SnapshotOffer {
-        message: required(message, "a snapshot with another message")?,
-        content: exactly(head.content, "a snapshot without a name")?,
-    })
+    if head.content.len() > CONTENT_NAME_BYTES_MAX {
+        return Err(CodecError::Malformed("a snapshot with too long a name"));
+    }
+    let message = required(message, "a snapshot with another message")?;
+    Ok(SnapshotOffer { message, content: head.content })
 }

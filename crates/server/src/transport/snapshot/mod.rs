@@ -1,29 +1,45 @@
 //! Snapshots: each on a connection of its own, in chunks, at the pace of the slower side.
 //!
+//! ```text
+//!   sender                                   receiver
+//!   head: message, name of the content ────►
+//!                                      ◄──── progress: has n chunks of it already
+//!   chunk n, n+1 …  (eight unanswered) ────►
+//!                                      ◄──── progress, after each; and each second while a disk is waited for
+//!   end: there were m chunks           ────►
+//!                                      ◄──── result
+//! ```
+//!
+//! If the connection breaks, the receiver keeps what it has, and a transfer of the same content goes on there.
+//!
 //! The transport knows of a snapshot's content nothing but its name. Reading and writing are the work of a
-//! [`SnapshotSource`] and a [`SnapshotSink`], each on a thread of the transfer's own: disks are never waited for
-//! on the transport's thread.
+//! [`SnapshotSource`] and a [`SnapshotSink`], off the transport's thread, which never waits for a disk. Frames are
+//! checksummed and chunks numbered; that the whole is sound is for the sink to find out (rule W8).
+
+mod receive;
+mod send;
+mod stream;
 
 use bytes::Bytes;
 use raft::{Message, NodeId};
 
+pub(super) use receive::{Receiving, receive};
+pub(super) use send::send;
+
 /// Why a snapshot cannot be read, or is not taken.
 pub(crate) type SnapshotFault = Box<dyn std::error::Error + Send + Sync>;
 
-/// Names a snapshot's content: two snapshots of the same name, and of the same last entry, are equal byte for byte and
-/// chunk by chunk. A state hash will do.
-pub(crate) type ContentName = [u8; 16];
-
 /// Chunks of a snapshot, to be sent. Dropped when the transfer has ended.
 pub(crate) trait SnapshotSource: Send {
-    /// The next chunk is to be this one, counted from 0: the receiver has those before it.
+    /// The next chunk is to be this one, counted from 0: the receiver has those before it. Never a chunk that was handed
+    /// out already.
     ///
     /// # Errors
     /// When the content cannot be read.
-    fn seek(&mut self, chunk: u64) -> Result<(), SnapshotFault>;
+    fn skip_to(&mut self, chunk: u64) -> Result<(), SnapshotFault>;
 
     /// The next chunk, of at most [`SNAPSHOT_CHUNK_BYTES_MAX`](super::limits::SNAPSHOT_CHUNK_BYTES_MAX); `None` after the
-    /// last one.
+    /// last one. A quarter of that is a good length: messages wait while a chunk is checksummed.
     ///
     /// # Errors
     /// When the content cannot be read.
@@ -38,11 +54,12 @@ pub(crate) trait SnapshotSink: Send {
     /// When the content is not sound, or cannot be written.
     fn push(&mut self, chunk: Bytes) -> Result<(), SnapshotFault>;
 
-    /// All chunks were pushed, and the hash over them is right: makes the content durable and tells the engine.
+    /// All chunks were pushed: checks the whole, makes it durable and hands it to the engine, with the message that the
+    /// raft node is to step (of the connection that brought the end; an earlier one may have had an older one).
     ///
     /// # Errors
     /// When the content is not sound, or cannot be written.
-    fn finish(self: Box<Self>) -> Result<(), SnapshotFault>;
+    fn finish(self: Box<Self>, message: Message) -> Result<(), SnapshotFault>;
 }
 
 /// A snapshot that a peer wants to send.
@@ -50,8 +67,8 @@ pub(crate) trait SnapshotSink: Send {
 pub(crate) struct SnapshotOffer {
     /// What the raft node steps once the content is in place: an `InstallSnapshot`, whose sender is the peer.
     pub(crate) message: Message,
-    /// Names the content.
-    pub(crate) content: ContentName,
+    /// Names the content: snapshots of one name are equal byte for byte and chunk by chunk.
+    pub(crate) content: Bytes,
 }
 
 /// A snapshot to be sent.
@@ -60,7 +77,7 @@ pub(crate) struct SnapshotJob {
     pub(crate) offer: SnapshotOffer,
     /// The content.
     pub(crate) source: Box<dyn SnapshotSource>,
-    /// Told how it ended, on a thread of the transport's.
+    /// Told how it ended, on the transport's thread; not at all if the transport stops first.
     pub(crate) done: Box<dyn FnOnce(Result<(), SnapshotFailure>) + Send>,
 }
 
@@ -70,27 +87,19 @@ pub(crate) enum SnapshotFailure {
     /// Another one is under way to this peer.
     #[error("a snapshot is under way to {0} already")]
     UnderWay(NodeId),
-    /// No such peer.
+    /// No such peer, or not any more.
     #[error("{0} is no peer")]
     UnknownPeer(NodeId),
-    /// The transport stopped.
-    #[error("the transport has stopped")]
-    Stopped,
-}
-
-/// The snapshot that is being received, if there is one.
-#[derive(Default)]
-pub(super) struct Receiving;
-
-/// Sends a snapshot.
-pub(super) fn send(job: SnapshotJob, _context: &std::sync::Arc<super::context::Context>) {
-    (job.done)(Err(SnapshotFailure::Stopped));
-}
-
-/// Receives a snapshot.
-pub(super) async fn receive(
-    _peer: NodeId,
-    _stream: super::dial::PeerStream,
-    _context: std::sync::Arc<super::context::Context>,
-) {
+    /// The receiver does not want it, or found it unsound.
+    #[error("the receiver: {0}")]
+    Refused(String),
+    /// The content cannot be read.
+    #[error("cannot read the snapshot: {0}")]
+    Source(SnapshotFault),
+    /// The receiver wants chunks again that are gone.
+    #[error("the receiver has lost what it had")]
+    Lost,
+    /// The connection broke again and again.
+    #[error("cannot send the snapshot: {0}")]
+    Unreachable(String),
 }

@@ -26,6 +26,20 @@ pub(super) struct Received {
     pub(super) removed_by: BTreeSet<NodeId>,
     /// Batches that the engine keeps in hand, if it is slow.
     pub(super) held: Option<Vec<Incoming>>,
+    /// Snapshots that were offered, and what became of them.
+    pub(super) sinks: Vec<SinkState>,
+    /// A chunk with this number is refused.
+    pub(super) refuse_chunk: Option<usize>,
+    /// The sinks do not take more chunks than these.
+    pub(super) chunks_max: Option<usize>,
+}
+
+/// What a snapshot's sink has seen.
+#[derive(Default)]
+pub(super) struct SinkState {
+    pub(super) chunks: Vec<Bytes>,
+    pub(super) finished: Option<Message>,
+    pub(super) is_dropped: bool,
 }
 
 /// An engine that only remembers.
@@ -55,9 +69,43 @@ impl Recorder {
     }
 }
 
-impl Inbound for Recorder {
+/// A snapshot's sink that only remembers.
+struct RecordingSink {
+    engine: Arc<Recorder>,
+    place: usize,
+}
+
+impl SnapshotSink for RecordingSink {
+    fn push(&mut self, chunk: Bytes) -> Result<(), SnapshotFault> {
+        let number = self.engine.change(|state| {
+            state.sinks[self.place].chunks.push(chunk);
+            state.sinks[self.place].chunks.len() - 1
+        });
+        self.engine.wait_for("leave to go on", |state| {
+            state.chunks_max.is_none_or(|max| number < max).then_some(())
+        });
+        let is_refused = self.engine.change(|state| state.refuse_chunk == Some(number));
+        if is_refused { Err("this chunk is damaged".into()) } else { Ok(()) }
+    }
+
+    fn finish(self: Box<Self>, message: Message) -> Result<(), SnapshotFault> {
+        self.engine.change(|state| state.sinks[self.place].finished = Some(message));
+        Ok(())
+    }
+}
+
+impl Drop for RecordingSink {
+    fn drop(&mut self) {
+        self.engine.change(|state| state.sinks[self.place].is_dropped = true);
+    }
+}
+
+/// The recorder as the transport has it.
+struct Engine(Arc<Recorder>);
+
+impl Inbound for Engine {
     fn received(&self, mut batch: Incoming) {
-        self.change(|state| {
+        self.0.change(|state| {
             let from = batch.from;
             state.messages.append(&mut batch.messages);
             state.notes.extend(batch.notes.drain(..).map(|note| (from, note)));
@@ -68,11 +116,15 @@ impl Inbound for Recorder {
     }
 
     fn removed_by(&self, peer: NodeId) {
-        self.change(|state| state.removed_by.insert(peer));
+        self.0.change(|state| state.removed_by.insert(peer));
     }
 
     fn snapshot_offered(&self, _: &SnapshotOffer) -> Result<Box<dyn SnapshotSink>, SnapshotFault> {
-        Err("no snapshots here".into())
+        let place = self.0.change(|state| {
+            state.sinks.push(SinkState::default());
+            state.sinks.len() - 1
+        });
+        Ok(Box::new(RecordingSink { engine: self.0.clone(), place }))
     }
 }
 
@@ -114,7 +166,7 @@ impl Member {
             settings,
             vec![listener],
             http,
-            engine.clone(),
+            Arc::new(Engine(engine.clone())),
             metrics.clone(),
         );
         let thread = thread.unwrap();

@@ -3,3 +3,5 @@
 mod harness;
 mod intruders;
 mod members;
+mod proxy;
+mod snapshots;
