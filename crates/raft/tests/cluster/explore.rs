@@ -193,6 +193,11 @@ fn agree(network: &mut Network, leader: NodeId, seed: u64) {
     }
     network.quiet();
     assert!(network.answered.iter().any(|(_, answered, _)| Some(*answered) == token), "seed {seed}: no read");
+    assert_eq!(
+        network.checker.reads_waiting(),
+        0,
+        "seed {seed}: reads that are neither answered nor given up"
+    );
     let membership = network.node(leader).expect("a leader").membership().clone();
     assert!(!membership.is_joint(), "seed {seed}: the joint configuration was never left");
     let full = network.checker.committed().len();

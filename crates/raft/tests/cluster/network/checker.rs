@@ -67,6 +67,11 @@ impl Checker {
         self.reads_answered += 1;
     }
 
+    /// How many reads are neither answered nor given up.
+    pub(crate) fn reads_waiting(&self) -> usize {
+        self.reads.len()
+    }
+
     /// After a crash nobody waits for a node's reads.
     pub(crate) fn forget_reads(&mut self, mut of: impl FnMut(ReadToken) -> bool) {
         self.reads.retain(|token, _| !of(*token));

@@ -134,6 +134,22 @@ fn two_leaders(written: usize) -> Network {
     network
 }
 
+/// Node 1 still believes that it leads; an answer of node 3, given when it did, is on its way to it. Node 2 leads since, and
+/// has committed something.
+fn late_answer() -> Network {
+    let mut network = led(3, &[N1, N2, N3]);
+    network.at(N1, Node::tick);
+    network.pool.retain(|packet| packet.message.to == N3);
+    network.deliver(0, false);
+    elect_without_1(&mut network);
+    network.quiet_among(|node| node != N1);
+    propose(&mut network, N2);
+    network.quiet_among(|node| node != N1);
+    network.pool.retain(|packet| packet.message.body.name() == "HeartbeatReply");
+    assert_eq!(network.pool.len(), 1);
+    network
+}
+
 /// Node 2 is elected by node 3, and node 1 does not hear of it yet. What they say to it is on its way.
 fn elect_without_1(network: &mut Network) {
     for _ in 0..40 {
@@ -195,6 +211,7 @@ pub(crate) fn all() -> Vec<Scene> {
         scene("figure 8", figure_8()),
         scene("two leaders", two_leaders(2)),
         scene("entries are replaced that a disk was writing", two_leaders(1)),
+        scene("a deposed leader and a late answer", late_answer()),
         scene("a joint configuration", joint()),
         scene("a learner is promoted", learner_promoted()),
         scene("a lone member grows", lone_member_grows()),
