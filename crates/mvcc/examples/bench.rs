@@ -7,13 +7,13 @@
     reason = "a measurement is about time and threads"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use mvcc::{CheckpointJob, Done, KeyRange, LeaseId, Options, RangeQuery, Store};
+use mvcc::{CheckpointJob, Done, KeyRange, LeaseId, Options, RangeQuery, SnapshotImport, Store};
 
 /// Names and numbers of the command line.
 struct Arguments {
@@ -189,6 +189,7 @@ fn main() {
     fill(&mut driver, &arguments);
     read(&driver.store, arguments.keys);
     churn(&mut driver, &arguments);
+    transfer(&driver.store, disk.clone(), &dir, &arguments);
     let revision = driver.store.revision();
     drop(driver);
     let mut store = None;
@@ -253,6 +254,25 @@ fn ranges(store: &Store, keys: u64, times: u64) {
         let query = RangeQuery::new(KeyRange::from(key(start))).limit(1000);
         assert_eq!(store.range(&query).expect("a range").items.len() as u64, keys.min(1000));
     }
+}
+
+/// A snapshot to another store.
+fn transfer(store: &Store, disk: Arc<dyn wal::Disk>, dir: &Path, arguments: &Arguments) {
+    let incoming = dir.with_extension("incoming");
+    let mut bytes = 0;
+    measure("snapshot: export, a key", arguments.keys, || {
+        let export = store.snapshot().expect("a checkpoint");
+        bytes = export.map(|chunk| chunk.expect("a sound store").len() as u64).sum();
+    });
+    measure("snapshot: export and import, a key", arguments.keys, || {
+        let mut import =
+            SnapshotImport::begin(disk.clone(), &incoming, Options::default()).expect("an empty directory");
+        let export = store.snapshot().expect("a checkpoint");
+        export.for_each(|chunk| import.push(chunk.expect("a sound store")).expect("a sound chunk"));
+        import.finish().expect("all chunks");
+    });
+    println!("  {} MB of snapshot", bytes >> 20);
+    let _ = std::fs::remove_dir_all(&incoming);
 }
 
 fn churn(driver: &mut Driver, arguments: &Arguments) {

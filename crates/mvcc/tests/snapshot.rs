@@ -418,6 +418,29 @@ fn a_store_is_replaced_again_and_again_and_where_there_was_none() {
 }
 
 #[test]
+fn it_is_the_same_on_the_disk_of_the_operating_system() {
+    let source = filled(2);
+    let parent = tempfile::tempdir().unwrap();
+    let (dir, incoming) = (parent.path().join("kv"), incoming_dir(parent.path(), 7));
+    let disk = Arc::new(wal::OsDisk);
+    for _ in 0..2 {
+        // The second one replaces the first.
+        let mut import = SnapshotImport::begin(disk.clone(), &incoming, importer()).unwrap();
+        chunks_of(&source.store).into_iter().for_each(|chunk| import.push(chunk).unwrap());
+        import.finish().unwrap();
+        replace_store(&*disk, &dir, &incoming).unwrap();
+        let store = Store::open(disk.clone(), &dir, importer()).unwrap();
+        check(&store, &source.model, &[KeyRange::all()], [40, source.model.revision()].into_iter());
+    }
+    let unfinished = SnapshotImport::begin(disk.clone(), &incoming, importer()).unwrap();
+    drop(unfinished);
+    discard_incoming(&*disk, parent.path()).unwrap();
+    let names: Vec<_> =
+        std::fs::read_dir(parent.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["kv"]);
+}
+
+#[test]
 fn an_export_that_outlives_its_database_says_so() {
     let mut source = filled(2);
     let mut export = source.store.snapshot().unwrap().with_chunk_bytes(CHUNK_BYTES);
