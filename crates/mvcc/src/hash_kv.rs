@@ -9,7 +9,12 @@
 //! may be millions. So each gets a CRC of its own, the CRCs are sorted by revision, and joined: the CRC of two strings in
 //! a row follows from their CRCs and the length of the second ([`Joiner`]). 24 bytes a key, no value is kept.
 
+mod compaction;
+
 use bytes::Bytes;
+
+pub use self::compaction::CompactionHash;
+pub(crate) use self::compaction::{Compaction, CompactionHashes};
 
 use crate::read::Cursor;
 use crate::scanner::Scanner;
@@ -41,39 +46,72 @@ struct Part {
     len: u64,
 }
 
+/// What is hashed: the records up to a revision, relative to a compaction.
+struct Span {
+    at: i64,
+    compact_revision: i64,
+    /// Whether a compaction at `at` hashes what it goes through.
+    is_compaction: bool,
+}
+
 pub(crate) fn hash_kv(inner: &Inner, at: Option<i64>) -> Result<HashKv, ReadError> {
-    let shared = inner.shared.read();
     // 0 is "newest", as in the API; what is negative is compacted, as any revision before the first.
-    let at = shared.check(at.filter(|&at| at != 0))?;
+    let at = at.filter(|&at| at != 0);
+    if let Some(at) = at
+        && let Some(hash) = compaction::of_compaction(inner, at)?
+    {
+        return Ok(hash);
+    }
+    let shared = inner.shared.read();
+    let at = shared.check(at)?;
     let (revision, compact_revision) = (shared.revision, shared.compact_revision);
     let hold = shared.hold(inner, compact_revision.min(at));
     drop(shared);
+    let hash = compute(inner, &Span { at, compact_revision, is_compaction: false }, &hold)?;
+    Ok(HashKv { hash, hash_revision: at, compact_revision, revision })
+}
+
+/// The hash of what the caller holds on to.
+fn compute(inner: &Inner, span: &Span, hold: &Hold) -> Result<u32, ReadError> {
     let joiner = Joiner::new();
     let mut crc = crc32c::crc32c(BUCKET);
-    for part in kept(inner, compact_revision, at, &hold)? {
+    for part in kept(inner, span, hold)? {
         crc = joiner.join(crc, part.crc, part.len);
     }
-    let mut scanner = Scanner::held(compact_revision + 1, at, &hold);
+    let mut scanner = Scanner::held(span.compact_revision + 1, span.at, hold);
     while let Some(changes) = scanner.next_batch(inner)? {
         for change in &changes {
             let (key, value) = record(change);
             crc = crc32c::crc32c_append(crc32c::crc32c_append(crc, &key), &value);
         }
     }
-    Ok(HashKv { hash: crc, hash_revision: at, compact_revision, revision })
+    Ok(crc)
 }
 
 /// The records up to the compaction revision that count.
-fn kept(inner: &Inner, compact_revision: i64, at: i64, hold: &Hold) -> Result<Vec<Part>, Error> {
+fn kept(inner: &Inner, span: &Span, hold: &Hold) -> Result<Vec<Part>, ReadError> {
+    let Span { at, compact_revision, is_compaction } = *span;
     if compact_revision < 2 {
         return Ok(Vec::new());
     }
     let (is_any_live, parts) = versions(inner, at, compact_revision, hold)?;
-    if is_any_live {
+    // A compaction keeps the tombstones of its own revision, too.
+    if is_any_live || (is_compaction && has_tombstone(inner, at, hold)?) {
         return Ok(parts);
     }
     // etcd's rule is off when nothing is to be kept: then what the last compaction kept counts.
     Ok(versions(inner, compact_revision, compact_revision, hold)?.1)
+}
+
+/// Whether this revision deleted a key.
+fn has_tombstone(inner: &Inner, main: i64, hold: &Hold) -> Result<bool, ReadError> {
+    let mut scanner = Scanner::held(main, main, hold);
+    while let Some(changes) = scanner.next_batch(inner)? {
+        if changes.iter().any(|change| !change.is_put()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether any key is live at revision `at`, and the versions then that are from `newest` or before, by revision.

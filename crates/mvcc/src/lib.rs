@@ -114,7 +114,7 @@ pub mod snapshot;
 
 pub use self::checkpoint::{CheckpointJob, Done};
 pub use self::error::{CompactError, Error, ReadError};
-pub use self::hash_kv::HashKv;
+pub use self::hash_kv::{CompactionHash, HashKv};
 pub use self::item::{Change, Changes, Item};
 pub use self::range::{KeyRange, RangeEnd, RangeQuery, RangeResult};
 pub use self::revision::{Applied, LeaseId, Meta, Revision};

@@ -15,6 +15,7 @@ use wal::Position;
 
 use crate::cache::Cache;
 use crate::checkpoint::{Background, FORMAT, Mark, RunMark};
+use crate::hash_kv::CompactionHashes;
 use crate::history::{self, History};
 use crate::index::{Builder, Entry, Index};
 use crate::shared::{Inner, Shared};
@@ -79,6 +80,7 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
         runs: runs.clone().into(),
         stored: mark.revision,
         snapshot: Arc::new(tables.snapshot()?),
+        hashes: CompactionHashes::default(),
     };
     let inner = Inner { shared: RwLock::new(shared), reader: history.reader(), history_dir };
     let background = Background {

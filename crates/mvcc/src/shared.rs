@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use wal::Position;
 
 use crate::cache::Cache;
+use crate::hash_kv::CompactionHashes;
 use crate::history::SealedRun;
 use crate::index::{Entry, Index};
 use crate::tables::Snapshot;
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     /// Main revision of the last checkpoint.
     pub(crate) stored: i64,
     pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) hashes: CompactionHashes,
 }
 
 /// What a reader holds on to while it reads at a revision that compaction may overtake: the history from there on is not

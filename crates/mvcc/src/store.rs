@@ -9,6 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::checkpoint::{Background, CheckpointJob, Done, Frozen, Mark, Sizes};
+use crate::hash_kv::Compaction;
 use crate::index::Entry;
 use crate::item::{Change, Changes, Item};
 use crate::open;
@@ -76,6 +77,8 @@ pub struct Store {
     last_mark: Mark,
     /// Keys that died, with the revision: dead entries leave the index when their history has an index on the disk.
     dead: VecDeque<(Bytes, Revision)>,
+    /// The last compaction, until a checkpoint releases what its hash needs.
+    compaction: Option<Compaction>,
     /// Empty, their memory used again by each transaction.
     staging: Vec<Staged>,
     entries: Vec<Entry>,
@@ -129,6 +132,7 @@ impl Store {
             frozen: None,
             last_mark: mark,
             dead,
+            compaction: None,
             staging: Vec::new(),
             entries: Vec::new(),
         })
@@ -173,6 +177,14 @@ impl Store {
     /// Begins a transaction.
     pub fn txn(&mut self) -> Txn<'_> {
         Txn::new(self)
+    }
+
+    pub(crate) fn take_compaction(&mut self) -> Option<Compaction> {
+        self.compaction.take()
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     pub(crate) fn take_staging(&mut self) -> Vec<Staged> {
@@ -287,6 +299,7 @@ impl Store {
         if revision > self.revision {
             return Err(CompactError::Future);
         }
+        self.compaction = Compaction::of(&self.inner, revision, self.compact_revision);
         self.compact_revision = revision;
         self.superseded.compact(revision);
         self.inner.shared.write().compact_revision = revision;
@@ -365,6 +378,7 @@ impl Store {
             return None;
         }
         self.last_mark = mark.clone();
+        self.compaction = None;
         let Overlay { transactions, bytes } = std::mem::take(&mut self.overlay);
         let rows = self.side.take_changed();
         Some(Frozen { transactions: Mutex::new(transactions), rows, mark, bytes })
