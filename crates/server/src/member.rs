@@ -25,6 +25,7 @@ use crate::config::{Config, Quota, Url};
 use crate::data_dir::DataDir;
 use crate::engine::apply::{ApplyEvent, ApplyThread, peers_of};
 use crate::engine::checkpointer::Checkpointer;
+use crate::engine::compaction_hash::CompactionHasher;
 use crate::engine::consensus::changes::Changes;
 use crate::engine::consensus::{ConsensusEvent, ConsensusThread, Pace};
 use crate::engine::inbound::EngineInbound;
@@ -301,6 +302,7 @@ impl Assembly {
             inbox: apply_inbox,
             consensus: consensus.clone(),
             checkpointer: Checkpointer::new(apply.clone()),
+            hasher: CompactionHasher::default(),
             mailboxes: mailboxes.clone(),
             shared: shared.clone(),
             status: status.clone(),

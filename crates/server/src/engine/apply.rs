@@ -16,6 +16,7 @@ use raft::{Entry, Index, NodeId, Payload};
 use tokio::sync::oneshot;
 
 use super::checkpointer::Checkpointer;
+use super::compaction_hash::CompactionHasher;
 use super::consensus::ConsensusEvent;
 use super::consensus::changes::Checked;
 use super::fatal::stop_process;
@@ -60,6 +61,7 @@ pub(crate) struct ApplyThread {
     pub(crate) inbox: Inbox<ApplyEvent>,
     pub(crate) consensus: Sender<ConsensusEvent>,
     pub(crate) checkpointer: Checkpointer,
+    pub(crate) hasher: CompactionHasher,
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) status: Arc<EngineStatus>,
@@ -204,7 +206,12 @@ impl ApplyThread {
                 self.lessor.follow(effect);
             }
             Effect::LeaseCheckpointed { .. } => self.lessor.follow(effect),
-            Effect::Compacted { revision } => self.batch.compacted = Some(*revision),
+            Effect::Compacted { revision } => {
+                self.batch.compacted = Some(*revision);
+                if let Some(compaction) = self.machine.store_mut().compaction_hash() {
+                    self.hasher.take(compaction);
+                }
+            }
             Effect::AlarmsChanged
             | Effect::MembersChanged
             | Effect::MemberRemoved { .. }

@@ -101,11 +101,10 @@ fn only_sorted_by(kv: &KeyValue, target: i32) -> KeyValue {
 
 /// Whether the replies cannot be compared because one of the servers computes something else altogether.
 pub(crate) fn incomparable(step: &Step, older: Version, compactions: &[i64]) -> bool {
-    let Step::HashKv(request) = step else { return false };
+    if !matches!(step, Step::HashKv(_)) {
+        return false;
+    }
     // semantics.md section 11, HashKV: 3.4 hashes other records once something is compacted, and refuses the revision of
     // the compaction.
-    let older = older < Version::CONTRACT && !compactions.is_empty();
-    // A shortcoming of Quorate (docs/compatibility.md): of the revision of a compaction, etcd remembers the hash that it
-    // took just before the compaction.
-    older || compactions.contains(&request.revision)
+    older < Version::CONTRACT && !compactions.is_empty()
 }
