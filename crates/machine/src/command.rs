@@ -34,6 +34,8 @@ pub(crate) enum Command<'a> {
     DowngradeInfo(&'a DowngradeInfoSetRequest),
     /// etcd's own tests put it into logs: does nothing.
     DowngradeVersionTest,
+    /// A comparison of states: changes none (see [`crate::agreement`]).
+    StateHash,
 }
 
 impl<'a> Command<'a> {
@@ -97,6 +99,9 @@ impl<'a> Command<'a> {
         if let Some(request) = &entry.downgrade_info_set {
             return Some(Self::DowngradeInfo(request));
         }
+        if entry.state_hash_mark.is_some() || entry.state_hash_claim.is_some() {
+            return Some(Self::StateHash);
+        }
         entry.downgrade_version_test.as_ref().map(|_| Self::DowngradeVersionTest)
     }
 
@@ -121,7 +126,8 @@ impl<'a> Command<'a> {
             | Self::MemberAttributes(_)
             | Self::ClusterVersion(_)
             | Self::DowngradeInfo(_)
-            | Self::DowngradeVersionTest => false,
+            | Self::DowngradeVersionTest
+            | Self::StateHash => false,
         }
     }
 

@@ -73,6 +73,7 @@ mod range;
 pub mod read;
 pub mod txn;
 
+pub mod agreement;
 mod alarm;
 pub mod lease;
 pub mod lease_clock;

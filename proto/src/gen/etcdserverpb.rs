@@ -2957,6 +2957,14 @@ pub struct InternalRaftRequest {
     pub members_reset: ::core::option::Option<
         ::prost::alloc::boxed::Box<super::quoratepb::MembersReset>,
     >,
+    #[prost(message, optional, boxed, tag = "20007")]
+    pub state_hash_mark: ::core::option::Option<
+        ::prost::alloc::boxed::Box<super::quoratepb::StateHashMark>,
+    >,
+    #[prost(message, optional, boxed, tag = "20008")]
+    pub state_hash_claim: ::core::option::Option<
+        ::prost::alloc::boxed::Box<super::quoratepb::StateHashClaim>,
+    >,
 }
 /// The answer to a command that has nothing to say.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

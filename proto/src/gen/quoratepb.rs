@@ -52,6 +52,28 @@ pub struct MembersReset {
     #[prost(uint64, tag = "1")]
     pub keep_id: u64,
 }
+/// A place at which every member remembers the hash of its state; and the leader's hash at the place before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StateHashMark {
+    /// The entry of the mark that is checked; 0 if the leader remembers none.
+    #[prost(uint64, tag = "1")]
+    pub checked_index: u64,
+    /// The leader's hash there: 16 bytes, little-endian.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub checked_hash: ::prost::bytes::Bytes,
+}
+/// A member whose state differs from the leader's says so: the majority decides who is wrong.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StateHashClaim {
+    #[prost(uint64, tag = "1")]
+    pub member_id: u64,
+    /// The entry of the mark.
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+    /// The member's hash there, as above.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub hash: ::prost::bytes::Bytes,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PeerFrame {
     #[prost(

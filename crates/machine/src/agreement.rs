@@ -1,0 +1,338 @@
+//! Whether the members hold the same state: compared through the log, all the time (rule A6).
+//!
+//! ```text
+//!  log      … 41: mark, checks 30 … 52: mark, checks 41 … 57: claim of n3 for 41 … 63: mark, checks 52 …
+//!  leader        remembers its hash at 41 ──► says it at 52    and claims it ──► counts: all is well
+//!  n2            remembers its own at 41  ──► the same         and claims it ──► counts: all is well
+//!  n3            remembers its own at 41  ──► another: serves nobody, claims ──► counts: alone with it, starts over
+//! ```
+//!
+//! Every member passes every mark at the same place of the log, so the hashes that it compares are of the same moment,
+//! without anything having to stop. A member that finds a difference cannot know who is wrong. It serves nobody and claims
+//! its hash; the others, when they pass that claim, claim theirs. When the next mark comes the claims are counted: what a
+//! majority of the voters holds is right, and if all have claimed and there is no majority, what the leader holds. As long
+//! as too few have claimed, nothing is decided, and nobody throws anything away.
+//!
+//! What is remembered here is not part of the replicated state: after a start it is empty, and a mark from before is not
+//! checked. So this never refuses a command and never changes what applying does (A1).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proto::quoratepb::{StateHashClaim, StateHashMark};
+
+/// A state hash (see [`mvcc::Store::state_hash`]).
+pub type Hash = u128;
+
+/// A place in the log and the hash of the state there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The mark's entry.
+    pub index: u64,
+    /// The state's hash.
+    pub hash: Hash,
+}
+
+impl Mark {
+    /// The command with which a leader lets its own last mark be checked.
+    #[must_use]
+    pub fn check(last: Option<Mark>) -> StateHashMark {
+        last.map_or_else(StateHashMark::default, |mark| StateHashMark {
+            checked_index: mark.index,
+            checked_hash: mark.hash.to_le_bytes().to_vec().into(),
+        })
+    }
+}
+
+/// What a mark or a claim shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finding {
+    /// The leader holds something else here: nobody is to be served, and this claim to be proposed.
+    Differs {
+        /// What this member holds.
+        own: Mark,
+        /// The leader's hash at the same place.
+        leader: Hash,
+    },
+    /// Of two states this member's is the right one after all.
+    Vindicated,
+    /// This member's state is wrong: it must be thrown away and fetched from the others.
+    Wrong {
+        /// What this member held.
+        own: Mark,
+        /// What it should have been.
+        right: Hash,
+    },
+}
+
+/// What a member remembers of the comparison.
+#[derive(Debug)]
+pub struct Agreement {
+    own_id: u64,
+    last: Option<Mark>,
+    /// The mark before `last`: what claims are about.
+    checked: Option<Mark>,
+    /// What the leader holds, when it is not what this member holds.
+    dispute: Option<Hash>,
+    claims: Claims,
+}
+
+/// Who claims what of one mark.
+#[derive(Debug, Default)]
+struct Claims {
+    by_hash: BTreeMap<Hash, BTreeSet<u64>>,
+    /// This member has claimed too.
+    is_own_made: bool,
+    /// Somebody claimed something of an earlier mark: the marks come too fast for claims to meet.
+    came_late: bool,
+}
+
+impl Agreement {
+    /// The member `own_id`, which has seen no mark yet.
+    #[must_use]
+    pub fn new(own_id: u64) -> Self {
+        Self { own_id, last: None, checked: None, dispute: None, claims: Claims::default() }
+    }
+
+    /// The last mark, for a leader to have it checked.
+    #[must_use]
+    pub fn last(&self) -> Option<Mark> {
+        self.last
+    }
+
+    /// Whether members differ or differed a moment ago: then marks must leave time for claims.
+    #[must_use]
+    pub fn is_disputed(&self) -> bool {
+        self.dispute.is_some() || self.claims.came_late || !self.claims.by_hash.is_empty()
+    }
+
+    /// A mark was applied: at `now`, where this member's state has that hash, in a cluster of so many voters.
+    pub fn mark(&mut self, now: Mark, command: &StateHashMark, voters: usize) -> Option<Finding> {
+        let verdict = self.settle(voters);
+        self.checked = self.last.replace(now);
+        if let Some(Finding::Wrong { .. }) = verdict {
+            return verdict;
+        }
+        let own = self.checked.filter(|own| own.index == command.checked_index)?;
+        let leader = hash(&command.checked_hash)?;
+        if own.hash != leader {
+            self.dispute = Some(leader);
+            self.claims.is_own_made = true;
+            return Some(Finding::Differs { own, leader });
+        }
+        // Either it was right all the time, or what differed is the same again.
+        let was_disputed = self.dispute.take().is_some();
+        if was_disputed { Some(Finding::Vindicated) } else { verdict }
+    }
+
+    /// Counts the claims of the mark that was checked last.
+    fn settle(&mut self, voters: usize) -> Option<Finding> {
+        let claims = std::mem::take(&mut self.claims);
+        let own = self.checked?;
+        let majority = claims.by_hash.iter().find(|(_, members)| members.len() > voters / 2);
+        let all: usize = claims.by_hash.values().map(BTreeSet::len).sum();
+        let right = match (majority, self.dispute) {
+            (Some((right, _)), _) => *right,
+            (None, Some(leader)) if all >= voters => leader,
+            (None, _) => return None,
+        };
+        let was_disputed = self.dispute.take().is_some();
+        if own.hash != right {
+            Some(Finding::Wrong { own, right })
+        } else {
+            was_disputed.then_some(Finding::Vindicated)
+        }
+    }
+
+    /// A claim was applied. `is_voter`: whether the member that makes it has a vote. The claim that this member is to make
+    /// too, if it remembers the mark and has not made one.
+    pub fn claim(&mut self, command: &StateHashClaim, is_voter: bool) -> Option<StateHashClaim> {
+        let claimed = hash(&command.hash)?;
+        let Some(own) = self.checked.filter(|own| own.index == command.index) else {
+            self.claims.came_late = true;
+            return None;
+        };
+        if is_voter {
+            self.claims.by_hash.entry(claimed).or_default().insert(command.member_id);
+        }
+        let is_asked = !std::mem::replace(&mut self.claims.is_own_made, true);
+        is_asked.then(|| self.claim_of(own))
+    }
+
+    /// The claim that follows from [`Finding::Differs`].
+    #[must_use]
+    pub fn claim_of(&self, own: Mark) -> StateHashClaim {
+        StateHashClaim {
+            member_id: self.own_id,
+            index: own.index,
+            hash: own.hash.to_le_bytes().to_vec().into(),
+        }
+    }
+}
+
+fn hash(bytes: &[u8]) -> Option<Hash> {
+    Some(Hash::from_le_bytes(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VOTERS: usize = 3;
+
+    /// Three members, the first of which leads, and the log that they all apply.
+    struct Cluster {
+        members: Vec<Agreement>,
+        index: u64,
+    }
+
+    impl Cluster {
+        fn new() -> Self {
+            Self { members: (1..=3).map(Agreement::new).collect(), index: 0 }
+        }
+
+        /// A mark of the leader, where the members have these hashes.
+        fn mark(&mut self, hashes: [Hash; 3]) -> Vec<Option<Finding>> {
+            self.index += 10;
+            let command = Mark::check(self.members[0].last());
+            let index = self.index;
+            let mark =
+                |(member, hash): (&mut Agreement, Hash)| member.mark(Mark { index, hash }, &command, VOTERS);
+            self.members.iter_mut().zip(hashes).map(mark).collect()
+        }
+
+        /// A member that found a difference claims, and these pass that claim before the next mark, and claim too.
+        fn claim(&mut self, member: usize, finding: Option<Finding>, in_time: &[usize]) {
+            let Some(Finding::Differs { own, .. }) = finding else { panic!("{finding:?}") };
+            let claim = self.members[member].claim_of(own);
+            let mut claims =
+                Vec::from_iter(self.members.iter_mut().zip(0..).filter_map(|(member, number)| {
+                    member.claim(&claim, true).filter(|_| in_time.contains(&number))
+                }));
+            while let Some(claim) = claims.pop() {
+                for member in &mut self.members {
+                    assert_eq!(member.claim(&claim, true), None, "everybody has claimed");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equal_states_agree() {
+        let mut cluster = Cluster::new();
+        for hash in 0..5 {
+            assert_eq!(cluster.mark([hash; 3]), [None; 3]);
+        }
+        assert!(!cluster.members[0].is_disputed());
+    }
+
+    #[test]
+    fn one_that_differs_starts_over() {
+        let mut cluster = Cluster::new();
+        assert_eq!(cluster.mark([1, 1, 9]), [None; 3]);
+        let found = cluster.mark([2, 2, 9]);
+        let own = Mark { index: 10, hash: 9 };
+        assert_eq!(found, [None, None, Some(Finding::Differs { own, leader: 1 })]);
+        cluster.claim(2, found[2], &[0, 1]);
+        assert!(cluster.members.iter().all(Agreement::is_disputed));
+        assert_eq!(cluster.mark([2, 2, 9]), [None, None, Some(Finding::Wrong { own, right: 1 })]);
+        assert!(!cluster.members[0].is_disputed());
+    }
+
+    #[test]
+    fn a_leader_that_differs_from_the_majority_is_wrong() {
+        let mut cluster = Cluster::new();
+        cluster.mark([9, 1, 1]);
+        let found = cluster.mark([9, 2, 2]);
+        cluster.claim(1, found[1], &[0]);
+        let own = Mark { index: 10, hash: 9 };
+        let claim = cluster.members[2].claim_of(Mark { index: 10, hash: 1 });
+        cluster.members.iter_mut().for_each(|member| assert_eq!(member.claim(&claim, true), None));
+        // The leader's next word is as wrong as its last one; nobody has to believe it.
+        let found = cluster.mark([9, 2, 2]);
+        assert_eq!(found[0], Some(Finding::Wrong { own, right: 1 }));
+        // The next leader is of the majority.
+        cluster.members.rotate_left(1);
+        cluster.mark([2, 2, 9]);
+        let found = cluster.mark([2, 2, 9]);
+        assert_eq!(found[..2], [None; 2]);
+    }
+
+    #[test]
+    fn as_long_as_too_few_have_claimed_nothing_is_decided() {
+        let mut cluster = Cluster::new();
+        cluster.mark([9, 1, 1]);
+        for _ in 0..3 {
+            let found = cluster.mark([9, 1, 1]);
+            assert!(matches!(found[1], Some(Finding::Differs { .. })), "{found:?}");
+            // The third is not there.
+            cluster.claim(1, found[1], &[0]);
+        }
+        let found = cluster.mark([9, 1, 1]);
+        cluster.claim(1, found[1], &[0, 2]);
+        let claim = cluster.members[2].claim_of(cluster.members[2].checked.unwrap());
+        cluster.members.iter_mut().for_each(|member| assert_eq!(member.claim(&claim, true), None));
+        assert!(matches!(cluster.mark([9, 1, 1])[0], Some(Finding::Wrong { .. })));
+    }
+
+    #[test]
+    fn of_two_the_leader_is_believed() {
+        let mut members = [Agreement::new(1), Agreement::new(2)];
+        let mark = |members: &mut [Agreement; 2], index| {
+            let command = Mark::check(members[0].last());
+            members[0].mark(Mark { index, hash: 1 }, &command, 2);
+            members[1].mark(Mark { index, hash: 2 }, &command, 2)
+        };
+        mark(&mut members, 10);
+        let Some(Finding::Differs { own, .. }) = mark(&mut members, 20) else { panic!() };
+        let claim = members[1].claim_of(own);
+        let other = members[0].claim(&claim, true).unwrap();
+        members[1].claim(&claim, true);
+        members[0].claim(&other, true);
+        members[1].claim(&other, true);
+        assert_eq!(mark(&mut members, 30), Some(Finding::Wrong { own, right: 1 }));
+    }
+
+    #[test]
+    fn claims_that_come_late_slow_the_marks_down() {
+        let mut cluster = Cluster::new();
+        cluster.mark([1, 1, 9]);
+        let found = cluster.mark([2, 2, 9]);
+        cluster.mark([3, 3, 9]);
+        cluster.claim(2, found[2], &[]);
+        assert!(cluster.members[0].is_disputed());
+        let found = cluster.mark([3, 3, 9]);
+        assert!(matches!(found[2], Some(Finding::Differs { own: Mark { index: 30, .. }, .. })), "{found:?}");
+    }
+
+    #[test]
+    fn a_learner_is_told_and_has_no_say() {
+        let mut cluster = Cluster::new();
+        cluster.mark([1, 1, 9]);
+        let Some(Finding::Differs { own, .. }) = cluster.mark([2, 2, 9])[2] else { panic!() };
+        let claim = cluster.members[2].claim_of(own);
+        let others: Vec<_> = cluster.members.iter_mut().map(|member| member.claim(&claim, false)).collect();
+        for claim in others.into_iter().flatten() {
+            cluster.members.iter_mut().for_each(|member| assert_eq!(member.claim(&claim, true), None));
+        }
+        let command = Mark::check(cluster.members[0].last());
+        let found = cluster.members[2].mark(Mark { index: 30, hash: 9 }, &command, 2);
+        assert_eq!(found, Some(Finding::Wrong { own, right: 1 }));
+    }
+
+    #[test]
+    fn who_remembers_nothing_compares_nothing() {
+        let mut cluster = Cluster::new();
+        cluster.mark([1, 1, 9]);
+        cluster.members[2] = Agreement::new(3);
+        assert_eq!(cluster.mark([2, 2, 9]), [None; 3]);
+        assert!(matches!(cluster.mark([2, 2, 9])[2], Some(Finding::Differs { .. })));
+    }
+
+    #[test]
+    fn a_hash_of_another_length_is_of_a_version_not_known_here() {
+        let mut member = Agreement::new(1);
+        member.mark(Mark { index: 1, hash: 5 }, &StateHashMark::default(), VOTERS);
+        let strange = StateHashMark { checked_index: 1, checked_hash: vec![0; 32].into() };
+        assert_eq!(member.mark(Mark { index: 2, hash: 5 }, &strange, VOTERS), None);
+    }
+}
