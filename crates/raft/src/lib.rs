@@ -134,7 +134,8 @@
 //!
 //! - Committed entries may be handed out before the own disk has them. A checkpoint of the state must not be made durable
 //!   before [`Status::stable`] has reached what it contains.
-//! - A removed node is not told that its removal is committed. It asks for pre-votes in vain; the server tells it.
+//! - A removed node is told so for two election timeouts by the leader that removed it. If it hears nothing in that time, it
+//!   will ask for pre-votes in vain; the server tells it.
 //! - A node that lost its disk and comes back under the same id takes part as what the configuration says it is. It must be
 //!   removed and added again, under a new id, if it was a voter: its votes are lost, and only the cluster's
 //!   administration can know that. What the core does (rules M2 and M5) limits the damage, and never panics.

@@ -14,6 +14,7 @@ use super::membership::{ChangeRefused, Membership, MembershipChange};
 use super::message::{Body, Message};
 use super::progress::Progress;
 use super::reads::{Confirmed, ReadRounds, Reader, Round};
+use super::ready::FollowerStatus;
 use super::role::Transition;
 use super::state::State;
 
@@ -118,12 +119,16 @@ impl Leader {
         leader
     }
 
-    /// Begins with new members, and ends with those that left.
+    /// Begins with new members, and takes leave of those that are none any more: for two election timeouts they still get
+    /// what follows, so that they learn of their removal, and that it is committed. A node that comes back meanwhile is
+    /// another one (rule M2).
     fn follow_membership(&mut self, state: &State) {
         let membership = state.membership();
-        self.progress.retain(|node, _| membership.contains(*node));
+        for (_, progress) in self.progress.iter_mut().filter(|(node, _)| !membership.contains(**node)) {
+            progress.leave(2 * state.config.election_ticks);
+        }
         for node in membership.members().filter(|node| *node != state.id()) {
-            if !self.progress.contains_key(&node) {
+            if self.progress.get(&node).is_none_or(Progress::is_leaving) {
                 self.sessions += 1;
                 let next = state.log.last().index.next();
                 self.progress.insert(node, Progress::new(next, Session(self.sessions)));
@@ -139,6 +144,12 @@ impl Leader {
             self.follow_membership(state);
         }
         id
+    }
+
+    /// The members that follow, by id.
+    pub(crate) fn followers(&self) -> impl Iterator<Item = FollowerStatus> + '_ {
+        let members = self.progress.iter().filter(|(_, progress)| !progress.is_leaving());
+        members.map(|(id, progress)| progress.status(*id))
     }
 
     /// Whether an entry of the own term is committed.
@@ -212,6 +223,7 @@ impl Leader {
             self.heartbeat_ticks = 0;
             self.heartbeat_due = true;
         }
+        self.progress.retain(|_, progress| progress.tick());
         if let Some(transfer) = &mut self.transfer {
             transfer.elapsed_ticks += 1;
             // The target did not manage within an election timeout: go on leading.

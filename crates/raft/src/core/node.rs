@@ -398,7 +398,7 @@ impl Node {
         let state = &self.state;
         let (followers, transfer_to, is_established) = match &self.role {
             Role::Leader(leader) => (
-                leader.progress.iter().map(|(id, progress)| progress.status(*id)).collect(),
+                leader.followers().collect(),
                 leader.transfer.as_ref().map(|transfer| transfer.to),
                 leader.is_established(state),
             ),
@@ -468,16 +468,16 @@ impl Node {
     #[must_use]
     pub fn follower(&self, id: NodeId) -> Option<FollowerStatus> {
         let Role::Leader(leader) = &self.role else { return None };
-        leader.progress.get(&id).map(|progress| progress.status(id))
+        leader.progress.get(&id).filter(|progress| !progress.is_leaving()).map(|progress| progress.status(id))
     }
 
     /// All followers of this leader, by id; none if it does not lead.
     pub fn followers(&self) -> impl Iterator<Item = FollowerStatus> + '_ {
-        let progress = match &self.role {
-            Role::Leader(leader) => Some(&leader.progress),
+        let leader = match &self.role {
+            Role::Leader(leader) => Some(leader),
             _ => None,
         };
-        progress.into_iter().flatten().map(|(id, progress)| progress.status(*id))
+        leader.into_iter().flat_map(|leader| leader.followers())
     }
 
     /// The last entry known to be committed: [`Status::commit`] without the rest.

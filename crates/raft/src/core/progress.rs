@@ -35,6 +35,8 @@ pub(crate) struct Progress {
     pub(crate) poke: bool,
     /// Entries for it are being read from the durable log.
     pub(crate) fetching: bool,
+    /// It is no member any more: so long it is still sent what tells it so.
+    leaving_ticks: Option<u32>,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -60,7 +62,25 @@ impl Progress {
             commit_told: Index::ZERO,
             poke: false,
             fetching: false,
+            leaving_ticks: None,
         }
+    }
+
+    /// It is no member from now on, and gets entries for this long, its own removal among them. Nothing that it says counts.
+    pub(crate) fn leave(&mut self, ticks: u32) {
+        self.leaving_ticks.get_or_insert(ticks);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving_ticks.is_some()
+    }
+
+    /// Lets a tick pass; whether it is still of interest.
+    pub(crate) fn tick(&mut self) -> bool {
+        if let Some(ticks) = &mut self.leaving_ticks {
+            *ticks = ticks.saturating_sub(1);
+        }
+        self.leaving_ticks != Some(0)
     }
 
     /// Whether an append may go out now.

@@ -152,6 +152,10 @@ fn want_entries(state: &mut State, node: NodeId, progress: &mut Progress, throug
 }
 
 fn want_snapshot(state: &mut State, node: NodeId, progress: &mut Progress) {
+    // Not worth it, only to tell somebody that it is no member any more.
+    if progress.is_leaving() {
+        return;
+    }
     progress.snapshot_under_way();
     let envelope: Message = state.message(node, Body::LaterTerm);
     let first = state.log.base().index.next();
