@@ -78,11 +78,22 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
     if let Err(error) = member.when_ready(move || announce(&addresses)) {
         return fail(&error);
     }
+    if let Err(error) = member.when_removed(signals.end_of_wait()) {
+        return fail(&error);
+    }
     let signal = signals.wait();
-    tracing::info!(%signal, "{}", messages::SIGNAL);
+    if let Some(signal) = signal {
+        tracing::info!(%signal, "{}", messages::SIGNAL);
+    }
+    // A member that never served and was removed is a failed start, as in etcd.
+    let served = member.is_ready();
     member.stop();
     tracing::info!(name = config.name, "{}", messages::CLOSED);
-    end_process(signal)
+    match signal {
+        Some(signal) => end_process(signal),
+        None if served => ExitCode::SUCCESS,
+        None => ExitCode::FAILURE,
+    }
 }
 
 /// Says that clients are served, to the log and to whoever started the process.

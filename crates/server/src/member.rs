@@ -44,6 +44,7 @@ use crate::error::StartError;
 use crate::grpc::reply::Header;
 use crate::ids::Identity;
 use crate::limits::GRPC_OVERHEAD_BYTES;
+use crate::logging::messages;
 use crate::metrics::Metrics;
 use crate::net::listen::{SocketOptions, listen};
 use crate::net::serve::PeerPort;
@@ -91,11 +92,31 @@ impl Running {
         spawn("ready", wait).map(drop)
     }
 
+    /// Whether clients are served.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
+    }
+
+    /// Has this done if the cluster removes the member: then it has to stop, for good. To be called once.
+    ///
+    /// # Errors
+    /// If there is no thread to be had to wait for it.
+    pub fn when_removed(&mut self, stop: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+        let shared = self.shared.clone();
+        let wait = move || {
+            shared.removal.wait();
+            messages::log_removed();
+            stop();
+        };
+        spawn("removal", wait).map(drop)
+    }
+
     /// Stops: takes nothing new, finishes what is in flight, writes a last checkpoint, closes.
     pub fn stop(self) {
         self.shared.stop();
-        // Before it is ready, the only requests are its own.
-        let grace = if self.is_ready.load(Ordering::Relaxed) { STOP_GRACE } else { Duration::ZERO };
+        // Before it is ready, the only requests are its own; once it is removed, none will be answered.
+        let is_awaited = self.is_ready() && !self.shared.removal.is_known();
+        let grace = if is_awaited { STOP_GRACE } else { Duration::ZERO };
         let deadline = Instant::now() + grace;
         while self.shared.waiters.len() > 0 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
@@ -247,8 +268,11 @@ impl Assembly {
             write_timeout: config.raft.write_timeout,
         };
         let http: transport::PeerHttp = Arc::new(move |request| Box::pin(port.clone().respond(request)));
-        let inbound =
-            EngineInbound { consensus: engine.consensus.clone(), questions: engine.questions.clone() };
+        let inbound = EngineInbound {
+            consensus: engine.consensus.clone(),
+            questions: engine.questions.clone(),
+            shared: self.shared.clone(),
+        };
         let (handle, metrics) = (self.transport.clone(), self.metrics.clone());
         let thread = TransportThread::new(handle, settings, listeners, http, Arc::new(inbound), metrics)
             .map_err(|source| StartError::System { what: "cannot start the transport", source })?;

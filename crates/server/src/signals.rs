@@ -66,12 +66,18 @@ impl Signals {
         Ok(Signals { arrivals: iterator::Signals::new([SIGINT, SIGTERM])? })
     }
 
-    /// Waits for the first signal.
-    pub fn wait(&mut self) -> StopSignal {
-        match self.arrivals.forever().next() {
-            Some(SIGINT) => StopSignal::Interrupt,
-            _ => StopSignal::Terminate,
+    /// Waits for the first signal; `None` if the wait was [ended](Self::end_of_wait) before.
+    pub fn wait(&mut self) -> Option<StopSignal> {
+        match self.arrivals.forever().next()? {
+            SIGINT => Some(StopSignal::Interrupt),
+            _ => Some(StopSignal::Terminate),
         }
+    }
+
+    /// Called from any thread, this ends the wait without a signal.
+    pub fn end_of_wait(&self) -> impl FnOnce() + Send + 'static {
+        let handle = self.arrivals.handle();
+        move || handle.close()
     }
 }
 
@@ -119,7 +125,7 @@ mod tests {
             _ => (SIGTERM, StopSignal::Terminate),
         };
         low_level::raise(number).unwrap();
-        let signal = signals.wait();
+        let signal = signals.wait().unwrap();
         assert_eq!(signal, expected);
         match order {
             // The second one does not wait for anybody.

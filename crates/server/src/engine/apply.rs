@@ -212,10 +212,13 @@ impl ApplyThread {
                     self.hasher.take(compaction);
                 }
             }
-            Effect::AlarmsChanged
-            | Effect::MembersChanged
-            | Effect::MemberRemoved { .. }
-            | Effect::ClusterVersionChanged => {
+            Effect::MemberRemoved { id } => {
+                self.batch.status_changed = true;
+                if self.status.is_own(*id) {
+                    self.shared.removal.applied();
+                }
+            }
+            Effect::AlarmsChanged | Effect::MembersChanged | Effect::ClusterVersionChanged => {
                 self.batch.status_changed = true;
             }
         }

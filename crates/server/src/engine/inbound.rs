@@ -7,12 +7,14 @@ use raft::NodeId;
 use super::consensus::ConsensusEvent;
 use super::inbox::Sender;
 use super::questions::Questions;
+use super::shared::Shared;
 use crate::transport::{Inbound, Incoming, PeerNote, SnapshotFault, SnapshotOffer, SnapshotSink};
 
 /// The engine, as the transport sees it.
 pub(crate) struct EngineInbound {
     pub(crate) consensus: Sender<ConsensusEvent>,
     pub(crate) questions: Arc<Questions>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Inbound for EngineInbound {
@@ -34,6 +36,10 @@ impl Inbound for EngineInbound {
     }
 
     fn removed_by(&self, peer: NodeId) {
+        if self.shared.removal.is_known() {
+            return;
+        }
+        self.shared.removal.told();
         tracing::warn!(from = %peer, "a member says that this one was removed from the cluster");
     }
 

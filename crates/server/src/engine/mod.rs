@@ -31,6 +31,7 @@ pub(crate) mod mailbox;
 pub(crate) mod operation;
 pub(crate) mod priority;
 pub(crate) mod questions;
+pub(crate) mod removal;
 pub(crate) mod reply;
 pub(crate) mod shared;
 pub(crate) mod status;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use raft::Index;
 use tokio::sync::{Notify, watch};
 
+use super::removal::Removal;
 use super::waiters::Waiters;
 
 /// Published numbers and the table of waiting callers.
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     stop: Notify,
     /// The disk cannot take more log; written by the log writer.
     pub(crate) disk_full: AtomicBool,
+    /// Whether the cluster has no place for this member any more.
+    pub(crate) removal: Removal,
 }
 
 impl Shared {
@@ -63,6 +66,7 @@ impl Shared {
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
             disk_full: AtomicBool::new(false),
+            removal: Removal::default(),
         }
     }
 

@@ -25,6 +25,11 @@ impl EngineStatus {
         Self { own_id, ..Self::default() }
     }
 
+    /// Whether this is the member's own id.
+    pub(crate) fn is_own(&self, id: u64) -> bool {
+        self.own_id == id
+    }
+
     /// Whether this member has no vote.
     pub(crate) fn is_learner(&self) -> bool {
         self.is_learner.load(Ordering::Relaxed)
