@@ -29,13 +29,14 @@ use crate::engine::compaction_hash::CompactionHasher;
 use crate::engine::consensus::changes::Changes;
 use crate::engine::consensus::{ConsensusEvent, ConsensusThread, Pace};
 use crate::engine::inbound::EngineInbound;
-use crate::engine::inbox::{Sender, inbox};
+use crate::engine::inbox::{Inbox, Sender, inbox};
 use crate::engine::lessor::Lessor;
 use crate::engine::log_reader::LogReader;
-use crate::engine::log_writer::LogWriter;
+use crate::engine::log_writer::{LogEvent, LogWriter};
 use crate::engine::mailbox::Mailbox;
 use crate::engine::questions::{Asked, Questions};
 use crate::engine::shared::Shared;
+use crate::engine::snapshots::{Receiver, StorePlace};
 use crate::engine::status::EngineStatus;
 use crate::engine::views::Views;
 use crate::engine::waiters::Waiters;
@@ -228,12 +229,12 @@ impl Assembly {
     }
 
     fn start(self, config: &Config, opened: Opened, listeners: Listeners) -> Result<Running, StartError> {
-        let Opened { identity, machine, log, node, bootstrap, known, data_dir } = opened;
+        let Opened { identity, place, machine, log, node, bootstrap, known, data_dir } = opened;
         self.transport.set_peers(first_peers(&machine, known));
-        let engine = self.start_engine(config, machine, log, node)?;
+        let engine = self.start_engine(config, (place.clone(), machine), log, node)?;
         let apis = self.apis(config, identity, &engine);
         let peer_port = Arc::new(PeerPort::new(apis[0].clone(), config));
-        let transport = self.start_transport(config, identity, &engine, listeners.peer, peer_port)?;
+        let transport = self.start_transport(config, identity, place, &engine, listeners.peer, peer_port)?;
         let Engine { consensus, owners, asked, .. } = engine;
         let network = Network::new(config, apis, listeners.clients, bootstrap, asked);
         let (stop, ready, workers) = network.start()?;
@@ -257,6 +258,7 @@ impl Assembly {
         &self,
         config: &Config,
         identity: Identity,
+        place: StorePlace,
         engine: &Engine,
         listeners: Vec<TcpListener>,
         port: Arc<PeerPort>,
@@ -268,9 +270,11 @@ impl Assembly {
             write_timeout: config.raft.write_timeout,
         };
         let http: transport::PeerHttp = Arc::new(move |request| Box::pin(port.clone().respond(request)));
+        let snapshots = Receiver::new(place, engine.consensus.clone());
         let inbound = EngineInbound {
             consensus: engine.consensus.clone(),
             questions: engine.questions.clone(),
+            snapshots,
             shared: self.shared.clone(),
         };
         let (handle, metrics) = (self.transport.clone(), self.metrics.clone());
@@ -283,7 +287,7 @@ impl Assembly {
     fn start_engine(
         &self,
         config: &Config,
-        machine: Machine,
+        (place, machine): (StorePlace, Machine),
         log: raft::durable::Log,
         node: Node,
     ) -> Result<Engine, StartError> {
@@ -291,13 +295,13 @@ impl Assembly {
         let (consensus, consensus_inbox) = inbox();
         let (log_sender, log_inbox) = inbox();
         let (apply, apply_inbox) = inbox();
-        let (reader, reader_inbox) = inbox();
         let views = Arc::new(Views::new(machine.view()));
         let revision = machine.store().revision();
         let (catch_up, catch_up_thread) = catch_up(views.clone(), mailboxes.clone());
         let consensus_thread = ConsensusThread {
             node,
             inbox: consensus_inbox,
+            own: consensus.clone(),
             log: log_sender,
             apply: apply.clone(),
             transport: transport.clone(),
@@ -309,20 +313,12 @@ impl Assembly {
             pace: pace(config),
             pending: Default::default(),
             changes: Changes::new(change_rules(config), config.cluster.auto_promote_learners),
+            received: None,
         };
-        let log_writer = LogWriter {
-            log,
-            inbox: log_inbox,
-            consensus: consensus.clone(),
-            reader,
-            transport: transport.clone(),
-            shared: shared.clone(),
-            metrics: metrics.clone(),
-            waiting: Default::default(),
-        };
-        let log_reader = LogReader { inbox: reader_inbox, consensus: consensus.clone() };
         let apply_thread = ApplyThread {
             machine,
+            place,
+            views: views.clone(),
             inbox: apply_inbox,
             consensus: consensus.clone(),
             checkpointer: Checkpointer::new(apply.clone()),
@@ -335,18 +331,41 @@ impl Assembly {
             metrics: metrics.clone(),
             slow_apply: config.warnings.apply,
             batch: Default::default(),
+            early_reads: Default::default(),
+            snapshots_wanted: Default::default(),
         };
-        let owners = vec![
+        let mut owners = vec![
             spawn("consensus", move || consensus_thread.run())?,
-            spawn("log writer", move || log_writer.run())?,
-            spawn("log reader", move || log_reader.run())?,
             spawn("apply", move || apply_thread.run())?,
         ];
+        owners.extend(self.start_log(log, log_inbox, &consensus)?);
         // Ends with the process: it owns nothing.
         spawn("watch catch-up", move || catch_up_thread.run())?;
         let (questions, asked) = Questions::new(transport.clone(), unix_millis());
         let questions = Arc::new(questions);
         Ok(Engine { consensus, apply, views, revision, catch_up, questions, asked, owners })
+    }
+
+    /// Starts the threads that write and read the raft log.
+    fn start_log(
+        &self,
+        log: raft::durable::Log,
+        inbox: Inbox<LogEvent>,
+        consensus: &Sender<ConsensusEvent>,
+    ) -> Result<[JoinHandle<()>; 2], StartError> {
+        let (reader, reader_inbox) = crate::engine::inbox::inbox();
+        let writer = LogWriter {
+            log,
+            inbox,
+            consensus: consensus.clone(),
+            reader,
+            transport: self.transport.clone(),
+            shared: self.shared.clone(),
+            metrics: self.metrics.clone(),
+            waiting: Default::default(),
+        };
+        let reader = LogReader { inbox: reader_inbox, consensus: consensus.clone() };
+        Ok([spawn("log writer", move || writer.run())?, spawn("log reader", move || reader.run())?])
     }
 
     /// The services as each worker has them.

@@ -3,6 +3,9 @@
 //! It takes committed entries in batches and, for each batch: applies, publishes the changes to the watchers,
 //! announces the applied index, and answers the callers, in this order.
 
+mod install;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -12,7 +15,7 @@ use mvcc::Changes;
 use prost::Message;
 use proto::etcdserverpb::InternalRaftRequest;
 use proto::membershippb::Member;
-use raft::{Entry, Index, NodeId, Payload};
+use raft::{Entry, Index, NodeId, Payload, SnapshotMeta, SnapshotWanted};
 use tokio::sync::oneshot;
 
 use super::checkpointer::Checkpointer;
@@ -26,7 +29,9 @@ use super::mailbox::{Delivery, Mailbox};
 use super::operation;
 use super::reply::Unserved;
 use super::shared::Shared;
+use super::snapshots::{ReceivedStore, StorePlace};
 use super::status::EngineStatus;
+use super::views::Views;
 use super::waiters::RequestId;
 use super::worker::{Proposal, ReadBatch};
 use crate::logging::messages;
@@ -45,10 +50,14 @@ pub(crate) enum ApplyEvent {
     CheckChange { proposal: Proposal, request: Box<InternalRaftRequest>, rules: ChangeRules },
     /// Somebody waits for a checkpoint that holds everything applied so far.
     AwaitCheckpoint(oneshot::Sender<()>),
-    /// A checkpoint was written.
-    Checkpointed(Box<mvcc::Done>, Duration),
+    /// A checkpoint of a generation of the store was written.
+    Checkpointed(u64, Box<mvcc::Done>, Duration),
     /// A checkpoint could not be written; it may be possible later.
-    CheckpointFailed(mvcc::Error),
+    CheckpointFailed(u64, mvcc::Error),
+    /// A follower needs a snapshot.
+    SnapshotWanted(SnapshotWanted),
+    /// A snapshot is to replace the store.
+    Install(SnapshotMeta, ReceivedStore),
     /// The own disk has the part of the log that a checkpoint waits for.
     Stable,
     /// The member stops: write a last checkpoint and end.
@@ -58,6 +67,9 @@ pub(crate) enum ApplyEvent {
 /// Everything the thread works with.
 pub(crate) struct ApplyThread {
     pub(crate) machine: Machine,
+    /// Where its store is.
+    pub(crate) place: StorePlace,
+    pub(crate) views: Arc<Views>,
     pub(crate) inbox: Inbox<ApplyEvent>,
     pub(crate) consensus: Sender<ConsensusEvent>,
     pub(crate) checkpointer: Checkpointer,
@@ -71,6 +83,10 @@ pub(crate) struct ApplyThread {
     /// `--warning-apply-duration`.
     pub(crate) slow_apply: Duration,
     pub(crate) batch: Batch,
+    /// Reads that wait for an entry to be applied.
+    pub(crate) early_reads: BTreeMap<Index, Vec<ReadBatch>>,
+    /// Followers that wait for a newer checkpoint.
+    pub(crate) snapshots_wanted: Vec<SnapshotWanted>,
 }
 
 /// What has come of the entries that were taken together.
@@ -100,8 +116,14 @@ impl ApplyThread {
                     ApplyEvent::AwaitCheckpoint(answer) => {
                         self.checkpointer.await_through(self.applied(), answer);
                     }
-                    ApplyEvent::Checkpointed(done, took) => self.checkpointed(*done, took),
-                    ApplyEvent::CheckpointFailed(error) => self.checkpoint_failed(&error),
+                    ApplyEvent::Checkpointed(generation, done, took) => {
+                        self.checkpointed(generation, *done, took);
+                    }
+                    ApplyEvent::CheckpointFailed(generation, error) => {
+                        self.checkpoint_failed(generation, &error);
+                    }
+                    ApplyEvent::SnapshotWanted(wanted) => self.snapshot_wanted(wanted),
+                    ApplyEvent::Install(snapshot, received) => self.install(snapshot, received),
                     ApplyEvent::Stable => self.checkpointer.start_held(),
                     ApplyEvent::Stop => stop = true,
                 }
@@ -119,6 +141,10 @@ impl ApplyThread {
         let result = self.machine.check_change(change, rules);
         let checked = Checked { proposal, applied: self.applied(), result };
         let _ = self.consensus.send(ConsensusEvent::ChangeChecked(Box::new(checked)));
+    }
+
+    fn removed(&self) -> BTreeSet<NodeId> {
+        self.machine.removed_members().map(NodeId).collect()
     }
 
     fn applied(&self) -> Index {
@@ -230,7 +256,7 @@ impl ApplyThread {
         if batch.status_changed {
             self.status.refresh(&self.machine);
             self.transport.set_peers(peers_of(&self.machine));
-            self.transport.set_removed(self.machine.removed_members().map(NodeId).collect());
+            self.transport.set_removed(self.removed());
         }
         let mut outgoing: Vec<Vec<Delivery>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
         let changes: Arc<[Changes]> = batch.changes.into();
@@ -251,14 +277,30 @@ impl ApplyThread {
         for (mailbox, mut deliveries) in self.mailboxes.iter().zip(outgoing) {
             mailbox.put(&mut deliveries);
         }
+        self.serve_early();
         // A member that stops has no consensus left to tell.
         let _ = self.consensus.send(ConsensusEvent::Applied(applied));
     }
 
+    /// Serves reads that see everything up to `index`, as soon as the state does (rule R5). The leader has told a
+    /// follower the index, and its entries may still be on their way.
     fn serve(&mut self, reads: ReadBatch, index: Index) {
-        let applied = Index(self.shared.applied.load(Ordering::Relaxed));
-        assert!(applied >= index, "a read for {index} overtook the entries before it, at {applied}");
-        self.mailboxes[reads.worker].put(&mut vec![Delivery::Reads(reads.waiting, Ok(()))]);
+        if self.applied() >= index {
+            self.mailboxes[reads.worker].put(&mut vec![Delivery::Reads(reads.waiting, Ok(()))]);
+        } else {
+            self.early_reads.entry(index).or_default().push(reads);
+        }
+    }
+
+    /// Serves the reads that have waited for what is applied now.
+    fn serve_early(&mut self) {
+        let applied = self.applied();
+        while let Some(first) = self.early_reads.first_entry()
+            && *first.key() <= applied
+        {
+            let (index, batches) = first.remove_entry();
+            batches.into_iter().for_each(|reads| self.serve(reads, index));
+        }
     }
 
     fn checkpoint_if_due(&mut self) {
@@ -272,20 +314,28 @@ impl ApplyThread {
             None => {
                 self.checkpointer.finished(true);
                 self.checkpointer.reached(self.applied());
+                self.make_snapshots();
             }
         }
     }
 
-    fn checkpointed(&mut self, done: mvcc::Done, took: Duration) {
+    fn checkpointed(&mut self, generation: u64, done: mvcc::Done, took: Duration) {
+        if !self.checkpointer.is_current(generation) {
+            return;
+        }
         self.metrics.disk.backend_commit.observe(took);
         let applied = Index(done.applied().index);
         self.machine.store_mut().complete(done);
         self.checkpointer.finished(true);
         self.checkpointer.reached(applied);
+        self.make_snapshots();
         let _ = self.consensus.send(ConsensusEvent::Checkpointed(applied));
     }
 
-    fn checkpoint_failed(&mut self, error: &mvcc::Error) {
+    fn checkpoint_failed(&mut self, generation: u64, error: &mvcc::Error) {
+        if !self.checkpointer.is_current(generation) {
+            return;
+        }
         if !error.is_retryable() {
             stop_process("a checkpoint failed", error);
         }

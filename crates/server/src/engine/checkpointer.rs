@@ -18,6 +18,8 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 pub(crate) struct Checkpointer {
     apply: Sender<ApplyEvent>,
     running: Option<std::thread::JoinHandle<()>>,
+    /// Of the store in use: what is reported of an earlier one does not count.
+    generation: u64,
     /// To be written once the log on the disk has what it holds.
     held: Option<mvcc::CheckpointJob>,
     next: Instant,
@@ -31,7 +33,15 @@ impl Checkpointer {
     /// Reports to the apply thread.
     pub(crate) fn new(apply: Sender<ApplyEvent>) -> Self {
         let next = Instant::now() + CHECKPOINT_INTERVAL;
-        Self { apply, running: None, held: None, next, backing_off: false, awaited: Vec::new() }
+        Self {
+            apply,
+            running: None,
+            generation: 0,
+            held: None,
+            next,
+            backing_off: false,
+            awaited: Vec::new(),
+        }
     }
 
     fn is_idle(&self) -> bool {
@@ -78,12 +88,12 @@ impl Checkpointer {
 
     /// Writes a checkpoint in the background.
     pub(crate) fn start(&mut self, job: mvcc::CheckpointJob) {
-        let apply = self.apply.clone();
+        let (apply, generation) = (self.apply.clone(), self.generation);
         let write = move || {
             let started = Instant::now();
             let event = match job.run() {
-                Ok(done) => ApplyEvent::Checkpointed(Box::new(done), started.elapsed()),
-                Err(error) => ApplyEvent::CheckpointFailed(error),
+                Ok(done) => ApplyEvent::Checkpointed(generation, Box::new(done), started.elapsed()),
+                Err(error) => ApplyEvent::CheckpointFailed(generation, error),
             };
             let _ = apply.send(event);
         };
@@ -99,6 +109,20 @@ impl Checkpointer {
         self.join();
         self.backing_off = !written;
         self.next = Instant::now() + if written { CHECKPOINT_INTERVAL } else { RETRY_INTERVAL };
+    }
+
+    /// Another store is used from now on: waits for the checkpoint of the old one that is being written, and forgets it.
+    pub(crate) fn start_over(&mut self) {
+        self.join();
+        self.held = None;
+        self.generation += 1;
+        self.backing_off = false;
+        self.next = Instant::now() + CHECKPOINT_INTERVAL;
+    }
+
+    /// Whether a report is of the store in use.
+    pub(crate) fn is_current(&self, generation: u64) -> bool {
+        self.generation == generation
     }
 
     /// Waits for the checkpoint that is being written.

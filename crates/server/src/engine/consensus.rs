@@ -6,12 +6,16 @@
 
 pub(crate) mod changes;
 mod requests;
+mod snapshots;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use raft::{Entry, Fetch, Index, Message, Node, NodeId, Persisted, Ready, RoleChange, RoleName};
+use raft::{
+    Entry, Fetch, Index, Message, Node, NodeId, Persisted, Ready, RoleChange, RoleName, SnapshotMeta,
+    SnapshotWanted,
+};
 
 use self::changes::{Changes, Checked};
 use self::requests::Pending;
@@ -22,6 +26,7 @@ use super::log_writer::LogEvent;
 use super::mailbox::Mailbox;
 use super::reply::Unserved;
 use super::shared::Shared;
+use super::snapshots::{Made, ReceivedStore};
 use super::status::EngineStatus;
 use super::worker::{Proposal, ReadBatch};
 use crate::metrics::Metrics;
@@ -51,6 +56,18 @@ pub(crate) enum ConsensusEvent {
     Applied(Index),
     /// A checkpoint holds everything up to here.
     Checkpointed(Index),
+    /// A checkpoint that a follower needs.
+    SnapshotMade(SnapshotWanted, Box<Made>),
+    /// How its transfer ended: the last entry in it, or `None` for a failure.
+    SnapshotSent(SnapshotWanted, Option<Index>),
+    /// A snapshot arrived, with raft's message.
+    SnapshotReceived(Box<Message>, ReceivedStore),
+    /// The log has noted that it comes.
+    SnapshotExpected(SnapshotMeta, ReceivedStore),
+    /// It has replaced the store.
+    SnapshotInstalled(SnapshotMeta),
+    /// The log begins behind it.
+    LogReset(SnapshotMeta),
     /// The member stops.
     Stop,
 }
@@ -70,6 +87,8 @@ pub(crate) struct Pace {
 pub(crate) struct ConsensusThread {
     pub(crate) node: Node,
     pub(crate) inbox: Inbox<ConsensusEvent>,
+    /// The way back into its own inbox, for those who report to it.
+    pub(crate) own: Sender<ConsensusEvent>,
     pub(crate) log: Sender<LogEvent>,
     pub(crate) apply: Sender<ApplyEvent>,
     pub(crate) transport: Transport,
@@ -81,6 +100,8 @@ pub(crate) struct ConsensusThread {
     pub(crate) pace: Pace,
     pub(crate) pending: Pending,
     pub(crate) changes: Changes,
+    /// A snapshot that raft is being told of.
+    pub(crate) received: Option<ReceivedStore>,
 }
 
 impl ConsensusThread {
@@ -125,6 +146,14 @@ impl ConsensusThread {
             ConsensusEvent::Fetched(fetch, entries) => self.node.fetched(&fetch, entries),
             ConsensusEvent::Applied(index) => self.node.applied(index),
             ConsensusEvent::Checkpointed(index) => self.release(index),
+            ConsensusEvent::SnapshotMade(wanted, made) => self.snapshot_made(wanted, *made),
+            ConsensusEvent::SnapshotSent(wanted, reached) => self.node.snapshot_sent(&wanted, reached),
+            ConsensusEvent::SnapshotReceived(message, received) => self.snapshot_received(*message, received),
+            ConsensusEvent::SnapshotExpected(snapshot, received) => {
+                self.snapshot_expected(snapshot, received)
+            }
+            ConsensusEvent::SnapshotInstalled(snapshot) => self.snapshot_installed(snapshot),
+            ConsensusEvent::LogReset(snapshot) => self.log_reset(&snapshot),
             ConsensusEvent::Stop => {}
         }
     }
@@ -145,6 +174,10 @@ impl ConsensusThread {
 
     fn persisted(&mut self, persisted: Persisted) {
         self.node.persisted(persisted);
+        self.publish_stable();
+    }
+
+    fn publish_stable(&self) {
         if self.shared.stable.reached(self.node.stable()) {
             let _ = self.apply.send(ApplyEvent::Stable);
         }
@@ -194,6 +227,12 @@ impl ConsensusThread {
         }
         for fetch in ready.fetches {
             let _ = self.log.send(LogEvent::Fetch(fetch));
+        }
+        if let Some(snapshot) = ready.install {
+            self.install(snapshot);
+        }
+        for wanted in ready.snapshots {
+            let _ = self.apply.send(ApplyEvent::SnapshotWanted(wanted));
         }
         if !ready.committed.is_empty() {
             let _ = self.apply.send(ApplyEvent::Committed(ready.committed));

@@ -8,6 +8,7 @@ use super::consensus::ConsensusEvent;
 use super::inbox::Sender;
 use super::questions::Questions;
 use super::shared::Shared;
+use super::snapshots::Receiver;
 use crate::transport::{Inbound, Incoming, PeerNote, SnapshotFault, SnapshotOffer, SnapshotSink};
 
 /// The engine, as the transport sees it.
@@ -15,6 +16,7 @@ pub(crate) struct EngineInbound {
     pub(crate) consensus: Sender<ConsensusEvent>,
     pub(crate) questions: Arc<Questions>,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) snapshots: Receiver,
 }
 
 impl Inbound for EngineInbound {
@@ -43,7 +45,7 @@ impl Inbound for EngineInbound {
         tracing::warn!(from = %peer, "a member says that this one was removed from the cluster");
     }
 
-    fn snapshot_offered(&self, _offer: &SnapshotOffer) -> Result<Box<dyn SnapshotSink>, SnapshotFault> {
-        Err("this member takes no snapshots".into())
+    fn snapshot_offered(&self, offer: &SnapshotOffer) -> Result<Box<dyn SnapshotSink>, SnapshotFault> {
+        self.snapshots.begin(offer)
     }
 }

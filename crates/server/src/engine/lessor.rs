@@ -41,9 +41,13 @@ impl Lessor {
         Millis(self.started.elapsed().as_millis() as u64)
     }
 
-    /// Takes over the leases of a machine that was just opened.
+    /// Takes over the leases of a machine that was just opened, and forgets all others: at the start, and when a snapshot
+    /// from the leader has replaced the state. In both cases this member does not lead.
     pub(crate) fn load(&self, machine: &Machine) {
-        self.clock.lock().load(machine, self.now());
+        let mut clock = LeaseClock::new(LeaseClockOptions::default());
+        clock.load(machine, self.now());
+        *self.clock.lock() = clock;
+        self.changed.notify_waiters();
     }
 
     /// Follows what applying a command did.

@@ -9,13 +9,14 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use raft::durable::{Error, Log};
-use raft::{Fetch, Index, Message, Persist, Persisted};
+use raft::{Fetch, Index, Message, Persist, Persisted, SnapshotMeta};
 
 use super::consensus::ConsensusEvent;
 use super::fatal::stop_process;
 use super::inbox::{Inbox, Sender};
 use super::log_reader::ReadLog;
 use super::shared::Shared;
+use super::snapshots::ReceivedStore;
 use crate::metrics::Metrics;
 use crate::transport::Transport;
 
@@ -27,6 +28,10 @@ pub(crate) enum LogEvent {
     Fetch(Fetch),
     /// Entries up to and including this one are in a checkpoint.
     Release(Index),
+    /// Note that this snapshot is about to replace the state.
+    Expect(SnapshotMeta, ReceivedStore),
+    /// It has: begin behind it.
+    Reset(SnapshotMeta),
     /// The member stops.
     Stop,
 }
@@ -105,6 +110,8 @@ impl LogWriter {
                     }
                     LogEvent::Fetch(fetch) => self.fetch(fetch),
                     LogEvent::Release(through) => release = Some(through),
+                    LogEvent::Expect(snapshot, received) => self.expect(snapshot, received),
+                    LogEvent::Reset(snapshot) => self.reset(snapshot),
                     LogEvent::Stop => stop = true,
                 }
             }
@@ -177,6 +184,25 @@ impl LogWriter {
             Err(error) => stop_process("the raft log cannot be synced", &error),
         }
         self.metrics.disk.wal_fsync.observe(started.elapsed());
+    }
+
+    /// Notes that a snapshot comes, so that a start after a crash knows what to make of a state ahead of the log.
+    fn expect(&mut self, snapshot: SnapshotMeta, received: ReceivedStore) {
+        if let Err(error) = self.log.expect_snapshot(&snapshot) {
+            stop_process("a snapshot cannot be noted in the raft log", &error);
+        }
+        let _ = self.consensus.send(ConsensusEvent::SnapshotExpected(snapshot, received));
+    }
+
+    /// Begins behind a snapshot.
+    fn reset(&mut self, snapshot: SnapshotMeta) {
+        // What was appended before is gone with this, but what was promised with it must be true first.
+        self.prove();
+        if let Err(error) = self.log.reset_to(&snapshot) {
+            stop_process("the raft log cannot begin behind a snapshot", &error);
+        }
+        self.waiting.synced = snapshot.last.index;
+        let _ = self.consensus.send(ConsensusEvent::LogReset(snapshot));
     }
 
     /// Has entries read by another thread: a follower that is far behind must not hold up the writes of today. What

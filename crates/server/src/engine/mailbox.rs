@@ -19,6 +19,13 @@ pub(crate) enum Delivery {
     Published(Arc<[Changes]>),
     /// The history up to this revision is released.
     Compacted(i64),
+    /// A snapshot has replaced the store: it is at `revision` now, which may be far ahead of what was published.
+    Restored {
+        /// The store's revision.
+        revision: i64,
+        /// Everything before it is compacted.
+        compact_revision: i64,
+    },
     /// The answer to a command.
     Reply(oneshot::Sender<CommandReply>, CommandReply),
     /// These reads may be served now, or not at all.

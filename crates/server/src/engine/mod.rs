@@ -34,6 +34,7 @@ pub(crate) mod questions;
 pub(crate) mod removal;
 pub(crate) mod reply;
 pub(crate) mod shared;
+pub(crate) mod snapshots;
 pub(crate) mod status;
 pub(crate) mod views;
 pub(crate) mod waiters;

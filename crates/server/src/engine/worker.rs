@@ -210,6 +210,9 @@ impl Worker {
                 }
             }),
             Delivery::Compacted(revision) => self.with_hub(|hub| hub.compacted(revision)),
+            Delivery::Restored { revision, compact_revision } => {
+                self.with_hub(|hub| hub.restored(revision, compact_revision));
+            }
             Delivery::CaughtUp(stream, watcher, found) => {
                 self.with_hub(|hub| hub.caught_up(stream, watcher, found));
             }

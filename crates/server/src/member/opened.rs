@@ -13,6 +13,7 @@ use raft::{EntryId, Index, Membership, Node, NodeId, Term};
 use crate::bootstrap::{self, How, KnownMember, Origin};
 use crate::config::Config;
 use crate::data_dir::DataDir;
+use crate::engine::snapshots::StorePlace;
 use crate::error::StartError;
 use crate::ids::Identity;
 use crate::limits::WAL_SEGMENT_BYTES;
@@ -21,6 +22,8 @@ use crate::logging::messages;
 /// What is on the disk, opened.
 pub(super) struct Opened {
     pub(super) identity: Identity,
+    /// Where the store is.
+    pub(super) place: StorePlace,
     pub(super) machine: Machine,
     pub(super) log: raft::durable::Log,
     pub(super) node: Node,
@@ -64,7 +67,11 @@ impl Taken {
             return Err(StartError::LogMissing(wal_dir));
         }
         let store_dir = data_dir.store_dir();
-        let machine = open_machine(&data_dir, identity)
+        let place = store_place(&data_dir, identity);
+        let machine = place
+            .discard_incoming()
+            .map_err(machine::OpenError::from)
+            .and_then(|()| place.open())
             .map_err(|source| StartError::Store { path: store_dir, source })?;
         if machine.removed_members().any(|id| id == identity.member.0) {
             messages::log_removed();
@@ -81,7 +88,7 @@ impl Taken {
         // Until the founding command is applied, it is proposed at each start.
         let is_unfounded = origin.how == How::Founded && machine.cluster_id().is_none();
         let bootstrap = is_unfounded.then(|| founding(&origin));
-        Ok(Opened { identity, machine, log, node, bootstrap, known: origin.members, data_dir })
+        Ok(Opened { identity, place, machine, log, node, bootstrap, known: origin.members, data_dir })
     }
 }
 
@@ -90,10 +97,9 @@ fn is_empty(dir: &Path) -> bool {
     dir.read_dir().map_or(true, |mut entries| entries.next().is_none())
 }
 
-fn open_machine(data_dir: &DataDir, identity: Identity) -> Result<Machine, machine::OpenError> {
+fn store_place(data_dir: &DataDir, identity: Identity) -> StorePlace {
     let options = mvcc::Options { identity: [identity.cluster.0, identity.member.0], ..Default::default() };
-    let store = mvcc::Store::open(data_dir.disk(), &data_dir.store_dir(), options)?;
-    Machine::open(store)
+    StorePlace { disk: data_dir.disk(), dir: data_dir.store_dir(), options }
 }
 
 fn open_raft(

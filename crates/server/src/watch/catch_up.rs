@@ -66,7 +66,7 @@ impl CatchUpThread {
             let waiting = orders.len();
             for Order { worker, job } in orders.drain(..) {
                 // Damage is reported by file and offset, here and to the client.
-                let found = read(&self.views.get(), &job).unwrap_or_else(|error| {
+                let found = self.read(&job).unwrap_or_else(|error| {
                     tracing::error!(error = %error, from = job.from, "cannot read history for a watcher");
                     CaughtUp::Failed { reason: error.to_string() }
                 });
@@ -76,6 +76,19 @@ impl CatchUpThread {
                 };
                 self.mailboxes[worker].put(&mut vec![Delivery::CaughtUp(job.stream, job.watcher, found)]);
                 std::thread::sleep(pace.rest(self.views.get().revision(), Instant::now(), events, waiting));
+            }
+        }
+    }
+}
+
+impl CatchUpThread {
+    /// Reads one step, and again if the store was replaced meanwhile: the files of the old one go away.
+    fn read(&self, job: &CatchUpJob) -> Result<CaughtUp, mvcc::Error> {
+        loop {
+            let replaced = self.views.replaced();
+            match read(&self.views.get(), job) {
+                Err(_) if self.views.replaced() != replaced => {}
+                found => return found,
             }
         }
     }

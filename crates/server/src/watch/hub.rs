@@ -1,5 +1,7 @@
 //! The watchers of one network worker.
 
+mod restored;
+
 use std::collections::{BTreeMap, HashMap};
 use std::task::Waker;
 

@@ -1,7 +1,15 @@
 //! Clusters of three real processes: what one member was told, all know; what a majority knows, outlives the others.
 
 mod client;
+#[path = "../crash/history.rs"]
+mod history;
+mod leader_kills;
+#[path = "../crash/random.rs"]
+mod random;
 mod replication;
+mod snapshots;
+#[path = "../crash/writer.rs"]
+mod writer;
 
 use testkit::Program;
 

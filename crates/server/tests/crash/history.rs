@@ -45,21 +45,33 @@ pub(crate) fn brief(value: &[u8]) -> String {
     format!("{} of {} bytes", String::from_utf8_lossy(&value[..end]), value.len())
 }
 
-/// Watches all keys from behind what was `seen` until the connection ends, and checks the order.
-pub(crate) async fn follow(channel: Channel, seen: Arc<AtomicI64>) -> Tape {
+/// Watches all keys from behind what was `seen` until the connection ends or `end` comes, and checks the order.
+pub(crate) async fn follow(
+    channel: Channel,
+    seen: Arc<AtomicI64>,
+    end: impl Future<Output = ()> + Send,
+) -> Tape {
     let mut tape = Tape::new();
     let Ok(mut responses) = watch(&channel, seen.load(Ordering::Relaxed) + 1).await else { return tape };
-    while let Ok(Some(response)) = responses.message().await {
+    let mut end = std::pin::pin!(end);
+    loop {
+        let response = tokio::select! {
+            response = responses.message() => response,
+            () = &mut end => return tape,
+        };
+        let Ok(Some(response)) = response else { return tape };
         assert!(!response.canceled, "the watcher is never behind a compaction: {response:?}");
         if let Some(last) = take_events(&mut tape, seen.load(Ordering::Relaxed), &response) {
             seen.store(last, Ordering::Relaxed);
         }
     }
-    tape
 }
 
 /// A watch of all keys, on a stream of its own.
-async fn watch(channel: &Channel, start_revision: i64) -> Result<Streaming<pb::WatchResponse>, Status> {
+pub(crate) async fn watch(
+    channel: &Channel,
+    start_revision: i64,
+) -> Result<Streaming<pb::WatchResponse>, Status> {
     let create = pb::WatchCreateRequest {
         key: b"\0".as_slice().into(),
         range_end: b"\0".as_slice().into(),

@@ -102,7 +102,7 @@ async fn run_until_crash(
     let target = 1 + random.below(WRITES_MAX);
     let channel = connect(server).await;
     let seen = Arc::new(AtomicI64::new(known.seen()));
-    let follower = tokio::spawn(follow(channel.clone(), seen.clone()));
+    let follower = tokio::spawn(follow(channel.clone(), seen.clone(), std::future::pending()));
     let (send, mut notes) = unbounded_channel();
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {

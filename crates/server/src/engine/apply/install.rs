@@ -1,0 +1,85 @@
+//! Snapshots at the state machine: one is made for a follower, or one takes the place of everything that is here.
+
+use std::sync::atomic::Ordering;
+
+use raft::{EntryId, Index, SnapshotMeta, SnapshotWanted, Term};
+use tokio::sync::oneshot;
+
+use super::{ApplyThread, peers_of};
+use crate::engine::consensus::ConsensusEvent;
+use crate::engine::fatal::stop_process;
+use crate::engine::mailbox::Delivery;
+use crate::engine::snapshots::{Made, ReceivedStore};
+
+impl ApplyThread {
+    /// A follower needs a snapshot. It gets the last checkpoint; if that is older than what the log can go on from, one is
+    /// made for it.
+    pub(super) fn snapshot_wanted(&mut self, wanted: SnapshotWanted) {
+        self.snapshots_wanted.push(wanted);
+        self.make_snapshots();
+        if !self.snapshots_wanted.is_empty() {
+            // Whoever waits for a checkpoint makes it due; nobody needs to be told.
+            let (answer, _) = oneshot::channel();
+            self.checkpointer.await_through(self.applied(), answer);
+        }
+    }
+
+    /// Makes the snapshots that the last checkpoint is recent enough for.
+    pub(super) fn make_snapshots(&mut self) {
+        for wanted in std::mem::take(&mut self.snapshots_wanted) {
+            match self.machine.store().snapshot() {
+                Ok(export) => {
+                    let made = Made::new(export);
+                    if made.last().index.next() >= wanted.first {
+                        let event = ConsensusEvent::SnapshotMade(wanted, Box::new(made));
+                        let _ = self.consensus.send(event);
+                    } else {
+                        self.snapshots_wanted.push(wanted);
+                    }
+                }
+                Err(error) => stop_process("a checkpoint cannot be read", &error),
+            }
+        }
+    }
+
+    /// Puts a received store in the place of this one, while everybody goes on: readers find the new one, watchers are
+    /// caught up from where they were.
+    pub(super) fn install(&mut self, snapshot: SnapshotMeta, received: ReceivedStore) {
+        self.checkpointer.start_over();
+        if let Err(error) = self.place.replace_by(received.dir()) {
+            stop_process("a snapshot cannot be put in place", &error);
+        }
+        drop(received);
+        self.machine = match self.place.open() {
+            Ok(machine) => machine,
+            Err(error) => stop_process("a snapshot cannot be opened", &error),
+        };
+        let applied = self.machine.store().applied();
+        let applied = EntryId::new(Index(applied.index), Term(applied.term));
+        assert_eq!(applied, snapshot.last, "the store is the one that the snapshot announced");
+        self.announce();
+        tracing::info!(
+            "snapshot-index" = snapshot.last.index.0,
+            "snapshot-term" = snapshot.last.term.0,
+            revision = self.machine.store().revision(),
+            "a snapshot has replaced the store"
+        );
+        let _ = self.consensus.send(ConsensusEvent::SnapshotInstalled(snapshot));
+    }
+
+    /// Shows the new state to everybody who keeps something of the old one.
+    fn announce(&mut self) {
+        let store = self.machine.store();
+        let (revision, compact_revision) = (store.revision(), store.compact_revision());
+        self.views.replace(self.machine.view());
+        self.lessor.load(&self.machine);
+        self.status.refresh(&self.machine);
+        self.transport.set_peers(peers_of(&self.machine));
+        self.transport.set_removed(self.removed());
+        for mailbox in &self.mailboxes {
+            mailbox.put(&mut vec![Delivery::Restored { revision, compact_revision }]);
+        }
+        self.shared.applied.store(self.applied().0, Ordering::Release);
+        self.serve_early();
+    }
+}

@@ -1,0 +1,64 @@
+//! Snapshots at consensus: who needs one, and the steps by which one replaces what this member has.
+
+use raft::{Message, SnapshotMeta, SnapshotWanted};
+
+use super::{ConsensusEvent, ConsensusThread};
+use crate::engine::apply::ApplyEvent;
+use crate::engine::log_writer::LogEvent;
+use crate::engine::snapshots::{Made, ReceivedStore};
+use crate::transport::SnapshotJob;
+
+impl ConsensusThread {
+    /// A checkpoint is there for a follower that needs it.
+    pub(super) fn snapshot_made(&mut self, wanted: SnapshotWanted, made: Made) {
+        let last = made.last();
+        let membership = self.node.membership_at(last.index).clone();
+        let message = wanted.message(SnapshotMeta { last, membership });
+        let consensus = self.own.clone();
+        let to = wanted.to;
+        let done = Box::new(move |result: Result<(), _>| {
+            if let Err(error) = &result {
+                tracing::warn!(to = %to, error = %error, "a snapshot was not sent");
+            }
+            let reached = result.is_ok().then_some(last.index);
+            let _ = consensus.send(ConsensusEvent::SnapshotSent(wanted, reached));
+        });
+        tracing::info!(to = %to, "snapshot-index" = last.index.0, "sending a snapshot");
+        self.transport.send_snapshot(SnapshotJob {
+            offer: made.offer(message),
+            source: Box::new(made),
+            done,
+        });
+    }
+
+    /// A snapshot has arrived: raft decides whether it is of use.
+    pub(super) fn snapshot_received(&mut self, message: Message, received: ReceivedStore) {
+        self.received = Some(received);
+        self.step(message);
+        // What raft wants of it is carried out now; else it is removed.
+        self.carry_out();
+        self.received = None;
+    }
+
+    /// Raft wants it. Before it replaces the store, the log notes that it comes.
+    pub(super) fn install(&mut self, snapshot: SnapshotMeta) {
+        let received = self.received.take().expect("raft installs what was received in the same step");
+        let _ = self.log.send(LogEvent::Expect(snapshot, received));
+    }
+
+    /// The log has noted it.
+    pub(super) fn snapshot_expected(&mut self, snapshot: SnapshotMeta, received: ReceivedStore) {
+        let _ = self.apply.send(ApplyEvent::Install(snapshot, received));
+    }
+
+    /// It is the store now. The log begins behind it.
+    pub(super) fn snapshot_installed(&mut self, snapshot: SnapshotMeta) {
+        let _ = self.log.send(LogEvent::Reset(snapshot));
+    }
+
+    /// The log begins behind it.
+    pub(super) fn log_reset(&mut self, snapshot: &SnapshotMeta) {
+        self.node.installed(snapshot);
+        self.publish_stable();
+    }
+}

@@ -1,0 +1,111 @@
+//! `kill -9` of the leader under load, again and again, and what clients may count on.
+//!
+//! Writers and a watcher work on all members, until the leader is killed; they go on with the others until these have
+//! taken some more. The whole history, as one of the others tells it, must agree with what the clients know (see
+//! `crash`), and the watcher that resumes elsewhere must not miss or repeat an event. Then the killed member comes back.
+//!
+//! `QUORATE_LEADER_KILLS=20` kills more often than every test run does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use testkit::{Cluster, wait};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::oneshot;
+
+use crate::client::{channel, eventually, get, leader};
+use crate::history::{Known, follow};
+use crate::program;
+use crate::random::Random;
+use crate::writer::{Kind, Load, Writer};
+
+/// Leaders killed in every test run.
+const KILLS: u64 = 3;
+
+/// Writers on each member.
+const WRITERS: usize = 2;
+
+/// Acknowledged writes before a kill, at most.
+const BEFORE_MAX: u64 = 300;
+
+/// Acknowledged writes after it.
+const AFTER: usize = 50;
+
+const LOADS: [Load; 3] = [
+    Load { kinds: &[Kind::Put, Kind::Put, Kind::Delete], value_bytes: 0 },
+    Load { kinds: &[Kind::Put, Kind::Txn, Kind::Lease, Kind::Revoke], value_bytes: 100 },
+    Load { kinds: &[Kind::Put, Kind::Txn, Kind::Delete, Kind::Compact], value_bytes: 2_000 },
+];
+
+#[tokio::test]
+async fn what_was_acknowledged_outlives_every_leader() {
+    let kills =
+        std::env::var("QUORATE_LEADER_KILLS").map_or(KILLS, |text| text.parse().expect("a number of kills"));
+    let mut cluster = Cluster::start(&program(), 3, &[]);
+    let mut known = Known::default();
+    for (round, load) in (0..kills).zip(LOADS.into_iter().cycle()) {
+        let what = format!("round {round}");
+        let killed =
+            tokio::time::timeout(2 * wait::DEADLINE, kill_leader(&mut cluster, round, load, &mut known))
+                .await
+                .unwrap_or_else(|_| panic!("{what} hangs"));
+        let witness = cluster.member((killed + 1 + round as usize % 2) % 3);
+        eventually("a linearizable read", || async { get(witness, "any").await.ok() }).await;
+        tokio::time::timeout(wait::DEADLINE, known.verify(&channel(witness), &what))
+            .await
+            .unwrap_or_else(|_| panic!("{what}: the history does not come"));
+        cluster.member_mut(killed).restart();
+        let back = cluster.member(killed);
+        eventually("a read on the member that is back", || async { get(back, "any").await.ok() }).await;
+    }
+    println!("{kills} leaders: {} revisions, {} acknowledged", known.newest, known.writes);
+}
+
+/// The load and the end of the leader, which is returned.
+async fn kill_leader(cluster: &mut Cluster, round: u64, load: Load, known: &mut Known) -> usize {
+    let mut random = Random::new(7, round);
+    let before = 1 + random.below(BEFORE_MAX) as usize;
+    let seen = Arc::new(AtomicI64::new(known.seen()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let (send, mut notes) = unbounded_channel();
+    let watched = channel(cluster.member(random.below(3) as usize));
+    let (end, ended) = oneshot::channel::<()>();
+    let follower = tokio::spawn(follow(watched, seen.clone(), async move { drop(ended.await) }));
+    let writers: Vec<_> = (0..3 * WRITERS)
+        .map(|writer| {
+            let name = format!("r{round}w{writer}");
+            let channel = channel(cluster.member(writer % 3));
+            let random = Random::new(random.next(), writer as u64);
+            let writer = Writer::new(&channel, load, name, random, seen.clone(), send.clone());
+            tokio::spawn(writer.run(stop.clone()))
+        })
+        .collect();
+    drop(send);
+    known.acknowledged.clear();
+    while known.acknowledged.len() < before {
+        known.take(notes.recv().await.expect("writers write"));
+    }
+    let leads = leader(cluster, &[0, 1, 2]).await;
+    cluster.member_mut(leads).kill();
+    // Writers of the others may have to wait out a command that went down with the leader, and those that got an error
+    // are gone; what is left of them goes on.
+    let after = known.acknowledged.len() + AFTER;
+    while known.acknowledged.len() < after {
+        match tokio::time::timeout(Duration::from_secs(30), notes.recv()).await {
+            Ok(Some(note)) => known.take(note),
+            Ok(None) => break,
+            Err(_) => panic!("the two that are left take no writes"),
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    while let Some(note) = notes.recv().await {
+        known.take(note);
+    }
+    for writer in writers {
+        writer.await.expect("a writer does not panic");
+    }
+    drop(end);
+    known.followed.append(&mut follower.await.expect("the watcher sees nothing wrong"));
+    leads
+}
