@@ -8,7 +8,8 @@
 //! The log that the caller replicates is the truth; a checkpoint only bounds how much of it a start replays. It holds
 //! everything at once: keys, side tables, revision, compact revision, where the history ends, what is applied, and the
 //! state hash (A2). The history is synced first, so what the mark says of it is there. After a crash in the middle the old
-//! mark still holds: the history is cut back to it and the changes come again from the caller's log.
+//! mark still holds: the history counts up to it, the changes come again from the caller's log, and the next checkpoint cuts
+//! off what is beyond it. So a start writes nothing, and is possible on a full disk.
 //!
 //! Running out of space anywhere in it loses nothing: the frozen changes stay in memory, and the same job runs again.
 

@@ -36,30 +36,30 @@ const ROOT: u8 = 3;
 /// The writer's end of the history.
 pub(crate) struct History {
     wal: Wal,
+    /// Where it ends, if the log has more, from after the last checkpoint: cut off before anything is appended, and not
+    /// before. A start writes nothing, so that a full disk does not prevent it.
+    cut: Option<Position>,
     /// What the next run will be an index of.
     building: RunBuilder,
 }
 
 impl History {
-    /// Opens the log and cuts off everything that came after the checkpoint.
+    /// Opens the log. What came after the checkpoint is in it still; nobody reads it.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
         options: wal::Options,
         end: Option<Position>,
     ) -> Result<Self, Error> {
-        let (mut wal, _) = Wal::open(disk, dir, options)?;
-        if let Some(end) = end
-            && wal.end() != end
+        let (wal, _) = Wal::open(disk, dir, options)?;
+        let cut = end.filter(|end| wal.end() != *end);
+        if let Some(end) = cut
+            && wal.end() < end
         {
-            if wal.end() < end {
-                let what =
-                    format!("it ends at {}, and a checkpoint says it was durable up to {end}", wal.end());
-                return Err(Error::Corrupt { path: dir.to_owned(), what });
-            }
-            wal.truncate_to(end)?;
+            let what = format!("it ends at {}, and a checkpoint says it was durable up to {end}", wal.end());
+            return Err(Error::Corrupt { path: dir.to_owned(), what });
         }
-        Ok(Self { wal, building: RunBuilder::default() })
+        Ok(Self { wal, cut, building: RunBuilder::default() })
     }
 
     pub(crate) fn reader(&self) -> wal::Reader {
@@ -67,7 +67,7 @@ impl History {
     }
 
     pub(crate) fn end(&self) -> Position {
-        self.wal.end()
+        self.cut.unwrap_or_else(|| self.wal.end())
     }
 
     /// Bytes of its records; the files are somewhat longer, as space is reserved ahead.
@@ -84,6 +84,10 @@ impl History {
     ///
     /// On [`Error::NoSpace`] nothing was appended, and the call can be repeated.
     pub(crate) fn append(&mut self, change: &Change) -> Result<(Position, Option<SealedRun>), Error> {
+        if let Some(end) = self.cut {
+            self.wal.truncate_to(end)?;
+            self.cut = None;
+        }
         let payload = change::Payload::of(change);
         let needed =
             (payload.len() + wal_record_overhead()) as u64 + self.building.index_bytes_with(&change.key);

@@ -63,8 +63,7 @@
 //! # Caveats
 //!
 //! A commit holds the lock for as long as its changes take (about half a microsecond each): a transaction that deletes a
-//! million keys holds readers up. A count at an old revision goes through the changes since, or through the keys. Opening
-//! after a crash needs room for one segment if the history has to be cut back.
+//! million keys holds readers up. A count at an old revision goes through the changes since, or through the keys.
 //!
 //! ```
 //! use mvcc::{KeyRange, LeaseId, Options, RangeQuery, Store};

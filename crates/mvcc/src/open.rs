@@ -2,8 +2,8 @@
 //!
 //! One way in, for every start (C1: nothing is derived that can be stored). The mark of the last checkpoint says what
 //! there is; the keys are read in order into the index and the rows into the side tables, and their hashes and counts must
-//! be what the mark says, so that nothing can be missing or too much; the history is cut back to the mark, and its part
-//! that has no index on the disk is read to index it in memory.
+//! be what the mark says, so that nothing can be missing or too much; the history counts up to the mark, and its part
+//! that has no index on the disk is read to index it in memory. What it has beyond the mark is cut off by the next checkpoint.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -156,6 +156,9 @@ fn load_tail(
     let mut last = mark.floor;
     for record in history.reader().scan(mark.tail_start) {
         let record = record?;
+        if record.position >= mark.history_end {
+            break;
+        }
         if record.head.kind != history::CHANGE {
             continue;
         }

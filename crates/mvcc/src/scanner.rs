@@ -148,7 +148,11 @@ impl Scanner {
             }
             let main = record.head.number as i64;
             let is_new_revision = taken.last().is_none_or(|change| change.revision.main != main);
-            if main > last || (is_new_revision && (taken.len() >= BATCH_CHANGES || bytes >= BATCH_BYTES)) {
+            if main > last {
+                // Of a past life, and to be cut off: no place to go on from.
+                break;
+            }
+            if is_new_revision && (taken.len() >= BATCH_CHANGES || bytes >= BATCH_BYTES) {
                 self.place = Some(record.position);
                 break;
             }

@@ -197,3 +197,52 @@ fn a_history_without_its_database_or_a_database_without_its_history_is_refused()
     }
     assert!(try_open(&lost).is_err());
 }
+
+#[test]
+fn a_store_opens_and_is_read_on_a_disk_without_a_single_free_byte() {
+    let ranges = [KeyRange::all()];
+    let mut with_remains = 0;
+    for room in (0..24).map(|number| (number * 2) << 10) {
+        let disk = SimDisk::new(1);
+        let (mut store, mut model) = filled(&disk, 100);
+        let used = |disk: &SimDisk| -> u64 {
+            disk.files().iter().map(|path| disk.content(path).unwrap().len() as u64).sum()
+        };
+        let before = model.clone();
+        disk.set_capacity(Some(used(&disk) + room));
+        for (number, command) in commands(300).iter().enumerate().skip(100) {
+            model.apply(command);
+            Model::command(&mut store, command, number as u64 + 1);
+        }
+        // It ends somewhere: in the middle of the history, or of the database.
+        let is_refused = store.checkpoint().is_err();
+        drop(store);
+        for crash in [Crash::KeepAll, Crash::LoseAll, Crash::Random(room)] {
+            let full = disk.crash(crash);
+            full.set_capacity(Some(used(&full)));
+            let mut store = try_open(&full).unwrap();
+            let applied = store.applied().index as usize;
+            let model = if applied == 100 { &before } else { &model };
+            assert!(is_refused || applied == 300, "a checkpoint was lost");
+            check(&store, model, &ranges, [1, 50, model.revision()].into_iter());
+            // The caller's log is applied again; a checkpoint is for later.
+            let mut model = model.clone();
+            for (number, command) in commands(400).iter().enumerate().skip(applied) {
+                model.apply(command);
+                Model::command(&mut store, command, number as u64 + 1);
+            }
+            let refused = store.checkpoint().unwrap_err();
+            assert!(refused.is_retryable(), "{refused}");
+            check(&store, &model, &ranges, [1, 50, 90, model.revision()].into_iter());
+            with_remains += usize::from(is_refused);
+            full.set_capacity(None);
+            store.checkpoint().unwrap();
+            check(&store, &model, &ranges, [1, 50, 90, model.revision()].into_iter());
+            drop(store);
+            let store = try_open(&full.crash(Crash::LoseAll)).unwrap();
+            assert_eq!(store.applied().index, 400);
+            check(&store, &model, &ranges, [1, 50, 90, model.revision()].into_iter());
+        }
+    }
+    assert!(with_remains > 20, "the disk was full {with_remains} times");
+}

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use crate::Error;
 use crate::disk::{Disk, DiskFile};
 use crate::error::Context;
+use crate::limits::SEGMENT_BYTES_MIN;
 
 /// Makes the next segment ahead of need, on any thread.
 ///
@@ -18,7 +19,13 @@ pub struct Preparer {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     segment_bytes: u64,
-    slot: Arc<Mutex<Option<Box<dyn DiskFile>>>>,
+    slot: Arc<Mutex<Option<Prepared>>>,
+}
+
+/// A file without a name, and how long it is.
+pub(crate) struct Prepared {
+    pub(crate) file: Box<dyn DiskFile>,
+    pub(crate) bytes: u64,
 }
 
 impl Preparer {
@@ -33,7 +40,22 @@ impl Preparer {
     pub fn prepare(&self) -> Result<(), Error> {
         let mut slot = self.slot.lock();
         if slot.is_none() {
-            *slot = Some(self.make()?);
+            *slot = Some(self.make(self.segment_bytes)?);
+        }
+        Ok(())
+    }
+
+    /// As [`prepare`](Self::prepare), with the shortest possible segment where there is no space for a whole one. A
+    /// cut needs a segment only to say where the log ends now, and what it makes room for may be what a full disk waits
+    /// for. An append that does not fit asks for a whole one.
+    pub(crate) fn prepare_for_cut(&self) -> Result<(), Error> {
+        let mut slot = self.slot.lock();
+        if slot.is_none() {
+            let whole = self.make(self.segment_bytes);
+            *slot = Some(match whole {
+                Err(Error::NoSpace { .. }) => self.make(SEGMENT_BYTES_MIN)?,
+                whole => whole?,
+            });
         }
         Ok(())
     }
@@ -43,7 +65,7 @@ impl Preparer {
         self.slot.lock().is_some()
     }
 
-    pub(crate) fn take(&self) -> Option<Box<dyn DiskFile>> {
+    pub(crate) fn take(&self) -> Option<Prepared> {
         self.slot.lock().take()
     }
 
@@ -52,13 +74,15 @@ impl Preparer {
         self.dir.join("next.tmp")
     }
 
-    fn make(&self) -> Result<Box<dyn DiskFile>, Error> {
+    fn make(&self, bytes: u64) -> Result<Prepared, Error> {
         let path = self.path();
         if self.disk.exists(&path).context("look for", &path)? {
             self.disk.remove(&path).context("remove", &path)?;
         }
-        let made =
-            self.disk.create(&path, self.segment_bytes).and_then(|file| file.sync_data().map(|()| file));
+        let made = self
+            .disk
+            .create(&path, bytes)
+            .and_then(|file| file.sync_data().map(|()| Prepared { file, bytes }));
         made.map_err(|source| {
             // What could not be made whole must not keep a full disk full; the file is nobody's yet.
             let _ = self.disk.remove(&path);

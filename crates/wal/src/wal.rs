@@ -7,7 +7,7 @@ use crate::disk::Disk;
 use crate::error::Context;
 use crate::image::Image;
 use crate::limits::{PAYLOAD_BYTES_MAX, PENDING_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
-use crate::prepare::Preparer;
+use crate::prepare::{Prepared, Preparer};
 use crate::reader::{Reader, SegmentInfo, Shared};
 use crate::record::{Head, Header, RECORD_HEADER_BYTES};
 use crate::recover::{Recovered, Recovery, recover};
@@ -109,7 +109,8 @@ impl Wal {
         if bytes as u64 > self.payload_max() {
             return Err(Error::TooLarge { bytes, max: self.payload_max() });
         }
-        if self.room() < (RECORD_HEADER_BYTES + bytes) as u64 {
+        // Twice if the next one is short, left by a cut on a full disk.
+        while self.room() < (RECORD_HEADER_BYTES + bytes) as u64 {
             self.start_next()?;
         }
         if self.image.pending_bytes() >= PENDING_BYTES_MAX {
@@ -239,14 +240,15 @@ impl Wal {
 
     /// Gives the prepared segment its header and its name, behind `predecessor`. Everything in that has been synced.
     fn start_segment(&mut self, predecessor: Predecessor, chain: u32) -> Result<(), Error> {
+        let prepared = self.preparer.take().expect("the next segment was prepared");
         let header = SegmentHeader {
             identity: self.options.identity,
             id: self.current.id() + 1,
             chain,
-            length: self.options.segment_bytes,
+            length: prepared.bytes,
             predecessor: Some(predecessor),
         };
-        let named = name_segment(&*self.disk, &self.dir, header, &self.preparer);
+        let named = name_segment(&*self.disk, &self.dir, header, prepared, &self.preparer.path());
         let segment = Arc::new(self.poison_on_error(named)?);
         self.shared.push(segment.clone());
         self.image = Image::new(segment.stamper.clone(), 1);
@@ -258,7 +260,8 @@ impl Wal {
     }
 
     /// Cuts the record at `position`, and everything behind it, off: durably, and whole or not at all (W7). The
-    /// position is that of a record, or where one ends. Everything that remains is durable, too.
+    /// position is that of a record, or where one ends. Everything that remains is durable, too. A few free KiB are
+    /// enough: a full disk can be cut.
     ///
     /// # Errors
     /// [`Error::NoSuchRecord`] if there is nothing at this position; else as [`append`](Self::append). Without success
@@ -267,7 +270,7 @@ impl Wal {
         self.check_alive()?;
         self.flush()?;
         let Some(chain) = self.chain_at(position)? else { return Ok(()) };
-        self.preparer.prepare()?;
+        self.preparer.prepare_for_cut()?;
         self.sync()?;
         let cut = self.shared.get(position.segment).ok_or(Error::NoSuchRecord(position))?;
         let end = position.offset.clamp(FIRST, cut.end().max(FIRST));
@@ -359,9 +362,15 @@ impl Wal {
 /// Makes the first segment of a log.
 fn create(disk: &dyn Disk, dir: &Path, options: Options, preparer: &Preparer) -> Result<Recovered, Error> {
     preparer.prepare()?;
-    let Options { segment_bytes: length, identity } = options;
-    let header = SegmentHeader { identity, id: 1, chain: 0, length, predecessor: None };
-    let segment = Arc::new(name_segment(disk, dir, header, preparer)?);
+    let prepared = preparer.take().expect("the next segment was prepared");
+    let header = SegmentHeader {
+        identity: options.identity,
+        id: 1,
+        chain: 0,
+        length: prepared.bytes,
+        predecessor: None,
+    };
+    let segment = Arc::new(name_segment(disk, dir, header, prepared, &preparer.path())?);
     let recovery = Recovery { created: true, ..Recovery::default() };
     Ok(Recovered { segments: vec![segment], end: 1, chain: 0, recovery })
 }
@@ -371,14 +380,13 @@ fn name_segment(
     disk: &dyn Disk,
     dir: &Path,
     header: SegmentHeader,
-    preparer: &Preparer,
+    Prepared { file, .. }: Prepared,
+    temporary: &Path,
 ) -> Result<Segment, Error> {
-    let file = preparer.take().expect("the next segment was prepared");
-    let temporary = preparer.path();
     let path = segment_path(dir, header.id);
-    file.write_at(0, &header.encode()).context("write", &temporary)?;
-    file.sync_data().context("sync", &temporary)?;
-    disk.rename(&temporary, &path).context("rename", &temporary)?;
+    file.write_at(0, &header.encode()).context("write", temporary)?;
+    file.sync_data().context("sync", temporary)?;
+    disk.rename(temporary, &path).context("rename", temporary)?;
     disk.sync_dir(dir).context("sync", dir)?;
     Ok(Segment::new(path, file, header))
 }

@@ -150,6 +150,54 @@ fn a_full_disk_is_an_error_that_passes() {
 }
 
 #[test]
+fn a_log_can_be_cut_on_a_full_disk_and_goes_on_when_there_is_space() {
+    let whole = 4 * SEGMENT_BYTES;
+    let disk = SimDisk::new(7);
+    let mut wal = open_with(&disk, whole).expect("a sound log").0;
+    for number in 1..=4 {
+        append(&mut wal, number, 1000).unwrap();
+    }
+    wal.sync().unwrap();
+    let cut = entries(&wal).expect("a sound log")[2].position;
+    // Room for a short segment, not for a whole one.
+    disk.set_capacity(Some(whole + SEGMENT_BYTES));
+    // A crash at any point of the cut leaves all of it or nothing.
+    for halt in 0..12 {
+        let halted = disk.restart();
+        let mut wal = open_with(&halted, whole).expect("a sound log").0;
+        halted.halt_after(halt);
+        let is_cut = wal.truncate_to(cut).is_ok();
+        for crash in [Crash::LoseAll, Crash::KeepAll, Crash::Random(halt), Crash::TearLast(halt)] {
+            let wal = open_with(&halted.crash(crash), whole).expect("a sound log").0;
+            let left = entries(&wal).expect("a sound log").len();
+            assert!(left == 2 || (left == 4 && !is_cut), "{left} after {halt} operations");
+        }
+    }
+    wal.truncate_to(cut).unwrap();
+    let refused = append(&mut wal, 3, 7000);
+    assert!(matches!(refused, Err(Error::NoSpace { .. })), "{refused:?}");
+    append(&mut wal, 3, 500).unwrap();
+    wal.sync().unwrap();
+    let small = entries(&wal).expect("a sound log")[2].position;
+    for has_small in [true, false] {
+        let crashed = disk.crash(Crash::LoseAll);
+        let mut wal = open_with(&crashed, whole).expect("a sound log").0;
+        assert_eq!(entries(&wal).expect("a sound log").len(), 3);
+        if !has_small {
+            // Once more, and the short segment is empty when the next one is begun.
+            wal.truncate_to(small).unwrap();
+        }
+        assert!(matches!(append(&mut wal, 4, 7000), Err(Error::NoSpace { .. })));
+        crashed.set_capacity(None);
+        append(&mut wal, 4, 7000).unwrap();
+        append(&mut wal, 5, 10).unwrap();
+        wal.sync().unwrap();
+        let wal = open_with(&crashed.crash(Crash::LoseAll), whole).expect("a sound log").0;
+        assert_eq!(entries(&wal).expect("a sound log").len(), if has_small { 5 } else { 4 });
+    }
+}
+
+#[test]
 fn a_segment_that_cannot_be_unlinked_leaves_no_gap() {
     let disk = SimDisk::new(5);
     let mut wal = open(&disk);
