@@ -4,5 +4,6 @@
 
 mod client;
 mod damage;
+mod full;
 mod quota;
 mod start;

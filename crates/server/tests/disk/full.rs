@@ -1,0 +1,131 @@
+//! A disk without space: puts are refused, everything else goes on, and space brings puts back.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use proto::etcdserverpb as pb;
+use tempfile::TempDir;
+use testkit::{Server, require, wait};
+use tonic::Code;
+use tonic::transport::Channel;
+
+use crate::client::{connect, kv, program, put, range};
+
+/// Room for two files of the raft log (64 MiB each), one of the history (32 MiB), and a little.
+const SMALL: &str = "size=200m";
+
+/// Room for some more.
+const LARGE: &str = "size=640m";
+
+/// Larger than the small disk, if all of it were written.
+const PUTS_MAX: usize = 1000;
+
+/// Length of a value.
+const VALUE_BYTES: usize = 512 << 10;
+
+const NO_SPACE: &str = "etcdserver: mvcc: database space exceeded";
+
+/// A file system of its own in memory.
+struct Tmpfs(TempDir);
+
+impl Tmpfs {
+    /// `Err` says why there is none.
+    fn new() -> Result<Tmpfs, String> {
+        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+        mount(&["-t", "tmpfs", "-o", SMALL, "tmpfs"], directory.path())?;
+        Ok(Tmpfs(directory))
+    }
+
+    fn grow(&self) {
+        mount(&["-o", &format!("remount,{LARGE}")], self.0.path()).expect("a mount can be changed");
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        // Lazily: it goes away when the last file in it is closed.
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+fn mount(arguments: &[&str], at: &Path) -> Result<(), String> {
+    let output = Command::new("mount").args(arguments).arg(at).output().map_err(|error| error.to_string())?;
+    let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    output.status.success().then_some(()).ok_or(why)
+}
+
+/// What was acknowledged: keys with their values.
+type Acknowledged = BTreeMap<String, String>;
+
+#[tokio::test]
+async fn a_full_disk_refuses_puts_only_and_loses_nothing() {
+    let disk = require!("full::a_full_disk", Tmpfs::new());
+    let mut server = Server::start_at(&program(), &[], &disk.0.path().join("data"));
+    let mut channel = connect(&server).await;
+    let mut acknowledged = Acknowledged::new();
+
+    fill(&channel, &mut acknowledged).await;
+    assert!(acknowledged.len() > 1, "puts are served as long as there is space");
+    assert_reads(&channel, &acknowledged).await;
+    delete_one(&channel, &mut acknowledged).await;
+    assert_reads(&channel, &acknowledged).await;
+    let again = put(&channel, "still", "full").await.expect_err("there is no space");
+    assert_eq!((again.code(), again.message()), (Code::ResourceExhausted, NO_SPACE));
+
+    // Nor does a crash lose anything.
+    server.kill();
+    server.restart();
+    channel = connect(&server).await;
+    assert_reads(&channel, &acknowledged).await;
+
+    disk.grow();
+    put_when_possible(&channel, &mut acknowledged).await;
+    assert_reads(&channel, &acknowledged).await;
+    server.kill();
+    server.restart();
+    assert_reads(&connect(&server).await, &acknowledged).await;
+}
+
+/// Puts until one is refused.
+async fn fill(channel: &Channel, acknowledged: &mut Acknowledged) {
+    for number in 0..PUTS_MAX {
+        let (key, value) = (format!("key {}", number % 16), format!("{number:08}").repeat(VALUE_BYTES / 8));
+        match put(channel, &key, &value).await {
+            Ok(_) => drop(acknowledged.insert(key, value)),
+            Err(status) => {
+                assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, NO_SPACE));
+                return;
+            }
+        }
+    }
+    panic!("{PUTS_MAX} puts, and the disk is not full");
+}
+
+async fn delete_one(channel: &Channel, acknowledged: &mut Acknowledged) {
+    let (key, _) = acknowledged.pop_first().expect("something was put");
+    let request = pb::DeleteRangeRequest { key: key.into(), ..pb::DeleteRangeRequest::default() };
+    let reply = kv(channel).delete_range(request).await.expect("a deletion is served");
+    assert_eq!(reply.into_inner().deleted, 1);
+}
+
+/// Nothing tells when the member has noticed the space.
+async fn put_when_possible(channel: &Channel, acknowledged: &mut Acknowledged) {
+    let (key, value) = ("there is".to_owned(), "space".to_owned());
+    let attempts = async {
+        while let Err(status) = put(channel, &key, &value).await {
+            assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, NO_SPACE));
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(wait::DEADLINE, attempts).await.expect("space is noticed");
+    acknowledged.insert(key, value);
+}
+
+/// All keys, and no others; a put that was refused left nothing.
+async fn assert_reads(channel: &Channel, acknowledged: &Acknowledged) {
+    let kvs = range(channel, 0).await.expect("a read is served");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let found: Acknowledged = kvs.iter().map(|kv| (text(&kv.key), text(&kv.value))).collect();
+    assert!(found == *acknowledged, "keys {:?}, expected {:?}", found.keys(), acknowledged.keys());
+}
