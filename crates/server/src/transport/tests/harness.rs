@@ -18,10 +18,16 @@ use crate::metrics::Metrics;
 /// How long a test waits for what must come; a failure, not a measurement.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Messages that a recorder remembers.
+const MESSAGES_KEPT: usize = 2000;
+
 /// What has reached an engine.
 #[derive(Default)]
 pub(super) struct Received {
+    /// The last messages: not all of a million.
     pub(super) messages: Vec<Message>,
+    /// How many there were.
+    pub(super) count: u64,
     pub(super) notes: Vec<(NodeId, PeerNote)>,
     pub(super) removed_by: BTreeSet<NodeId>,
     /// Batches that the engine keeps in hand, if it is slow.
@@ -107,6 +113,10 @@ impl Inbound for Engine {
     fn received(&self, mut batch: Incoming) {
         self.0.change(|state| {
             let from = batch.from;
+            state.count += batch.messages.len() as u64;
+            if state.messages.len() > MESSAGES_KEPT {
+                state.messages.clear();
+            }
             state.messages.append(&mut batch.messages);
             state.notes.extend(batch.notes.drain(..).map(|note| (from, note)));
             if let Some(held) = &mut state.held {

@@ -1,5 +1,6 @@
 //! Transports that talk over loopback.
 
+mod cost;
 mod harness;
 mod intruders;
 mod members;
