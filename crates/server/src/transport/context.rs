@@ -10,8 +10,9 @@ use raft::NodeId;
 use tokio::task::AbortHandle;
 
 use super::handle::Shared;
-use super::inbound::SharedInbound;
+use super::inbound::{Incoming, SharedInbound};
 use super::link::Link;
+use super::note::PeerNote;
 use super::snapshot::Receiving;
 use crate::ids::Identity;
 use crate::metrics::Metrics;
@@ -97,6 +98,13 @@ impl Context {
     /// A number that was not given out before.
     pub(super) fn next_number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Tells the own engine something in a peer's place.
+    pub(super) fn tell_engine(&self, peer: NodeId, notes: Vec<PeerNote>) {
+        if !notes.is_empty() {
+            self.inbound.received(Incoming { from: peer, messages: Vec::new(), notes, room: None });
+        }
     }
 
     /// The way to a peer.

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -22,7 +23,6 @@ use super::limits::{CONNECT_TIMEOUT, DOOR_CONNECTIONS_MAX};
 use super::link::Hex;
 use super::{snapshot, switch};
 use crate::grpc::body::ResponseBody;
-use crate::limits::HEADER_TIMEOUT;
 use crate::logging::messages;
 use crate::net::accept;
 
@@ -31,15 +31,20 @@ pub(crate) type PeerHttp = Arc<
     dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>> + Send + Sync,
 >;
 
-/// Accepts on one listener for as long as the transport runs.
-pub(super) async fn accept(listener: std::net::TcpListener, http: PeerHttp, context: Arc<Context>) {
+/// Accepts on one listener for as long as the transport runs. A request's head must be there within `head_within`.
+pub(super) async fn accept(
+    listener: std::net::TcpListener,
+    head_within: Duration,
+    http: PeerHttp,
+    context: Arc<Context>,
+) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(error = %error, "cannot accept connections of peers"),
     };
     // HTTP/1.1 only, as on etcd's peer port without TLS.
     let mut builder = Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.timer(TokioTimer::new()).header_read_timeout(head_within);
     let places = Arc::new(Semaphore::new(DOOR_CONNECTIONS_MAX));
     while let Ok(place) = places.clone().acquire_owned().await {
         let stream = accept::next(&listener).await;

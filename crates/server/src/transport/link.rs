@@ -24,6 +24,7 @@ use super::dial::{self, DialError};
 use super::frame::{self, FrameError, FrameReader};
 use super::handshake::StreamKind;
 use super::limits::{PEER_QUEUE_BYTES_MAX, PEER_QUEUE_FRAMES_MAX, PING_INTERVAL, STOP_GRACE};
+use super::note::PeerNote;
 use super::pause::Pause;
 use crate::config::Url;
 use crate::logging::messages;
@@ -51,6 +52,8 @@ struct State {
     /// Encoded frames.
     queue: BytesMut,
     frames: usize,
+    /// What to tell the own engine if the queue is not written.
+    if_unsent: Vec<PeerNote>,
     /// Bytes that the task has taken out and not yet written.
     writing: usize,
 }
@@ -88,16 +91,19 @@ impl Link {
         })
     }
 
-    /// Queues a frame, or drops it. Call [`Link::flush`] when there are no more.
-    pub(super) fn put(&self, frame: Frame) {
+    /// Queues a frame, or drops it; then `if_unsent` comes back. Call [`Link::flush`] when there are no more.
+    pub(super) fn put(&self, frame: Frame, if_unsent: Option<PeerNote>) -> Option<PeerNote> {
         let mut state = self.state.lock();
         let waiting = state.queue.len() + state.writing;
         let fits = waiting < PEER_QUEUE_BYTES_MAX && state.frames < PEER_QUEUE_FRAMES_MAX;
         let taken = state.is_connected && !state.is_closing && fits && frame::put(frame, &mut state.queue);
         if taken {
             state.frames += 1;
+            state.if_unsent.extend(if_unsent);
+            None
         } else {
             self.metrics.sent_failures.inc();
+            if_unsent
         }
     }
 
@@ -173,7 +179,7 @@ impl Link {
     }
 
     fn disconnected(&self, context: &Context, why: &Ended) {
-        {
+        let unsent = {
             let mut state = self.state.lock();
             state.is_connected = false;
             // Raft sends again what is still wanted; what is old would only be in the way.
@@ -181,7 +187,9 @@ impl Link {
             state.queue = BytesMut::new();
             state.writing = 0;
             self.metrics.sent_failures.add(lost as u64);
-        }
+            std::mem::take(&mut state.if_unsent)
+        };
+        context.tell_engine(self.id, unsent);
         context.shared.activity.write().entry(self.id).and_modify(|since| *since = None);
         self.metrics.active.set(0);
         self.metrics.disconnected.inc();
@@ -254,6 +262,7 @@ impl Link {
         let mut state = self.state.lock();
         state.writing = state.queue.len();
         state.frames = 0;
+        state.if_unsent.clear();
         std::mem::swap(&mut state.queue, buffer);
         state.is_closing
     }

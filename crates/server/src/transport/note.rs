@@ -1,7 +1,8 @@
 //! What the engines of two members say to each other besides raft.
 //!
-//! A note is a message like those of raft: it may be lost, never arrives twice from one connection, and nobody is told
-//! when it is dropped. Who sends one sets itself a deadline.
+//! A note is a message like those of raft: it may be lost, and never arrives twice. Who sends one sets itself a deadline.
+//! But a note that was surely not sent, because its addressee is not connected, is answered at once in the addressee's
+//! place: "I do not lead". So what clients want while their leader is dead waits for the next one, and not in vain.
 
 use bytes::Bytes;
 use machine::Rejection;
@@ -105,6 +106,22 @@ pub(crate) struct LeaseTimes {
 }
 
 impl PeerNote {
+    /// What to tell the sender's own engine if this is surely not sent: to ask somebody else, or again.
+    pub(super) fn if_unsent(&self) -> Option<PeerNote> {
+        let why = Refusal::NotLeader;
+        match self {
+            PeerNote::Proposals(proposals) => {
+                let ids = proposals.iter().map(|proposal| proposal.id).collect();
+                Some(PeerNote::Refused { ids, why })
+            }
+            PeerNote::Change(change) => Some(PeerNote::Refused { ids: vec![change.id], why }),
+            PeerNote::Ask { nonce, .. } => {
+                Some(PeerNote::Answer { nonce: *nonce, answer: Answer::Refused(why) })
+            }
+            PeerNote::Refused { .. } | PeerNote::Answer { .. } => None,
+        }
+    }
+
     /// What it costs in memory, in bytes, for budgets.
     pub(super) fn weight(&self) -> usize {
         const FIXED: usize = 64;

@@ -11,6 +11,7 @@ use super::handle::{Order, Peer};
 use super::handshake::{Caller, Refused};
 use super::limits::GUESTS_MAX;
 use super::link::{Hex, Link};
+use super::note::PeerNote;
 use super::snapshot;
 use crate::config::Url;
 use crate::logging::messages;
@@ -24,9 +25,13 @@ pub(super) async fn run(context: Arc<Context>) {
             match order {
                 Order::Message(message) => {
                     let to = message.to;
-                    put(to, Frame::Message(message), &mut written, &context);
+                    put(to, Frame::Message(message), None, &mut written, &context);
                 }
-                Order::Note(to, note) => put(to, Frame::Note(note), &mut written, &context),
+                Order::Note(to, note) => {
+                    let if_unsent = note.if_unsent();
+                    let unsent = put(to, Frame::Note(note), if_unsent, &mut written, &context);
+                    context.tell_engine(to, unsent.into_iter().collect());
+                }
                 Order::Peers(peers) => set_peers(peers, &context),
                 Order::Removed(removed) => set_removed(removed, &context),
                 Order::Snapshot(job) => snapshot::send(job, &context),
@@ -36,15 +41,21 @@ pub(super) async fn run(context: Arc<Context>) {
     }
 }
 
-/// Queues a frame. Messages come in runs, so the links of a batch are looked up once.
-fn put(to: NodeId, frame: Frame, written: &mut Vec<Arc<Link>>, context: &Context) {
+/// Queues a frame, or gives `if_unsent` back. Messages come in runs, so the links of a batch are looked up once.
+fn put(
+    to: NodeId,
+    frame: Frame,
+    if_unsent: Option<PeerNote>,
+    written: &mut Vec<Arc<Link>>,
+    context: &Context,
+) -> Option<PeerNote> {
     if let Some(link) = written.iter().find(|link| link.id == to) {
-        return link.put(frame);
+        return link.put(frame, if_unsent);
     }
     // Nobody of that id: as if it could not be reached.
-    let Some(link) = context.link(to) else { return };
-    link.put(frame);
-    written.push(link);
+    let Some(link) = context.link(to) else { return if_unsent };
+    written.push(link.clone());
+    link.put(frame, if_unsent)
 }
 
 fn set_peers(peers: Vec<Peer>, context: &Arc<Context>) {

@@ -11,6 +11,7 @@ use super::handle::Transport;
 use super::inbound::SharedInbound;
 use super::limits::{BLOCKING_THREADS_MAX, STOP_GRACE};
 use super::switch;
+use crate::limits::HEADER_TIMEOUT;
 use crate::metrics::Metrics;
 
 /// A transport about to run.
@@ -51,7 +52,7 @@ impl TransportThread {
         let context = Context::new(settings, transport.0, inbound, metrics);
         runtime.block_on(async {
             for listener in listeners {
-                tokio::spawn(door::accept(listener, http.clone(), context.clone()));
+                tokio::spawn(door::accept(listener, HEADER_TIMEOUT, http.clone(), context.clone()));
             }
             switch::run(context.clone()).await;
             let _ = timeout(STOP_GRACE, farewell(&context)).await;

@@ -106,7 +106,6 @@ impl Drop for RecordingSink {
     }
 }
 
-/// The recorder as the transport has it.
 struct Engine(Arc<Recorder>);
 
 impl Inbound for Engine {
@@ -138,6 +137,17 @@ impl Inbound for Engine {
     }
 }
 
+/// What a member answers to tools.
+pub(super) fn http() -> PeerHttp {
+    let body = || crate::grpc::body::ResponseBody::Full(Some("http".into()));
+    Arc::new(move |_| Box::pin(async move { http::Response::new(body()) }))
+}
+
+/// The recorder as the transport has it.
+pub(super) fn inbound(engine: Arc<Recorder>) -> SharedInbound {
+    Arc::new(Engine(engine))
+}
+
 /// A member's transport, running.
 pub(super) struct Member {
     pub(super) id: NodeId,
@@ -156,27 +166,35 @@ impl Member {
     }
 
     pub(super) fn with(id: u64, cluster: u64, listener: TcpListener, engine: Arc<Recorder>) -> Member {
+        Member::with_timeouts(id, cluster, listener, engine, [PATIENCE; 2])
+    }
+
+    /// One that gives connections up soon.
+    pub(super) fn impatient(id: u64, [read, write]: [Duration; 2]) -> Member {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Member::with_timeouts(id, CLUSTER, listener, Arc::default(), [read, write])
+    }
+
+    fn with_timeouts(
+        id: u64,
+        cluster: u64,
+        listener: TcpListener,
+        engine: Arc<Recorder>,
+        [read_timeout, write_timeout]: [Duration; 2],
+    ) -> Member {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let settings = Settings {
-            identity: Identity { cluster: ClusterId(cluster), member: MemberId(id) },
-            advertised: vec![format!("http://{address}")],
-            read_timeout: PATIENCE,
-            write_timeout: PATIENCE,
-        };
+        let identity = Identity { cluster: ClusterId(cluster), member: MemberId(id) };
+        let advertised = vec![format!("http://{address}")];
+        let settings = Settings { identity, advertised, read_timeout, write_timeout };
         let metrics = Arc::new(Metrics::new(MetricsDetail::Basic));
         let transport = Transport::new();
-        let http: PeerHttp = Arc::new(|_| {
-            Box::pin(async {
-                http::Response::new(crate::grpc::body::ResponseBody::Full(Some("http".into())))
-            })
-        });
         let thread = TransportThread::new(
             transport.clone(),
             settings,
             vec![listener],
-            http,
-            Arc::new(Engine(engine.clone())),
+            http(),
+            inbound(engine.clone()),
             metrics.clone(),
         );
         let thread = thread.unwrap();

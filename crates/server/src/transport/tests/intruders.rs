@@ -48,7 +48,7 @@ fn wire(frame: Frame) -> Vec<u8> {
 }
 
 /// Waits for the other side to close the connection.
-fn wait_closed(stream: &mut TcpStream) {
+pub(super) fn wait_closed(stream: &mut TcpStream) {
     let mut rest = Vec::new();
     match stream.read_to_end(&mut rest) {
         Ok(_) => {}

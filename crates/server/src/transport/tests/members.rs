@@ -8,6 +8,7 @@ use raft::NodeId;
 use super::super::*;
 use super::harness::*;
 use crate::engine::waiters::RequestId;
+use crate::engine::worker::Proposal;
 use crate::transport::limits::PEER_QUEUE_BYTES_MAX;
 
 #[test]
@@ -46,6 +47,35 @@ fn notes_reach_the_other_engine_and_bear_their_sender() {
     two.engine.wait_for("the question", |state| (state.notes == [(one.id, asked.clone())]).then_some(()));
     let both = [(two.id, answered), (two.id, refused)];
     one.engine.wait_for("the answers", |state| (state.notes == both).then_some(()));
+}
+
+/// Clients' commands must not be lost with a leader that was dead before they were sent (rule K1).
+#[test]
+fn what_was_surely_not_sent_is_answered_in_the_addressees_place() {
+    let (one, two) = pair();
+    let nobody = NodeId(9);
+    let dead = two.id;
+    two.stop();
+    one.wait_disconnected(dead);
+    let proposal = |id| Proposal { id: RequestId(id), command: "put".into() };
+    for to in [nobody, dead] {
+        one.transport.tell(to, PeerNote::Proposals(vec![proposal(1), proposal(2)]));
+        one.transport.tell(to, PeerNote::Change(proposal(3)));
+        one.transport.tell(to, PeerNote::Ask { nonce: 4, question: Question::LeaseRenew { id: 5 } });
+        // Nobody waits for what comes of an answer.
+        one.transport.tell(to, PeerNote::Answer { nonce: 6, answer: Answer::LeaseRenewed { ttl: 7 } });
+    }
+    let why = Refusal::NotLeader;
+    let answers = |from| {
+        [
+            (from, PeerNote::Refused { ids: vec![RequestId(1), RequestId(2)], why }),
+            (from, PeerNote::Refused { ids: vec![RequestId(3)], why }),
+            (from, PeerNote::Answer { nonce: 4, answer: Answer::Refused(why) }),
+        ]
+    };
+    let expected = [answers(nobody), answers(dead)].concat();
+    one.engine.wait_for("the answers", |state| (state.notes.len() >= expected.len()).then_some(()));
+    one.engine.change(|state| assert_eq!(state.notes, expected));
 }
 
 #[test]

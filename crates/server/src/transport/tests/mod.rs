@@ -4,5 +4,6 @@ mod cost;
 mod harness;
 mod intruders;
 mod members;
+mod mutes;
 mod proxy;
 mod snapshots;
