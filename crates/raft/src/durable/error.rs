@@ -107,6 +107,13 @@ pub enum Error {
         /// The log's entry at its index.
         found: EntryId,
     },
+    /// The log was thrown away, and a crash came before the state was: the state is to be thrown away now, and
+    /// [`Log::restore_at`](super::Log::restore_at) to be called with nothing applied.
+    #[error("the log was thrown away, but not the state, which has applied {applied}")]
+    StateForgotten {
+        /// The state's last entry.
+        applied: EntryId,
+    },
     /// The only voter cannot throw its log away.
     #[error("this member is the only voter: there is nobody to get its log from")]
     NobodyElse,

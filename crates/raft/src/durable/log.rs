@@ -252,7 +252,7 @@ impl Log {
     /// An error of the hard state's files is final, a full disk ([`Error::is_no_space`]) apart; one of the wal's is not:
     /// it may be tried again.
     pub fn release(&mut self, through: Index) -> Result<(), Error> {
-        let through = through.min(self.synced);
+        let through = through.min(self.synced).max(self.base().index);
         if through > self.base().index {
             let term = self.terms.at(through).expect("an entry within the log");
             let membership = self.memberships.at(through).as_ref().clone();
@@ -265,9 +265,11 @@ impl Log {
             self.terms.compact_to(through);
             self.memberships.compact_to(through);
         }
-        let first_kept = match self.places.near(through.next()) {
-            Some(position) if through < self.last().index => position.segment,
-            _ => self.wal.end().segment,
+        let first_kept = if through < self.last().index {
+            let kept = self.places.near(through.next());
+            kept.expect("every entry after the base has a place").segment
+        } else {
+            self.wal.end().segment
         };
         self.places.release_before(through.next());
         Ok(self.wal.release_before(first_kept)?)

@@ -26,11 +26,16 @@ impl Log {
     /// call for a shell that starts. If a crash came after a snapshot had replaced the state and before it replaced the log,
     /// the log is replaced now.
     ///
+    /// `applied` must be durable, or the log may be replaced for a state that is gone after the next crash: a process that was
+    /// killed leaves files and names that the next one sees although they are not on the disk yet. Whoever opens the state
+    /// syncs what it finds.
+    ///
     /// To be called once after opening, and again after [`Log::forget_entries`] or [`Log::force_new_cluster`].
     ///
     /// # Errors
-    /// [`Error::StateBehind`], [`Error::StateAhead`], [`Error::StateContradicts`]: log and state do not meet, and no snapshot
-    /// that was announced explains it.
+    /// [`Error::StateForgotten`]: the state is to be thrown away, as the log was. [`Error::StateBehind`],
+    /// [`Error::StateAhead`], [`Error::StateContradicts`]: log and state do not meet, and no snapshot that was announced
+    /// explains it.
     pub fn restore_at(&mut self, applied: EntryId) -> Result<Restored, Error> {
         let found = self.terms.at(applied.index);
         if found == Some(applied.term) {
@@ -43,6 +48,8 @@ impl Log {
         } else if let Some(term) = found {
             let found = EntryId::new(applied.index, term);
             return Err(Error::StateContradicts { applied, found });
+        } else if self.facts.loss.is_some() && applied.index > self.last().index {
+            return Err(Error::StateForgotten { applied });
         }
         self.restore(applied.index)
     }
@@ -90,8 +97,8 @@ impl Log {
     }
 
     /// Throws the entries away and keeps term and vote: for a member whose state has diverged from the others' (rule A6), so
-    /// that neither its state nor the log that it came from can be believed. The state is thrown away too, and the node
-    /// starts again from [`EntryId::ZERO`].
+    /// that neither its state nor the log that it came from can be believed. After this the state is thrown away too, and the
+    /// node starts again from [`EntryId::ZERO`].
     ///
     /// It comes back as a new incarnation (rule M2): its leader counts nothing that it acknowledged before, and sends it the
     /// log from the first entry on, or a snapshot. It knows no configuration until then. It promises nothing that it cannot

@@ -3,6 +3,7 @@
 //! Whatever happens, a reopened log shows what was acknowledged, and of what was under way a state that it went
 //! through; never anything else.
 
+mod members;
 mod start_over;
 
 use std::path::{Path, PathBuf};
@@ -399,6 +400,20 @@ fn a_full_disk_delays_a_vote_and_a_release_and_changes_nothing() {
     log.sync().expect("syncs");
     drop(log);
     assert_eq!(open(&disk).expect("opens").log.hard_state().term, term.next());
+}
+
+#[test]
+fn releasing_what_is_released_already_takes_nothing_else_along() {
+    let disk = SimDisk::new(1);
+    let mut log = filled(&disk, 300).log;
+    log.release(Index(200)).expect("releases");
+    drop(log);
+    // After a start, nothing is known of the entries before the base.
+    let mut log = open(&disk).expect("opens").log;
+    for through in [0, 150, 199, 200] {
+        log.release(Index(through)).expect("releases");
+        assert_eq!(show(&mut log).entries.len(), 100, "released {through} once more");
+    }
 }
 
 #[test]
