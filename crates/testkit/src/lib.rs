@@ -21,11 +21,14 @@
 
 pub mod cluster;
 pub mod http;
+pub mod ports;
 pub mod program;
+pub mod random;
 pub mod server;
 pub mod skip;
 pub mod wait;
 
 pub use cluster::Cluster;
 pub use program::{Program, Version};
+pub use random::Random;
 pub use server::Server;

@@ -1,19 +1,18 @@
 //! One server process: started on free loopback ports with a data directory of its own, polled until it serves,
 //! stopped in every way a server can be stopped.
 
-use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+pub use crate::ports::free_port;
 use crate::{Program, http, wait};
 
-/// Another process may take a port between our asking for a free one and the server's binding it; then we ask again.
+/// Whatever else runs on the machine may take a port between our looking for a free one and the server's binding it; then
+/// we look again.
 const PORT_ATTEMPTS: usize = 5;
 
 /// Asked until it is answered well: a member serves whatever alarms are raised.
@@ -353,16 +352,4 @@ pub fn run_to_end(program: &Program, arguments: &[String]) -> Ended {
         panic!("{} {arguments:?} did not end; it wrote\n{}", program.path().display(), read(&stderr));
     }
     Ended { code: status.and_then(|status| status.code()), stdout: read(&stdout), stderr: read(&stderr) }
-}
-
-/// A loopback port that nobody listens on and that no other test of this process was given.
-pub fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-        let port = listener.local_addr().expect("a bound socket has an address").port();
-        if GIVEN.lock().expect("no test panics while it holds this").insert(port) {
-            return port;
-        }
-    }
 }

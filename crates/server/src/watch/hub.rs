@@ -2,7 +2,7 @@
 
 mod restored;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::task::Waker;
 
 use bytes::Bytes;
@@ -108,7 +108,8 @@ pub(crate) struct Hub {
     streams: BTreeMap<StreamId, Stream>,
     watchers: HashMap<WatcherId, Watcher>,
     next_id: u64,
-    live_keys: HashMap<Bytes, Vec<WatcherId>>,
+    /// Watchers of one key each. Thousands may watch the same, and go one by one.
+    live_keys: HashMap<Bytes, BTreeSet<WatcherId>>,
     live_ranges: RangeSet<WatcherId>,
     jobs: Vec<CatchUpJob>,
     bounds: Bounds,
@@ -474,7 +475,7 @@ impl Hub {
         let Some(watcher) = self.watchers.get(&id) else { return };
         let start = watcher.range.start.clone();
         match &watcher.range.end {
-            RangeEnd::Single => self.live_keys.entry(start).or_default().push(id),
+            RangeEnd::Single => drop(self.live_keys.entry(start).or_default().insert(id)),
             RangeEnd::Before(end) => self.live_ranges.insert(start, Some(end.clone()), id),
             RangeEnd::Open => self.live_ranges.insert(start, None, id),
         }
@@ -485,7 +486,7 @@ impl Hub {
             return self.live_ranges.remove(&range.start, id);
         }
         if let Some(watchers) = self.live_keys.get_mut(&range.start) {
-            watchers.retain(|other| *other != id);
+            watchers.remove(&id);
             if watchers.is_empty() {
                 self.live_keys.remove(&range.start);
             }

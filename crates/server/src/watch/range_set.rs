@@ -1,8 +1,9 @@
 //! Which ranges contain a key.
 //!
-//! Ranges are kept sorted by their start, in blocks that know the largest end within. A look-up walks the blocks
-//! whose first start is not beyond the key and skips each whose largest end is not beyond it. Watchers are thousands,
-//! not millions, and most ranges are disjoint prefixes or a few wide ones: skipping a block is one comparison.
+//! Ranges are kept sorted by their start (and then by their item, so that one of thousands with the same start is found
+//! as fast as any), in blocks that know the largest end within. A look-up walks the blocks whose first start is not beyond
+//! the key and skips each whose largest end is not beyond it. Watchers are thousands, not millions, and most ranges
+//! are disjoint prefixes or a few wide ones: skipping a block is one comparison.
 
 use bytes::Bytes;
 
@@ -40,6 +41,13 @@ fn before_end(key: &[u8], end: &Option<Bytes>) -> bool {
     end.as_ref().is_none_or(|end| key < &end[..])
 }
 
+impl<T> Entry<T> {
+    /// What entries are sorted by.
+    fn place(&self) -> (&Bytes, &T) {
+        (&self.start, &self.item)
+    }
+}
+
 impl<T> Block<T> {
     fn first_start(&self) -> &Bytes {
         &self.entries[0].start
@@ -61,17 +69,16 @@ impl<T> Block<T> {
     }
 }
 
-impl<T: PartialEq + Copy> RangeSet<T> {
+impl<T: Ord + Copy> RangeSet<T> {
     /// Adds `[start, end)`.
     pub(crate) fn insert(&mut self, start: Bytes, end: Option<Bytes>, item: T) {
         let entry = Entry { start, end, item };
-        let after = self.blocks.partition_point(|block| *block.first_start() <= entry.start);
-        let Some(at) = after.checked_sub(1).or((!self.blocks.is_empty()).then_some(0)) else {
+        let Some(at) = self.block_of(entry.place()).or((!self.blocks.is_empty()).then_some(0)) else {
             self.blocks.push(Block { max_end: entry.end.clone(), entries: vec![entry] });
             return;
         };
         let block = &mut self.blocks[at];
-        let place = block.entries.partition_point(|other| other.start <= entry.start);
+        let place = block.entries.partition_point(|other| other.place() <= entry.place());
         block.entries.insert(place, entry);
         if block.entries.len() > BLOCK_MAX {
             let upper = block.entries.split_off(BLOCK_MAX / 2);
@@ -86,24 +93,22 @@ impl<T: PartialEq + Copy> RangeSet<T> {
 
     /// Removes the range that was added with these very arguments; nothing happens if there is none.
     pub(crate) fn remove(&mut self, start: &Bytes, item: T) {
-        // Equal starts can span blocks: begin where the first of them can be.
-        let first = self.blocks.partition_point(|block| block.first_start() < start).saturating_sub(1);
-        for at in first..self.blocks.len() {
-            let block = &mut self.blocks[at];
-            if block.first_start() > start {
-                return;
-            }
-            let found = block.entries.iter().position(|entry| entry.start == *start && entry.item == item);
-            if let Some(found) = found {
-                block.entries.remove(found);
-                if block.entries.is_empty() {
-                    self.blocks.remove(at);
-                } else {
-                    block.refresh();
-                }
-                return;
-            }
+        let Some(at) = self.block_of((start, &item)) else { return };
+        let block = &mut self.blocks[at];
+        let Ok(found) = block.entries.binary_search_by(|entry| entry.place().cmp(&(start, &item))) else {
+            return;
+        };
+        block.entries.remove(found);
+        if block.entries.is_empty() {
+            self.blocks.remove(at);
+        } else {
+            block.refresh();
         }
+    }
+
+    /// The last block that begins at or before a place.
+    fn block_of(&self, place: (&Bytes, &T)) -> Option<usize> {
+        self.blocks.partition_point(|block| block.entries[0].place() <= place).checked_sub(1)
     }
 
     /// Calls `found` with the item of each range that contains `key`.
@@ -146,6 +151,41 @@ mod tests {
             .collect();
         items.sort_unstable();
         items
+    }
+
+    thread_local! {
+        static COMPARISONS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    /// An item that counts how often it is compared.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    struct Counted(u32);
+
+    impl Ord for Counted {
+        fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+            COMPARISONS.set(COMPARISONS.get() + 1);
+            self.0.cmp(&other.0)
+        }
+    }
+
+    impl PartialOrd for Counted {
+        fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+
+    #[test]
+    fn one_of_many_with_the_same_start_goes_without_looking_at_the_others() {
+        let (prefix, end) = (Bytes::from_static(b"registry/"), Some(Bytes::from_static(b"registry0")));
+        let mut set = RangeSet::default();
+        let many = 20_000;
+        (0..many).for_each(|item| set.insert(prefix.clone(), end.clone(), Counted(item)));
+        COMPARISONS.set(0);
+        // In an order that jumps about.
+        (0..many).for_each(|number| set.remove(&prefix, Counted(number * 7919 % many)));
+        assert!(set.blocks.is_empty());
+        let each = COMPARISONS.get() / many as usize;
+        assert!(each <= 32, "{each} comparisons each");
     }
 
     proptest! {

@@ -15,26 +15,25 @@
 //! `QUORATE_CRASH_ROUNDS=200` runs more rounds than the few of every test run, `QUORATE_CRASH_SEED` other ones.
 
 mod history;
-mod random;
+mod keys;
 mod writer;
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 
-use testkit::{Program, Server, wait};
+use testkit::{Program, Random, Server, wait};
 use tokio::sync::mpsc::unbounded_channel;
 use tonic::transport::{Channel, Endpoint};
 
 use history::{Known, follow};
-use random::Random;
 use writer::{Kind, Load, Writer};
 
 /// Concurrent writers.
 const WRITERS: u64 = 6;
 
 /// A round ends after at most so many acknowledged writes.
-const WRITES_MAX: u64 = 300;
+const WRITES_MAX: usize = 300;
 
 /// How a round ends.
 #[derive(Clone, Copy)]
@@ -68,7 +67,7 @@ async fn what_was_acknowledged_is_there_after_every_crash() {
     let mut server = Server::start(&program, &[]);
     let mut known = Known::default();
     for (number, round) in (0..rounds).zip(ROUNDS.into_iter().cycle()) {
-        let random = Random::new(seed, number);
+        let random = Random::stream(seed, number);
         let what = format!("round {number} of seed {seed}");
         let crashed = run_until_crash(&mut server, round, number, random, &mut known);
         tokio::time::timeout(wait::DEADLINE, crashed).await.unwrap_or_else(|_| panic!("{what} hangs"));
@@ -107,7 +106,7 @@ async fn run_until_crash(
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
             let name = format!("r{number}w{writer}");
-            let random = Random::new(random.next(), writer);
+            let random = Random::stream(random.draw(), writer);
             let stop = Arc::new(AtomicBool::new(false));
             tokio::spawn(Writer::new(&channel, load, name, random, seen.clone(), send.clone()).run(stop))
         })

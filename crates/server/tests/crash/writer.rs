@@ -11,7 +11,9 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use crate::history::{Change, FILLER, Note, brief};
-use crate::random::{KEYS, Random};
+use testkit::Random;
+
+use crate::keys::{KEYS, key, two_keys};
 
 /// Far longer than the test: nothing expires by itself.
 const LEASE_SECONDS: i64 = 36_000;
@@ -71,7 +73,7 @@ impl Writer {
     pub(crate) async fn run(mut self, stop: Arc<AtomicBool>) -> Option<Status> {
         while !stop.load(Ordering::Relaxed) {
             let kinds = self.load.kinds;
-            let sent = match kinds[self.random.below(kinds.len() as u64) as usize] {
+            let sent = match kinds[self.random.below(kinds.len())] {
                 Kind::Put => self.put().await,
                 Kind::Delete => self.delete().await,
                 Kind::Txn => self.txn().await,
@@ -87,7 +89,7 @@ impl Writer {
     }
 
     async fn put(&mut self) -> Result<(), Status> {
-        let key = self.random.key();
+        let key = key(&mut self.random);
         self.put_at(key, 0).await
     }
 
@@ -99,7 +101,7 @@ impl Writer {
     }
 
     async fn delete(&mut self) -> Result<(), Status> {
-        let key = self.random.key();
+        let key = key(&mut self.random);
         let reply = self.kv.delete_range(delete_request(&key)).await?.into_inner();
         let changes = if reply.deleted == 0 { Vec::new() } else { vec![Change { key, value: None }] };
         self.written(reply.header, changes);
@@ -107,7 +109,7 @@ impl Writer {
     }
 
     async fn txn(&mut self) -> Result<(), Status> {
-        let (first, second) = self.random.two_keys();
+        let (first, second) = two_keys(&mut self.random);
         let absent = pb::Compare {
             target: pb::compare::CompareTarget::Create as i32,
             key: second.clone().into(),

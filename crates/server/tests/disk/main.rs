@@ -1,4 +1,5 @@
-//! What a disk can do to a member, on the real binary: a start that must be refused, damaged files, no space that is left.
+//! What a disk can do to a member, on the real binary: damaged files, no space that is left. (Starts that are refused: see
+//! `tests/faults`.)
 //!
 //! The rule is the same everywhere: a clear refusal or the right answer, never a wrong one.
 
@@ -6,4 +7,3 @@ mod client;
 mod damage;
 mod full;
 mod quota;
-mod start;

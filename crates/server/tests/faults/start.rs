@@ -1,6 +1,8 @@
 //! A start that cannot be: one clear line on standard error, exit code 1, nothing changed.
 
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use testkit::server::{Ended, free_port, run_to_end};
@@ -41,11 +43,15 @@ fn assert_refused(ended: &Ended, code: i32, words: &[&str]) {
 #[test]
 fn a_port_in_use_is_named() {
     let program = require!("faults::start", subject());
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let directory = tempfile::tempdir().unwrap();
-    let ended = run_to_end(&program, &flags(&directory.path().join("data"), port));
-    assert_refused(&ended, 1, &[&format!("127.0.0.1:{port}"), "in use"]);
+    let mut server = Server::start(&program, &[]);
+    server.kill();
+    for address in [server.client_address(), server.peer_address()] {
+        let _other = TcpListener::bind(&address).expect("the server is gone");
+        let ended = run_to_end(&program, &server.flags());
+        // The system's words, as Rust and as Go write them.
+        assert_refused(&ended, 1, &[&format!("listen tcp {address}: bind: "), "ddress already in use"]);
+    }
+    server.restart();
 }
 
 #[test]
@@ -56,7 +62,8 @@ fn a_data_directory_in_use_is_named_and_its_user_goes_on() {
     }
     let mut server = Server::start(&program, &[]);
     let ended = run_to_end(&program, &flags(server.data_dir(), free_port()));
-    assert_refused(&ended, 1, &[&server.data_dir().display().to_string(), "in use"]);
+    let named = format!("data directory {} is in use by another process", server.data_dir().display());
+    assert_refused(&ended, 1, &[&named]);
     assert!(!server.has_ended());
     server.kill();
     server.restart();
@@ -67,10 +74,26 @@ fn a_data_directory_that_is_none_is_named() {
     let program = require!("faults::start", subject());
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
-    std::fs::write(&file, "not a directory").unwrap();
+    fs::write(&file, "not a directory").unwrap();
     let ended = run_to_end(&program, &flags(&file, free_port()));
     assert_refused(&ended, 1, &[&file.display().to_string()]);
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), "not a directory");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "not a directory");
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_read_is_named() {
+    let program = require!("faults::start", subject());
+    let mut server = Server::start(&program, &[]);
+    server.kill();
+    let member = server.data_dir().join("member");
+    fs::set_permissions(&member, Permissions::from_mode(0o000)).expect("the directory is ours");
+    if fs::read_dir(&member).is_ok() {
+        return testkit::skip::excuse("faults::start", "this user (root) reads every directory");
+    }
+    let ended = run_to_end(&program, &server.flags());
+    assert_refused(&ended, 1, &[&member.display().to_string(), "ermission denied"]);
+    fs::set_permissions(&member, Permissions::from_mode(0o700)).expect("the directory is ours");
+    server.restart();
 }
 
 #[test]
@@ -82,13 +105,15 @@ fn a_data_directory_of_a_newer_version_is_left_alone() {
     let mut server = Server::start(&program, &[]);
     server.terminate();
     let marker = server.data_dir().join("member/quorate.json");
-    let text = std::fs::read_to_string(&marker).unwrap();
+    let text = fs::read_to_string(&marker).unwrap();
     let mut fields: serde_json::Value = serde_json::from_str(&text).unwrap();
     fields["format"] = 99.into();
-    std::fs::write(&marker, fields.to_string()).unwrap();
+    fs::write(&marker, fields.to_string()).unwrap();
     let ended = run_to_end(&program, &flags(server.data_dir(), free_port()));
     assert_refused(&ended, 1, &["format 99", &server.data_dir().display().to_string()]);
-    std::fs::write(&marker, text).unwrap();
+    let left: serde_json::Value = serde_json::from_str(&fs::read_to_string(&marker).unwrap()).unwrap();
+    assert_eq!(left, fields, "it is as it was");
+    fs::write(&marker, text).unwrap();
     server.restart();
 }
 
@@ -115,7 +140,7 @@ fn a_damaged_marker_is_named() {
     let mut server = Server::start(&program, &[]);
     server.terminate();
     let marker = server.data_dir().join("member/quorate.json");
-    std::fs::write(&marker, "{").unwrap();
+    fs::write(&marker, "{").unwrap();
     let ended = run_to_end(&program, &flags(server.data_dir(), free_port()));
     assert_refused(&ended, 1, &["quorate.json", "damaged"]);
 }

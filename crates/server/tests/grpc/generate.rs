@@ -7,8 +7,8 @@ use proto::etcdserverpb::compare::TargetUnion;
 use proto::etcdserverpb::request_op::Request;
 use testkit::Version;
 
-use crate::random::Random;
 use crate::step::{Reply, Step};
+use testkit::Random;
 
 /// Watch streams that are open from the first to the last step.
 pub(crate) const STREAMS: usize = 2;
@@ -39,7 +39,7 @@ pub(crate) struct Generator {
 impl Generator {
     pub(crate) fn new(seed: u64, version: Version) -> Generator {
         Generator {
-            random: Random(seed),
+            random: Random::new(seed),
             version,
             revision: 1,
             compacted: 0,

@@ -11,7 +11,6 @@
 
 mod generate;
 mod normalise;
-mod random;
 mod side;
 mod step;
 mod watches;
