@@ -10,14 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use testkit::{Cluster, wait};
+use testkit::{Cluster, Random, wait};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::oneshot;
 
 use crate::client::{channel, eventually, get, leader};
 use crate::history::{Known, follow};
 use crate::program;
-use crate::random::Random;
 use crate::writer::{Kind, Load, Writer};
 
 /// Leaders killed in every test run.
@@ -27,7 +26,7 @@ const KILLS: u64 = 3;
 const WRITERS: usize = 2;
 
 /// Acknowledged writes before a kill, at most.
-const BEFORE_MAX: u64 = 300;
+const BEFORE_MAX: usize = 300;
 
 /// Acknowledged writes after it.
 const AFTER: usize = 50;
@@ -64,19 +63,19 @@ async fn what_was_acknowledged_outlives_every_leader() {
 
 /// The load and the end of the leader, which is returned.
 async fn kill_leader(cluster: &mut Cluster, round: u64, load: Load, known: &mut Known) -> usize {
-    let mut random = Random::new(7, round);
-    let before = 1 + random.below(BEFORE_MAX) as usize;
+    let mut random = Random::stream(7, round);
+    let before = 1 + random.below(BEFORE_MAX);
     let seen = Arc::new(AtomicI64::new(known.seen()));
     let stop = Arc::new(AtomicBool::new(false));
     let (send, mut notes) = unbounded_channel();
-    let watched = channel(cluster.member(random.below(3) as usize));
+    let watched = channel(cluster.member(random.below(3)));
     let (end, ended) = oneshot::channel::<()>();
     let follower = tokio::spawn(follow(watched, seen.clone(), async move { drop(ended.await) }));
     let writers: Vec<_> = (0..3 * WRITERS)
         .map(|writer| {
             let name = format!("r{round}w{writer}");
             let channel = channel(cluster.member(writer % 3));
-            let random = Random::new(random.next(), writer as u64);
+            let random = Random::stream(random.draw(), writer as u64);
             let writer = Writer::new(&channel, load, name, random, seen.clone(), send.clone());
             tokio::spawn(writer.run(stop.clone()))
         })

@@ -3,9 +3,9 @@
 mod client;
 #[path = "../crash/history.rs"]
 mod history;
+#[path = "../crash/keys.rs"]
+mod keys;
 mod leader_kills;
-#[path = "../crash/random.rs"]
-mod random;
 mod replication;
 mod snapshots;
 #[path = "../crash/writer.rs"]

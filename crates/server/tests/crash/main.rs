@@ -113,7 +113,7 @@ async fn run_until_crash(
         .collect();
     drop(send);
     known.acknowledged.clear();
-    while known.acknowledged.len() < target as usize {
+    while known.acknowledged.len() < target {
         known.take(notes.recv().await.expect("no writer fails before the crash"));
     }
     assert!(writers.iter().all(|writer| !writer.is_finished()), "no writer fails before the crash");
