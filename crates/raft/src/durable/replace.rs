@@ -58,7 +58,7 @@ impl Log {
     /// [`Log::reset_to`] after. A crash between the two is made good by [`Log::restore_at`].
     ///
     /// # Errors
-    /// Final, all of them.
+    /// On a full disk ([`Error::is_no_space`]) it may be called again; all others are final.
     pub fn expect_snapshot(&mut self, snapshot: &SnapshotMeta) -> Result<(), Error> {
         self.write_facts(|facts| facts.expected = Some(snapshot.clone()))
     }
@@ -66,20 +66,21 @@ impl Log {
     /// Starts over behind a snapshot that the state machine has durably taken.
     ///
     /// # Errors
-    /// Final, all of them. A crash on the way is made good by the next opening.
+    /// On a full disk ([`Error::is_no_space`]) it may be called again; all others are final. A crash on the way is made good by
+    /// the next opening.
     ///
     /// # Panics
     /// If the snapshot is not ahead of the base.
     pub fn reset_to(&mut self, snapshot: &SnapshotMeta) -> Result<(), Error> {
         assert!(snapshot.last.index > self.base().index, "snapshot {} behind {}", snapshot.last, self.base());
-        self.synced = snapshot.last.index;
-        self.commit = snapshot.last.index;
         self.write_facts(|facts| {
+            facts.commit = snapshot.last.index;
             facts.base = snapshot.last;
             facts.membership = snapshot.membership.clone();
             facts.expected = None;
             facts.loss = facts.loss.filter(|loss| !loss.is_made_good(snapshot.last.index, snapshot.last));
         })?;
+        self.commit = snapshot.last.index;
         self.empty()
     }
 
@@ -106,8 +107,9 @@ impl Log {
     /// must resign before it does this to itself.
     ///
     /// # Errors
-    /// [`Error::NobodyElse`] if this member is the only voter: there is nobody to get the log from. All others are final; a
-    /// crash on the way is made good by the next opening.
+    /// [`Error::NobodyElse`] if this member is the only voter: there is nobody to get the log from. On a full disk
+    /// ([`Error::is_no_space`]) it must be called again before anything else. All others are final; a crash on the way is made
+    /// good by the next opening.
     pub fn forget_entries(&mut self) -> Result<(), Error> {
         self.check_alive()?;
         let own = NodeId(self.facts.identity[1]);
@@ -115,9 +117,8 @@ impl Log {
             return Err(Error::NobodyElse);
         }
         let lost = Loss { until: self.last().index, term: self.facts.hard_state.term };
-        self.synced = Index::ZERO;
-        self.commit = Index::ZERO;
-        self.write_facts(|facts| {
+        let commit = std::mem::take(&mut self.commit);
+        let noted = self.write_facts(|facts| {
             facts.loss = Some(lost.and(facts.loss));
             facts.incarnation = Incarnation(facts.incarnation.0 + 1);
             facts.boot = Boot(facts.boot.0 + 1);
@@ -126,7 +127,11 @@ impl Log {
             facts.commit = Index::ZERO;
             facts.expected = None;
             facts.is_void = true;
-        })?;
+        });
+        if noted.is_err() {
+            self.commit = commit;
+            return noted;
+        }
         self.empty()?;
         self.write_facts(|facts| facts.is_void = false)
     }

@@ -252,3 +252,45 @@ fn a_cluster_is_not_forced_from_a_log_that_is_not_there() {
     let mut joiner = open_as(&disk, Membership::default()).expect("opens").log;
     assert!(matches!(joiner.force_new_cluster(Bytes::new()), Err(Error::LogIncomplete)));
 }
+
+/// Does it on a disk that is full at one write, and again when there is space: it comes to the same. How often it had to wait.
+fn waits_for_space(act: impl Fn(&mut Log) -> Result<(), Error>) -> u64 {
+    let shown = |disk: &SimDisk| {
+        let mut log = open(disk).expect("opens").log;
+        let Shown { base, entries, .. } = show(&mut log);
+        let indexes: Vec<Index> = entries.iter().map(|entry| entry.index).collect();
+        (base, indexes, log.memberships().current().to_string())
+    };
+    let whole = SimDisk::new(1);
+    drop(ten_entries(&whole));
+    let expected = whole.fork();
+    act(&mut open(&expected).expect("opens").log).expect("a disk with space");
+    let mut waits = 0;
+    for writes in 0.. {
+        let disk = whole.fork();
+        let mut log = open(&disk).expect("opens").log;
+        disk.inject_after(wal::Fault::WriteNoSpace, writes);
+        let Err(error) = act(&mut log) else { break };
+        if !error.is_no_space() {
+            // The wal could not be cut: the process ends, and the next one finishes what was begun.
+            drop(log);
+            let found = shown(&disk.restart());
+            assert!(found == shown(&expected) || found == shown(&whole.fork()), "{found:?}");
+            continue;
+        }
+        waits += 1;
+        act(&mut log).expect("there is space again");
+        drop(log);
+        assert_eq!(shown(&disk.crash(Crash::LoseAll)), shown(&expected), "after {writes} writes");
+    }
+    waits
+}
+
+#[test]
+fn starting_over_waits_for_a_full_disk() {
+    let snapshot = SnapshotMeta { last: id(20, 3), membership: members(&[1, 2, 4]) };
+    assert!(waits_for_space(|log| log.expect_snapshot(&snapshot)) >= 2);
+    assert!(waits_for_space(|log| log.reset_to(&snapshot)) >= 2);
+    assert!(waits_for_space(Log::forget_entries) >= 4);
+    assert!(waits_for_space(|log| log.force_new_cluster(Bytes::new()).map(|_| ())) >= 4);
+}
