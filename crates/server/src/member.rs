@@ -314,6 +314,7 @@ impl Assembly {
             pending: Default::default(),
             changes: Changes::new(change_rules(config), config.cluster.auto_promote_learners),
             received: None,
+            disk: Default::default(),
         };
         let apply_thread = ApplyThread {
             machine,

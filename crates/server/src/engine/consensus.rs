@@ -5,6 +5,7 @@
 //! a stalled disk must not stop its ticks.
 
 pub(crate) mod changes;
+mod disk_watch;
 mod requests;
 mod snapshots;
 
@@ -18,6 +19,7 @@ use raft::{
 };
 
 use self::changes::{Changes, Checked};
+use self::disk_watch::DiskWatch;
 use self::requests::Pending;
 use super::apply::ApplyEvent;
 use super::inbox::{Inbox, Sender};
@@ -72,6 +74,10 @@ pub(crate) enum ConsensusEvent {
     Stop,
 }
 
+/// Election timeouts without an answer of its disk after which a leader hands over: several seconds, which a disk under
+/// load does not take.
+const STALL_ELECTIONS: u32 = 5;
+
 /// The pace of the thread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
@@ -102,6 +108,7 @@ pub(crate) struct ConsensusThread {
     pub(crate) changes: Changes,
     /// A snapshot that raft is being told of.
     pub(crate) received: Option<ReceivedStore>,
+    pub(crate) disk: DiskWatch,
 }
 
 impl ConsensusThread {
@@ -158,6 +165,36 @@ impl ConsensusThread {
         }
     }
 
+    /// A leader whose disk takes nothing any more commits through its followers for a while, and then no more. Somebody
+    /// else should lead by then.
+    fn watch_disk(&mut self, millis: u64) {
+        let stall = self.disk.stalled_for(self.node.stable(), self.node.last().index, millis);
+        let leads = self.node.role() == RoleName::Leader;
+        if !leads || stall < STALL_ELECTIONS * self.pace.election_timeout || self.is_alone() {
+            return;
+        }
+        let best = self
+            .node
+            .followers()
+            .filter(|follower| follower.is_active)
+            .max_by_key(|follower| follower.matched);
+        let is_news = stall < STALL_ELECTIONS * self.pace.election_timeout + 2 * self.pace.tick;
+        if is_news {
+            tracing::warn!(stalled = ?stall, "the disk of the leader does not answer: another member is to lead");
+        }
+        if let Some(best) = best
+            && stall < 2 * STALL_ELECTIONS * self.pace.election_timeout
+        {
+            self.transfer(best.id);
+        } else {
+            self.node.resign();
+        }
+    }
+
+    fn is_alone(&self) -> bool {
+        self.node.membership().is_lone_voter(self.node.id())
+    }
+
     fn receive(&mut self, mut incoming: Incoming) {
         incoming.messages.drain(..).for_each(|message| self.step(message));
         for note in incoming.notes.drain(..) {
@@ -186,7 +223,7 @@ impl ConsensusThread {
     /// The process was asleep for longer than an election takes: there may be another leader, whose leases this one
     /// must not expire (rule L4). Alone there cannot be.
     fn pause_noticed(&mut self) {
-        if !self.node.membership().is_lone_voter(self.node.id()) {
+        if !self.is_alone() {
             self.node.resign();
             self.carry_out();
         }
@@ -195,8 +232,10 @@ impl ConsensusThread {
     fn tick(&mut self, uptime: Duration) {
         self.node.tick();
         self.give_votes();
-        let millis = u32::try_from(uptime.as_millis()).unwrap_or(u32::MAX);
+        let millis = uptime.as_millis() as u64;
         self.shared.millis.store(millis, Ordering::Relaxed);
+        self.retry();
+        self.watch_disk(millis);
         let second = uptime.as_secs() as u32;
         if self.shared.second.swap(second, Ordering::Relaxed) != second {
             self.give_up(second);
@@ -253,7 +292,7 @@ impl ConsensusThread {
     /// depends on it.
     fn publish_commit(&self) {
         let commit = self.node.commit();
-        let alone = self.node.is_established() && self.node.membership().is_lone_voter(self.node.id());
+        let alone = self.node.is_established() && self.is_alone();
         self.shared.committed.store(commit.0, Ordering::Release);
         self.shared.sole_voter.store(alone, Ordering::Release);
         self.metrics.server.proposals_committed.set(commit.0 as i64);

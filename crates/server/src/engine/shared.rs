@@ -20,7 +20,7 @@ pub(crate) struct Shared {
     /// Seconds since the process started; written by the consensus thread as it ticks.
     pub(crate) second: AtomicU32,
     /// Milliseconds since the process started, as of the last tick; written by the consensus thread.
-    pub(crate) millis: AtomicU32,
+    pub(crate) millis: AtomicU64,
     /// How long a request may take: 5 s and two election timeouts, as in etcd.
     pub(crate) request_timeout: Duration,
     /// Current term; written by the consensus thread.
@@ -54,7 +54,7 @@ impl Shared {
             waiters,
             in_flight_bytes: AtomicUsize::new(0),
             second: AtomicU32::new(0),
-            millis: AtomicU32::new(0),
+            millis: AtomicU64::new(0),
             request_timeout,
             term: AtomicU64::new(0),
             leader: AtomicU64::new(0),

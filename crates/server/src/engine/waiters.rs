@@ -27,7 +27,7 @@ pub(crate) struct Waiter {
     /// Where its answer goes.
     pub(crate) reply: oneshot::Sender<CommandReply>,
     /// When it began to wait, in milliseconds since the start of the process.
-    pub(crate) started_millis: u32,
+    pub(crate) started_millis: u64,
     /// Second (of the process) in which it gives up.
     pub(crate) deadline_second: u32,
 }

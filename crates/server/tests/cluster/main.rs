@@ -6,6 +6,8 @@ mod history;
 #[path = "../crash/keys.rs"]
 mod keys;
 mod leader_kills;
+mod leaders;
+mod leases;
 mod replication;
 mod snapshots;
 #[path = "../crash/writer.rs"]

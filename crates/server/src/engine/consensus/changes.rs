@@ -43,7 +43,7 @@ struct Waiting {
     proposal: Proposal,
     request: Box<InternalRaftRequest>,
     /// When it came, in milliseconds since the start.
-    since: u32,
+    since: u64,
 }
 
 /// What the state machine says of a change.
@@ -70,6 +70,9 @@ impl ConsensusThread {
         match self.node.leader() {
             Some(leader) if leader == own => self.queue_change(origin, proposal),
             _ if origin != own => self.refuse_change(origin, &proposal, Refusal::NotLeader),
+            Some(leader) if self.transport.active_since(leader).is_none() => {
+                self.pending.leaderless_changes.push(proposal);
+            }
             Some(leader) => {
                 self.transport.tell(leader, PeerNote::Change(proposal.clone()));
                 self.pending.forwarded_changes.insert(proposal.id, proposal);
@@ -228,7 +231,7 @@ impl ConsensusThread {
     /// Forgets changes whose callers have given up.
     pub(super) fn expire_changes(&mut self) {
         let now = self.shared.millis.load(Ordering::Relaxed);
-        let patience = self.shared.request_timeout.as_millis() as u32;
+        let patience = self.shared.request_timeout.as_millis() as u64;
         // The first one may be with the state machine.
         let keep = usize::from(self.changes.is_checking);
         let first = self.changes.waiting.drain(..keep).next();

@@ -34,7 +34,7 @@ pub(crate) struct Pending {
     pub(super) leaderless_changes: Vec<Proposal>,
     pub(super) forwarded_changes: BTreeMap<RequestId, Proposal>,
     /// When the current leader was first heard of, in milliseconds since the start.
-    pub(super) leader_elected: u32,
+    pub(super) leader_elected: u64,
 }
 
 impl ConsensusThread {
@@ -102,6 +102,10 @@ impl ConsensusThread {
             // It changed within this round.
             return outgoing.into_iter().for_each(|proposal| self.propose(proposal));
         }
+        if self.transport.active_since(leader).is_none() {
+            // It would be dropped on the way.
+            return self.pending.leaderless_proposals.extend(outgoing);
+        }
         self.transport.tell(leader, PeerNote::Proposals(outgoing.clone()));
         self.pending.forwarded.extend(outgoing.into_iter().map(|proposal| (proposal.id, proposal)));
     }
@@ -151,7 +155,8 @@ impl ConsensusThread {
         let leaderless = self.pending.leaderless_proposals.iter().chain(&self.pending.leaderless_changes);
         let unproposed: BTreeSet<RequestId> = leaderless.map(|proposal| proposal.id).collect();
         for (id, waiter) in late {
-            let why = if unproposed.contains(&id) { Unserved::NoLeader } else { self.why_late(&waiter) };
+            let is_leaderless = self.shared.leader.load(Ordering::Relaxed) == 0 && unproposed.contains(&id);
+            let why = if is_leaderless { Unserved::NoLeader } else { self.why_late(&waiter) };
             self.deliver(waiter, why);
         }
         let waiters = &self.shared.waiters;
@@ -165,8 +170,14 @@ impl ConsensusThread {
             !batch.waiting.is_empty()
         });
         self.expire_changes();
-        // A leader that refused them because it had stopped to lead may lead again, or have a successor by now.
-        if self.shared.leader.load(Ordering::Relaxed) != 0 {
+    }
+
+    /// Asks the leader again for what it has not been asked for yet: because it did not lead when it was asked, or could not
+    /// be reached.
+    pub(super) fn retry(&mut self) {
+        let waits =
+            !self.pending.leaderless_proposals.is_empty() || !self.pending.leaderless_changes.is_empty();
+        if waits && self.shared.leader.load(Ordering::Relaxed) != 0 {
             self.ask_again();
         }
     }
@@ -174,13 +185,13 @@ impl ConsensusThread {
     /// Why a command may have got no answer, as etcd tells it.
     fn why_late(&self, waiter: &Waiter) -> Unserved {
         let elected = self.pending.leader_elected;
-        let election_timeout = self.pace.election_timeout.as_millis() as u32;
+        let election_timeout = self.pace.election_timeout.as_millis() as u64;
         let lost = elected.saturating_sub(2 * election_timeout);
         if lost < waiter.started_millis && waiter.started_millis < elected {
             return Unserved::LeaderFailed;
         }
         let now = self.shared.millis.load(Ordering::Relaxed);
-        let waited = Duration::from_millis(u64::from(now.saturating_sub(waiter.started_millis)));
+        let waited = Duration::from_millis(now.saturating_sub(waiter.started_millis));
         let connected =
             |node| self.transport.active_since(node).is_some_and(|since| since.elapsed() >= waited);
         let own = self.node.id();

@@ -1,0 +1,68 @@
+//! Members without a leader, and leaders that were away.
+
+use proto::etcdserverpb as pb;
+use proto::etcdserverpb::kv_client::KvClient;
+use proto::etcdserverpb::watch_client::WatchClient;
+use testkit::{Cluster, wait};
+use tonic::{Code, Request};
+
+use crate::client::{channel, eventually, get, leader, put, status};
+use crate::program;
+
+/// The metadata by which a client insists on a leader.
+fn insisting<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("hasleader", "true".parse().expect("ASCII"));
+    request
+}
+
+#[tokio::test]
+async fn who_insists_on_a_leader_is_told_when_there_is_none() {
+    let mut cluster = Cluster::start(&program(), 3, &[]);
+    let create = pb::WatchCreateRequest { key: "key".into(), ..pb::WatchCreateRequest::default() };
+    let create =
+        pb::WatchRequest { request_union: Some(pb::watch_request::RequestUnion::CreateRequest(create)) };
+    let requests = tokio_stream::StreamExt::chain(tokio_stream::once(create), tokio_stream::pending());
+    let mut watch = WatchClient::new(channel(cluster.member(0)))
+        .watch(insisting(requests))
+        .await
+        .expect("there is a leader")
+        .into_inner();
+    assert!(watch.message().await.expect("a watch").expect("a watch").created);
+
+    cluster.member_mut(1).kill();
+    cluster.member_mut(2).kill();
+    let ended = tokio::time::timeout(wait::DEADLINE, watch.message()).await.expect("the watch ends");
+    let status = ended.expect_err("the watch ends");
+    assert_eq!((status.code(), status.message()), (Code::Unavailable, "etcdserver: no leader"));
+
+    let range = pb::RangeRequest { key: "key".into(), serializable: true, ..pb::RangeRequest::default() };
+    let mut kv = KvClient::new(channel(cluster.member(0)));
+    let refused = kv.range(insisting(range.clone())).await.expect_err("there is no leader");
+    assert_eq!((refused.code(), refused.message()), (Code::Unavailable, "etcdserver: no leader"));
+    kv.range(range).await.expect("who does not insist is served");
+}
+
+#[tokio::test]
+async fn a_leader_that_was_paused_serves_nothing_stale() {
+    let cluster = Cluster::start(&program(), 3, &[]);
+    put(cluster.member(0), "key", "old").await.expect("a write");
+    let leads = leader(&cluster, &[0, 1, 2]).await;
+    let others = [(leads + 1) % 3, (leads + 2) % 3];
+    cluster.member(leads).pause();
+    eventually("a write without the old leader", || async {
+        put(cluster.member(others[0]), "key", "new").await.ok()
+    })
+    .await;
+    cluster.member(leads).resume();
+    // Whatever it answers first: it has seen the write, or it says that it cannot tell.
+    for _ in 0..50 {
+        match get(cluster.member(leads), "key").await {
+            Ok(found) => assert_eq!(found.as_deref(), Some("new")),
+            Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status}"),
+        }
+    }
+    let now = leader(&cluster, &[0, 1, 2]).await;
+    let term = status(cluster.member(now)).await.expect("a status").raft_term;
+    assert_eq!(status(cluster.member(leads)).await.expect("a status").raft_term, term);
+}

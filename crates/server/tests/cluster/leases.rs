@@ -1,0 +1,90 @@
+//! Leases in a cluster: every member takes every call, the leader counts.
+
+use proto::etcdserverpb as pb;
+use proto::etcdserverpb::kv_client::KvClient;
+use proto::etcdserverpb::lease_client::LeaseClient;
+use testkit::{Cluster, Server};
+use tonic::Status;
+
+use crate::client::{channel, eventually, get, leader};
+use crate::program;
+
+/// Longer than any of these tests.
+const LONG_SECONDS: i64 = 3600;
+
+async fn grant(member: &Server, ttl: i64) -> i64 {
+    let request = pb::LeaseGrantRequest { id: 0, ttl };
+    let reply = LeaseClient::new(channel(member)).lease_grant(request).await.expect("a lease");
+    reply.into_inner().id
+}
+
+async fn put_under(member: &Server, key: &str, lease: i64) {
+    let request = pb::PutRequest { key: key.to_owned().into(), lease, ..pb::PutRequest::default() };
+    KvClient::new(channel(member)).put(request).await.expect("a write");
+}
+
+/// What is left of a lease, in seconds, and its keys.
+async fn time_to_live(member: &Server, id: i64) -> Result<(i64, i64, usize), Status> {
+    let request = pb::LeaseTimeToLiveRequest { id, keys: true };
+    let reply = LeaseClient::new(channel(member)).lease_time_to_live(request).await?.into_inner();
+    Ok((reply.ttl, reply.granted_ttl, reply.keys.len()))
+}
+
+/// Renews a lease once; its time to live.
+async fn keep_alive(member: &Server, id: i64) -> Result<i64, Status> {
+    let requests = tokio_stream::once(pb::LeaseKeepAliveRequest { id });
+    let mut replies = LeaseClient::new(channel(member)).lease_keep_alive(requests).await?.into_inner();
+    Ok(replies.message().await?.expect("an answer for each request").ttl)
+}
+
+#[tokio::test]
+async fn every_member_knows_and_renews_every_lease() {
+    let cluster = Cluster::start(&program(), 3, &[]);
+    for (index, member) in cluster.members().iter().enumerate() {
+        let key = format!("key {index}");
+        let lease = grant(member, LONG_SECONDS).await;
+        put_under(member, &key, lease).await;
+        for other in cluster.members() {
+            let (left, granted, keys) = time_to_live(other, lease).await.expect("every member answers");
+            assert!((1..=LONG_SECONDS).contains(&left), "{left}");
+            assert_eq!((granted, keys), (LONG_SECONDS, 1));
+            assert_eq!(keep_alive(other, lease).await.expect("every member renews"), LONG_SECONDS);
+        }
+    }
+    for member in cluster.members() {
+        assert_eq!(time_to_live(member, 7).await.expect("an answer").0, -1, "no such lease");
+        assert_eq!(keep_alive(member, 7).await.expect("an answer"), 0, "no such lease");
+    }
+}
+
+#[tokio::test]
+async fn a_lease_that_nobody_renews_ends_everywhere() {
+    let cluster = Cluster::start(&program(), 3, &[]);
+    let lease = grant(cluster.member(1), 1).await;
+    put_under(cluster.member(2), "key", lease).await;
+    for member in cluster.members() {
+        eventually("the key to go", || async {
+            get(member, "key").await.expect("a read").is_none().then_some(())
+        })
+        .await;
+        assert_eq!(time_to_live(member, lease).await.expect("an answer").0, -1);
+    }
+}
+
+#[tokio::test]
+async fn leases_outlive_their_leader() {
+    let mut cluster = Cluster::start(&program(), 3, &[]);
+    let leads = leader(&cluster, &[0, 1, 2]).await;
+    let lease = grant(cluster.member(leads), LONG_SECONDS).await;
+    put_under(cluster.member(leads), "key", lease).await;
+    cluster.member_mut(leads).kill();
+    for index in (0..3).filter(|index| *index != leads) {
+        let member = cluster.member(index);
+        let renewed = eventually("a renewal", || async { keep_alive(member, lease).await.ok() }).await;
+        assert_eq!(renewed, LONG_SECONDS);
+        let (left, ..) =
+            eventually("what is left", || async { time_to_live(member, lease).await.ok() }).await;
+        assert!((1..=LONG_SECONDS).contains(&left), "{left}");
+        assert!(get(member, "key").await.expect("a read").is_some());
+    }
+}
