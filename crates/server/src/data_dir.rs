@@ -79,6 +79,17 @@ struct Marker {
     /// Log and store may not be there yet. From the moment on when this says no, a log that is not there is lost.
     #[serde(default)]
     founding: bool,
+    /// Log and store are to be thrown away and fetched from the others.
+    #[serde(default)]
+    starting_over: bool,
+}
+
+/// What the marker says of log and store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Founding,
+    Complete,
+    StartingOver,
 }
 
 /// Who the member is, and how far its founding came.
@@ -87,6 +98,8 @@ pub(crate) struct Found {
     pub(crate) origin: Origin,
     /// Whether log and store may have to be made.
     pub(crate) is_founding: bool,
+    /// Whether log and store have to be thrown away.
+    pub(crate) starts_over: bool,
 }
 
 /// A data directory that this process holds.
@@ -146,27 +159,43 @@ impl DataDir {
             member: MemberId(id(&marker.member_id)?),
         };
         let origin = Origin { identity, how: marker.how, members: marker.members };
-        Ok(Some(Found { origin, is_founding: marker.founding }))
+        Ok(Some(Found { origin, is_founding: marker.founding, starts_over: marker.starting_over }))
     }
 
     /// Writes down who the member is, before anything else is made: from now on this, and no flag, says so.
     pub(crate) fn begin(&self, origin: &Origin) -> Result<(), DataDirError> {
-        self.write_marker(origin, true)
+        self.write_marker(origin, State::Founding)
     }
 
     /// Writes down that log and store are there.
     pub(crate) fn complete(&self, origin: &Origin) -> Result<(), DataDirError> {
-        self.write_marker(origin, false)
+        self.write_marker(origin, State::Complete)
     }
 
-    fn write_marker(&self, origin: &Origin, founding: bool) -> Result<(), DataDirError> {
+    /// Writes down that log and store cannot be trusted: the next start throws them away. `origin` says who the member is
+    /// and where to reach the others.
+    pub(crate) fn start_over(&self, origin: &Origin) -> Result<(), DataDirError> {
+        self.write_marker(origin, State::StartingOver)
+    }
+
+    /// Throws the store away. Not all at once: whoever calls this has written down before that it is to go.
+    pub(crate) fn remove_store(&self) -> Result<(), DataDirError> {
+        let path = self.store_dir();
+        match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", &path)(error)),
+            _ => self.disk.sync_dir(&self.member).map_err(io_error("sync", &self.member)),
+        }
+    }
+
+    fn write_marker(&self, origin: &Origin, state: State) -> Result<(), DataDirError> {
         let marker = Marker {
             format: FORMAT,
             cluster_id: origin.identity.cluster.to_string(),
             member_id: origin.identity.member.to_string(),
             how: origin.how,
             members: origin.members.clone(),
-            founding,
+            founding: state == State::Founding,
+            starting_over: state == State::StartingOver,
         };
         let content = serde_json::to_vec_pretty(&marker).expect("a struct of numbers and strings is JSON");
         let path = self.marker_path();
@@ -230,9 +259,20 @@ mod tests {
         let data = DataDir::take(dir.path()).unwrap();
         assert!(data.origin().unwrap().is_none());
         data.begin(&origin()).unwrap();
-        assert_eq!(data.origin().unwrap(), Some(Found { origin: origin(), is_founding: true }));
+        assert_eq!(
+            data.origin().unwrap(),
+            Some(Found { origin: origin(), is_founding: true, starts_over: false })
+        );
+        data.start_over(&origin()).unwrap();
+        assert_eq!(
+            data.origin().unwrap(),
+            Some(Found { origin: origin(), is_founding: false, starts_over: true })
+        );
         data.complete(&origin()).unwrap();
-        assert_eq!(data.origin().unwrap(), Some(Found { origin: origin(), is_founding: false }));
+        assert_eq!(
+            data.origin().unwrap(),
+            Some(Found { origin: origin(), is_founding: false, starts_over: false })
+        );
     }
 
     #[test]
@@ -242,7 +282,7 @@ mod tests {
         std::fs::write(data.marker_path(), r#"{"format": 1, "cluster_id": "a", "member_id": "b"}"#).unwrap();
         let identity = Identity { cluster: ClusterId(0xa), member: MemberId(0xb) };
         let origin = Origin { identity, how: How::Founded, members: Vec::new() };
-        assert_eq!(data.origin().unwrap(), Some(Found { origin, is_founding: false }));
+        assert_eq!(data.origin().unwrap(), Some(Found { origin, is_founding: false, starts_over: false }));
     }
 
     #[test]

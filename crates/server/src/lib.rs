@@ -36,5 +36,6 @@ pub mod version;
 mod watch;
 
 pub use bootstrap::BootstrapError;
+pub use engine::ending::Ending;
 pub use error::StartError;
 pub use member::{Running, start};

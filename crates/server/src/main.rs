@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use server::config::{Config, ConfigError, Invocation, help};
 use server::logging::{self, FATAL, messages};
 use server::notify;
-use server::signals::{Signals, end_process};
+use server::signals::{Signals, StopSignal, end_process};
+use server::{Ending, Running};
 
 /// Less CPU for the many small allocations of a call than the system's allocator.
 #[global_allocator]
@@ -68,32 +69,41 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
         Ok(member) => member,
         Err(error) => return fail(&error),
     };
-    // Not before: a recovery can be interrupted.
-    let mut signals = match Signals::watch() {
-        Ok(signals) => signals,
-        Err(error) => return fail(&error),
-    };
+    loop {
+        let signal = match wait(config, &mut member) {
+            Ok(signal) => signal,
+            Err(error) => return fail(&*error),
+        };
+        if let Some(signal) = signal {
+            tracing::info!(%signal, "{}", messages::SIGNAL);
+        } else if member.ending() == Some(Ending::StartsOver) {
+            member = match member.start_over(config) {
+                Ok(member) => member,
+                Err(error) => return fail(&error),
+            };
+            continue;
+        }
+        // A member that never served and was removed is a failed start, as in etcd.
+        let served = member.is_ready();
+        member.stop();
+        tracing::info!(name = config.name, "{}", messages::CLOSED);
+        return match signal {
+            Some(signal) => end_process(signal),
+            None if served => ExitCode::SUCCESS,
+            None => ExitCode::FAILURE,
+        };
+    }
+}
+
+/// Waits until the member is asked to stop, or ends by itself.
+fn wait(config: &Config, member: &mut Running) -> Result<Option<StopSignal>, Box<dyn std::error::Error>> {
+    // Not before the member has started: a recovery can be interrupted.
+    let mut signals = Signals::watch()?;
     // A member may wait for others for a long time, and can be stopped meanwhile.
     let addresses = config.listen.client.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    if let Err(error) = member.when_ready(move || announce(&addresses)) {
-        return fail(&error);
-    }
-    if let Err(error) = member.when_removed(signals.end_of_wait()) {
-        return fail(&error);
-    }
-    let signal = signals.wait();
-    if let Some(signal) = signal {
-        tracing::info!(%signal, "{}", messages::SIGNAL);
-    }
-    // A member that never served and was removed is a failed start, as in etcd.
-    let served = member.is_ready();
-    member.stop();
-    tracing::info!(name = config.name, "{}", messages::CLOSED);
-    match signal {
-        Some(signal) => end_process(signal),
-        None if served => ExitCode::SUCCESS,
-        None => ExitCode::FAILURE,
-    }
+    member.when_ready(move || announce(&addresses))?;
+    member.when_it_ends(signals.end_of_wait())?;
+    Ok(signals.wait())
 }
 
 /// Says that clients are served, to the log and to whoever started the process.

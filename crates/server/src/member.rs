@@ -20,14 +20,16 @@ use tokio::sync::{mpsc, watch};
 
 use crate::api::observe::Observer;
 use crate::api::{Api, Settings};
-use crate::bootstrap::KnownMember;
+use crate::bootstrap::{How, KnownMember, Origin};
 use crate::config::{Config, Quota, Url};
 use crate::data_dir::DataDir;
 use crate::engine::apply::{ApplyEvent, ApplyThread, peers_of};
 use crate::engine::checkpointer::Checkpointer;
 use crate::engine::compaction_hash::CompactionHasher;
+use crate::engine::comparison::Comparison;
 use crate::engine::consensus::changes::Changes;
 use crate::engine::consensus::{ConsensusEvent, ConsensusThread, Pace};
+use crate::engine::ending::Ending;
 use crate::engine::inbound::EngineInbound;
 use crate::engine::inbox::{Inbox, Sender, inbox};
 use crate::engine::lessor::Lessor;
@@ -68,8 +70,10 @@ pub struct Running {
     workers: Vec<JoinHandle<()>>,
     ready: Option<std::sync::mpsc::Receiver<()>>,
     is_ready: Arc<AtomicBool>,
+    identity: Identity,
+    status: Arc<EngineStatus>,
     // Unlocked last.
-    _data_dir: DataDir,
+    data_dir: DataDir,
 }
 
 /// How long a stopping member waits for requests in flight.
@@ -98,25 +102,54 @@ impl Running {
         self.is_ready.load(Ordering::Relaxed)
     }
 
-    /// Has this done if the cluster removes the member: then it has to stop, for good. To be called once.
+    /// Has this done if the member has to end by itself: [`ending`](Self::ending) says why. To be called once.
     ///
     /// # Errors
     /// If there is no thread to be had to wait for it.
-    pub fn when_removed(&mut self, stop: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+    pub fn when_it_ends(&mut self, end: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
         let shared = self.shared.clone();
-        let wait = move || {
-            shared.removal.wait();
-            messages::log_removed();
-            stop();
+        let wait = move || match shared.ending.wait() {
+            Ending::Removed => {
+                messages::log_removed();
+                end();
+            }
+            Ending::StartsOver => end(),
+            Ending::Stopped => {}
         };
-        spawn("removal", wait).map(drop)
+        spawn("ending", wait).map(drop)
+    }
+
+    /// Why the member ends, if it does so by itself.
+    pub fn ending(&self) -> Option<Ending> {
+        self.shared.ending.known()
+    }
+
+    /// Stops, throws log and store away and starts again: the other members bring everything back.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left running.
+    pub fn start_over(self, config: &Config) -> Result<Running, StartError> {
+        let members = self.status.members().iter().map(KnownMember::of).collect();
+        // What is in the log is of no use here; everything else is asked of the others.
+        let origin = Origin { identity: self.identity, how: How::Joined, members };
+        let data_dir = self.stop_and_keep();
+        data_dir.start_over(&origin)?;
+        drop(data_dir);
+        start(config)
     }
 
     /// Stops: takes nothing new, finishes what is in flight, writes a last checkpoint, closes.
     pub fn stop(self) {
+        drop(self.stop_and_keep());
+    }
+
+    /// Stops, and keeps the data directory from others.
+    fn stop_and_keep(self) -> DataDir {
         self.shared.stop();
-        // Before it is ready, the only requests are its own; once it is removed, none will be answered.
-        let is_awaited = self.is_ready() && !self.shared.removal.is_known();
+        let ending = self.ending();
+        self.shared.ending.stopped();
+        // Before it is ready, the only requests are its own; of one that ends by itself, none will be answered.
+        let is_awaited = self.is_ready() && ending.is_none();
         let grace = if is_awaited { STOP_GRACE } else { Duration::ZERO };
         let deadline = Instant::now() + grace;
         while self.shared.waiters.len() > 0 && Instant::now() < deadline {
@@ -132,6 +165,7 @@ impl Running {
         }
         self.peers.stop();
         let _ = self.transport.join();
+        self.data_dir
     }
 }
 
@@ -249,7 +283,9 @@ impl Assembly {
             workers,
             ready: Some(ready),
             is_ready: Arc::default(),
-            _data_dir: data_dir,
+            identity,
+            status: self.status,
+            data_dir,
         })
     }
 
@@ -323,6 +359,7 @@ impl Assembly {
             inbox: apply_inbox,
             consensus: consensus.clone(),
             checkpointer: Checkpointer::new(apply.clone()),
+            comparison: Comparison::new(status.own_id(), consensus.clone(), shared.clone()),
             hasher: CompactionHasher::default(),
             mailboxes: mailboxes.clone(),
             shared: shared.clone(),

@@ -48,6 +48,11 @@ macro_rules! methods {
                 matches!(self, Self::Status | Self::Range)
             }
 
+            /// Whether it tells of the member itself, so that it is answered even by one that cannot trust its data.
+            pub(crate) fn is_about_the_member(self) -> bool {
+                matches!(self, Self::Status | Self::HealthCheck | Self::HealthWatch | Self::HealthList)
+            }
+
             /// How many messages go each way.
             pub(crate) fn kind(self) -> Kind {
                 match self { $(Self::$name => Kind::$kind,)+ }

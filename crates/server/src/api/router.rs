@@ -17,7 +17,7 @@ use tonic::{Code, Status, Streaming};
 use super::Api;
 use super::method::{Method, unknown};
 use super::observe::Started;
-use super::status::{no_leader, not_for_learners};
+use super::status::{corrupt, no_leader, not_for_learners};
 use crate::grpc::body::ResponseBody;
 use crate::grpc::codec::WireCodec;
 use crate::grpc::reply::WireReply;
@@ -84,6 +84,9 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
 fn admit(api: &Api, method: Method, headers: &HeaderMap) -> Result<Encoding, Status> {
     if api.status.is_learner() && !method.is_for_learners() {
         return Err(not_for_learners());
+    }
+    if api.shared.is_in_doubt() && !method.is_about_the_member() {
+        return Err(corrupt());
     }
     let version = headers.get("client-api-version").map(HeaderValue::as_bytes);
     if version.is_some_and(|version| std::str::from_utf8(version).is_err()) {
@@ -244,6 +247,7 @@ impl<S> UntilEnd<S> {
         let end = async move {
             tokio::select! {
                 () = shared.stopped() => Status::unavailable("etcdserver: server stopped"),
+                () = shared.doubted() => corrupt(),
                 () = shared.leaderless_for(patience), if wants_leader => no_leader(),
             }
         };

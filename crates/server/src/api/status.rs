@@ -54,6 +54,11 @@ pub(crate) fn not_for_learners() -> Status {
     Status::failed_precondition("etcdserver: rpc not supported for learner")
 }
 
+/// A member whose state differs from the others'.
+pub(crate) fn corrupt() -> Status {
+    rejected(Rejection::Corrupt)
+}
+
 /// A member that knows no leader, for callers that insist on one.
 pub(crate) fn no_leader() -> Status {
     Status::unavailable("etcdserver: no leader")

@@ -16,6 +16,7 @@ mod join;
 mod remote;
 mod resolve;
 
+use proto::membershippb::Member;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ClusterState, Config};
@@ -57,6 +58,17 @@ pub(crate) struct KnownMember {
     pub(crate) name: String,
     /// Where other members reach it.
     pub(crate) peer_urls: Vec<String>,
+}
+
+impl KnownMember {
+    /// A member as the state machine has it.
+    pub(crate) fn of(member: &Member) -> Self {
+        Self {
+            id: MemberId(member.id),
+            name: member.member_attributes.as_ref().map(|own| own.name.clone()).unwrap_or_default(),
+            peer_urls: member.raft_attributes.as_ref().map(|raft| raft.peer_urls.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 /// Ids as text, as etcd prints them: JSON numbers lose digits.

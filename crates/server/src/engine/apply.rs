@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 use super::checkpointer::Checkpointer;
 use super::compaction_hash::CompactionHasher;
+use super::comparison::Comparison;
 use super::consensus::ConsensusEvent;
 use super::consensus::changes::Checked;
 use super::fatal::stop_process;
@@ -73,6 +74,7 @@ pub(crate) struct ApplyThread {
     pub(crate) inbox: Inbox<ApplyEvent>,
     pub(crate) consensus: Sender<ConsensusEvent>,
     pub(crate) checkpointer: Checkpointer,
+    pub(crate) comparison: Comparison,
     pub(crate) hasher: CompactionHasher,
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     pub(crate) shared: Arc<Shared>,
@@ -103,7 +105,7 @@ impl ApplyThread {
     pub(crate) fn run(mut self) {
         let mut events = Vec::new();
         loop {
-            self.inbox.take(&mut events, self.checkpointer.next_due());
+            self.inbox.take(&mut events, self.next_due());
             let mut stop = false;
             for event in events.drain(..) {
                 match event {
@@ -133,7 +135,13 @@ impl ApplyThread {
             }
             self.refresh_size();
             self.checkpoint_if_due();
+            self.comparison.mark_if_due(&self.machine);
         }
+    }
+
+    /// When to look again even if nothing happens.
+    fn next_due(&self) -> Option<Instant> {
+        self.checkpointer.next_due().into_iter().chain(self.comparison.next_due(&self.machine)).min()
     }
 
     fn check_change(&self, proposal: Proposal, request: &InternalRaftRequest, rules: ChangeRules) {
@@ -184,6 +192,7 @@ impl ApplyThread {
         let done = Instant::now();
         self.observe(operation::of_command(&command), done - started, &outcome);
         self.take(id, outcome);
+        self.comparison.follow(applied.index, &command, &self.machine);
         done
     }
 
@@ -241,7 +250,7 @@ impl ApplyThread {
             Effect::MemberRemoved { id } => {
                 self.batch.status_changed = true;
                 if self.status.is_own(*id) {
-                    self.shared.removal.applied();
+                    self.shared.ending.removal_applied();
                 }
             }
             Effect::AlarmsChanged | Effect::MembersChanged | Effect::ClusterVersionChanged => {

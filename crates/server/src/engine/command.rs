@@ -32,6 +32,8 @@ pub(crate) enum Field {
     MemberPromote = 20_004,
     MemberUpdate = 20_005,
     MembersReset = 20_006,
+    StateHashMark = 20_007,
+    StateHashClaim = 20_008,
 }
 
 const HEADER_FIELD: u32 = 100;

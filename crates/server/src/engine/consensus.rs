@@ -48,6 +48,8 @@ pub(crate) enum ConsensusEvent {
     ChangeChecked(Box<Checked>),
     /// Leadership is to be handed over.
     Transfer(NodeId),
+    /// This member must not lead.
+    Resign,
     /// What another member says.
     Received(Incoming),
     /// A piece of the log is durable.
@@ -148,6 +150,7 @@ impl ConsensusThread {
             ConsensusEvent::Change(proposal) => self.change(self.node.id(), proposal),
             ConsensusEvent::ChangeChecked(checked) => self.change_checked(*checked),
             ConsensusEvent::Transfer(to) => self.transfer(to),
+            ConsensusEvent::Resign => self.node.resign(),
             ConsensusEvent::Received(incoming) => self.receive(incoming),
             ConsensusEvent::Persisted(persisted) => self.persisted(persisted),
             ConsensusEvent::Fetched(fetch, entries) => self.node.fetched(&fetch, entries),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use raft::NodeId;
 
 use super::consensus::ConsensusEvent;
+use super::ending::Ending;
 use super::inbox::Sender;
 use super::questions::Questions;
 use super::shared::Shared;
@@ -38,10 +39,10 @@ impl Inbound for EngineInbound {
     }
 
     fn removed_by(&self, peer: NodeId) {
-        if self.shared.removal.is_known() {
+        if self.shared.ending.known() == Some(Ending::Removed) {
             return;
         }
-        self.shared.removal.told();
+        self.shared.ending.removal_told();
         tracing::warn!(from = %peer, "a member says that this one was removed from the cluster");
     }
 

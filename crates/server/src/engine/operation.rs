@@ -41,6 +41,8 @@ pub(crate) fn of_field(field: Field) -> Operation {
         | Field::MemberRemove
         | Field::MemberPromote
         | Field::MemberUpdate
-        | Field::MembersReset => Operation::Unknown,
+        | Field::MembersReset
+        | Field::StateHashMark
+        | Field::StateHashClaim => Operation::Unknown,
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use raft::Index;
 use tokio::sync::{Notify, watch};
 
-use super::removal::Removal;
+use super::ending::Word;
 use super::waiters::Waiters;
 
 /// Published numbers and the table of waiting callers.
@@ -43,8 +43,10 @@ pub(crate) struct Shared {
     stop: Notify,
     /// The disk cannot take more log; written by the log writer.
     pub(crate) disk_full: AtomicBool,
-    /// Whether the cluster has no place for this member any more.
-    pub(crate) removal: Removal,
+    /// Whether this member has to end by itself.
+    pub(crate) ending: Word,
+    /// The state may be wrong, so nobody is served from it (rule A6); written by the apply thread.
+    in_doubt: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -66,7 +68,8 @@ impl Shared {
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
             disk_full: AtomicBool::new(false),
-            removal: Removal::default(),
+            ending: Word::default(),
+            in_doubt: watch::Sender::new(false),
         }
     }
 
@@ -95,6 +98,22 @@ impl Shared {
                 return;
             }
         }
+    }
+
+    /// Publishes whether the state may be wrong.
+    pub(crate) fn set_in_doubt(&self, is_in_doubt: bool) {
+        self.in_doubt.send_replace(is_in_doubt);
+    }
+
+    /// Whether the state may be wrong.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        *self.in_doubt.borrow()
+    }
+
+    /// Returns when the state may be wrong.
+    pub(crate) async fn doubted(&self) {
+        // Ends with an error only when the sender is gone, and it lives in here.
+        let _ = self.in_doubt.subscribe().wait_for(|is_in_doubt| *is_in_doubt).await;
     }
 
     /// From now on nothing new is taken, and streams without an end of their own end.

@@ -50,6 +50,11 @@ impl EngineStatus {
         self.cluster_version.read().clone()
     }
 
+    /// Id of this member.
+    pub(crate) fn own_id(&self) -> u64 {
+        self.own_id
+    }
+
     /// Takes over what the machine has.
     pub(crate) fn refresh(&self, machine: &machine::Machine) {
         let is_learner = machine.member(self.own_id).is_some_and(machine::member_change::is_learner);

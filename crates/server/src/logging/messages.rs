@@ -25,6 +25,12 @@ pub const REQUEST_STATS: &str = "request stats";
 /// The settings are fine, the member starts.
 pub const STARTING: &str = "starting an etcd server";
 
+/// Another state than the leader's: nobody is served until it is known who is wrong.
+pub const STATE_DIFFERS: &str = "found data inconsistency with peers";
+
+/// The others' state is right.
+pub const STATE_WRONG: &str = "this member's state is wrong; it is thrown away and fetched from the others";
+
 /// The member has stopped.
 pub const CLOSED: &str = "closed etcd server";
 

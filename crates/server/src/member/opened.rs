@@ -38,6 +38,7 @@ pub(super) struct Taken {
     data_dir: DataDir,
     origin: Origin,
     is_founding: bool,
+    starts_over: bool,
 }
 
 impl Taken {
@@ -45,7 +46,12 @@ impl Taken {
     pub(super) fn take(config: &Config) -> Result<Self, StartError> {
         let data_dir = DataDir::take(&config.data_dir)?;
         if let Some(found) = data_dir.origin()? {
-            return Ok(Self { data_dir, origin: found.origin, is_founding: found.is_founding });
+            return Ok(Self {
+                data_dir,
+                origin: found.origin,
+                is_founding: found.is_founding,
+                starts_over: found.starts_over,
+            });
         }
         let origin = bootstrap::origin(config)?;
         tracing::info!(
@@ -53,18 +59,21 @@ impl Taken {
             "cluster-id" = %origin.identity.cluster,
             "starting local member"
         );
-        Ok(Self { data_dir, origin, is_founding: true })
+        Ok(Self { data_dir, origin, is_founding: true, starts_over: false })
     }
 
     /// Opens log and store, or makes them.
     pub(super) fn open(self, config: &Config) -> Result<Opened, StartError> {
-        let Self { data_dir, mut origin, is_founding } = self;
+        let Self { data_dir, mut origin, is_founding, starts_over } = self;
         let identity = origin.identity;
         let wal_dir = config.wal_dir.clone().unwrap_or_else(|| data_dir.wal_dir());
         if is_founding {
             data_dir.begin(&origin)?;
         } else if is_empty(&wal_dir) {
             return Err(StartError::LogMissing(wal_dir));
+        }
+        if starts_over {
+            data_dir.remove_store()?;
         }
         let store_dir = data_dir.store_dir();
         let place = store_place(&data_dir, identity);
@@ -77,12 +86,12 @@ impl Taken {
             messages::log_removed();
             return Err(StartError::Removed);
         }
-        let (log, node) = open_raft(config, &data_dir, &wal_dir, &origin, &machine)
+        let (log, node) = open_raft(config, &data_dir, &wal_dir, (&origin, starts_over), &machine)
             .map_err(|source| StartError::Log { path: wal_dir, source })?;
         if config.cluster.force_new {
             origin.members.retain(|member| member.id == identity.member);
         }
-        if is_founding || config.cluster.force_new {
+        if is_founding || starts_over || config.cluster.force_new {
             data_dir.complete(&origin)?;
         }
         // Until the founding command is applied, it is proposed at each start.
@@ -106,7 +115,7 @@ fn open_raft(
     config: &Config,
     data_dir: &DataDir,
     wal_dir: &Path,
-    origin: &Origin,
+    (origin, starts_over): (&Origin, bool),
     machine: &Machine,
 ) -> Result<(raft::durable::Log, Node), raft::durable::Error> {
     let identity = origin.identity;
@@ -118,6 +127,9 @@ fn open_raft(
         incarnation: raft::Incarnation(1),
     };
     let mut opened = raft::durable::Log::open(data_dir.disk(), wal_dir, options)?;
+    if starts_over {
+        opened.log.forget_entries()?;
+    }
     let applied = machine.store().applied();
     let applied = EntryId::new(Index(applied.index), Term(applied.term));
     let mut restored = opened.log.restore_at(applied)?;

@@ -152,7 +152,9 @@ impl HealthProbe for Probe {
             Ok(AlarmType::Corrupt) => Alarm::Corrupt,
             _ => Alarm::Unknown,
         };
-        self.0.status.alarms().iter().map(kind).collect()
+        // One that only this member raises, for itself: what it holds may be wrong.
+        let own = self.0.shared.is_in_doubt().then_some(Alarm::Corrupt);
+        self.0.status.alarms().iter().map(kind).chain(own).collect()
     }
 
     fn has_leader(&self) -> bool {

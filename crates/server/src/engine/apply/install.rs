@@ -57,6 +57,7 @@ impl ApplyThread {
         let applied = self.machine.store().applied();
         let applied = EntryId::new(Index(applied.index), Term(applied.term));
         assert_eq!(applied, snapshot.last, "the store is the one that the snapshot announced");
+        self.comparison.forget();
         self.announce();
         tracing::info!(
             "snapshot-index" = snapshot.last.index.0,
