@@ -88,6 +88,9 @@ pub const STREAM_ESTABLISHED: &str = "established TCP streaming connection with 
 /// A peer's connection to this member has ended.
 pub const STREAM_LOST: &str = "lost TCP streaming connection with remote peer";
 
+/// Another process speaks for a peer while the connection of the one before still stands.
+pub const PEER_REPLACED: &str = "a new process speaks for remote peer before the old one was gone; there must not be two with the data of one member";
+
 /// A peer, or who says so, is refused.
 pub const PEER_REFUSED: &str = "rejected stream from remote peer";
 

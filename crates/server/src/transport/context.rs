@@ -1,6 +1,7 @@
 //! What the tasks of the transport's thread share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -39,6 +40,8 @@ pub(super) struct Context {
     pub(super) metrics: Arc<Metrics>,
     pub(super) table: Mutex<Table>,
     pub(super) receiving: Mutex<Receiving>,
+    /// Which process of this member it is.
+    pub(super) process: u64,
     started: Instant,
     numbers: AtomicU64,
 }
@@ -62,6 +65,8 @@ pub(super) struct Table {
 pub(super) struct Inlet {
     /// Tells this stream from the peer's next one.
     pub(super) number: u64,
+    /// Which process of the peer has opened it.
+    pub(super) process: u64,
     /// Ends it.
     pub(super) task: AbortHandle,
 }
@@ -80,6 +85,7 @@ impl Context {
             metrics,
             table: Mutex::default(),
             receiving: Mutex::default(),
+            process: std::hash::RandomState::new().build_hasher().finish(),
             started: Instant::now(),
             numbers: AtomicU64::new(0),
         })

@@ -44,6 +44,9 @@ pub(super) enum DialError {
         /// The answer's text.
         text: String,
     },
+    /// The peer has called itself, or there is no need any more.
+    #[error("interrupted")]
+    Interrupted,
     /// It is another member, or in another cluster.
     #[error("{0}: another member answers")]
     Stranger(Url),
@@ -93,8 +96,14 @@ async fn dial_url(
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(http_error)?;
     let connection = AbortOnDrop(tokio::spawn(connection.with_upgrades()));
-    let request = handshake::request(settings.identity, peer, kind, &settings.advertised, &authority)
-        .map_err(|error| DialError::Http(url.clone(), error.into()))?;
+    let request = handshake::request(
+        settings.identity,
+        peer,
+        kind,
+        (&settings.advertised, context.process),
+        &authority,
+    )
+    .map_err(|error| DialError::Http(url.clone(), error.into()))?;
     let response = sender.send_request(request).await.map_err(http_error)?;
     if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
         let status = response.status();

@@ -121,10 +121,14 @@ fn open_inlet(caller: Caller, stream: PeerStream, context: &Arc<Context>) {
             inlet_ended(peer, number, &ended, &context);
         }
     });
-    let inlet = Inlet { number, task: task.abort_handle() };
+    let inlet = Inlet { number, process: caller.process, task: task.abort_handle() };
     // The peer has given its old connection up, or it would not open another one.
     if let Some(before) = context.table.lock().inlets.insert(peer, inlet) {
         before.task.abort();
+        if before.process != caller.process {
+            // Most likely its machine has lost its power; but if it goes on, there is a copied data directory.
+            tracing::warn!("remote-peer-id" = %Hex(peer), "{}", messages::PEER_REPLACED);
+        }
     }
     tracing::info!("remote-peer-id" = %Hex(peer), "{}", messages::STREAM_ESTABLISHED);
 }

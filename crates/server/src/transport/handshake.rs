@@ -26,6 +26,7 @@ const TO: &str = "x-raft-to";
 const VERSION: &str = "x-server-version";
 const URLS: &str = "x-peerurls";
 const STREAM: &str = "x-quorate-stream";
+const PROCESS: &str = "x-quorate-process";
 
 /// Peer URLs taken from a stranger's header.
 const URLS_MAX: usize = 16;
@@ -58,6 +59,8 @@ pub(super) struct Caller {
     pub(super) kind: StreamKind,
     /// Where it can be reached, as it says.
     pub(super) urls: Vec<String>,
+    /// Which of its processes it is: a number that each one makes up.
+    pub(super) process: u64,
 }
 
 /// Why a connection is refused.
@@ -106,12 +109,13 @@ pub(super) fn request(
     identity: Identity,
     to: NodeId,
     kind: StreamKind,
-    advertised: &[String],
+    (advertised, process): (&[String], u64),
     authority: &str,
 ) -> http::Result<Request<String>> {
     let mut request = Request::builder().uri(PATH).header(HOST, authority);
     request = request.header(CONNECTION, "upgrade").header(UPGRADE, PROTOCOL);
     request = request.header(TO, hex(to.0)).header(STREAM, kind.name()).header(URLS, advertised.join(","));
+    request = request.header(PROCESS, hex(process));
     for (name, value) in introduction(identity) {
         request = request.header(name, value);
     }
@@ -158,7 +162,8 @@ pub(super) fn check_request(
         .into_iter()
         .find(|kind| kind.name() == token(headers, STREAM))
         .ok_or(Refused::Malformed("invalid stream"))?;
-    Ok(Caller { id: from, kind, urls: urls(headers) })
+    let process = id(headers, PROCESS).unwrap_or(0);
+    Ok(Caller { id: from, kind, urls: urls(headers), process })
 }
 
 /// "Go ahead."
@@ -221,7 +226,7 @@ mod tests {
 
     fn head(from: Identity, to: u64) -> Parts {
         let urls = ["http://h:1".to_owned(), "http://h:2".to_owned()];
-        let request = request(from, NodeId(to), StreamKind::Snapshot, &urls, "host:1").unwrap();
+        let request = request(from, NodeId(to), StreamKind::Snapshot, (&urls, 7), "host:1").unwrap();
         request.into_parts().0
     }
 
@@ -232,7 +237,7 @@ mod tests {
     #[test]
     fn a_member_introduces_itself() {
         let urls = vec!["http://h:1".to_owned(), "http://h:2".to_owned()];
-        let caller = Caller { id: NodeId(0xb), kind: StreamKind::Snapshot, urls };
+        let caller = Caller { id: NodeId(0xb), kind: StreamKind::Snapshot, urls, process: 7 };
         assert_eq!(check(&head(OTHER, 0xa)), Ok(caller));
         let accepted = accepted(ME);
         assert!(is_from(accepted.headers(), OTHER, NodeId(0xa)));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use raft::{Message, NodeId};
+use raft::{Body, Message, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -98,13 +98,16 @@ fn gather(peer: NodeId, reader: &mut FrameReader, context: &Context) -> Result<A
     Ok(arrived)
 }
 
-/// Rule M2: nobody speaks for another.
+/// Rule M2: nobody speaks for another. And a snapshot's message comes with the snapshot, or the raft node would install
+/// what is not there.
 fn check(message: Message, peer: NodeId, context: &Context) -> Result<Message, Ended> {
-    if message.from == peer && message.to == context.id() {
-        Ok(message)
-    } else {
-        Err(Ended::ForAnother { from: message.from, to: message.to })
+    if message.from != peer || message.to != context.id() {
+        return Err(Ended::ForAnother { from: message.from, to: message.to });
     }
+    if let Body::InstallSnapshot { .. } = message.body {
+        return Err(Ended::OutOfPlace);
+    }
+    Ok(message)
 }
 
 /// Waits for room, if the engine has too much of this peer's in hand; the socket is not read meanwhile.

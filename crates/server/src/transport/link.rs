@@ -20,10 +20,10 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 use super::codec::Frame;
 use super::context::Context;
-use super::dial::{self, DialError};
+use super::dial::{self, DialError, PeerStream};
 use super::frame::{self, FrameError, FrameReader};
 use super::handshake::StreamKind;
-use super::limits::{PEER_QUEUE_BYTES_MAX, PEER_QUEUE_FRAMES_MAX, PING_INTERVAL, STOP_GRACE};
+use super::limits::{PAUSE_MAX, PEER_QUEUE_BYTES_MAX, PEER_QUEUE_FRAMES_MAX, PING_INTERVAL, STOP_GRACE};
 use super::note::PeerNote;
 use super::pause::Pause;
 use crate::config::Url;
@@ -150,12 +150,17 @@ impl Link {
         let mut pause = Pause::new();
         let mut complaint = String::new();
         while !self.is_closing() {
-            match dial::dial(self.id, &self.urls(), StreamKind::Messages, &context).await {
+            match self.dial(&context).await {
                 Ok(stream) => {
                     complaint.clear();
+                    let since = Instant::now();
                     self.connected(&context);
-                    let ended = self.speak(stream, &context, &mut pause).await;
+                    let ended = self.speak(stream, &context).await;
                     self.disconnected(&context, &ended);
+                    // One that ends at once, time and again, is called less and less.
+                    if since.elapsed() >= PAUSE_MAX {
+                        pause.reset();
+                    }
                 }
                 Err(error) => self.not_connected(&context, &error, &mut complaint),
             }
@@ -169,6 +174,16 @@ impl Link {
     /// Returns when a closed link has written what it had.
     pub(super) async fn closed(&self) {
         let _ = self.ended.acquire().await;
+    }
+
+    /// One attempt to connect. If it takes long (nothing answers) and the peer itself calls meanwhile, it is the time for
+    /// another one. Not sooner: two members that call each other would have each other begin anew for ever.
+    async fn dial(&self, context: &Context) -> Result<PeerStream, DialError> {
+        let urls = self.urls();
+        tokio::select! {
+            dialed = dial::dial(self.id, &urls, StreamKind::Messages, context) => dialed,
+            () = async { sleep(PAUSE_MAX).await; self.chance.notified().await } => Err(DialError::Interrupted),
+        }
     }
 
     fn connected(&self, context: &Context) {
@@ -201,6 +216,9 @@ impl Link {
 
     /// Logged once for each reason, not for each attempt.
     fn not_connected(&self, context: &Context, error: &DialError, complaint: &mut String) {
+        if let DialError::Interrupted = error {
+            return self.chance.notify_one();
+        }
         let text = error.to_string();
         if text != *complaint {
             tracing::warn!("remote-peer-id" = %Hex(self.id), error = %text, "{}", messages::PEER_UNREACHABLE);
@@ -212,14 +230,14 @@ impl Link {
     }
 
     /// Writes and listens, until one of the two fails.
-    async fn speak<S>(&self, stream: S, context: &Context, pause: &mut Pause) -> Ended
+    async fn speak<S>(&self, stream: S, context: &Context) -> Ended
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let (read, write) = tokio::io::split(stream);
         let ended = tokio::select! {
             ended = self.write(write, context) => ended,
-            ended = self.listen(read, context, pause) => ended,
+            ended = self.listen(read, context) => ended,
         };
         match ended {
             Ok(never) => match never {},
@@ -290,7 +308,6 @@ impl Link {
         &self,
         mut stream: ReadHalf<S>,
         context: &Context,
-        pause: &mut Pause,
     ) -> Result<std::convert::Infallible, Ended> {
         let silence = context.settings.read_timeout;
         let mut reader = FrameReader::default();
@@ -307,8 +324,6 @@ impl Link {
                 if let Frame::Pong(sent) = frame {
                     let elapsed = context.clock().saturating_sub(sent);
                     self.metrics.round_trip.observe(Duration::from_nanos(elapsed));
-                    // Only now it is known to be more than a socket that accepts.
-                    pause.reset();
                 }
             }
         }

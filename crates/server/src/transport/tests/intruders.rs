@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 use bytes::BytesMut;
+use raft::{Body, Membership, Message, SnapshotMeta};
 
 use super::super::codec::Frame;
 use super::super::frame;
@@ -90,7 +91,21 @@ fn garbage_ends_a_stream_and_nothing_else() {
     *damaged.last_mut().unwrap() ^= 1;
     let out_of_place = wire(Frame::Pong(1));
     let for_another = wire(Frame::Message(append(&member, raft::NodeId(0xc), 1, "x")));
-    let cases: [(&str, Vec<u8>); 6] = [
+    let install = Message {
+        from: raft::NodeId(0xb),
+        incarnation: raft::Incarnation(1),
+        to: member.id,
+        term: raft::Term(1),
+        body: Body::InstallSnapshot {
+            session: raft::Session(1),
+            snapshot: SnapshotMeta {
+                last: raft::EntryId::ZERO,
+                membership: Membership::new([member.id], []),
+            },
+        },
+    };
+    let cases: [(&str, Vec<u8>); 7] = [
+        ("the message of a snapshot without one", wire(Frame::Message(install))),
         ("text", b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n".to_vec()),
         ("zeros", vec![0; 100]),
         ("a length that is too great", [&too_long[..], &[0; 4]].concat()),
