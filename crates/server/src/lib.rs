@@ -30,7 +30,6 @@ mod net;
 pub mod notify;
 pub mod signals;
 mod tasks;
-#[allow(dead_code, unused_imports)] // until snapshots go through it
 mod transport;
 pub mod version;
 mod watch;

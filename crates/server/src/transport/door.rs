@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::context::{Context, Inlet};
 use super::dial::{PeerStream, tune};
-use super::handshake::{self, Caller, Refused, StreamKind};
+use super::handshake::{self, Caller, StreamKind};
 use super::inlet;
 use super::limits::{CONNECT_TIMEOUT, DOOR_CONNECTIONS_MAX};
 use super::link::Hex;

@@ -35,7 +35,8 @@ pub(super) enum Order {
     Snapshot(SnapshotJob),
 }
 
-/// The way to the other members. Cheap to clone; usable from any thread. The default one leads nowhere.
+/// The way to the other members. Cheap to clone; usable from any thread. The default one leads nowhere until its thread
+/// runs ([`TransportThread`](super::TransportThread)).
 #[derive(Clone, Default)]
 pub(crate) struct Transport(pub(super) Arc<Shared>);
 
@@ -57,11 +58,6 @@ struct Orders {
 }
 
 impl Transport {
-    /// A handle whose thread is yet to be started ([`TransportThread`](super::TransportThread)).
-    pub(crate) fn new() -> Self {
-        Self(Arc::default())
-    }
-
     /// Sends messages, each to its addressee, in order. What cannot be sent soon is dropped.
     pub(crate) fn send(&self, messages: Vec<Message>) {
         let weigh = |message: Message| (weight(&message), Order::Message(message));
@@ -94,9 +90,10 @@ impl Transport {
         self.0.wake.notify_one();
     }
 
-    /// The peers, and since when each has been connected; `None` if it is not.
-    pub(crate) fn activity(&self) -> BTreeMap<NodeId, Option<Instant>> {
-        self.0.activity.read().clone()
+    /// The peers, callers that are no members among them.
+    #[cfg(test)]
+    pub(super) fn peers(&self) -> Vec<NodeId> {
+        self.0.activity.read().keys().copied().collect()
     }
 
     /// Since when a peer has been connected; `None` if it is not.

@@ -26,9 +26,7 @@ mod thread;
 pub(crate) use context::Settings;
 pub(crate) use door::PeerHttp;
 pub(crate) use handle::{Peer, Transport};
-pub(crate) use inbound::{Inbound, Incoming, SharedInbound};
+pub(crate) use inbound::{Inbound, Incoming};
 pub(crate) use note::{Answer, LeaseTimes, PeerNote, Question, Refusal};
-pub(crate) use snapshot::{
-    SnapshotFailure, SnapshotFault, SnapshotJob, SnapshotOffer, SnapshotSink, SnapshotSource,
-};
+pub(crate) use snapshot::{SnapshotFault, SnapshotJob, SnapshotOffer, SnapshotSink, SnapshotSource};
 pub(crate) use thread::TransportThread;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use raft::{Body, Entry, EntryId, Incarnation, Index, Message, NodeId, Payload, Session, Term};
 
+use super::super::inbound::SharedInbound;
 use super::super::*;
 use crate::config::MetricsDetail;
 use crate::ids::{ClusterId, Identity, MemberId};
@@ -188,7 +189,7 @@ impl Member {
         let advertised = vec![format!("http://{address}")];
         let settings = Settings { identity, advertised, read_timeout, write_timeout };
         let metrics = Arc::new(Metrics::new(MetricsDetail::Basic));
-        let transport = Transport::new();
+        let transport = Transport::default();
         let thread = TransportThread::new(
             transport.clone(),
             settings,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use raft::{Body, EntryId, Incarnation, Index, Membership, Message, NodeId, Session, SnapshotMeta, Term};
 
+use super::super::snapshot::SnapshotFailure;
 use super::super::*;
 use super::harness::*;
 use super::proxy::{Harm, Proxy};
