@@ -17,6 +17,10 @@ pub(crate) const QUESTIONS_MAX: usize = 16 * 1024;
 /// What grpc-go adds to `max-request-bytes` for its receive limit: room for the envelope of a request.
 pub(crate) const GRPC_OVERHEAD_BYTES: usize = 512 * 1024;
 
+/// Entries of the raft log that are kept for members that are catching up, however long that takes: with more writes than
+/// this meanwhile, a snapshot is the shorter way.
+pub(crate) const CATCH_UP_ENTRIES_MAX: u64 = 1_000_000;
+
 /// Length of a file of the raft log: etcd's, within 512 bytes.
 pub(crate) const WAL_SEGMENT_BYTES: u64 = 64 << 20;
 

@@ -152,6 +152,12 @@ impl Leader {
         members.map(|(id, progress)| progress.status(*id))
     }
 
+    /// The entry after which a follower that is there still needs the log; of the one that needs most.
+    pub(crate) fn log_needed_after(&self) -> Option<Index> {
+        let there = self.progress.values().filter(|progress| progress.was_heard() && !progress.is_leaving());
+        there.map(Progress::needs_after).min()
+    }
+
     /// Whether an entry of the own term is committed.
     pub(crate) fn is_established(&self, state: &State) -> bool {
         state.log.commit() >= self.first_own
@@ -246,7 +252,7 @@ impl Leader {
         };
         let quorum = state.membership().is_quorum(heard);
         for progress in self.progress.values_mut() {
-            progress.active = false;
+            progress.begin_check();
         }
         if quorum { Transition::Stay } else { Transition::Follow(state.term(), None) }
     }

@@ -480,6 +480,17 @@ impl Node {
         leader.into_iter().flat_map(|leader| leader.followers())
     }
 
+    /// As a leader: the entry after which some follower that is there still needs the log, as it catches up or will when the
+    /// snapshot that is on its way to it has arrived. A shell that compacts beyond it makes another snapshot necessary, and
+    /// with many writes yet another one: it should wait, as long as there is room. `None` if nobody needs anything.
+    #[must_use]
+    pub fn log_needed_after(&self) -> Option<Index> {
+        match &self.role {
+            Role::Leader(leader) => leader.log_needed_after(),
+            _ => None,
+        }
+    }
+
     /// The last entry known to be committed: [`Status::commit`] without the rest.
     #[must_use]
     pub fn commit(&self) -> Index {

@@ -27,6 +27,8 @@ pub(crate) struct Progress {
     pub(crate) incarnation: Option<Incarnation>,
     /// Whether it spoke since the last check of the quorum.
     pub(crate) active: bool,
+    /// Whether it had spoken at that check.
+    was_active: bool,
     /// The newest read round that it answered.
     pub(crate) round_confirmed: u64,
     /// The commit index it was told.
@@ -45,8 +47,8 @@ pub(crate) enum Mode {
     Probe { asked: bool },
     /// Sending entries as they come.
     Replicate(Window),
-    /// It needs entries that are compacted away: a snapshot is under way.
-    Snapshot,
+    /// It needs entries that are compacted away: a snapshot is under way, which contains this entry at least.
+    Snapshot { contains: Index },
 }
 
 impl Progress {
@@ -58,6 +60,7 @@ impl Progress {
             session,
             incarnation: None,
             active: true,
+            was_active: false,
             round_confirmed: 0,
             commit_told: Index::ZERO,
             poke: false,
@@ -89,7 +92,7 @@ impl Progress {
             && match &self.mode {
                 Mode::Probe { asked } => !asked,
                 Mode::Replicate(window) => window.has_room(limits),
-                Mode::Snapshot => false,
+                Mode::Snapshot { .. } => false,
             }
     }
 
@@ -101,7 +104,7 @@ impl Progress {
                 window.add(last, bytes);
                 self.next = last.next();
             }
-            Mode::Replicate(_) | Mode::Snapshot => {}
+            Mode::Replicate(_) | Mode::Snapshot { .. } => {}
         }
     }
 
@@ -115,8 +118,8 @@ impl Progress {
             // Any agreement ends a probe; the snapshot's end too (etcd-io/raft#10308: at the leader's last index).
             Mode::Probe { .. } => self.replicate(),
             Mode::Replicate(window) => window.free_to(matched),
-            Mode::Snapshot if self.matched.next() >= first => self.replicate(),
-            Mode::Snapshot => {}
+            Mode::Snapshot { .. } if self.matched.next() >= first => self.replicate(),
+            Mode::Snapshot { .. } => {}
         }
         news
     }
@@ -131,7 +134,7 @@ impl Progress {
         let stale = match &self.mode {
             Mode::Probe { .. } => self.next.previous() != refused,
             Mode::Replicate(_) => refused <= self.matched,
-            Mode::Snapshot => true,
+            Mode::Snapshot { .. } => true,
         };
         if stale {
             return false;
@@ -158,7 +161,7 @@ impl Progress {
         if let Mode::Probe { asked } = &mut self.mode {
             *asked = false;
         }
-        self.poke |= self.matched < last && !matches!(self.mode, Mode::Snapshot);
+        self.poke |= self.matched < last && !matches!(self.mode, Mode::Snapshot { .. });
     }
 
     /// Entries for it could not be read. Try again when it is heard, not in a loop.
@@ -167,16 +170,36 @@ impl Progress {
         self.mode = Mode::Probe { asked: true };
     }
 
-    pub(crate) fn snapshot_under_way(&mut self) {
-        self.mode = Mode::Snapshot;
+    /// A snapshot is wanted, of `contains` or later.
+    pub(crate) fn snapshot_under_way(&mut self, contains: Index) {
+        self.mode = Mode::Snapshot { contains };
     }
 
     /// The snapshot's transfer ended. Wait for the follower to speak before trying anything: had it been
     /// reachable it would have answered.
     pub(crate) fn snapshot_ended(&mut self, reached: Option<Index>) {
-        if matches!(self.mode, Mode::Snapshot) {
+        if matches!(self.mode, Mode::Snapshot { .. }) {
             self.next = self.next.max(reached.unwrap_or_default().next());
             self.mode = Mode::Probe { asked: true };
+        }
+    }
+
+    /// Begins the time until the next check of the quorum; whether it spoke in the one that ends.
+    pub(crate) fn begin_check(&mut self) {
+        self.was_active = std::mem::take(&mut self.active);
+    }
+
+    /// Whether it spoke within the last election timeout, or little more. Right after a check nobody has spoken yet.
+    pub(crate) fn was_heard(&self) -> bool {
+        self.active || self.was_active
+    }
+
+    /// The entry after which it still needs the log.
+    pub(crate) fn needs_after(&self) -> Index {
+        match &self.mode {
+            Mode::Probe { .. } => self.next.previous(),
+            Mode::Replicate(_) => self.matched,
+            Mode::Snapshot { contains } => *contains,
         }
     }
 
@@ -186,7 +209,7 @@ impl Progress {
             matched: self.matched,
             next: self.next,
             mode: self.mode_name(),
-            is_active: self.active,
+            is_active: self.was_heard(),
         }
     }
 
@@ -194,7 +217,7 @@ impl Progress {
         match self.mode {
             Mode::Probe { .. } => "probe",
             Mode::Replicate(_) => "replicate",
-            Mode::Snapshot => "snapshot",
+            Mode::Snapshot { .. } => "snapshot",
         }
     }
 }
@@ -293,7 +316,7 @@ mod tests {
     #[test]
     fn a_snapshot_ends_when_the_log_can_serve_again() {
         let mut progress = Progress::new(Index(1), Session(1));
-        progress.snapshot_under_way();
+        progress.snapshot_under_way(Index(7));
         progress.acknowledged(Index(4), Index(11));
         assert_eq!(progress.mode_name(), "snapshot");
         progress.acknowledged(Index(10), Index(11));

@@ -213,6 +213,6 @@ pub struct FollowerStatus {
     pub next: Index,
     /// `probe`, `replicate` or `snapshot`.
     pub mode: &'static str,
-    /// Whether it was heard since the last check of the quorum.
+    /// Whether it was heard within the last election timeout, or two of them at most.
     pub is_active: bool,
 }

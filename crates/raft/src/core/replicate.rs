@@ -156,7 +156,7 @@ fn want_snapshot(state: &mut State, node: NodeId, progress: &mut Progress) {
     if progress.is_leaving() {
         return;
     }
-    progress.snapshot_under_way();
+    progress.snapshot_under_way(state.log.base().index);
     let envelope: Message = state.message(node, Body::LaterTerm);
     let first = state.log.base().index.next();
     let wanted = SnapshotWanted { to: node, first, session: progress.session, envelope };

@@ -1,6 +1,9 @@
 //! What single calls promise to the shell, where no history or script shows it.
 
 use bytes::Bytes;
+
+use crate::network::member::command;
+use crate::network::{Network, small_limits};
 use raft::MembershipChange::{AddLearner, Remove};
 use raft::{
     ChangeError, Config, EntryId, Index, Limits, Membership, Node, NodeId, Ready, Restored, Term, TermRuns,
@@ -66,6 +69,42 @@ fn one_follower_can_be_asked_for_without_the_others() {
     assert_eq!(node.followers().collect::<Vec<_>>(), node.status().followers);
     node.resign();
     assert_eq!((node.follower(NodeId(3)), node.followers().count()), (None, 0));
+}
+
+/// A snapshot that is being sent must not be out of date on arrival because its sender went on compacting.
+#[test]
+fn a_follower_on_its_way_needs_the_log() {
+    let ids = [1, 2, 3].map(NodeId);
+    let mut network = Network::new(&ids, &Membership::new(ids, []), 1, &small_limits());
+    let [leader, _, slow] = ids;
+    let needed = |network: &mut Network| network.node(leader).expect("up").log_needed_after();
+    network.at(leader, Node::campaign);
+    network.quiet();
+    assert_eq!(needed(&mut network), Some(Index(1)), "everybody has all of it");
+    network.crash(slow, None);
+    for number in 0..4 {
+        network.at(leader, |node| node.propose(command(number))).expect("up").expect("a leader");
+        network.quiet();
+    }
+    assert_eq!(needed(&mut network), Some(Index(1)), "one may be back in a moment");
+    for _ in 0..9 {
+        network.at(leader, Node::tick);
+        network.quiet();
+    }
+    assert_eq!(needed(&mut network), Some(Index(5)), "one that is away holds nothing up");
+    network.member(leader).compact(1);
+    network.settle(leader);
+    network.restart(slow, 9);
+    while network.node(leader).expect("up").follower(slow).is_none_or(|slow| slow.mode != "snapshot") {
+        network.at(leader, Node::tick);
+        while let Some(place) = network.pool.iter().position(|packet| packet.contents.is_none()) {
+            network.deliver(place, false);
+            while ids.into_iter().any(|id| network.work(id)) {}
+        }
+    }
+    assert_eq!(needed(&mut network), Some(Index(4)), "what follows the snapshot, which has 4 at least");
+    network.quiet();
+    assert_eq!(needed(&mut network), Some(Index(5)));
 }
 
 /// A long log of which nothing is applied and nothing is in memory: an election must not read it all to find out whether a

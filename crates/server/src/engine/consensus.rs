@@ -31,6 +31,7 @@ use super::shared::Shared;
 use super::snapshots::{Made, ReceivedStore};
 use super::status::EngineStatus;
 use super::worker::{Proposal, ReadBatch};
+use crate::limits::CATCH_UP_ENTRIES_MAX;
 use crate::metrics::Metrics;
 use crate::transport::{Incoming, Transport};
 
@@ -179,7 +180,7 @@ impl ConsensusThread {
         let best = self
             .node
             .followers()
-            .filter(|follower| follower.is_active)
+            .filter(|follower| follower.is_active && self.node.membership().is_voter(follower.id))
             .max_by_key(|follower| follower.matched);
         let is_news = stall < STALL_ELECTIONS * self.pace.election_timeout + 2 * self.pace.tick;
         if is_news {
@@ -331,9 +332,13 @@ impl ConsensusThread {
         }
     }
 
-    /// The log up to a checkpoint is no longer needed here; some is kept for followers that are behind.
+    /// The log up to a checkpoint is no longer needed here; some is kept for followers that are behind, and more for those
+    /// that are catching up: a snapshot under many writes would be out of date on arrival, again and again.
     fn release(&mut self, checkpoint: Index) {
-        let through = Index(checkpoint.0.saturating_sub(self.pace.catch_up_entries));
+        let mut through = Index(checkpoint.0.saturating_sub(self.pace.catch_up_entries));
+        if let Some(needed) = self.node.log_needed_after() {
+            through = through.min(needed.max(Index(checkpoint.0.saturating_sub(CATCH_UP_ENTRIES_MAX))));
+        }
         if through > Index::ZERO {
             self.node.compact_to(through);
             let _ = self.log.send(LogEvent::Release(through));
