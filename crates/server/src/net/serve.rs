@@ -8,6 +8,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use mvcc::{KeyRange, RangeQuery};
 use proto::etcdserverpb::{AlarmType, RangeRequest};
+use serde::Serialize;
 
 use crate::api::{Api, router};
 use crate::bootstrap::{PROTOCOL, PROTOCOL_HEADER};
@@ -79,7 +80,8 @@ impl PeerPort {
     /// The members as etcd's peer port shows them.
     fn members(&self) -> Response<ResponseBody> {
         let members: Vec<_> = self.api.status.members().iter().map(member_json).collect();
-        let body = serde_json::Value::Array(members).to_string();
+        // Go's encoder ends with a newline.
+        let body = serde_json::to_string(&members).expect("structs of numbers and strings are JSON") + "\n";
         let mut response = Response::new(ResponseBody::Full(Some(body.into())));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
@@ -91,20 +93,30 @@ impl PeerPort {
     }
 }
 
-fn member_json(member: &proto::membershippb::Member) -> serde_json::Value {
-    let raft = member.raft_attributes.clone().unwrap_or_default();
-    let attributes = member.member_attributes.clone().unwrap_or_default();
-    let mut json = serde_json::json!({ "id": member.id, "peerURLs": raft.peer_urls });
-    if raft.is_learner {
-        json["isLearner"] = true.into();
+/// A member in etcd's JSON, fields in etcd's order.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MemberJson {
+    id: u64,
+    #[serde(rename = "peerURLs")]
+    peer_urls: Vec<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_learner: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    name: String,
+    #[serde(rename = "clientURLs", skip_serializing_if = "Vec::is_empty")]
+    client_urls: Vec<String>,
+}
+
+fn member_json(member: &proto::membershippb::Member) -> MemberJson {
+    let shown = machine::member_change::shown(member);
+    MemberJson {
+        id: shown.id,
+        peer_urls: shown.peer_ur_ls,
+        is_learner: shown.is_learner,
+        name: shown.name,
+        client_urls: shown.client_ur_ls,
     }
-    if !attributes.name.is_empty() {
-        json["name"] = attributes.name.into();
-    }
-    if !attributes.client_urls.is_empty() {
-        json["clientURLs"] = attributes.client_urls.into();
-    }
-    json
 }
 
 fn is_grpc(request: &Request<Incoming>) -> bool {
