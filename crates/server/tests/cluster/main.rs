@@ -9,6 +9,7 @@ mod keys;
 mod leader_kills;
 mod leaders;
 mod leases;
+mod membership;
 mod replication;
 mod snapshots;
 #[path = "../crash/writer.rs"]
