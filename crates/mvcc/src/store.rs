@@ -348,7 +348,7 @@ impl Store {
     }
 
     /// Begins a checkpoint of the state as it is now. Cheap: the work is in [`CheckpointJob::run`]. `None` if nothing has
-    /// changed since the last one, or while one is under way. A job that was dropped unfinished is handed out again.
+    /// changed since the last one and compacted history is gone, or while one is under way. A job that was dropped unfinished is handed out again.
     pub fn freeze(&mut self) -> Option<CheckpointJob> {
         if self.frozen.is_none() {
             self.frozen = Some(Arc::new(self.set_aside()?));
@@ -373,8 +373,10 @@ impl Store {
             row_hash: self.side.hash(),
             ..self.last_mark.clone()
         };
-        // A row may have changed back and forth; the checkpoint can as well do without it then.
-        if mark == self.last_mark {
+        // A row may have changed back and forth; the checkpoint can as well do without it then. But one that only releases
+        // what somebody held on to at the last is worth making.
+        let is_released = self.released_revision() >= self.compact_revision;
+        if mark == self.last_mark && is_released {
             return None;
         }
         self.last_mark = mark.clone();

@@ -70,6 +70,16 @@ pub(crate) const CATCH_UP_REST: Duration = Duration::from_millis(20);
 /// queue in any case, so this times a step is how far the queue can outgrow its bound.
 pub(crate) const READING_PER_STREAM_MAX: usize = 4;
 
+/// Pause before a physical compaction looks again whether the history it waits for is held: at first, and at most, as each
+/// look costs a checkpoint.
+pub(crate) const RELEASE_PAUSE_MIN: Duration = Duration::from_millis(20);
+/// See [`RELEASE_PAUSE_MIN`].
+pub(crate) const RELEASE_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How long a physical compaction waits for those who hold on to the history: it is compacted either way, and etcd does
+/// not wait for readers at all.
+pub(crate) const RELEASE_WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// Published events kept in memory for watchers that join or fall a little behind.
 pub(crate) const RECENT_EVENTS_BYTES_MAX: usize = 8 << 20;
 

@@ -10,6 +10,7 @@ use super::Api;
 use super::status::{failed, not_for_learners, rejected};
 use crate::engine::command::Field;
 use crate::grpc::reply::Spliced;
+use crate::limits::{RELEASE_PAUSE_MAX, RELEASE_PAUSE_MIN, RELEASE_WAIT_MAX};
 use crate::metrics::Success;
 
 impl Api {
@@ -69,8 +70,24 @@ impl Api {
             Err(status) => status.message() == machine::Rejection::Compacted.text(),
         };
         if request.physical && is_compacted {
-            self.checkpoint().await?;
+            self.await_release(request.revision).await?;
         }
         Ok(self.spliced(reply?))
+    }
+
+    /// Waits until the history below a revision is gone from the disk. The first checkpoint sees to that, unless somebody
+    /// holds on to it: the hash of the compaction, which etcd's physical compactions wait for too, or slow readers.
+    async fn await_release(&self, revision: i64) -> Result<(), Status> {
+        let started = Instant::now();
+        let mut pause = RELEASE_PAUSE_MIN;
+        loop {
+            self.checkpoint().await?;
+            let released = self.ask(|machine| machine.store().released_revision()).await?;
+            if released >= revision || started.elapsed() > RELEASE_WAIT_MAX {
+                return Ok(());
+            }
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(RELEASE_PAUSE_MAX);
+        }
     }
 }
