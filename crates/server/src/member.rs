@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use machine::Machine;
+use proto::membershippb::Member;
 use raft::{Node, NodeId};
 use tokio::sync::{mpsc, watch};
 
@@ -75,6 +76,9 @@ pub struct Running {
     // Unlocked last.
     data_dir: DataDir,
 }
+
+/// How long a stopping leader waits for a successor.
+const HAND_OVER_TIME: Duration = Duration::from_secs(1);
 
 /// How long a stopping member waits for requests in flight.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -143,6 +147,22 @@ impl Running {
         drop(self.stop_and_keep());
     }
 
+    /// A leader that stops hands over first, as in etcd, so that the others need not notice its silence.
+    fn hand_over(&self) {
+        let leads = || self.shared.leader.load(Ordering::Relaxed) == self.identity.member.0;
+        let is_alone = |members: &[Member]| {
+            members.iter().all(|member| self.peers.active_since(NodeId(member.id)).is_none())
+        };
+        if !leads() || is_alone(&self.status.members()) {
+            return;
+        }
+        let _ = self.consensus.send(ConsensusEvent::Retire);
+        let deadline = Instant::now() + HAND_OVER_TIME;
+        while leads() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Stops, and keeps the data directory from others.
     fn stop_and_keep(self) -> DataDir {
         self.shared.stop();
@@ -155,6 +175,7 @@ impl Running {
         while self.shared.waiters.len() > 0 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
+        self.hand_over();
         let _ = self.stop.send(true);
         for worker in self.workers {
             let _ = worker.join();

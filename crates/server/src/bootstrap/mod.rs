@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{ClusterState, Config};
 use crate::ids::{Identity, MemberId};
 pub use error::BootstrapError;
-pub(crate) use remote::{PROTOCOL, PROTOCOL_HEADER};
+pub(crate) use remote::{PROTOCOL, PROTOCOL_HEADER, server_version};
 
 /// What a member starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -55,6 +55,7 @@ pub(super) struct RemoteMember {
 /// The versions that a member reports.
 #[derive(Debug, Deserialize)]
 struct Versions {
+    etcdserver: String,
     etcdcluster: String,
 }
 
@@ -108,10 +109,19 @@ pub(super) async fn ask_one_of(urls: &[Url], timeout: Duration) -> Result<Member
 
 /// The cluster version that a member reports; `None` if it reports none.
 pub(super) async fn cluster_version(urls: &[String], timeout: Duration) -> Option<String> {
+    versions(urls, timeout).await.map(|versions| versions.etcdcluster)
+}
+
+/// The version of a member itself; `None` if it reports none.
+pub(crate) async fn server_version(urls: &[String], timeout: Duration) -> Option<String> {
+    versions(urls, timeout).await.map(|versions| versions.etcdserver)
+}
+
+async fn versions(urls: &[String], timeout: Duration) -> Option<Versions> {
     for url in urls.iter().filter_map(|url| Url::parse(url).ok()) {
         let answered = get(&url, "/version", timeout).await;
         match answered.and_then(|(_, body)| Ok(serde_json::from_slice::<Versions>(&body)?)) {
-            Ok(versions) => return Some(versions.etcdcluster),
+            Ok(versions) => return Some(versions),
             Err(error) => {
                 let address = format!("{url}/version");
                 tracing::warn!(address, %error, "failed to reach the peer URL");

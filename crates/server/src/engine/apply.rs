@@ -182,7 +182,12 @@ impl ApplyThread {
         };
         let command = match InternalRaftRequest::decode(bytes) {
             Ok(command) => command,
-            Err(error) => stop_process("a committed command does not decode", &error),
+            // Every member finds the same, and there is no command without an outcome (rule A1).
+            Err(error) => {
+                tracing::error!(index = applied.index, error = %error, "a command in the log is none; it changes nothing");
+                self.machine.skip(applied);
+                return started;
+            }
         };
         let id = command.header.as_ref().map(|header| RequestId(header.id));
         let outcome = match self.machine.apply(applied, &command) {

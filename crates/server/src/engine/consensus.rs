@@ -14,8 +14,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use raft::{
-    Entry, Fetch, Index, Message, Node, NodeId, Persisted, Ready, RoleChange, RoleName, SnapshotMeta,
-    SnapshotWanted,
+    Body, Entry, Fetch, FollowerStatus, Index, Message, Node, NodeId, Persisted, Ready, RoleChange, RoleName,
+    SnapshotMeta, SnapshotWanted,
 };
 
 use self::changes::{Changes, Checked};
@@ -49,6 +49,8 @@ pub(crate) enum ConsensusEvent {
     ChangeChecked(Box<Checked>),
     /// Leadership is to be handed over.
     Transfer(NodeId),
+    /// The same, to whoever is best: this member is about to stop.
+    Retire,
     /// This member must not lead.
     Resign,
     /// What another member says.
@@ -151,6 +153,7 @@ impl ConsensusThread {
             ConsensusEvent::Change(proposal) => self.change(self.node.id(), proposal),
             ConsensusEvent::ChangeChecked(checked) => self.change_checked(*checked),
             ConsensusEvent::Transfer(to) => self.transfer(to),
+            ConsensusEvent::Retire => self.retire(),
             ConsensusEvent::Resign => self.node.resign(),
             ConsensusEvent::Received(incoming) => self.receive(incoming),
             ConsensusEvent::Persisted(persisted) => self.persisted(persisted),
@@ -177,21 +180,31 @@ impl ConsensusThread {
         if !leads || stall < STALL_ELECTIONS * self.pace.election_timeout || self.is_alone() {
             return;
         }
-        let best = self
-            .node
-            .followers()
-            .filter(|follower| follower.is_active && self.node.membership().is_voter(follower.id))
-            .max_by_key(|follower| follower.matched);
         let is_news = stall < STALL_ELECTIONS * self.pace.election_timeout + 2 * self.pace.tick;
         if is_news {
             tracing::warn!(stalled = ?stall, "the disk of the leader does not answer: another member is to lead");
         }
-        if let Some(best) = best
-            && stall < 2 * STALL_ELECTIONS * self.pace.election_timeout
-        {
-            self.transfer(best.id);
-        } else {
-            self.node.resign();
+        match self.successor() {
+            Some(successor) if stall < 2 * STALL_ELECTIONS * self.pace.election_timeout => {
+                self.transfer(successor);
+            }
+            _ => self.node.resign(),
+        }
+    }
+
+    /// Who is to lead after this leader: the voter that is there and has most of the log.
+    fn successor(&self) -> Option<NodeId> {
+        let voters = self.node.membership().voters();
+        let is_able = |follower: &FollowerStatus| follower.is_active && voters.contains(&follower.id);
+        let best = self.node.followers().filter(is_able).max_by_key(|follower| follower.matched);
+        best.map(|follower| follower.id)
+    }
+
+    /// The member is about to stop: the others need not wait for an election timeout.
+    fn retire(&mut self) {
+        if let Some(successor) = self.successor() {
+            tracing::info!(to = %successor, "leadership is handed over before the member stops");
+            self.transfer(successor);
         }
     }
 
@@ -208,6 +221,10 @@ impl ConsensusThread {
 
     fn step(&mut self, message: Message) {
         let from = message.from;
+        // A snapshot comes with its content, or not at all (rule S9).
+        if matches!(message.body, Body::InstallSnapshot { .. }) && self.received.is_none() {
+            return tracing::warn!(from = %from, "a member announces a snapshot without sending it");
+        }
         if let Err(error) = self.node.step(message) {
             tracing::warn!(from = %from, error = %error, "a message of another member was refused");
         }
@@ -339,6 +356,7 @@ impl ConsensusThread {
         if let Some(needed) = self.node.log_needed_after() {
             through = through.min(needed.max(Index(checkpoint.0.saturating_sub(CATCH_UP_ENTRIES_MAX))));
         }
+        through = through.min(self.node.applied_index());
         if through > Index::ZERO {
             self.node.compact_to(through);
             let _ = self.log.send(LogEvent::Release(through));

@@ -32,6 +32,8 @@ pub(crate) enum LogEvent {
     Expect(SnapshotMeta, ReceivedStore),
     /// It has: begin behind it.
     Reset(SnapshotMeta),
+    /// Remove what was received and is not wanted.
+    Discard(ReceivedStore),
     /// The member stops.
     Stop,
 }
@@ -112,6 +114,7 @@ impl LogWriter {
                     LogEvent::Release(through) => release = Some(through),
                     LogEvent::Expect(snapshot, received) => self.expect(snapshot, received),
                     LogEvent::Reset(snapshot) => self.reset(snapshot),
+                    LogEvent::Discard(received) => drop(received),
                     LogEvent::Stop => stop = true,
                 }
             }

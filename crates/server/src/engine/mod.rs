@@ -14,6 +14,17 @@
 //! Each is a plain thread that takes whole batches from its [`inbox`], handles them synchronously and never takes a
 //! lock of another's state. Consensus never waits for a disk; the log writer is the only one that does on the path
 //! of a write; the apply thread touches memory only. Nothing leaves the member before what it promises is durable.
+//!
+//! Between members:
+//!
+//! * *raft's messages* go out at once where they depend on no disk, and behind the log writer's sync where they promise
+//!   something; they come in through [`inbound`];
+//! * *commands* of a member that does not lead are handed on to the leader in batches, and come back if it did not take them
+//!   ([`consensus`]); *changes of members* go the same way and are checked by the leader first ([`change`]);
+//! * *reads* ask the leader through raft, and wait here until the state has what it says ([`apply`]);
+//! * *leases* are counted by the leader alone, which is asked for them ([`questions`]);
+//! * *snapshots* replace the store of a member that the log cannot serve, while it runs ([`snapshots`]);
+//! * *states* are compared through the log ([`comparison`]).
 
 pub(crate) mod apply;
 pub(crate) mod change;

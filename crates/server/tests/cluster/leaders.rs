@@ -44,6 +44,26 @@ async fn who_insists_on_a_leader_is_told_when_there_is_none() {
 }
 
 #[tokio::test]
+async fn a_leader_that_stops_hands_over() {
+    let mut cluster = Cluster::start(&program(), 3, &[]);
+    let leads = leader(&cluster, &[0, 1, 2]).await;
+    let other = (leads + 1) % 3;
+    let own = status(cluster.member(leads)).await.expect("a status").leader;
+    cluster.member_mut(leads).terminate();
+    assert!(
+        cluster.member(leads).log().contains("leadership is handed over"),
+        "{}",
+        cluster.member(leads).log_tail()
+    );
+    eventually("a successor", || async {
+        let now = status(cluster.member(other)).await.expect("a status");
+        (now.leader != 0 && now.leader != own).then_some(())
+    })
+    .await;
+    put(cluster.member(other), "key", "value").await.expect("writes go on at once");
+}
+
+#[tokio::test]
 async fn a_leader_that_was_paused_serves_nothing_stale() {
     let cluster = Cluster::start(&program(), 3, &[]);
     put(cluster.member(0), "key", "old").await.expect("a write");

@@ -41,6 +41,11 @@ async fn a_follower_far_behind_gets_a_snapshot_and_its_watchers_miss_nothing() {
     for number in 1..=MANY {
         put(cluster.member(leads), "key", &number.to_string()).await.expect("two of three are enough");
     }
+    // The log is kept for a follower that is there.
+    eventually("the leader to miss the follower", || async {
+        cluster.member(leads).log().contains("peer became inactive").then_some(())
+    })
+    .await;
     release_log(cluster.member(leads), first).await;
     follower.resume();
 

@@ -77,6 +77,10 @@ impl ApplyThread {
         self.status.refresh(&self.machine);
         self.transport.set_peers(peers_of(&self.machine));
         self.transport.set_removed(self.removed());
+        // Its removal may be among what the snapshot stands for, and is not applied then.
+        if self.machine.removed_members().any(|id| self.status.is_own(id)) {
+            self.shared.ending.removal_applied();
+        }
         for mailbox in &self.mailboxes {
             mailbox.put(&mut vec![Delivery::Restored { revision, compact_revision }]);
         }

@@ -37,7 +37,10 @@ impl ConsensusThread {
         self.step(message);
         // What raft wants of it is carried out now; else it is removed.
         self.carry_out();
-        self.received = None;
+        if let Some(unwanted) = self.received.take() {
+            // Removing it takes a disk, which nobody waits for here.
+            let _ = self.log.send(LogEvent::Discard(unwanted));
+        }
     }
 
     /// Raft wants it. Before it replaces the store, the log notes that it comes.

@@ -94,6 +94,13 @@ impl World {
         }
     }
 
+    /// A snapshot that holds everything committed replaces the store: what was not published never will be.
+    fn restore(&mut self) {
+        self.unpublished.clear();
+        self.hub.restored(self.store.revision(), self.store.compact_revision());
+        self.collect();
+    }
+
     /// A put that is applied and published at once.
     fn put(&mut self, number: u8) {
         self.commit(&[Op::Put(number, 0)]);

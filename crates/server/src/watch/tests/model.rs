@@ -31,6 +31,8 @@ enum Start {
 enum Step {
     Commit(Vec<Op>),
     Publish(u8),
+    /// A snapshot replaces the store.
+    Restore,
     Checkpoint,
     /// To so many revisions before the newest.
     Compact(i64),
@@ -100,6 +102,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => prop::collection::vec(op(), 1..4).prop_map(Step::Commit),
         8 => (1u8..4).prop_map(Step::Publish),
+        1 => Just(Step::Restore),
         1 => Just(Step::Checkpoint),
         1 => (0i64..12).prop_map(Step::Compact),
         4 => create(),
@@ -199,6 +202,10 @@ impl Run {
                 }
             }
             Step::Publish(transactions) => (0..transactions).for_each(|_| self.publish()),
+            Step::Restore => {
+                self.world.restore();
+                self.compactions.clear();
+            }
             Step::Checkpoint => self.world.store.checkpoint().unwrap(),
             Step::Compact(back) => {
                 let newest = self.world.store.revision();

@@ -94,6 +94,36 @@ fn a_watch_of_the_future_stays_silent_until_then() {
 }
 
 #[test]
+fn after_a_snapshot_every_watcher_goes_on_from_its_own_next_revision() {
+    let mut world = World::new(wide());
+    let stream = world.hub.open();
+    world.create(stream, watch());
+    world.create(stream, watch_from(5));
+    world.put(0);
+    assert_eq!(lines(&world.all(stream)), ["0@1: created", "1@1: created", "0@2: +a2"]);
+    for number in 1..4 {
+        world.commit(&[Op::Put(number, 0)]);
+    }
+    world.restore();
+    assert_eq!(lines(&world.all(stream)), ["0@5: +b3 +c4 +d5", "1@5: +d5"]);
+    world.put(4);
+    assert_eq!(lines(&world.all(stream)), ["0@6: +e6", "1@6: +e6"]);
+}
+
+#[test]
+fn after_a_snapshot_a_watcher_is_told_what_it_missed_for_good() {
+    let mut world = World::new(wide());
+    let stream = world.hub.open();
+    world.create(stream, watch());
+    for number in 0..4 {
+        world.commit(&[Op::Put(number, 0)]);
+    }
+    world.store.compact(4).unwrap();
+    world.restore();
+    assert_eq!(lines(&world.all(stream)), ["0@1: created", "0@0: compacted 4"]);
+}
+
+#[test]
 fn below_the_compact_revision_a_watch_is_created_and_then_cancelled_with_it() {
     for (start, is_cancelled) in [(1, true), (2, true), (3, false)] {
         let mut world = World::with_history(TIGHT, 4);
