@@ -197,13 +197,18 @@ fn listen(settings: &Settings) -> Listen {
     }
 }
 
+/// Shorter timeouts of connections between peers are raised to this, as etcd does: members say something each second, and
+/// one that was held up for a moment is not gone.
+const PEER_TIMEOUT_MIN: Duration = Duration::from_secs(5);
+
 fn raft(settings: &Settings) -> Result<Raft, ConfigError> {
+    let peer_timeout = |name| Ok::<_, ConfigError>(duration(settings, name)?.max(PEER_TIMEOUT_MIN));
     Ok(Raft {
         heartbeat_interval: Duration::from_millis(settings.uint("heartbeat-interval")),
         election_timeout: Duration::from_millis(settings.uint("election-timeout")),
         pre_vote: settings.bool("pre-vote"),
-        read_timeout: duration(settings, "raft-read-timeout")?,
-        write_timeout: duration(settings, "raft-write-timeout")?,
+        read_timeout: peer_timeout("raft-read-timeout")?,
+        write_timeout: peer_timeout("raft-write-timeout")?,
         snapshot_catchup_entries: settings.uint("snapshot-catchup-entries"),
     })
 }

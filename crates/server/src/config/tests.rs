@@ -246,6 +246,16 @@ fn quota_zero_is_the_default_and_negative_is_none() {
 }
 
 #[test]
+fn timeouts_between_peers_are_five_seconds_at_least() {
+    let timeouts = |read: &str, write: &str| {
+        let raft = load(&[read, write], &[]).unwrap().raft;
+        (raft.read_timeout.as_secs(), raft.write_timeout.as_secs())
+    };
+    assert_eq!(timeouts("--raft-read-timeout=100ms", "--raft-write-timeout=1s"), (5, 5));
+    assert_eq!(timeouts("--raft-read-timeout=7s", "--raft-write-timeout=8s"), (7, 8));
+}
+
+#[test]
 fn the_log_goes_where_it_is_told() {
     let config = load(&["--log-outputs=stdout,/tmp/q.log,default,stderr", "--log-level=warn"], &[]).unwrap();
     let expected = [LogOutput::File("/tmp/q.log".into()), LogOutput::Stderr, LogOutput::Stdout];
