@@ -1,6 +1,7 @@
 //! Transports that talk over loopback.
 
 mod cost;
+mod dials;
 mod harness;
 mod intruders;
 mod members;
