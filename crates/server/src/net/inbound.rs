@@ -146,4 +146,26 @@ mod tests {
         assert!(through(&[PREFACE, &frame(4, 0, 0, &[])].concat(), 5).1.has_spoken);
         assert!(through(b"G", 1).1.has_spoken);
     }
+
+    proptest::proptest! {
+        /// Whatever a client sends (S9): nothing panics, and how it was cut makes no difference.
+        #[test]
+        fn how_the_bytes_are_cut_makes_no_difference(
+            frames in proptest::collection::vec(
+                (0_u8..10, proptest::num::u8::ANY, 0_u32..9, proptest::collection::vec(proptest::num::u8::ANY, 0..40)),
+                0..12,
+            ),
+            garbage in proptest::collection::vec(proptest::num::u8::ANY, 0..30),
+            step in 1_usize..60,
+        ) {
+            let mut bytes = PREFACE.to_vec();
+            for (kind, flags, stream, payload) in frames {
+                // Half of the blocks have something to rename.
+                let url: &[u8] = if stream % 2 == 0 { b"\x41\x08http://a" } else { b"" };
+                bytes.extend(frame(kind, flags, stream, &[url, &payload].concat()));
+            }
+            bytes.extend(garbage);
+            proptest::prop_assert_eq!(through(&bytes, step), through(&bytes, bytes.len()));
+        }
+    }
 }
