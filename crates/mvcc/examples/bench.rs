@@ -19,18 +19,32 @@ use mvcc::{CheckpointJob, Done, KeyRange, LeaseId, Options, RangeQuery, Snapshot
 struct Arguments {
     keys: u64,
     value_bytes: usize,
+    cache_bytes: usize,
+    /// Only fill it.
+    fill_only: bool,
     dir: Option<PathBuf>,
 }
 
 impl Arguments {
     fn parse() -> Self {
-        let mut arguments = Self { keys: 1_000_000, value_bytes: 256, dir: None };
+        let mut arguments = Self {
+            keys: 1_000_000,
+            value_bytes: 256,
+            cache_bytes: Options::default().cache_bytes,
+            fill_only: false,
+            dir: None,
+        };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
+            if word == "--fill-only" {
+                arguments.fill_only = true;
+                continue;
+            }
             let value = words.next().unwrap_or_else(|| usage());
             match word.as_str() {
                 "--keys" => arguments.keys = value.parse().unwrap_or_else(|_| usage()),
                 "--value" => arguments.value_bytes = value.parse().unwrap_or_else(|_| usage()),
+                "--cache" => arguments.cache_bytes = value.parse().unwrap_or_else(|_| usage()),
                 "--dir" => arguments.dir = Some(value.into()),
                 _ => usage(),
             }
@@ -40,7 +54,7 @@ impl Arguments {
 }
 
 fn usage() -> ! {
-    eprintln!("usage: bench [--keys N] [--value BYTES] [--dir DIRECTORY]");
+    eprintln!("usage: bench [--keys N] [--value BYTES] [--cache BYTES] [--fill-only] [--dir DIRECTORY]");
     std::process::exit(2)
 }
 
@@ -178,7 +192,8 @@ fn main() {
         .clone()
         .unwrap_or_else(|| std::env::temp_dir().join(format!("mvcc-bench-{}", std::process::id())));
     let disk: Arc<dyn wal::Disk> = Arc::new(wal::OsDisk);
-    let open = || Store::open(disk.clone(), &dir, Options::default()).expect("a store");
+    let options = Options { cache_bytes: arguments.cache_bytes, ..Options::default() };
+    let open = || Store::open(disk.clone(), &dir, options).expect("a store");
     let mut driver = Driver::new(open());
     println!(
         "{} keys of 39 bytes with values of {} bytes in {}",
@@ -187,6 +202,9 @@ fn main() {
         dir.display()
     );
     fill(&mut driver, &arguments);
+    if arguments.fill_only {
+        return;
+    }
     read(&driver.store, arguments.keys);
     churn(&mut driver, &arguments);
     transfer(&driver.store, disk.clone(), &dir, &arguments);
