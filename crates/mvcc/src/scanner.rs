@@ -12,7 +12,7 @@ use crate::history::{self, SealedRun};
 use crate::shared::{FIRST_CHANGE, Hold, Inner, Shared};
 use crate::{Change, Error, ReadError, View};
 
-/// Changes in one batch, about: it ends with the revision that reaches this many.
+/// Changes in one batch at most, about.
 const BATCH_CHANGES: usize = 1000;
 /// Bytes in one batch, about.
 const BATCH_BYTES: usize = 4 << 20;
@@ -26,7 +26,14 @@ pub struct History {
 impl History {
     pub(crate) fn new(view: View, from: i64) -> Self {
         let next = from.max(FIRST_CHANGE);
-        Self { view, scanner: Scanner { next, end: i64::MAX, place: None, hold: None } }
+        Self { view, scanner: Scanner { next, end: i64::MAX, place: None, hold: None, batch: BATCH_CHANGES } }
+    }
+
+    /// Makes batches of about so many changes instead of a thousand, for a caller whose steps must be short.
+    #[must_use]
+    pub fn with_batches_of(mut self, changes: usize) -> Self {
+        self.scanner.batch = changes.clamp(1, BATCH_CHANGES);
+        self
     }
 
     /// The revision of which the next batch will bring the first changes that there are.
@@ -35,7 +42,7 @@ impl History {
         self.scanner.next
     }
 
-    /// The next changes, in order, by whole revisions: about a thousand. `None`: nothing newer happened so far; asked
+    /// The next changes, in order, by whole revisions: about a thousand, unless the caller wants fewer. `None`: nothing newer happened so far; asked
     /// again later, it goes on. Blocks on the disk.
     ///
     /// # Errors
@@ -55,6 +62,8 @@ pub(crate) struct Scanner {
     place: Option<Position>,
     /// What the caller holds on to, so that compaction does not matter.
     hold: Option<Hold>,
+    /// Changes in one batch, about: it ends with the revision that reaches this many.
+    batch: usize,
 }
 
 /// Where the next changes are.
@@ -70,7 +79,13 @@ enum Source {
 impl Scanner {
     /// A scan of what the caller holds on to.
     pub(crate) fn held(from: i64, end: i64, hold: &Hold) -> Self {
-        Self { next: from.max(FIRST_CHANGE), end, place: None, hold: Some(hold.clone()) }
+        Self {
+            next: from.max(FIRST_CHANGE),
+            end,
+            place: None,
+            hold: Some(hold.clone()),
+            batch: BATCH_CHANGES,
+        }
     }
 
     pub(crate) fn next_batch(&mut self, inner: &Inner) -> Result<Option<Vec<Change>>, ReadError> {
@@ -118,7 +133,7 @@ impl Scanner {
                 bytes += changes.iter().map(Change::bytes).sum::<usize>();
                 self.next = changes[0].revision.main + 1;
                 // Cloning is done with the lock held: a small part of a batch at a time.
-                if taken.len() >= BATCH_CHANGES / 8 || bytes >= BATCH_BYTES {
+                if taken.len() >= self.batch.div_ceil(8) || bytes >= BATCH_BYTES {
                     break;
                 }
             }
@@ -152,7 +167,7 @@ impl Scanner {
                 // Of a past life, and to be cut off: no place to go on from.
                 break;
             }
-            if is_new_revision && (taken.len() >= BATCH_CHANGES || bytes >= BATCH_BYTES) {
+            if is_new_revision && (taken.len() >= self.batch || bytes >= BATCH_BYTES) {
                 self.place = Some(record.position);
                 break;
             }

@@ -47,7 +47,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            cache_bytes: 320 << 20,
+            cache_bytes: 128 << 20,
             checkpoint_bytes: 64 << 20,
             history_segment_bytes: 32 << 20,
             identity: [0, 0],

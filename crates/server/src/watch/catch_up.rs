@@ -15,8 +15,9 @@ use mvcc::{Change, ReadError, View};
 use super::hub::{CatchUpJob, CaughtUp};
 use crate::engine::inbox::{Inbox, Sender, inbox};
 use crate::engine::mailbox::{Delivery, Mailbox};
+use crate::engine::priority;
 use crate::engine::views::Views;
-use crate::limits::{CATCH_UP_BYTES_MAX, CATCH_UP_CHANGES_MAX, CATCH_UP_REST};
+use crate::limits::{CATCH_UP_BATCH_CHANGES, CATCH_UP_BYTES_MAX, CATCH_UP_CHANGES_MAX, CATCH_UP_REST};
 
 /// Changes that a watcher gets for each one that is written meanwhile, at least; below that there is no rest.
 const GAIN_MIN: u64 = 4;
@@ -59,6 +60,7 @@ pub(crate) fn catch_up(views: Arc<Views>, mailboxes: Vec<Arc<Mailbox>>) -> (Catc
 impl CatchUpThread {
     /// Serves jobs in turn until the member ends.
     pub(crate) fn run(self) {
+        priority::yield_often();
         let mut orders = Vec::new();
         let mut pace = Pace { revision: self.views.get().revision(), written: None };
         loop {
@@ -122,11 +124,11 @@ pub(super) fn read(view: &View, job: &CatchUpJob) -> Result<CaughtUp, mvcc::Erro
     if job.from < compact_revision {
         return Ok(CaughtUp::Compacted { compact_revision });
     }
-    let mut history = view.history(job.from);
+    let mut history = view.history(job.from).with_batches_of(CATCH_UP_BATCH_CHANGES);
     let mut found: Vec<Change> = Vec::new();
     let mut bytes = 0;
     let mut scanned = 0;
-    // A batch is about a thousand changes, wanted or not; revisions are never split between batches.
+    // A batch is a few hundred changes, wanted or not; revisions are never split between batches.
     while bytes < CATCH_UP_BYTES_MAX && scanned < CATCH_UP_CHANGES_MAX {
         let batch = match history.next_batch() {
             Ok(Some(batch)) => batch,
