@@ -392,6 +392,7 @@ impl Assembly {
             batch: Default::default(),
             early_reads: Default::default(),
             snapshots_wanted: Default::default(),
+            retired: None,
         };
         let mut owners = vec![
             spawn("consensus", move || consensus_thread.run())?,

@@ -87,6 +87,8 @@ pub(crate) struct ApplyThread {
     pub(crate) batch: Batch,
     /// Reads that wait for an entry to be applied.
     pub(crate) early_reads: BTreeMap<Index, Vec<ReadBatch>>,
+    /// What a snapshot has replaced, until the next checkpoint.
+    pub(crate) retired: Option<Machine>,
     /// Followers that wait for a newer checkpoint.
     pub(crate) snapshots_wanted: Vec<SnapshotWanted>,
 }
@@ -321,6 +323,7 @@ impl ApplyThread {
         if !self.checkpointer.is_due(self.machine.store().is_checkpoint_due()) {
             return;
         }
+        self.close_retired();
         match self.machine.store_mut().freeze() {
             Some(job) if self.shared.stable.wait_for(self.applied()) => self.checkpointer.start(job),
             Some(job) => self.checkpointer.hold(job),

@@ -195,3 +195,6 @@ impl SnapshotSource for Made {
         Ok(self.export.next().transpose()?)
     }
 }
+
+#[cfg(test)]
+mod tests;

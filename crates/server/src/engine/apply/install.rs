@@ -50,10 +50,12 @@ impl ApplyThread {
             stop_process("a snapshot cannot be put in place", &error);
         }
         drop(received);
-        self.machine = match self.place.open() {
+        let machine = match self.place.open() {
             Ok(machine) => machine,
             Err(error) => stop_process("a snapshot cannot be opened", &error),
         };
+        // Who is in the middle of reading the old one gets to the end of it.
+        self.retired = Some(std::mem::replace(&mut self.machine, machine));
         let applied = self.machine.store().applied();
         let applied = EntryId::new(Index(applied.index), Term(applied.term));
         assert_eq!(applied, snapshot.last, "the store is the one that the snapshot announced");
@@ -66,6 +68,15 @@ impl ApplyThread {
             "a snapshot has replaced the store"
         );
         let _ = self.consensus.send(ConsensusEvent::SnapshotInstalled(snapshot));
+    }
+
+    /// Closes the store that was replaced a while ago: nobody reads it any more. Freeing what it kept in memory may take
+    /// longer than a write may wait.
+    pub(super) fn close_retired(&mut self) {
+        let Some(retired) = self.retired.take() else { return };
+        let close = std::thread::Builder::new().name("close".to_owned()).spawn(move || drop(retired));
+        // Without a thread it was closed here.
+        drop(close);
     }
 
     /// Shows the new state to everybody who keeps something of the old one.
