@@ -134,7 +134,14 @@ impl Api {
         field: Field,
         request: &M,
     ) -> Result<Reply, Status> {
-        self.propose_by(Proposer::LeaderAfterChecks, field, request).await
+        let reply = self.propose_by(Proposer::LeaderAfterChecks, field, request).await?;
+        let own = format!("{:x}", self.member_id);
+        tracing::info!(
+            "local-member-id" = own,
+            "raft-conf-change" = ?field,
+            "applied a configuration change through raft"
+        );
+        Ok(reply)
     }
 
     async fn propose_by<M: Message>(

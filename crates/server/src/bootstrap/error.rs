@@ -44,6 +44,9 @@ pub enum BootstrapError {
         /// Why not.
         why: String,
     },
+    /// The DNS does not say who the members are.
+    #[error("error setting up initial cluster: {0}")]
+    Discovery(String),
     /// A founding member lost its data, and its cluster runs: founding it again would make promises void.
     #[error("member {0} has already been bootstrapped")]
     AlreadyBootstrapped(MemberId),

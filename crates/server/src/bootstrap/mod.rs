@@ -7,6 +7,8 @@
 //!                                     ids and the cluster's, and what they say must be what the flags say
 //! ```
 //!
+//! With `--discovery-srv` the DNS takes the place of `--initial-cluster` ([`srv`]).
+//!
 //! The result, the [`Origin`], is written into the data directory, and from then on the flags do not count: a member that has
 //! data is who its data says. Checks, their order and their words are etcd's.
 
@@ -15,6 +17,7 @@ mod found;
 mod join;
 mod remote;
 mod resolve;
+mod srv;
 
 use proto::membershippb::Member;
 use serde::{Deserialize, Serialize};
@@ -95,11 +98,20 @@ mod hexadecimal {
 pub(crate) fn origin(config: &Config) -> Result<Origin, BootstrapError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(BootstrapError::Runtime)?;
-    let origin = match config.cluster.state {
-        ClusterState::New => runtime.block_on(found::found(&config.name, &config.cluster)),
-        ClusterState::Existing => runtime.block_on(join::join(config)),
-    };
+    let origin = runtime.block_on(determine(config));
     // A look-up of a name that hangs does not hold up the start.
     runtime.shutdown_background();
     origin
+}
+
+async fn determine(config: &Config) -> Result<Origin, BootstrapError> {
+    let mut config = config.clone();
+    if let Some(discovery) = &config.cluster.discovery {
+        config.cluster.initial =
+            srv::discover(&config.name, discovery, &config.cluster.advertise_peer).await?;
+    }
+    match config.cluster.state {
+        ClusterState::New => found::found(&config.name, &config.cluster).await,
+        ClusterState::Existing => join::join(&config).await,
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     Allowed, AutoCompaction, Cluster, ClusterState, Config, ConfigError, FeatureGates, HttpAccess, Keepalive,
     Limits, Listen, Log, LogFormat, LogOutput, MetricsDetail, Nanos, Notice, Quota, Raft, Settings, Source,
-    Url, Warnings, go, table, url, validate,
+    SrvDiscovery, Url, Warnings, go, table, url, validate,
 };
 
 impl Config {
@@ -117,6 +117,7 @@ fn cluster(
         advertise_peer,
         advertise_client,
         initial,
+        discovery: srv_discovery(settings),
         state: match settings.text("initial-cluster-state") {
             "existing" => ClusterState::Existing,
             _ => ClusterState::New,
@@ -127,6 +128,14 @@ fn cluster(
         auto_promote_learners: settings.bool("auto-promote-learners"),
         strict_reconfig_check: settings.bool("strict-reconfig-check"),
         force_new: settings.bool("force-new-cluster"),
+    })
+}
+
+fn srv_discovery(settings: &Settings) -> Option<SrvDiscovery> {
+    let domain = settings.text("discovery-srv");
+    (!domain.is_empty()).then(|| SrvDiscovery {
+        domain: domain.to_owned(),
+        service_suffix: settings.text("discovery-srv-name").to_owned(),
     })
 }
 

@@ -111,6 +111,8 @@ pub struct Cluster {
     pub advertise_client: Vec<Url>,
     /// The founding members: name to peer URLs.
     pub initial: BTreeMap<String, Vec<Url>>,
+    /// Where the founding members are listed, if not in `initial`.
+    pub discovery: Option<SrvDiscovery>,
     /// Found or join.
     pub state: ClusterState,
     /// Goes into the ids.
@@ -123,6 +125,15 @@ pub struct Cluster {
     pub strict_reconfig_check: bool,
     /// Whether a member with data drops all others and goes on alone.
     pub force_new: bool,
+}
+
+/// The founding members are listed in the DNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SrvDiscovery {
+    /// The domain.
+    pub domain: String,
+    /// A suffix of the services' names: several clusters can share a domain. Empty for none.
+    pub service_suffix: String,
 }
 
 /// Whether a member without data founds a cluster or joins one.

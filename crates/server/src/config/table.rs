@@ -76,8 +76,9 @@ const fn flag(
 const NO_BBOLT: Standing = NoEffect("the store is not bbolt: it has no freelist and no batch committer");
 const NO_SCRUB_COMPACTION: Standing =
     NoEffect("compaction releases whole segments: there is nothing to batch");
-const ONE_MEMBER: Standing = NoEffect("a cluster of one member has no peers");
-const DISCOVERY: Standing = NotYet("discovery of other members");
+const NO_HASH_CHECK: Standing = NoEffect("members do not compare compaction hashes");
+const NO_DOWNGRADE: Standing = NoEffect("there is no downgrade to check on");
+const DISCOVERY: Standing = NotYet("a discovery service");
 const TLS: Standing = NotYet("TLS");
 const AUTH: Standing = NotYet("authentication");
 const TRACING: Standing = NotYet("distributed tracing");
@@ -154,8 +155,8 @@ static CLUSTERING: &[Flag] = &[
     flag("discovery-cacert", Text, "", At("discovery-config.client.secure.cacert"), DISCOVERY, "CA bundle for the discovery service."),
     flag("discovery-user", Text, "", At("discovery-config.client.auth.username"), DISCOVERY, "User name for the discovery service."),
     flag("discovery-password", Text, "", At("discovery-config.client.auth.password"), DISCOVERY, "Password for the discovery service."),
-    flag("discovery-srv", Text, "", Same, DISCOVERY, "DNS domain that lists the members."),
-    flag("discovery-srv-name", Text, "", Same, DISCOVERY, "Suffix of the SRV service names."),
+    flag("discovery-srv", Text, "", Same, Served, "DNS domain that lists the members."),
+    flag("discovery-srv-name", Text, "", Same, Served, "Suffix of the SRV service names."),
     flag("discovery-fallback", Choice(&["exit", "proxy"]), "exit", Absent, Served, "What to do when discovery fails; only 'exit' is allowed."),
 ];
 
@@ -221,11 +222,11 @@ static LOGGING: &[Flag] = &[
 #[rustfmt::skip] // one row, one flag
 static TUNING: &[Flag] = &[
     flag("corrupt-check-time", Duration, "0", Same, NotYet("comparison of members' contents"), "Time between comparisons of the members' contents."),
-    flag("compact-hash-check-time", Duration, "1m", Same, ONE_MEMBER, "Time between comparisons of compaction hashes."),
+    flag("compact-hash-check-time", Duration, "1m", Same, NO_HASH_CHECK, "Time between comparisons of compaction hashes."),
     flag("compaction-batch-limit", Int, "0", Same, NO_SCRUB_COMPACTION, "Revisions deleted in one batch of a compaction."),
     flag("compaction-sleep-interval", Duration, "0", Same, NO_SCRUB_COMPACTION, "Pause between two batches of a compaction."),
     flag("watch-progress-notify-interval", Duration, "0", Same, Served, "Time between progress notifications to watchers that ask for them (0: 10m)."),
-    flag("downgrade-check-time", Duration, "5s", Same, ONE_MEMBER, "Time between checks of a downgrade."),
+    flag("downgrade-check-time", Duration, "5s", Same, NO_DOWNGRADE, "Time between checks of a downgrade."),
     flag("warning-apply-duration", Duration, "100ms", Same, Served, "Applying a request for longer than this is logged."),
     flag("warning-unary-request-duration", Duration, "300ms", Same, Served, "A request that takes longer than this is logged."),
     flag("memory-mlock", Bool, "false", Same, NotYet("locking of memory"), "Keep the process in memory."),

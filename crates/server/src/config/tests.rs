@@ -125,8 +125,8 @@ fn what_is_not_served_is_refused_by_name() {
             "--listen-peer-urls=unix:///x asks for a Unix socket, which this version of quorate does not serve yet",
         ),
         (
-            &["--discovery-srv=example.org"],
-            "--discovery-srv asks for discovery of other members, which this version of quorate does not serve yet",
+            &["--discovery-endpoints=http://x:1", "--discovery-token=t"],
+            "--discovery-endpoints asks for a discovery service, which this version of quorate does not serve yet",
         ),
         (
             &["--enable-pprof"],
