@@ -1,4 +1,4 @@
-//! Changes of members on their way through the leader (see [`change`](crate::engine::change)).
+//! Changes of members on their way through the leader (see [`change`]).
 //!
 //! They wait in one queue and are taken one at a time: the first is checked by the state machine, proposed, applied, and
 //! its joint configuration ended, before the next one is looked at. The queue is the leader's: it goes back to where the
