@@ -10,8 +10,8 @@
 //! Every member passes every mark at the same place of the log, so the hashes that it compares are of the same moment,
 //! without anything having to stop. A member that finds a difference cannot know who is wrong. It serves nobody and claims
 //! its hash; the others, when they pass that claim, claim theirs. When the next mark comes the claims are counted: what a
-//! majority of the voters holds is right, and if all have claimed and there is no majority, what the leader holds. As long
-//! as too few have claimed, nothing is decided, and nobody throws anything away.
+//! majority of the voters holds is right. As long as there is none, because too few have claimed or there are only two,
+//! nothing is decided, and nobody throws anything away: whoever starts over leaves a majority behind that has everything.
 //!
 //! What is remembered here is not part of the replicated state: after a start it is empty, and a mark from before is not
 //! checked. So this never refuses a command and never changes what applying does (A1).
@@ -30,17 +30,6 @@ pub struct Mark {
     pub index: u64,
     /// The state's hash.
     pub hash: Hash,
-}
-
-impl Mark {
-    /// The command with which a leader lets its own last mark be checked.
-    #[must_use]
-    pub fn check(last: Option<Mark>) -> StateHashMark {
-        last.map_or_else(StateHashMark::default, |mark| StateHashMark {
-            checked_index: mark.index,
-            checked_hash: mark.hash.to_le_bytes().to_vec().into(),
-        })
-    }
 }
 
 /// What a mark or a claim shows.
@@ -93,10 +82,13 @@ impl Agreement {
         Self { own_id, last: None, checked: None, dispute: None, claims: Claims::default() }
     }
 
-    /// The last mark, for a leader to have it checked.
+    /// The command with which this member, as the leader, marks the log and lets its last mark be checked.
     #[must_use]
-    pub fn last(&self) -> Option<Mark> {
-        self.last
+    pub fn next_mark(&self) -> StateHashMark {
+        let (checked_index, checked_hash) = self
+            .last
+            .map_or_else(Default::default, |mark| (mark.index, mark.hash.to_le_bytes().to_vec().into()));
+        StateHashMark { member_id: self.own_id, checked_index, checked_hash }
     }
 
     /// Whether members differ or differed a moment ago: then marks must leave time for claims.
@@ -105,55 +97,52 @@ impl Agreement {
         self.dispute.is_some() || self.claims.came_late || !self.claims.by_hash.is_empty()
     }
 
-    /// A mark was applied: at `now`, where this member's state has that hash, in a cluster of so many voters.
-    pub fn mark(&mut self, now: Mark, command: &StateHashMark, voters: usize) -> Option<Finding> {
+    /// A mark was applied: at `now`, where this member's state has that hash, in a cluster with these voters.
+    pub fn mark(&mut self, now: Mark, command: &StateHashMark, voters: &BTreeSet<u64>) -> Option<Finding> {
         let verdict = self.settle(voters);
         self.checked = self.last.replace(now);
-        if let Some(Finding::Wrong { .. }) = verdict {
+        // What a majority holds has just been found out: no leader's word is needed.
+        if verdict.is_some() {
             return verdict;
         }
         let own = self.checked.filter(|own| own.index == command.checked_index)?;
-        let leader = hash(&command.checked_hash)?;
+        let leader = match self.dispute {
+            // A leader cannot be right because it agrees with itself: it claims on.
+            Some(leader) if command.member_id == self.own_id => leader,
+            _ => hash(&command.checked_hash)?,
+        };
         if own.hash != leader {
             self.dispute = Some(leader);
             self.claims.is_own_made = true;
             return Some(Finding::Differs { own, leader });
         }
         // Either it was right all the time, or what differed is the same again.
-        let was_disputed = self.dispute.take().is_some();
-        if was_disputed { Some(Finding::Vindicated) } else { verdict }
+        self.dispute.take().map(|_| Finding::Vindicated)
     }
 
-    /// Counts the claims of the mark that was checked last.
-    fn settle(&mut self, voters: usize) -> Option<Finding> {
+    /// Counts the claims of the mark that was checked last: of those who have a vote now, for a claim says what it says,
+    /// but its member may have left.
+    fn settle(&mut self, voters: &BTreeSet<u64>) -> Option<Finding> {
         let claims = std::mem::take(&mut self.claims);
         let own = self.checked?;
-        let majority = claims.by_hash.iter().find(|(_, members)| members.len() > voters / 2);
-        let all: usize = claims.by_hash.values().map(BTreeSet::len).sum();
-        let right = match (majority, self.dispute) {
-            (Some((right, _)), _) => *right,
-            (None, Some(leader)) if all >= voters => leader,
-            (None, _) => return None,
-        };
+        let is_majority = |members: &BTreeSet<u64>| members.intersection(voters).count() > voters.len() / 2;
+        let (right, _) = claims.by_hash.iter().find(|(_, members)| is_majority(members))?;
         let was_disputed = self.dispute.take().is_some();
-        if own.hash != right {
-            Some(Finding::Wrong { own, right })
+        if own.hash != *right {
+            Some(Finding::Wrong { own, right: *right })
         } else {
             was_disputed.then_some(Finding::Vindicated)
         }
     }
 
-    /// A claim was applied. `is_voter`: whether the member that makes it has a vote. The claim that this member is to make
-    /// too, if it remembers the mark and has not made one.
-    pub fn claim(&mut self, command: &StateHashClaim, is_voter: bool) -> Option<StateHashClaim> {
+    /// A claim was applied. Gives the claim that this member is to make too, if it remembers the mark and has not made one.
+    pub fn claim(&mut self, command: &StateHashClaim) -> Option<StateHashClaim> {
         let claimed = hash(&command.hash)?;
         let Some(own) = self.checked.filter(|own| own.index == command.index) else {
             self.claims.came_late = true;
             return None;
         };
-        if is_voter {
-            self.claims.by_hash.entry(claimed).or_default().insert(command.member_id);
-        }
+        self.claims.by_hash.entry(claimed).or_default().insert(command.member_id);
         let is_asked = !std::mem::replace(&mut self.claims.is_own_made, true);
         is_asked.then(|| self.claim_of(own))
     }
@@ -177,7 +166,9 @@ fn hash(bytes: &[u8]) -> Option<Hash> {
 mod tests {
     use super::*;
 
-    const VOTERS: usize = 3;
+    fn voters(ids: impl IntoIterator<Item = u64>) -> BTreeSet<u64> {
+        BTreeSet::from_iter(ids)
+    }
 
     /// Three members, the first of which leads, and the log that they all apply.
     struct Cluster {
@@ -193,10 +184,11 @@ mod tests {
         /// A mark of the leader, where the members have these hashes.
         fn mark(&mut self, hashes: [Hash; 3]) -> Vec<Option<Finding>> {
             self.index += 10;
-            let command = Mark::check(self.members[0].last());
+            let command = self.members[0].next_mark();
             let index = self.index;
-            let mark =
-                |(member, hash): (&mut Agreement, Hash)| member.mark(Mark { index, hash }, &command, VOTERS);
+            let mark = |(member, hash): (&mut Agreement, Hash)| {
+                member.mark(Mark { index, hash }, &command, &voters(1..=3))
+            };
             self.members.iter_mut().zip(hashes).map(mark).collect()
         }
 
@@ -206,11 +198,11 @@ mod tests {
             let claim = self.members[member].claim_of(own);
             let mut claims =
                 Vec::from_iter(self.members.iter_mut().zip(0..).filter_map(|(member, number)| {
-                    member.claim(&claim, true).filter(|_| in_time.contains(&number))
+                    member.claim(&claim).filter(|_| in_time.contains(&number))
                 }));
             while let Some(claim) = claims.pop() {
                 for member in &mut self.members {
-                    assert_eq!(member.claim(&claim, true), None, "everybody has claimed");
+                    assert_eq!(member.claim(&claim), None, "everybody has claimed");
                 }
             }
         }
@@ -246,15 +238,40 @@ mod tests {
         cluster.claim(1, found[1], &[0]);
         let own = Mark { index: 10, hash: 9 };
         let claim = cluster.members[2].claim_of(Mark { index: 10, hash: 1 });
-        cluster.members.iter_mut().for_each(|member| assert_eq!(member.claim(&claim, true), None));
-        // The leader's next word is as wrong as its last one; nobody has to believe it.
+        cluster.members.iter_mut().for_each(|member| assert_eq!(member.claim(&claim), None));
+        // The leader's next word is as wrong as its last one, and nobody listens.
         let found = cluster.mark([9, 2, 2]);
         assert_eq!(found[0], Some(Finding::Wrong { own, right: 1 }));
-        // The next leader is of the majority.
+        assert_eq!(found[1..], [Some(Finding::Vindicated); 2]);
+    }
+
+    #[test]
+    fn the_next_leader_decides_when_the_one_that_was_wrong_is_gone() {
+        let mut cluster = Cluster::new();
+        cluster.mark([9, 1, 1]);
+        let found = cluster.mark([9, 2, 2]);
+        assert!(found[1..].iter().all(Option::is_some), "both are in doubt");
+        // The first one dies before anything is counted; the second leads, and does not believe itself.
         cluster.members.rotate_left(1);
-        cluster.mark([2, 2, 9]);
         let found = cluster.mark([2, 2, 9]);
-        assert_eq!(found[..2], [None; 2]);
+        assert!(matches!(found[0], Some(Finding::Differs { .. })), "{found:?}");
+        assert_eq!(found[1], Some(Finding::Vindicated));
+        cluster.claim(0, found[0], &[1]);
+        assert_eq!(cluster.mark([2, 2, 9])[0], Some(Finding::Vindicated));
+    }
+
+    #[test]
+    fn a_wrong_leader_is_not_right_because_it_leads() {
+        let mut cluster = Cluster::new();
+        cluster.mark([1, 1, 9]);
+        assert!(cluster.mark([2, 2, 9])[2].is_some());
+        // The first one dies, and the third one leads.
+        cluster.members.rotate_left(2);
+        for _ in 0..3 {
+            let found = cluster.mark([9, 2, 2]);
+            assert!(matches!(found[0], Some(Finding::Differs { .. })), "{found:?}");
+            cluster.claim(0, found[0], &[]);
+        }
     }
 
     #[test]
@@ -270,26 +287,40 @@ mod tests {
         let found = cluster.mark([9, 1, 1]);
         cluster.claim(1, found[1], &[0, 2]);
         let claim = cluster.members[2].claim_of(cluster.members[2].checked.unwrap());
-        cluster.members.iter_mut().for_each(|member| assert_eq!(member.claim(&claim, true), None));
+        cluster.members.iter_mut().for_each(|member| assert_eq!(member.claim(&claim), None));
         assert!(matches!(cluster.mark([9, 1, 1])[0], Some(Finding::Wrong { .. })));
     }
 
     #[test]
-    fn of_two_the_leader_is_believed() {
+    fn of_two_nobody_knows_who_is_wrong() {
         let mut members = [Agreement::new(1), Agreement::new(2)];
         let mark = |members: &mut [Agreement; 2], index| {
-            let command = Mark::check(members[0].last());
-            members[0].mark(Mark { index, hash: 1 }, &command, 2);
-            members[1].mark(Mark { index, hash: 2 }, &command, 2)
+            let command = members[0].next_mark();
+            let found = members[0].mark(Mark { index, hash: 1 }, &command, &voters([1, 2]));
+            assert_eq!(found, None, "the leader agrees with itself");
+            members[1].mark(Mark { index, hash: 2 }, &command, &voters([1, 2]))
         };
         mark(&mut members, 10);
-        let Some(Finding::Differs { own, .. }) = mark(&mut members, 20) else { panic!() };
-        let claim = members[1].claim_of(own);
-        let other = members[0].claim(&claim, true).unwrap();
-        members[1].claim(&claim, true);
-        members[0].claim(&other, true);
-        members[1].claim(&other, true);
-        assert_eq!(mark(&mut members, 30), Some(Finding::Wrong { own, right: 1 }));
+        for index in [20, 30, 40] {
+            let Some(Finding::Differs { own, .. }) = mark(&mut members, index) else { panic!() };
+            let claim = members[1].claim_of(own);
+            let other = members[0].claim(&claim).unwrap();
+            members[1].claim(&claim);
+            members[0].claim(&other);
+            members[1].claim(&other);
+        }
+    }
+
+    #[test]
+    fn who_has_left_has_no_say() {
+        let mut cluster = Cluster::new();
+        cluster.mark([1, 1, 9]);
+        let found = cluster.mark([2, 2, 9]);
+        cluster.claim(2, found[2], &[0, 1]);
+        // The first two were removed: of one voter, that one is the majority.
+        let command = cluster.members[0].next_mark();
+        let found = cluster.members[2].mark(Mark { index: 30, hash: 9 }, &command, &voters([3]));
+        assert!(!matches!(found, Some(Finding::Wrong { .. })), "{found:?}");
     }
 
     #[test]
@@ -310,12 +341,12 @@ mod tests {
         cluster.mark([1, 1, 9]);
         let Some(Finding::Differs { own, .. }) = cluster.mark([2, 2, 9])[2] else { panic!() };
         let claim = cluster.members[2].claim_of(own);
-        let others: Vec<_> = cluster.members.iter_mut().map(|member| member.claim(&claim, false)).collect();
+        let others: Vec<_> = cluster.members.iter_mut().map(|member| member.claim(&claim)).collect();
         for claim in others.into_iter().flatten() {
-            cluster.members.iter_mut().for_each(|member| assert_eq!(member.claim(&claim, true), None));
+            cluster.members.iter_mut().for_each(|member| assert_eq!(member.claim(&claim), None));
         }
-        let command = Mark::check(cluster.members[0].last());
-        let found = cluster.members[2].mark(Mark { index: 30, hash: 9 }, &command, 2);
+        let command = cluster.members[0].next_mark();
+        let found = cluster.members[2].mark(Mark { index: 30, hash: 9 }, &command, &voters([1, 2]));
         assert_eq!(found, Some(Finding::Wrong { own, right: 1 }));
     }
 
@@ -331,8 +362,8 @@ mod tests {
     #[test]
     fn a_hash_of_another_length_is_of_a_version_not_known_here() {
         let mut member = Agreement::new(1);
-        member.mark(Mark { index: 1, hash: 5 }, &StateHashMark::default(), VOTERS);
-        let strange = StateHashMark { checked_index: 1, checked_hash: vec![0; 32].into() };
-        assert_eq!(member.mark(Mark { index: 2, hash: 5 }, &strange, VOTERS), None);
+        member.mark(Mark { index: 1, hash: 5 }, &StateHashMark::default(), &voters(1..=3));
+        let strange = StateHashMark { checked_index: 1, checked_hash: vec![0; 32].into(), member_id: 2 };
+        assert_eq!(member.mark(Mark { index: 2, hash: 5 }, &strange, &voters(1..=3)), None);
     }
 }

@@ -61,6 +61,9 @@ pub struct StateHashMark {
     /// The leader's hash there: 16 bytes, little-endian.
     #[prost(bytes = "bytes", tag = "2")]
     pub checked_hash: ::prost::bytes::Bytes,
+    /// The leader: it does not agree with itself.
+    #[prost(uint64, tag = "3")]
+    pub member_id: u64,
 }
 /// A member whose state differs from the leader's says so: the majority decides who is wrong.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

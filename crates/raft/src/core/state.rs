@@ -269,8 +269,10 @@ impl State {
     /// Takes committed entries that were read from the durable log.
     pub(crate) fn fetched_committed(&mut self, entries: Vec<Entry>) {
         self.fetching_committed = false;
-        // A snapshot may have overtaken them, or the read failed: then they are asked for again.
-        if entries.first().is_some_and(|first| first.index == self.log.handed().next()) {
+        // A snapshot may have overtaken them, or is about to: they must not come behind it. Or the read failed. Then they are
+        // asked for again.
+        let is_next = entries.first().is_some_and(|first| first.index == self.log.handed().next());
+        if is_next && self.installing.is_none() {
             self.hand_out(entries);
         }
     }

@@ -4,6 +4,7 @@
 //! The leader marks the log when a second has passed, or a thousand commands, in which something changed, and once more
 //! so that the last mark is checked too; then it leaves an idle cluster alone.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -64,7 +65,7 @@ impl Comparison {
     pub(crate) fn follow(&mut self, index: u64, command: &InternalRaftRequest, machine: &Machine) {
         if let Some(mark) = &command.state_hash_mark {
             let now = Mark { index, hash: machine.store().state_hash() };
-            let finding = self.agreement.mark(now, mark, voters(machine));
+            let finding = self.agreement.mark(now, mark, &voters(machine));
             self.is_unchecked = std::mem::take(&mut self.commands) > 0;
             self.is_proposed = false;
             self.marked = Instant::now();
@@ -72,8 +73,7 @@ impl Comparison {
                 self.found(finding);
             }
         } else if let Some(claim) = &command.state_hash_claim {
-            let is_voter = machine.members().any(|member| member.id == claim.member_id && has_vote(member));
-            if let Some(own) = self.agreement.claim(claim, is_voter) {
+            if let Some(own) = self.agreement.claim(claim) {
                 self.propose_claim(&own);
             }
         } else {
@@ -143,9 +143,9 @@ impl Comparison {
         if !enough && self.marked.elapsed() < MARK_INTERVAL {
             return;
         }
-        self.is_proposed = true;
         self.marked = Instant::now();
-        let mark = Mark::check(self.agreement.last());
+        self.is_proposed = true;
+        let mark = self.agreement.next_mark();
         let command = encode_command(NOBODY, Field::StateHashMark, &mark);
         let proposal = Proposal { id: NOBODY, command };
         let _ = self.consensus.send(ConsensusEvent::ProposeAsLeader(vec![proposal]));
@@ -162,6 +162,6 @@ fn has_vote(member: &Member) -> bool {
     !member.raft_attributes.as_ref().is_some_and(|raft| raft.is_learner)
 }
 
-fn voters(machine: &Machine) -> usize {
-    machine.members().filter(|member| has_vote(member)).count()
+fn voters(machine: &Machine) -> BTreeSet<u64> {
+    machine.members().filter(|member| has_vote(member)).map(|member| member.id).collect()
 }

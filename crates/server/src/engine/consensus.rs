@@ -277,8 +277,10 @@ impl ConsensusThread {
         if let Some(change) = ready.role {
             self.role_changed(change);
         }
-        // Before anything leaves: a configuration with other voters ends what a lone voter may do.
+        // Before anything leaves: a configuration with other voters ends what a lone voter may do, and a log that was cut
+        // is not stable as far as it was (what is applied now must not be checkpointed before the disk has it).
         self.publish_commit();
+        self.publish_stable();
         if !ready.send.is_empty() {
             self.transport.send(ready.send);
         }

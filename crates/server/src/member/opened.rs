@@ -73,7 +73,7 @@ impl Taken {
             return Err(StartError::LogMissing(wal_dir));
         }
         if starts_over {
-            data_dir.remove_store()?;
+            throw_away(&data_dir, &wal_dir, &origin)?;
         }
         let store_dir = data_dir.store_dir();
         let place = store_place(&data_dir, identity);
@@ -86,7 +86,7 @@ impl Taken {
             messages::log_removed();
             return Err(StartError::Removed);
         }
-        let (log, node) = open_raft(config, &data_dir, &wal_dir, (&origin, starts_over), &machine)
+        let (log, node) = open_raft(config, &data_dir, &wal_dir, &origin, &machine)
             .map_err(|source| StartError::Log { path: wal_dir, source })?;
         if config.cluster.force_new {
             origin.members.retain(|member| member.id == identity.member);
@@ -115,21 +115,11 @@ fn open_raft(
     config: &Config,
     data_dir: &DataDir,
     wal_dir: &Path,
-    (origin, starts_over): (&Origin, bool),
+    origin: &Origin,
     machine: &Machine,
 ) -> Result<(raft::durable::Log, Node), raft::durable::Error> {
     let identity = origin.identity;
-    let options = raft::durable::Options {
-        identity: [identity.cluster.0, identity.member.0],
-        segment_bytes: WAL_SEGMENT_BYTES,
-        tail_bytes_max: raft::Limits::default().tail_bytes_max,
-        membership: membership(origin),
-        incarnation: raft::Incarnation(1),
-    };
-    let mut opened = raft::durable::Log::open(data_dir.disk(), wal_dir, options)?;
-    if starts_over {
-        opened.log.forget_entries()?;
-    }
+    let mut opened = raft::durable::Log::open(data_dir.disk(), wal_dir, log_options(origin))?;
     let applied = machine.store().applied();
     let applied = EntryId::new(Index(applied.index), Term(applied.term));
     let mut restored = opened.log.restore_at(applied)?;
@@ -152,6 +142,35 @@ fn open_raft(
         node.campaign();
     }
     Ok((opened.log, node))
+}
+
+fn log_options(origin: &Origin) -> raft::durable::Options {
+    let identity = origin.identity;
+    raft::durable::Options {
+        identity: [identity.cluster.0, identity.member.0],
+        segment_bytes: WAL_SEGMENT_BYTES,
+        tail_bytes_max: raft::Limits::default().tail_bytes_max,
+        membership: membership(origin),
+        incarnation: raft::Incarnation(1),
+    }
+}
+
+/// Log and store go, the term and the vote stay. The log first: it knows whether anybody else has what is in the store. A
+/// crash on the way is made good by the next start, which begins here again.
+fn throw_away(data_dir: &DataDir, wal_dir: &Path, origin: &Origin) -> Result<(), StartError> {
+    let log_error = |source| StartError::Log { path: wal_dir.to_owned(), source };
+    let mut opened =
+        raft::durable::Log::open(data_dir.disk(), wal_dir, log_options(origin)).map_err(log_error)?;
+    match opened.log.forget_entries() {
+        Ok(()) => Ok(data_dir.remove_store()?),
+        Err(raft::durable::Error::NobodyElse) => {
+            tracing::error!(
+                "this member's state is in doubt, but it is the only one left with a vote; it keeps what it has"
+            );
+            Ok(())
+        }
+        Err(source) => Err(log_error(source)),
+    }
 }
 
 /// The command that follows from `--force-new-cluster`: every other member is removed.
