@@ -7,15 +7,13 @@
 //! gone), but lasts two seconds at least, or the percentiles of a fast compaction would stand on too few puts.
 
 use crate::client::{Connection, Keep};
-use crate::driver::{Callers, Requests};
 use crate::figures::{self, Better, Figure, Sample, Unit};
 use crate::harness::Site;
 use crate::messages::{self, Consistency, Content, WatchMessage, path};
 use crate::process;
 use crate::stats::Load;
 use crate::tickets::{Pace, Span, Tickets};
-use crate::workload::put::{Order, Put};
-use crate::workload::{KeyShape, Shape, Unary};
+use crate::workload::KeyShape;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -30,10 +28,6 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(30);
 
 /// The shortest time that is "during".
 const DURING_MIN: Duration = Duration::from_secs(2);
-
-/// Connections and callers of the puts.
-const CONNECTIONS: usize = 8;
-const CLIENTS: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct History {
@@ -68,22 +62,9 @@ impl History {
         Ok(sample)
     }
 
-    async fn callers(&self, address: SocketAddr) -> anyhow::Result<Callers> {
-        let shape = Shape {
-            connections: CONNECTIONS,
-            clients: CLIENTS,
-            pace: Pace::Closed, // of no effect here: the tickets decide
-            keys: self.keys,
-            value_bytes: self.value_bytes,
-        };
-        let put = Put { order: Order::Random };
-        let requests = (0..CLIENTS).map(|number| -> Box<dyn Requests> { put.requests(&shape, number) });
-        Callers::connect(&[address], CONNECTIONS, put.path(), requests).await
-    }
-
     async fn catch_up(&self, address: SocketAddr, sample: &mut Sample) -> anyhow::Result<()> {
         let pace = Pace::Open { per_second: self.puts_per_second };
-        let mut callers = self.callers(address).await?;
+        let mut callers = super::put_callers(address, self.keys, self.value_bytes).await?;
         callers.run(tickets(pace, Span::Time(self.before / 5))).await;
         let before = callers.run(tickets(pace, Span::Time(self.before))).await;
 
@@ -145,7 +126,7 @@ impl History {
     }
 
     async fn compact(&self, address: SocketAddr, sample: &mut Sample) -> anyhow::Result<()> {
-        let mut callers = self.callers(address).await?;
+        let mut callers = super::put_callers(address, self.keys, self.value_bytes).await?;
         callers.run(tickets(Pace::Closed, Span::Time(self.before / 5))).await;
         let before = callers.run(tickets(Pace::Closed, Span::Time(self.before))).await;
 

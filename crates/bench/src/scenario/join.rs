@@ -1,13 +1,11 @@
 //! A member joins a cluster that has much to hand over: what the leader's writers feel of it.
 
 use super::history::{compare_latencies, tickets};
-use crate::driver::{Callers, Requests};
 use crate::figures::{self, Figure, Sample};
 use crate::harness::Site;
 use crate::process::{self, Server};
 use crate::tickets::{Pace, Span};
-use crate::workload::put::{Order, Put};
-use crate::workload::{KeyShape, Shape, Unary};
+use crate::workload::KeyShape;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -19,9 +17,6 @@ const JOIN_MAX: Duration = Duration::from_secs(300);
 
 /// Time between two looks at the new member.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-const CONNECTIONS: usize = 8;
-const CLIENTS: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Join {
@@ -42,7 +37,7 @@ impl Join {
 
     async fn measure(&self, server: &mut Server, leader: SocketAddr) -> anyhow::Result<Sample> {
         let pace = Pace::Open { per_second: self.puts_per_second };
-        let mut callers = self.callers(leader).await?;
+        let mut callers = super::put_callers(leader, self.keys, self.value_bytes).await?;
         callers.run(tickets(pace, Span::Time(self.before / 5))).await;
         let before = callers.run(tickets(pace, Span::Time(self.before))).await;
 
@@ -61,19 +56,6 @@ impl Join {
         sample.fail(&before.failures);
         sample.fail(&during.failures);
         Ok(sample)
-    }
-
-    async fn callers(&self, address: SocketAddr) -> anyhow::Result<Callers> {
-        let shape = Shape {
-            connections: CONNECTIONS,
-            clients: CLIENTS,
-            pace: Pace::Closed, // of no effect here: the tickets decide
-            keys: self.keys,
-            value_bytes: self.value_bytes,
-        };
-        let put = Put { order: Order::Random };
-        let requests = (0..CLIENTS).map(|number| -> Box<dyn Requests> { put.requests(&shape, number) });
-        Callers::connect(&[address], CONNECTIONS, put.path(), requests).await
     }
 }
 

@@ -9,12 +9,14 @@ pub(crate) mod failover;
 pub(crate) mod history;
 pub(crate) mod join;
 
+use crate::driver::{Callers, Requests};
 use crate::figures::Spent;
 use crate::harness::{self, Plan, Site};
 use crate::stats::Load;
 use crate::tickets::{Pace, Span};
 use crate::workload::put::{Order, Put};
-use crate::workload::{KeyShape, Shape, UnaryJob};
+use crate::workload::{KeyShape, Shape, Unary, UnaryJob};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Callers while loading: enough for any server's group commit.
@@ -33,4 +35,12 @@ pub(crate) fn load(
     let (load, spent) = harness::run(site, &plan, &job)?;
     anyhow::ensure!(load.failures.total() == 0, "loading failed: {}", load.failures.lines().join("; "));
     Ok((load, spent))
+}
+
+/// The callers whose puts a scenario disturbs: 64 of them on 8 connections to one member. Their pace is that of the tickets.
+async fn put_callers(address: SocketAddr, keys: KeyShape, value_bytes: usize) -> anyhow::Result<Callers> {
+    let shape = Shape { connections: 8, clients: 64, pace: Pace::Closed, keys, value_bytes };
+    let put = Put { order: Order::Random };
+    let requests = (0..shape.clients).map(|number| -> Box<dyn Requests> { put.requests(&shape, number) });
+    Callers::connect(&[address], shape.connections, put.path(), requests).await
 }
