@@ -167,6 +167,13 @@ impl RunBuilder {
         self.changes.is_empty()
     }
 
+    /// Forgets the changes, for the next run, which will need as much memory.
+    pub(super) fn restart(&mut self) {
+        self.keys.clear();
+        self.changes.clear();
+        (self.longest_key, self.entry_bytes, self.superseded_bytes) = (0, 0, 0);
+    }
+
     pub(super) fn add(&mut self, change: &Change, position: Position) {
         let key = &change.key[..];
         self.keys.push(key);
