@@ -37,4 +37,4 @@ mod watch;
 pub use bootstrap::BootstrapError;
 pub use engine::ending::Ending;
 pub use error::StartError;
-pub use member::{Running, start};
+pub use member::{Running, start, start_on};

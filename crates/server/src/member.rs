@@ -18,6 +18,7 @@ use machine::Machine;
 use proto::membershippb::Member;
 use raft::{Node, NodeId};
 use tokio::sync::{mpsc, watch};
+use wal::{Disk, OsDisk};
 
 use crate::api::observe::Observer;
 use crate::api::{Api, Settings};
@@ -138,8 +139,9 @@ impl Running {
         let origin = Origin { identity: self.identity, how: How::Joined, members };
         let data_dir = self.stop_and_keep();
         data_dir.start_over(&origin)?;
+        let disk = data_dir.disk();
         drop(data_dir);
-        start(config)
+        start_on(disk, config)
     }
 
     /// Stops: takes nothing new, finishes what is in flight, writes a last checkpoint, closes.
@@ -195,8 +197,16 @@ impl Running {
 /// # Errors
 /// See [`StartError`]; nothing is left running.
 pub fn start(config: &Config) -> Result<Running, StartError> {
+    start_on(Arc::new(OsDisk), config)
+}
+
+/// Starts a member on a disk of the caller's choice, with the failures that a test needs.
+///
+/// # Errors
+/// See [`StartError`]; nothing is left running.
+pub fn start_on(disk: Arc<dyn Disk>, config: &Config) -> Result<Running, StartError> {
     // Before the sockets: members that start together ask each other, and a port that nobody listens on answers at once.
-    let taken = Taken::take(config)?;
+    let taken = Taken::take(config, disk)?;
     let listeners = Listeners::bind(config)?;
     let opened = taken.open(config)?;
     Assembly::new(config, &opened).start(config, opened, listeners)

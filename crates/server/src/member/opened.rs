@@ -1,6 +1,7 @@
 //! What a member finds on its disk at its start, or founds there.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use machine::Machine;
@@ -43,8 +44,8 @@ pub(super) struct Taken {
 
 impl Taken {
     /// Takes the data directory; if it is new, finds out who the member is, which may mean asking others.
-    pub(super) fn take(config: &Config) -> Result<Self, StartError> {
-        let data_dir = DataDir::take(&config.data_dir)?;
+    pub(super) fn take(config: &Config, disk: Arc<dyn wal::Disk>) -> Result<Self, StartError> {
+        let data_dir = DataDir::take(disk, &config.data_dir)?;
         if let Some(found) = data_dir.origin()? {
             return Ok(Self {
                 data_dir,
