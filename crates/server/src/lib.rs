@@ -28,6 +28,7 @@ mod member;
 pub mod metrics;
 mod net;
 pub mod notify;
+mod random;
 pub mod signals;
 mod tasks;
 mod transport;

@@ -53,6 +53,7 @@ use crate::logging::messages;
 use crate::metrics::Metrics;
 use crate::net::listen::{SocketOptions, listen};
 use crate::net::serve::PeerPort;
+use crate::random::random;
 use crate::transport::{self, Peer, Transport, TransportThread};
 use crate::watch::bounds::Bounds;
 use crate::watch::catch_up::{CatchUp, catch_up};
@@ -280,7 +281,7 @@ impl Assembly {
         let member_id = opened.identity.member.0;
         // 5 s and two election timeouts (contract: semantics, section 1).
         let request_timeout = Duration::from_secs(5) + 2 * config.raft.election_timeout;
-        let shared = Arc::new(Shared::new(Waiters::new(member_id, unix_millis()), request_timeout));
+        let shared = Arc::new(Shared::new(Waiters::new(member_id, random()), request_timeout));
         let status = Arc::new(EngineStatus::of(member_id));
         status.refresh(&opened.machine);
         let metrics = Arc::new(Metrics::new(config.metrics));
@@ -411,7 +412,7 @@ impl Assembly {
         owners.extend(self.start_log(log, log_inbox, &consensus)?);
         // Ends with the process: it owns nothing.
         spawn("watch catch-up", move || catch_up_thread.run())?;
-        let (questions, asked) = Questions::new(transport.clone(), unix_millis());
+        let (questions, asked) = Questions::new(transport.clone(), random());
         let questions = Arc::new(questions);
         Ok(Engine { consensus, apply, views, revision, catch_up, questions, asked, owners })
     }
@@ -502,11 +503,6 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
         .name(name.to_owned())
         .spawn(guarded)
         .map_err(|source| StartError::System { what: "cannot start a thread", source })
-}
-
-fn unix_millis() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Network threads: one for each core beyond the two that the state's threads keep busy, but at least one and not so
