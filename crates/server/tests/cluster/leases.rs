@@ -13,9 +13,12 @@ use crate::program;
 pub(crate) const LONG_SECONDS: i64 = 3600;
 
 pub(crate) async fn grant(member: &Server, ttl: i64) -> i64 {
+    try_grant(member, ttl).await.expect("a lease")
+}
+
+async fn try_grant(member: &Server, ttl: i64) -> Result<i64, Status> {
     let request = pb::LeaseGrantRequest { id: 0, ttl };
-    let reply = LeaseClient::new(channel(member)).lease_grant(request).await.expect("a lease");
-    reply.into_inner().id
+    Ok(LeaseClient::new(channel(member)).lease_grant(request).await?.into_inner().id)
 }
 
 pub(crate) async fn put_under(member: &Server, key: &str, lease: i64) {
@@ -107,9 +110,15 @@ async fn a_leader_that_was_paused_for_longer_than_a_lease_lasts_expires_nothing(
     })
     .await;
     cluster.member(leads).resume();
+    // Long enough for the old leader to look at its leases.
+    let meanwhile = eventually("a new lease", || async { try_grant(other, 1).await.ok() }).await;
+    eventually("the end of the new lease", || async {
+        let _ = keep_alive(other, renewed).await;
+        let (left, ..) = time_to_live(other, meanwhile).await.ok()?;
+        (left == -1).then_some(())
+    })
+    .await;
     for member in cluster.members() {
-        eventually("a renewal", || async { keep_alive(member, renewed).await.ok().filter(|ttl| *ttl > 0) })
-            .await;
         let found = eventually("a read", || async { get(member, "renewed").await.ok() }).await;
         assert!(found.is_some(), "{} has lost the key", member.name());
     }
