@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -29,6 +29,7 @@ pub struct Server {
     /// `--initial-cluster`; `None` for a member that is alone.
     initial_cluster: Option<String>,
     extra: Vec<String>,
+    environment: Vec<(String, String)>,
     client_port: u16,
     peer_port: u16,
     directory: TempDir,
@@ -91,6 +92,7 @@ impl Server {
             name: name.to_owned(),
             initial_cluster: None,
             extra: extra.iter().map(|argument| (*argument).to_owned()).collect(),
+            environment: Vec::new(),
             client_port: free_port(),
             peer_port: free_port(),
             directory,
@@ -136,6 +138,11 @@ impl Server {
         self.extra = extra.iter().map(|argument| (*argument).to_owned()).collect();
     }
 
+    /// Sets a variable of its environment, which is empty otherwise; the next start uses it.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     fn try_start(&mut self) -> Result<(), String> {
         self.spawn()?;
         self.await_serving()
@@ -151,11 +158,12 @@ impl Server {
             OpenOptions::new().create(true).append(true).open(self.log_path()).expect("the log file opens");
         let stdout = log.try_clone().expect("a second handle");
         let name = self.program.path().display().to_string();
-        let child = Command::new(self.program.path())
+        let child = self
+            .program
+            .command()
             .args(self.flags())
             .args(&self.extra)
-            .env_clear()
-            .stdin(Stdio::null())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdout(stdout)
             .stderr(log)
             .spawn()
@@ -336,11 +344,10 @@ pub fn run_to_end(program: &Program, arguments: &[String]) -> Ended {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let [stdout, stderr] = ["stdout", "stderr"].map(|name| directory.path().join(name));
     let read = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
-    let mut child = Command::new(program.path())
+    let mut child = program
+        .command()
         .args(arguments)
-        .env_clear()
         .current_dir(directory.path())
-        .stdin(Stdio::null())
         .stdout(File::create(&stdout).expect("a file in a fresh directory"))
         .stderr(File::create(&stderr).expect("a file in a fresh directory"))
         .spawn()

@@ -1,6 +1,7 @@
 //! What a member finds on its disk at its start, or founds there.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use machine::Machine;
@@ -18,6 +19,7 @@ use crate::error::StartError;
 use crate::ids::Identity;
 use crate::limits::WAL_SEGMENT_BYTES;
 use crate::logging::messages;
+use crate::random::random;
 
 /// What is on the disk, opened.
 pub(super) struct Opened {
@@ -43,8 +45,8 @@ pub(super) struct Taken {
 
 impl Taken {
     /// Takes the data directory; if it is new, finds out who the member is, which may mean asking others.
-    pub(super) fn take(config: &Config) -> Result<Self, StartError> {
-        let data_dir = DataDir::take(&config.data_dir)?;
+    pub(super) fn take(config: &Config, disk: Arc<dyn wal::Disk>) -> Result<Self, StartError> {
+        let data_dir = DataDir::take(disk, &config.data_dir)?;
         if let Some(found) = data_dir.origin()? {
             return Ok(Self {
                 data_dir,
@@ -134,7 +136,8 @@ fn open_raft(
     }
     let node_config = raft::Config {
         election_ticks: config.raft.election_timeout_ticks(),
-        ..raft::Config::new(NodeId(identity.member.0), seed())
+        // For election timeouts, which must differ between members.
+        ..raft::Config::new(NodeId(identity.member.0), random())
     };
     let mut node = Node::new(node_config, restored);
     if node.membership().is_lone_voter(NodeId(identity.member.0)) {
@@ -187,12 +190,6 @@ fn membership(origin: &Origin) -> Membership {
         How::Founded => Membership::new(origin.members.iter().map(|member| NodeId(member.id.0)), []),
         How::Joined => Membership::default(),
     }
-}
-
-/// For election timeouts, which must differ between members and need no secrecy.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::hash::RandomState::new().build_hasher().finish()
 }
 
 /// The cluster as its founders know it. As in etcd they have their names from the start, and count as started.

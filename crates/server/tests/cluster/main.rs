@@ -1,9 +1,13 @@
 //! Clusters of three real processes: what one member was told, all know; what a majority knows, outlives the others.
 
 mod client;
+mod clocks;
+mod disks;
 mod divergence;
+mod full_disks;
 #[path = "../crash/history.rs"]
 mod history;
+mod hung_disks;
 #[path = "../crash/keys.rs"]
 mod keys;
 mod leader_kills;
@@ -12,6 +16,7 @@ mod leases;
 mod membership;
 mod replication;
 mod snapshots;
+mod traffic;
 #[path = "../crash/writer.rs"]
 mod writer;
 
