@@ -1,6 +1,7 @@
 //! Clusters of three real processes: what one member was told, all know; what a majority knows, outlives the others.
 
 mod client;
+mod discovery;
 mod divergence;
 #[path = "../crash/history.rs"]
 mod history;
