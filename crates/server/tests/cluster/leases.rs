@@ -4,9 +4,9 @@ use proto::etcdserverpb as pb;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::lease_client::LeaseClient;
 use testkit::{Cluster, Server};
-use tonic::Status;
+use tonic::{Code, Status};
 
-use crate::client::{channel, eventually, get, leader};
+use crate::client::{channel, eventually, get, leader, leaderless};
 use crate::program;
 
 /// Longer than any of these tests.
@@ -86,5 +86,21 @@ async fn leases_outlive_their_leader() {
             eventually("what is left", || async { time_to_live(member, lease).await.ok() }).await;
         assert!((1..=LONG_SECONDS).contains(&left), "{left}");
         assert!(get(member, "key").await.expect("a read").is_some());
+    }
+}
+
+#[tokio::test]
+async fn without_a_leader_nobody_says_what_is_left_of_a_lease() {
+    let mut cluster = Cluster::start(&program(), 3, &[]);
+    let lease = grant(cluster.member(0), LONG_SECONDS).await;
+    cluster.member_mut(1).kill();
+    cluster.member_mut(2).kill();
+    let member = cluster.member(0);
+    leaderless(member).await;
+    let asked = (time_to_live(member, lease), keep_alive(member, lease));
+    let (left, renewed) = tokio::join!(asked.0, asked.1);
+    for refused in [left.map(drop), renewed.map(drop)] {
+        let status = refused.expect_err("only the leader knows");
+        assert_eq!((status.code(), status.message()), (Code::Unavailable, "etcdserver: no leader"));
     }
 }
