@@ -28,6 +28,8 @@ pub struct Server {
     name: String,
     /// `--initial-cluster`; `None` for a member that is alone.
     initial_cluster: Option<String>,
+    /// `--discovery-srv`, which takes the place of `--initial-cluster`.
+    discovery: Option<String>,
     extra: Vec<String>,
     environment: Vec<(String, String)>,
     client_port: u16,
@@ -91,6 +93,7 @@ impl Server {
             program: program.clone(),
             name: name.to_owned(),
             initial_cluster: None,
+            discovery: None,
             extra: extra.iter().map(|argument| (*argument).to_owned()).collect(),
             environment: Vec::new(),
             client_port: free_port(),
@@ -104,6 +107,11 @@ impl Server {
     /// Sets `--initial-cluster`; the next start uses it.
     pub fn set_cluster(&mut self, initial_cluster: &str) {
         self.initial_cluster = Some(initial_cluster.to_owned());
+    }
+
+    /// Sets `--discovery-srv` in place of `--initial-cluster`; the next start uses it.
+    pub fn set_discovery(&mut self, domain: &str) {
+        self.discovery = Some(domain.to_owned());
     }
 
     /// Its part of `--initial-cluster`: `name=http://host:port`.
@@ -200,7 +208,11 @@ impl Server {
     pub fn flags(&self) -> Vec<String> {
         let client = format!("http://{}", self.client_address());
         let peer = format!("http://127.0.0.1:{}", self.peer_port);
-        let initial_cluster = self.initial_cluster.clone().unwrap_or_else(|| self.peer_entry());
+        let founders = match (&self.discovery, &self.initial_cluster) {
+            (Some(domain), _) => ("discovery-srv", domain.clone()),
+            (None, Some(entries)) => ("initial-cluster", entries.clone()),
+            (None, None) => ("initial-cluster", self.peer_entry()),
+        };
         [
             ("name", self.name.clone()),
             ("data-dir", self.data.display().to_string()),
@@ -208,7 +220,7 @@ impl Server {
             ("advertise-client-urls", client),
             ("listen-peer-urls", peer.clone()),
             ("initial-advertise-peer-urls", peer),
-            ("initial-cluster", initial_cluster),
+            founders,
         ]
         .map(|(flag, value)| format!("--{flag}={value}"))
         .into()

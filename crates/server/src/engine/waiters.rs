@@ -115,6 +115,13 @@ impl Waiters {
         self.table.lock().slots[slot_of(id)].as_ref().is_some_and(|slot| slot.id == id)
     }
 
+    /// Whether the caller of this id is still there: one that hangs up stays in the table until its deadline.
+    pub(crate) fn has_caller(&self, id: RequestId) -> bool {
+        let table = self.table.lock();
+        let slot = table.slots[slot_of(id)].as_ref().filter(|slot| slot.id == id);
+        slot.is_some_and(|slot| !slot.waiter.reply.is_closed())
+    }
+
     /// Takes out all callers whose deadline is before `second`.
     pub(crate) fn expire(&self, second: u32) -> Vec<(RequestId, Waiter)> {
         let mut table = self.table.lock();

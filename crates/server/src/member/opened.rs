@@ -204,3 +204,46 @@ fn founding(origin: &Origin) -> ClusterBootstrap {
         members: origin.members.iter().map(member).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{ClusterId, MemberId};
+
+    /// A data directory with a raft log and something in place of a store; the member is 1 of so many founders.
+    fn data(founders: u64, dir: &Path) -> (DataDir, Origin) {
+        let data_dir = DataDir::take(dir).unwrap();
+        let member = |id| KnownMember { id: MemberId(id), name: String::new(), peer_urls: Vec::new() };
+        let identity = Identity { cluster: ClusterId(7), member: MemberId(1) };
+        let origin = Origin { identity, how: How::Founded, members: (1..=founders).map(member).collect() };
+        data_dir.begin(&origin).unwrap();
+        raft::durable::Log::open(data_dir.disk(), &data_dir.wal_dir(), log_options(&origin)).unwrap();
+        std::fs::create_dir(data_dir.store_dir()).unwrap();
+        data_dir.start_over(&origin).unwrap();
+        (data_dir, origin)
+    }
+
+    #[test]
+    fn who_can_get_everything_from_others_throws_log_and_store_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data_dir, origin) = data(3, dir.path());
+        throw_away(&data_dir, &data_dir.wal_dir(), &origin).unwrap();
+        assert!(!data_dir.store_dir().exists());
+        let log =
+            raft::durable::Log::open(data_dir.disk(), &data_dir.wal_dir(), log_options(&origin)).unwrap();
+        assert_eq!(**log.log.memberships().current(), Membership::default(), "it waits to be told");
+    }
+
+    #[test]
+    fn a_store_stays_when_its_log_is_not_thrown_away() {
+        let dir = tempfile::tempdir().unwrap();
+        // Nobody else has what is in it.
+        let (data_dir, mut origin) = data(1, dir.path());
+        throw_away(&data_dir, &data_dir.wal_dir(), &origin).unwrap();
+        assert!(data_dir.store_dir().exists());
+        // The log cannot be opened: it is another member's.
+        origin.identity.member = MemberId(2);
+        throw_away(&data_dir, &data_dir.wal_dir(), &origin).unwrap_err();
+        assert!(data_dir.store_dir().exists());
+    }
+}

@@ -4,9 +4,9 @@ use proto::etcdserverpb as pb;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::lease_client::LeaseClient;
 use testkit::{Cluster, Server};
-use tonic::Status;
+use tonic::{Code, Status};
 
-use crate::client::{channel, eventually, get, leader};
+use crate::client::{channel, eventually, get, leader, leaderless};
 use crate::program;
 
 /// Longer than any of these tests.
@@ -121,5 +121,21 @@ async fn a_leader_that_was_paused_for_longer_than_a_lease_lasts_expires_nothing(
     for member in cluster.members() {
         let found = eventually("a read", || async { get(member, "renewed").await.ok() }).await;
         assert!(found.is_some(), "{} has lost the key", member.name());
+    }
+}
+
+#[tokio::test]
+async fn without_a_leader_nobody_says_what_is_left_of_a_lease() {
+    let mut cluster = Cluster::start(&program(), 3, &[]);
+    let lease = grant(cluster.member(0), LONG_SECONDS).await;
+    cluster.member_mut(1).kill();
+    cluster.member_mut(2).kill();
+    let member = cluster.member(0);
+    leaderless(member).await;
+    let asked = (time_to_live(member, lease), keep_alive(member, lease));
+    let (left, renewed) = tokio::join!(asked.0, asked.1);
+    for refused in [left.map(drop), renewed.map(drop)] {
+        let status = refused.expect_err("only the leader knows");
+        assert_eq!((status.code(), status.message()), (Code::Unavailable, "etcdserver: no leader"));
     }
 }

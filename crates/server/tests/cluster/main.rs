@@ -2,6 +2,7 @@
 
 mod client;
 mod clocks;
+mod discovery;
 mod disks;
 mod divergence;
 mod full_disks;
