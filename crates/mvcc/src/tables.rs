@@ -206,25 +206,21 @@ impl Tables {
             transaction.set_quick_repair(true);
             {
                 let mut keys = transaction.open_table(KEYS)?;
-                for Change { key, after, .. } in &batch.changes {
-                    match after {
-                        Some(item) => drop(keys.insert(&key[..], &entry_record(key, item)[..])?),
-                        None => drop(keys.remove(&key[..])?),
-                    }
-                }
                 let mut values = transaction.open_table(VALUES)?;
                 let mut record = Vec::new();
                 for Change { key, after, revision, .. } in &batch.changes {
-                    match after {
-                        Some(item) => {
-                            let value = item.value_bytes();
-                            record.clear();
-                            record.extend(value_crc(key, *revision, value).to_le_bytes());
-                            record.extend_from_slice(value);
-                            drop(values.insert(&key[..], &record[..])?);
-                        }
-                        None => drop(values.remove(&key[..])?),
-                    }
+                    let Some(item) = after else {
+                        keys.remove(&key[..])?;
+                        values.remove(&key[..])?;
+                        continue;
+                    };
+                    let value = item.value_bytes();
+                    let entry = Entry::of(&item.meta, value);
+                    keys.insert(&key[..], &encode_entry(key, &entry)[..])?;
+                    record.clear();
+                    record.extend(value_crc(key, *revision, value).to_le_bytes());
+                    record.extend_from_slice(value);
+                    values.insert(&key[..], &record[..])?;
                 }
                 let mut side = transaction.open_table(SIDE)?;
                 for (key, value) in &batch.rows {
@@ -258,10 +254,6 @@ fn is_no_space(error: &Error) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(error, Error::Database { source, .. }
         if matches!(&**source, redb::Error::Io(io) if matches!(io.kind(), StorageFull | QuotaExceeded)))
-}
-
-fn entry_record(key: &[u8], item: &Item) -> [u8; 52] {
-    encode_entry(key, &Entry::of(&item.meta, item.value_bytes()))
 }
 
 fn encode_entry(key: &[u8], entry: &Entry) -> [u8; 52] {
