@@ -164,7 +164,7 @@ impl Found {
         }
     }
 
-    pub(crate) fn sorted(mut self, request: &RangeRequest) -> Self {
+    fn sorted(mut self, request: &RangeRequest) -> Self {
         sort(&mut self.items, request);
         self
     }
@@ -177,15 +177,23 @@ impl Found {
         self.items.last().map(Item::key_bytes)
     }
 
-    /// Appends field `kvs`.
-    pub(crate) fn write_keys(self, body: &mut Body) {
+    /// Leaves everything but the key-values, for whoever writes those one by one.
+    pub(crate) fn take_keys(&mut self) -> Vec<Item> {
+        std::mem::take(&mut self.items)
+    }
+
+    /// Appends one of the key-values as field `kvs`.
+    pub(crate) fn write_key(&self, item: Item, body: &mut Body) {
         match self.parts {
             // Asked for keys only, the store's items have neither value nor lease.
-            Parts::All | Parts::KeysOnly => {
-                self.items.into_iter().for_each(|item| body.field(2, item.encoded))
-            }
-            Parts::NoValue => self.items.iter().for_each(|item| write_without_value(item, body)),
+            Parts::All | Parts::KeysOnly => body.field(2, item.encoded),
+            Parts::NoValue => write_without_value(&item, body),
         }
+    }
+
+    /// Appends field `kvs`.
+    pub(crate) fn write_keys(mut self, body: &mut Body) {
+        self.take_keys().into_iter().for_each(|item| self.write_key(item, body));
     }
 
     /// Appends the fields of a `RangeResponse` but its header.
