@@ -110,6 +110,18 @@ fn read_limit(request: &RangeRequest) -> usize {
     }
 }
 
+fn query(request: &RangeRequest, limit: usize) -> RangeQuery {
+    RangeQuery {
+        range: key_range(&request.key, &request.range_end),
+        at: (request.revision > 0).then_some(request.revision),
+        limit,
+        // Sorting by value needs the values, even if the reply does not have them.
+        keys_only: Parts::of(request) == Parts::KeysOnly,
+        count_only: request.count_only,
+        without_count: false,
+    }
+}
+
 fn filter(items: &mut Vec<Item>, request: &RangeRequest) {
     let at_most = |bound: i64, value: i64| bound == 0 || value <= bound;
     let at_least = |bound: i64, value: i64| bound == 0 || value >= bound;
@@ -138,22 +150,24 @@ fn sort(items: &mut [Item], request: &RangeRequest) {
 }
 
 impl Found {
-    /// The first `limit` keys of a range (0: all), unfiltered and in key order: also a chunk of a stream.
-    pub(crate) fn in_key_order(
+    /// The first `limit` keys of a range (0: all), unfiltered and in key order.
+    fn in_key_order(source: &impl Source, request: &RangeRequest, limit: usize) -> Result<Self, Failure> {
+        Self::read(source, request, &query(request, limit))
+    }
+
+    /// The same without a count, which nobody wants of each chunk of a stream.
+    pub(crate) fn uncounted(
         source: &impl Source,
         request: &RangeRequest,
         limit: usize,
     ) -> Result<Self, Failure> {
-        let parts = Parts::of(request);
-        let result = source.range(&RangeQuery {
-            range: key_range(&request.key, &request.range_end),
-            at: (request.revision > 0).then_some(request.revision),
-            limit,
-            // Sorting by value needs the values, even if the reply does not have them.
-            keys_only: parts == Parts::KeysOnly,
-            count_only: request.count_only,
-        })?;
+        Self::read(source, request, &RangeQuery { without_count: true, ..query(request, limit) })
+    }
+
+    fn read(source: &impl Source, request: &RangeRequest, query: &RangeQuery) -> Result<Self, Failure> {
+        let result = source.range(query)?;
         let count = i64::try_from(result.count).expect("fewer keys than 2^63");
+        let parts = Parts::of(request);
         Ok(Self { items: result.items, parts, more: result.more, count, revision: result.revision })
     }
 

@@ -290,6 +290,7 @@ impl Inner {
         items.truncate(limit);
         let count = match more {
             false => items.len() as u64,
+            true if query.without_count => 0,
             true => count_then()?,
         };
         Ok(RangeResult { items, count, more, revision })

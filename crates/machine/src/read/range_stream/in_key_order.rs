@@ -33,7 +33,7 @@ impl InKeyOrder {
         request_bytes_max: usize,
     ) -> Result<(Chunk, State), Failure> {
         let wanted = limit(&request);
-        let found = Found::in_key_order(view, &request, fewest(wanted, FIRST_CHUNK_KEYS))?;
+        let found = Found::uncounted(view, &request, fewest(wanted, FIRST_CHUNK_KEYS))?;
         let header_revision = found.revision;
         if request.revision <= 0 {
             request.revision = header_revision;
@@ -44,7 +44,7 @@ impl InKeyOrder {
 
     /// The next chunk.
     pub(super) fn next(self, view: &View, request_bytes_max: usize) -> Result<(Chunk, State), Failure> {
-        let found = Found::in_key_order(view, &self.request, fewest(self.wanted, self.chunk_keys))?;
+        let found = Found::uncounted(view, &self.request, fewest(self.wanted, self.chunk_keys))?;
         self.send(view, found, request_bytes_max)
     }
 
@@ -85,13 +85,8 @@ impl InKeyOrder {
 
     fn count_from(&self, view: &View, next_key: Option<Bytes>) -> Result<i64, Failure> {
         let Some(key) = next_key else { return Ok(0) };
-        let rest = RangeQuery {
-            range: key_range(&key, &self.request.range_end),
-            at: Some(self.request.revision),
-            limit: 0,
-            keys_only: false,
-            count_only: true,
-        };
+        let rest = RangeQuery::new(key_range(&key, &self.request.range_end)).at(self.request.revision);
+        let rest = RangeQuery { count_only: true, ..rest };
         Ok(i64::try_from(Source::range(view, &rest)?.count).expect("fewer keys than 2^63"))
     }
 }
