@@ -312,6 +312,32 @@ fn counts_at_an_old_revision(store: &Store, updates: u64) {
     measure_range("range of 1 key of all, as long ago", all.limit(1));
     let ten = RangeQuery::new(KeyRange::between(key(500), key(510))).at(oldest);
     measure_range("range of 5 keys of 10, as long ago", ten.limit(5));
+    count_at(store, "count of all keys, as long ago", oldest);
+}
+
+fn count_at(store: &Store, what: &str, at: i64) {
+    let keys = store.range(&RangeQuery::new(KeyRange::all()).limit(1)).expect("a range").count;
+    let query = RangeQuery { count_only: true, ..RangeQuery::new(KeyRange::all()).at(at) };
+    measure(what, 10, || {
+        (0..10).for_each(|_| assert_eq!(store.range(&query).expect("a count").count, keys));
+    });
+}
+
+/// Each ends a life of a key and begins another.
+fn deletions(driver: &mut Driver, arguments: &Arguments, times: u64) {
+    let value = Bytes::from(vec![b'd'; arguments.value_bytes]);
+    let before = driver.store.revision();
+    measure("delete and put again, random among all keys", times, || {
+        for number in 0..times {
+            let key = key(scatter(number) % arguments.keys);
+            let mut txn = driver.store.txn();
+            txn.delete_range(&KeyRange::single(key.clone())).expect("a deletion");
+            txn.commit();
+            driver.put(key, value.clone());
+        }
+    });
+    report(driver);
+    count_at(&driver.store, "count of all keys before that", before);
 }
 
 fn churn(driver: &mut Driver, arguments: &Arguments) {
@@ -341,6 +367,7 @@ fn churn(driver: &mut Driver, arguments: &Arguments) {
     measure("hash_kv", 1, || {
         assert_eq!(driver.store.view().hash_kv(None).expect("a hash").hash_revision, driver.store.revision())
     });
+    deletions(driver, arguments, updates / 2);
     driver.store.compact(driver.store.revision()).expect("a compaction");
     measure("put, random, while all that is compacted", updates / 4, || {
         (0..updates / 4).for_each(|number| driver.put(key(scatter(number) % hot), value.clone()));
