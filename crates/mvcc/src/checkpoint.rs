@@ -21,11 +21,10 @@ use parking_lot::Mutex;
 use wal::Position;
 
 use crate::history::{History, SealedRun};
-use crate::index::Entry;
 use crate::record::{Fields, crc};
 use crate::shared::Inner;
 use crate::state_hash::StateHash;
-use crate::tables::{Batch, KeyState, Tables};
+use crate::tables::{Batch, Tables};
 use crate::{Applied, Change, Error, Revision};
 
 /// The newest format known.
@@ -369,7 +368,7 @@ impl Background {
             ..frozen.mark.clone()
         };
         let batch = Batch {
-            keys: last_states(transactions),
+            changes: last_changes(transactions),
             rows: frozen.rows.iter().map(|(key, value)| (key.clone(), value.as_deref())).collect(),
             mark: mark.encode(),
         };
@@ -385,20 +384,14 @@ impl Background {
     }
 }
 
-/// The last state of each key that changed, in key order.
-fn last_states(transactions: &[Arc<[Change]>]) -> Vec<KeyState<'_>> {
+/// The last change of each key that changed, in key order.
+fn last_changes(transactions: &[Arc<[Change]>]) -> Vec<&Change> {
     let mut changes: Vec<&Change> = transactions.iter().flat_map(|changes| changes.iter()).collect();
-    // Stable: the changes of one key stay in order.
+    // Stable, and from the last to the first: of the changes of one key, the last one stays.
+    changes.reverse();
     changes.sort_by(|one, other| one.key.cmp(&other.key));
-    let is_last = |number: usize| changes.get(number + 1).is_none_or(|next| next.key != changes[number].key);
-    let last = (0..changes.len()).filter(|&number| is_last(number)).map(|number| changes[number]);
-    last.map(|change| {
-        (
-            &change.key[..],
-            change.after.as_ref().map(|item| (Entry::of(&item.meta, item.value_bytes()), item.value_bytes())),
-        )
-    })
-    .collect()
+    changes.dedup_by(|next, kept| next.key == kept.key);
+    changes
 }
 
 #[cfg(test)]

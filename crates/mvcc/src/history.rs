@@ -106,7 +106,7 @@ impl History {
     fn seal(&mut self) -> Result<SealedRun, Error> {
         self.wal.prepare_next()?;
         let run = self.building.write(&mut self.wal)?;
-        self.building = RunBuilder::default();
+        self.building.restart();
         self.wal.roll()?;
         Ok(run)
     }

@@ -222,6 +222,10 @@ impl Node {
         }
     }
 
+    fn is_full_leaf(&self) -> bool {
+        matches!(self, Self::Leaf(leaf) if leaf.len() == NODE_MAX)
+    }
+
     fn insert(&mut self, key: &[u8], entry: Entry) -> (Option<Entry>, Option<Split>) {
         match self {
             Self::Leaf(leaf) => leaf.insert(key, entry),

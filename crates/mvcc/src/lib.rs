@@ -54,7 +54,7 @@
 //! # Costs
 //!
 //! Memory: about 110 bytes and the key's own bytes for each key; the cache's budget; the overlay (at most twice
-//! `checkpoint_bytes` if the disk keeps up); 56 bytes for each change in the unsealed part of the history; 48 MB of pages in
+//! `checkpoint_bytes` if the disk keeps up); 56 bytes for each change in the unsealed part of the history; 24 MB of pages in
 //! redb. Disk: 128 bytes, twice the key, and the value for a live key, half of that again for the B-tree's room; a change in
 //! the history takes both its values. A checkpoint rewrites each page that it touches: updates all over a large key space
 //! write far more than they change, the fewer checkpoints the less. Times: `cargo run --release -p quorate-mvcc --example

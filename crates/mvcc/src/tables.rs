@@ -28,7 +28,7 @@ use crate::backend::{Backend, Health};
 use crate::index::Entry;
 use crate::item::Item;
 use crate::record::{Fields, crc};
-use crate::{Error, Revision};
+use crate::{Change, Error, Revision};
 
 const KEYS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("keys");
 const VALUES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("values");
@@ -37,7 +37,7 @@ const MARK: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("mark")
 const MARK_KEY: &str = "checkpoint";
 
 /// Bytes of redb's own page cache: the values that matter are in ours, in wire form.
-const PAGE_CACHE_BYTES: usize = 48 << 20;
+const PAGE_CACHE_BYTES: usize = 24 << 20;
 
 /// The database file, open.
 pub(crate) struct Tables {
@@ -48,13 +48,10 @@ pub(crate) struct Tables {
     health: Arc<Health>,
 }
 
-/// A key, and its entry and value if it is alive.
-pub(crate) type KeyState<'a> = (&'a [u8], Option<(Entry, &'a [u8])>);
-
 /// What one checkpoint writes.
 pub(crate) struct Batch<'a> {
-    /// Keys that changed, in order, each once.
-    pub(crate) keys: Vec<KeyState<'a>>,
+    /// The last change of each key that changed, in order of the keys.
+    pub(crate) changes: Vec<&'a Change>,
     /// Rows of side tables: `table 1 | row key` and the value.
     pub(crate) rows: Vec<(Vec<u8>, Option<&'a [u8]>)>,
     pub(crate) mark: Vec<u8>,
@@ -74,7 +71,7 @@ impl Tables {
 
     fn create(disk: &Arc<dyn Disk>, path: &Path, initial_mark: &[u8]) -> Result<(), Error> {
         let tables = Self::create_temporary(disk, path)?;
-        tables.commit(&Batch { keys: Vec::new(), rows: Vec::new(), mark: initial_mark.to_vec() })?;
+        tables.commit(&Batch { changes: Vec::new(), rows: Vec::new(), mark: initial_mark.to_vec() })?;
         tables.name(path)
     }
 
@@ -209,23 +206,24 @@ impl Tables {
             transaction.set_quick_repair(true);
             {
                 let mut keys = transaction.open_table(KEYS)?;
-                for (key, state) in &batch.keys {
-                    match state {
-                        Some((entry, _)) => drop(keys.insert(*key, &encode_entry(key, entry)[..])?),
-                        None => drop(keys.remove(*key)?),
+                for Change { key, after, .. } in &batch.changes {
+                    match after {
+                        Some(item) => drop(keys.insert(&key[..], &entry_record(key, item)[..])?),
+                        None => drop(keys.remove(&key[..])?),
                     }
                 }
                 let mut values = transaction.open_table(VALUES)?;
                 let mut record = Vec::new();
-                for (key, state) in &batch.keys {
-                    match state {
-                        Some((entry, value)) => {
+                for Change { key, after, revision, .. } in &batch.changes {
+                    match after {
+                        Some(item) => {
+                            let value = item.value_bytes();
                             record.clear();
-                            record.extend(value_crc(key, entry.revision(), value).to_le_bytes());
+                            record.extend(value_crc(key, *revision, value).to_le_bytes());
                             record.extend_from_slice(value);
-                            drop(values.insert(*key, &record[..])?);
+                            drop(values.insert(&key[..], &record[..])?);
                         }
-                        None => drop(values.remove(*key)?),
+                        None => drop(values.remove(&key[..])?),
                     }
                 }
                 let mut side = transaction.open_table(SIDE)?;
@@ -260,6 +258,10 @@ fn is_no_space(error: &Error) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(error, Error::Database { source, .. }
         if matches!(&**source, redb::Error::Io(io) if matches!(io.kind(), StorageFull | QuotaExceeded)))
+}
+
+fn entry_record(key: &[u8], item: &Item) -> [u8; 52] {
+    encode_entry(key, &Entry::of(&item.meta, item.value_bytes()))
 }
 
 fn encode_entry(key: &[u8], entry: &Entry) -> [u8; 52] {

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use wal::{Disk, OsDisk};
+use wal::Disk;
 
 use crate::bootstrap::{How, KnownMember, Origin};
 use crate::ids::{ClusterId, Identity, MemberId};
@@ -103,19 +103,17 @@ pub(crate) struct Found {
 }
 
 /// A data directory that this process holds.
-#[derive(Debug)]
 pub(crate) struct DataDir {
     member: PathBuf,
-    disk: Arc<OsDisk>,
+    disk: Arc<dyn Disk>,
     /// Held until the process ends: the operating system lets go of it even after `kill -9`.
     _lock: File,
 }
 
 impl DataDir {
     /// Takes the directory for this process, making it if it is not there.
-    pub(crate) fn take(path: &Path) -> Result<Self, DataDirError> {
+    pub(crate) fn take(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, DataDirError> {
         let member = path.join("member");
-        let disk = Arc::new(OsDisk);
         if member.join("snap").exists() {
             return Err(DataDirError::Etcd(path.to_owned()));
         }
@@ -241,7 +239,13 @@ fn warn_of_loose_mode(path: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use wal::OsDisk;
+
     use super::*;
+
+    fn take(path: &Path) -> Result<DataDir, DataDirError> {
+        DataDir::take(Arc::new(OsDisk), path)
+    }
 
     fn origin() -> Origin {
         let identity = Identity { cluster: ClusterId(0xcdf8_18ae), member: MemberId(0x8e9e_05c5_2164_694d) };
@@ -256,7 +260,7 @@ mod tests {
     #[test]
     fn a_founded_directory_knows_its_member() {
         let dir = tempfile::tempdir().unwrap();
-        let data = DataDir::take(dir.path()).unwrap();
+        let data = take(dir.path()).unwrap();
         assert!(data.origin().unwrap().is_none());
         data.begin(&origin()).unwrap();
         assert_eq!(
@@ -278,7 +282,7 @@ mod tests {
     #[test]
     fn a_marker_of_a_member_alone_is_read() {
         let dir = tempfile::tempdir().unwrap();
-        let data = DataDir::take(dir.path()).unwrap();
+        let data = take(dir.path()).unwrap();
         std::fs::write(data.marker_path(), r#"{"format": 1, "cluster_id": "a", "member_id": "b"}"#).unwrap();
         let identity = Identity { cluster: ClusterId(0xa), member: MemberId(0xb) };
         let origin = Origin { identity, how: How::Founded, members: Vec::new() };
@@ -288,16 +292,16 @@ mod tests {
     #[test]
     fn two_processes_cannot_share_a_directory() {
         let dir = tempfile::tempdir().unwrap();
-        let first = DataDir::take(dir.path()).unwrap();
-        assert!(matches!(DataDir::take(dir.path()), Err(DataDirError::InUse(_))));
+        let first = take(dir.path()).unwrap();
+        assert!(matches!(take(dir.path()), Err(DataDirError::InUse(_))));
         drop(first);
-        DataDir::take(dir.path()).unwrap();
+        take(dir.path()).unwrap();
     }
 
     #[test]
     fn a_newer_format_and_a_damaged_marker_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let data = DataDir::take(dir.path()).unwrap();
+        let data = take(dir.path()).unwrap();
         std::fs::write(data.marker_path(), r#"{"format": 2, "new": true}"#).unwrap();
         assert!(matches!(data.origin(), Err(DataDirError::NewerFormat { found: 2, .. })));
         std::fs::write(data.marker_path(), "{").unwrap();
@@ -308,6 +312,6 @@ mod tests {
     fn data_of_etcd_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("member/snap")).unwrap();
-        assert!(matches!(DataDir::take(dir.path()), Err(DataDirError::Etcd(_))));
+        assert!(matches!(take(dir.path()), Err(DataDirError::Etcd(_))));
     }
 }

@@ -18,6 +18,7 @@ use machine::Machine;
 use proto::membershippb::Member;
 use raft::{Node, NodeId};
 use tokio::sync::{mpsc, watch};
+use wal::{Disk, OsDisk};
 
 use crate::api::observe::Observer;
 use crate::api::{Api, Settings};
@@ -52,6 +53,7 @@ use crate::logging::messages;
 use crate::metrics::Metrics;
 use crate::net::listen::{SocketOptions, listen};
 use crate::net::serve::PeerPort;
+use crate::random::random;
 use crate::transport::{self, Peer, Transport, TransportThread};
 use crate::watch::bounds::Bounds;
 use crate::watch::catch_up::{CatchUp, catch_up};
@@ -138,8 +140,9 @@ impl Running {
         let origin = Origin { identity: self.identity, how: How::Joined, members };
         let data_dir = self.stop_and_keep();
         data_dir.start_over(&origin)?;
+        let disk = data_dir.disk();
         drop(data_dir);
-        start(config)
+        start_on(disk, config)
     }
 
     /// Stops: takes nothing new, finishes what is in flight, writes a last checkpoint, closes.
@@ -195,8 +198,16 @@ impl Running {
 /// # Errors
 /// See [`StartError`]; nothing is left running.
 pub fn start(config: &Config) -> Result<Running, StartError> {
+    start_on(Arc::new(OsDisk), config)
+}
+
+/// Starts a member on a disk of the caller's choice, with the failures that a test needs.
+///
+/// # Errors
+/// See [`StartError`]; nothing is left running.
+pub fn start_on(disk: Arc<dyn Disk>, config: &Config) -> Result<Running, StartError> {
     // Before the sockets: members that start together ask each other, and a port that nobody listens on answers at once.
-    let taken = Taken::take(config)?;
+    let taken = Taken::take(config, disk)?;
     let listeners = Listeners::bind(config)?;
     let opened = taken.open(config)?;
     Assembly::new(config, &opened).start(config, opened, listeners)
@@ -270,7 +281,7 @@ impl Assembly {
         let member_id = opened.identity.member.0;
         // 5 s and two election timeouts (contract: semantics, section 1).
         let request_timeout = Duration::from_secs(5) + 2 * config.raft.election_timeout;
-        let shared = Arc::new(Shared::new(Waiters::new(member_id, unix_millis()), request_timeout));
+        let shared = Arc::new(Shared::new(Waiters::new(member_id, random()), request_timeout));
         let status = Arc::new(EngineStatus::of(member_id));
         status.refresh(&opened.machine);
         let metrics = Arc::new(Metrics::new(config.metrics));
@@ -401,7 +412,7 @@ impl Assembly {
         owners.extend(self.start_log(log, log_inbox, &consensus)?);
         // Ends with the process: it owns nothing.
         spawn("watch catch-up", move || catch_up_thread.run())?;
-        let (questions, asked) = Questions::new(transport.clone(), unix_millis());
+        let (questions, asked) = Questions::new(transport.clone(), random());
         let questions = Arc::new(questions);
         Ok(Engine { consensus, apply, views, revision, catch_up, questions, asked, owners })
     }
@@ -492,11 +503,6 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
         .name(name.to_owned())
         .spawn(guarded)
         .map_err(|source| StartError::System { what: "cannot start a thread", source })
-}
-
-fn unix_millis() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Network threads: one for each core beyond the two that the state's threads keep busy, but at least one and not so

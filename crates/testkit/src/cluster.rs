@@ -15,8 +15,15 @@ impl Cluster {
     /// # Panics
     /// When one does not come up; the message ends with the tail of its log.
     pub fn start(program: &Program, size: usize, extra: &[&str]) -> Cluster {
-        let mut members: Vec<Server> =
-            (0..size).map(|index| Server::prepare(program, &format!("m{index}"), extra)).collect();
+        let prepare = |index| Server::prepare(program, &format!("m{index}"), extra);
+        Cluster::found((0..size).map(prepare).collect())
+    }
+
+    /// Founds a cluster of members that were prepared, and waits until all serve.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    pub fn found(mut members: Vec<Server>) -> Cluster {
         let entries: Vec<String> = members.iter().map(Server::peer_entry).collect();
         for member in &mut members {
             member.set_cluster(&entries.join(","));

@@ -20,6 +20,7 @@
 //! asks again and again until a condition holds, under a deadline generous enough for a loaded machine.
 
 pub mod cluster;
+pub mod dns;
 pub mod http;
 pub mod ports;
 pub mod program;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Names another etcd (a path) to compare with than the one in `PATH`.
 pub const PEER_VARIABLE: &str = "QUORATE_TEST_PEER";
@@ -44,6 +44,8 @@ impl fmt::Display for Version {
 #[derive(Debug, Clone)]
 pub struct Program {
     path: PathBuf,
+    /// What makes a server of it, in front of a server's flags.
+    arguments: Vec<String>,
     version: Version,
     quorate: bool,
 }
@@ -61,8 +63,14 @@ impl Program {
 
     /// The binary at `path` (or of that name in `PATH`), asked for its version.
     pub fn at(path: &Path) -> Result<Program, String> {
+        Program::within(path, &[])
+    }
+
+    /// A server that another binary turns into when it is run with `arguments`, in front of the server's own.
+    pub fn within(path: &Path, arguments: &[&str]) -> Result<Program, String> {
         let name = path.display();
         let output = Command::new(path)
+            .args(arguments)
             .arg("--version")
             .output()
             .map_err(|error| format!("cannot run {name}: {error}"))?;
@@ -71,7 +79,15 @@ impl Program {
             .lines()
             .find_map(|line| line.strip_prefix("etcd Version: ").and_then(Version::parse))
             .ok_or_else(|| format!("{name} --version does not say `etcd Version: X.Y.Z` but {text:?}"))?;
-        Ok(Program { path: path.to_owned(), version, quorate: text.contains("Quorate") })
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Ok(Program { path: path.to_owned(), arguments, version, quorate: text.contains("Quorate") })
+    }
+
+    /// A run of it without environment or input, still without a server's flags.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command.args(&self.arguments).env_clear().stdin(Stdio::null());
+        command
     }
 
     /// Where it is.

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -28,7 +28,10 @@ pub struct Server {
     name: String,
     /// `--initial-cluster`; `None` for a member that is alone.
     initial_cluster: Option<String>,
+    /// `--discovery-srv`, which takes the place of `--initial-cluster`.
+    discovery: Option<String>,
     extra: Vec<String>,
+    environment: Vec<(String, String)>,
     client_port: u16,
     peer_port: u16,
     directory: TempDir,
@@ -90,7 +93,9 @@ impl Server {
             program: program.clone(),
             name: name.to_owned(),
             initial_cluster: None,
+            discovery: None,
             extra: extra.iter().map(|argument| (*argument).to_owned()).collect(),
+            environment: Vec::new(),
             client_port: free_port(),
             peer_port: free_port(),
             directory,
@@ -102,6 +107,11 @@ impl Server {
     /// Sets `--initial-cluster`; the next start uses it.
     pub fn set_cluster(&mut self, initial_cluster: &str) {
         self.initial_cluster = Some(initial_cluster.to_owned());
+    }
+
+    /// Sets `--discovery-srv` in place of `--initial-cluster`; the next start uses it.
+    pub fn set_discovery(&mut self, domain: &str) {
+        self.discovery = Some(domain.to_owned());
     }
 
     /// Its part of `--initial-cluster`: `name=http://host:port`.
@@ -136,6 +146,11 @@ impl Server {
         self.extra = extra.iter().map(|argument| (*argument).to_owned()).collect();
     }
 
+    /// Sets a variable of its environment, which is empty otherwise; the next start uses it.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     fn try_start(&mut self) -> Result<(), String> {
         self.spawn()?;
         self.await_serving()
@@ -151,11 +166,12 @@ impl Server {
             OpenOptions::new().create(true).append(true).open(self.log_path()).expect("the log file opens");
         let stdout = log.try_clone().expect("a second handle");
         let name = self.program.path().display().to_string();
-        let child = Command::new(self.program.path())
+        let child = self
+            .program
+            .command()
             .args(self.flags())
             .args(&self.extra)
-            .env_clear()
-            .stdin(Stdio::null())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdout(stdout)
             .stderr(log)
             .spawn()
@@ -192,7 +208,11 @@ impl Server {
     pub fn flags(&self) -> Vec<String> {
         let client = format!("http://{}", self.client_address());
         let peer = format!("http://127.0.0.1:{}", self.peer_port);
-        let initial_cluster = self.initial_cluster.clone().unwrap_or_else(|| self.peer_entry());
+        let founders = match (&self.discovery, &self.initial_cluster) {
+            (Some(domain), _) => ("discovery-srv", domain.clone()),
+            (None, Some(entries)) => ("initial-cluster", entries.clone()),
+            (None, None) => ("initial-cluster", self.peer_entry()),
+        };
         [
             ("name", self.name.clone()),
             ("data-dir", self.data.display().to_string()),
@@ -200,7 +220,7 @@ impl Server {
             ("advertise-client-urls", client),
             ("listen-peer-urls", peer.clone()),
             ("initial-advertise-peer-urls", peer),
-            ("initial-cluster", initial_cluster),
+            founders,
         ]
         .map(|(flag, value)| format!("--{flag}={value}"))
         .into()
@@ -336,11 +356,10 @@ pub fn run_to_end(program: &Program, arguments: &[String]) -> Ended {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let [stdout, stderr] = ["stdout", "stderr"].map(|name| directory.path().join(name));
     let read = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
-    let mut child = Command::new(program.path())
+    let mut child = program
+        .command()
         .args(arguments)
-        .env_clear()
         .current_dir(directory.path())
-        .stdin(Stdio::null())
         .stdout(File::create(&stdout).expect("a file in a fresh directory"))
         .stderr(File::create(&stderr).expect("a file in a fresh directory"))
         .spawn()

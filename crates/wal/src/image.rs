@@ -20,6 +20,14 @@ impl Image {
         Self { stamper, bytes: Vec::new(), first, start: first }
     }
 
+    /// Goes on in another file behind the sectors before `first`, all of them synced. The memory is used again: what
+    /// begins a segment is often the middle of a long run of appends.
+    pub(crate) fn restart(&mut self, stamper: Stamper, first: u32) {
+        self.bytes.clear();
+        let bytes = std::mem::take(&mut self.bytes);
+        *self = Self { stamper, bytes, first, start: first };
+    }
+
     /// Offset in the file where the next byte goes.
     pub(crate) fn end(&self) -> u64 {
         let end = u64::from(self.first) * SECTOR as u64 + self.bytes.len() as u64;

@@ -12,8 +12,9 @@ pub const SEGMENT_BYTES_MIN: u64 = 2048;
 pub const PAYLOAD_BYTES_MAX: u64 = 256 << 20;
 
 /// Appended bytes that are held in memory before they are handed to the operating system without being asked: a
-/// caller that appends without ever syncing must not fill the memory.
-pub(crate) const PENDING_BYTES_MAX: usize = 4 << 20;
+/// caller that appends without ever syncing must not fill the memory. What is handed over is still in the processor's
+/// cache then.
+pub(crate) const PENDING_BYTES_MAX: usize = 1 << 20;
 
 /// What a scan reads at once, in bytes of the file: large enough that the cost of a system call disappears among
 /// hundreds of records, small enough for one per watcher that catches up.

@@ -251,7 +251,7 @@ impl Wal {
         let named = name_segment(&*self.disk, &self.dir, header, prepared, &self.preparer.path());
         let segment = Arc::new(self.poison_on_error(named)?);
         self.shared.push(segment.clone());
-        self.image = Image::new(segment.stamper.clone(), 1);
+        self.image.restart(segment.stamper.clone(), 1);
         self.current = segment;
         self.chain = chain;
         self.last = None;

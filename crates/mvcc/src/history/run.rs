@@ -237,6 +237,16 @@ impl RunBuilder {
         self.changes.is_empty()
     }
 
+    /// Forgets the changes, for the next run, which will need as much memory.
+    pub(super) fn restart(&mut self) {
+        // Each field by its name: none is to be forgotten.
+        let Self { keys, changes, deletions, longest_key, entry_bytes, superseded_bytes } = self;
+        keys.clear();
+        changes.clear();
+        deletions.clear();
+        (*longest_key, *entry_bytes, *superseded_bytes) = (0, 0, 0);
+    }
+
     pub(super) fn add(&mut self, change: &Change, position: Position) {
         let key = &change.key[..];
         self.keys.push(key);

@@ -64,7 +64,10 @@ impl Branch {
     }
 
     pub(super) fn insert(&mut self, key: &[u8], entry: Entry) -> (Option<Entry>, Option<Split>) {
-        let position = self.position(key);
+        let mut position = self.position(key);
+        if self.children[position].is_full_leaf() && self.level(position) {
+            position = self.position(key);
+        }
         let (old, split) = self.children[position].insert(key, entry);
         self.live[position] = match split {
             None => {
@@ -75,6 +78,29 @@ impl Branch {
         };
         let split = split.and_then(|split| self.insert_child(position + 1, split));
         (old, split)
+    }
+
+    /// Shares the entries of a full leaf with a neighbour that has room. Without, keys that come *nearly* in order, as
+    /// from many clients at once, would leave half-full leaves behind: each key that is late falls into the middle of
+    /// the last leaf and splits it there.
+    fn level(&mut self, position: usize) -> bool {
+        let has_room = |neighbour: &Node| neighbour.len() <= NODE_MAX - NODE_MAX / 4;
+        let left = if position > 0 && has_room(&self.children[position - 1]) {
+            position - 1
+        } else if self.children.get(position + 1).is_some_and(has_room) {
+            position
+        } else {
+            return false;
+        };
+        let Ok([Node::Leaf(one), Node::Leaf(other)]) = self.children.get_disjoint_mut([left, left + 1])
+        else {
+            unreachable!("all leaves are at the same depth");
+        };
+        let separator = one.level_with(other);
+        (self.live[left], self.live[left + 1]) = (one.live(), other.live());
+        self.separators.remove(left);
+        self.separators.insert(left, &separator);
+        true
     }
 
     fn insert_child(&mut self, position: usize, split: Split) -> Option<Split> {

@@ -40,9 +40,18 @@ impl Keys {
         self.ends.push(self.bytes.len() as u32);
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
     pub(crate) fn insert(&mut self, position: usize, key: &[u8]) {
         let start = self.start(position);
         let old_len = self.bytes.len();
+        if self.bytes.capacity() - old_len < key.len() {
+            // Of the leaves' memory, a quarter at most lies idle.
+            self.bytes.reserve_exact(key.len().max(old_len / 4));
+        }
         self.bytes.extend_from_slice(key);
         self.bytes.copy_within(start..old_len, start + key.len());
         self.bytes[start..start + key.len()].copy_from_slice(key);
@@ -68,6 +77,8 @@ impl Keys {
 
     pub(crate) fn append(&mut self, other: &Self) {
         let offset = self.bytes.len() as u32;
+        self.bytes.reserve_exact(other.bytes.len());
+        self.ends.reserve_exact(other.len());
         self.bytes.extend_from_slice(&other.bytes);
         self.ends.extend(other.ends.iter().map(|end| end + offset));
     }

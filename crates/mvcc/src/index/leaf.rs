@@ -55,6 +55,10 @@ impl Leaf {
 
     fn insert_at(&mut self, position: usize, key: &[u8], entry: Entry) {
         self.keys.insert(position, key);
+        if self.len() == self.entries.capacity() {
+            // Not to twice what it is: a leaf never has more.
+            self.entries.reserve_exact(self.len().clamp(1, NODE_MAX - self.len()));
+        }
         self.entries.insert(position, entry);
         self.live += u64::from(entry.is_live());
     }
@@ -88,8 +92,23 @@ impl Leaf {
 
     pub(super) fn absorb(&mut self, right: Self) {
         self.keys.append(&right.keys);
+        self.entries.reserve_exact(right.len());
         self.entries.extend_from_slice(&right.entries);
         self.live += right.live;
+    }
+
+    /// Shares the entries of both evenly with the right neighbour; returns the first key that is the neighbour's then.
+    pub(super) fn level_with(&mut self, right: &mut Self) -> Vec<u8> {
+        let half = (self.len() + right.len()) / 2;
+        if self.len() > half {
+            let mut moved = self.split_off(half);
+            moved.absorb(std::mem::take(right));
+            *right = moved;
+        } else {
+            let rest = right.split_off(half - self.len());
+            self.absorb(std::mem::replace(right, rest));
+        }
+        right.keys.get(0).to_vec()
     }
 
     pub(super) fn scan<'a>(

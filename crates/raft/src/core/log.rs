@@ -14,7 +14,6 @@ use std::collections::VecDeque;
 
 use super::entry::Entry;
 use super::id::{EntryId, Index, Term};
-use super::limits::Limits;
 use super::terms::TermRuns;
 
 /// Invariants: `base <= handed <= commit <= last`, `stable <= storing <= last`; the tail's entries are consecutive and end
@@ -238,9 +237,9 @@ impl Log {
     }
 
     /// Lets entries leave memory that nobody but a slow follower can need.
-    pub(crate) fn trim(&mut self, limits: &Limits) {
+    pub(crate) fn trim(&mut self, entries_max: usize, bytes_max: usize) {
         let free = self.stable.min(self.handed);
-        while self.tail.len() > limits.tail_entries_max || self.tail_bytes > limits.tail_bytes_max {
+        while self.tail.len() > entries_max || self.tail_bytes > bytes_max {
             match self.tail.front() {
                 Some(entry) if entry.index <= free => {
                     self.tail_bytes -= entry.weight();
@@ -337,15 +336,14 @@ mod tests {
 
     #[test]
     fn memory_is_given_back_only_for_entries_that_are_durable_and_handed_out() {
-        let limits = Limits { tail_entries_max: 2, ..Limits::default() };
         let mut log = log(6);
         log.take_unstored();
-        log.trim(&limits);
+        log.trim(2, usize::MAX);
         assert_eq!(log.tail.len(), 6);
         log.stable_to(Index(5));
         log.commit_to(Index(3));
         log.hand_to(Index(3));
-        log.trim(&limits);
+        log.trim(2, usize::MAX);
         log.check_invariants();
         assert_eq!(log.tail.front().map(|entry| entry.index), Some(Index(4)));
         assert_eq!(log.slice(Index(2), Index(6), 1000), Slice::Fetch(Index(3)));

@@ -261,7 +261,7 @@ impl Node {
         let Some(last) = self.state.durability.complete(ack) else { return };
         self.state.log.stable_to(last);
         forgive_loss(&mut self.state);
-        self.state.log.trim(&self.state.config.limits);
+        self.state.trim_log();
         let transition = match &mut self.role {
             Role::Candidate(candidate) => candidate.persisted(&self.state),
             Role::Leader(leader) => leader.advance_commit(&mut self.state),
@@ -276,7 +276,7 @@ impl Node {
     /// If that was never handed out.
     pub fn applied(&mut self, index: Index) {
         self.state.log.applied_to(index);
-        self.state.log.trim(&self.state.config.limits);
+        self.state.trim_log();
     }
 
     /// Forgets the log up to `index`, as far as it is durable: a checkpoint of the state has it.

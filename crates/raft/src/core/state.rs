@@ -143,6 +143,15 @@ impl State {
         self.hard_state.term
     }
 
+    /// Lets log entries leave memory that nobody but a slow follower can need. A node without followers keeps what the
+    /// first message to a new one takes.
+    pub(crate) fn trim_log(&mut self) {
+        let limits = &self.config.limits;
+        let is_alone = self.membership().members().nth(1).is_none();
+        let bytes_max = if is_alone { limits.append_bytes_max } else { limits.tail_bytes_max };
+        self.log.trim(limits.tail_entries_max, bytes_max.min(limits.tail_bytes_max));
+    }
+
     pub(crate) fn membership(&self) -> &Membership {
         self.memberships.current()
     }

@@ -6,7 +6,8 @@ use crate::network::member::command;
 use crate::network::{Network, small_limits};
 use raft::MembershipChange::{AddLearner, Remove};
 use raft::{
-    ChangeError, Config, EntryId, Index, Limits, Membership, Node, NodeId, Ready, Restored, Term, TermRuns,
+    Body, ChangeError, Config, Entry, EntryId, HardState, Incarnation, Index, Limits, Membership, Message,
+    Node, NodeId, Payload, Ready, Restored, Session, SnapshotMeta, Term, TermRuns,
 };
 
 /// A lone leader whose disk works, and whose state machine has applied nothing yet.
@@ -128,4 +129,44 @@ fn an_election_over_a_long_log_reads_nothing() {
     assert!(node.is_established(), "elected, and its first entry committed");
     assert_eq!(fetches.len(), 1, "only what it applies, and that piece by piece: {fetches:?}");
     assert_eq!((fetches[0].first, fetches[0].bytes_max), (Index(1), Limits::default().committed_bytes_max));
+}
+
+/// What was being read for the state machine when a snapshot came is in the snapshot: applied behind it, it would be applied
+/// twice.
+#[test]
+fn entries_that_were_being_read_do_not_come_behind_a_snapshot() {
+    let membership = Membership::new([1, 2].map(NodeId), []);
+    let read: Vec<Entry> = (1..=3)
+        .map(|index| Entry { index: Index(index), term: Term(1), payload: Payload::Command(Bytes::new()) })
+        .collect();
+    let mut terms = TermRuns::new(EntryId::ZERO);
+    read.iter().for_each(|entry| terms.append(entry.id()));
+    let hard_state = HardState { term: Term(1), vote: None };
+    // Committed, not applied, and not in memory.
+    let restored = Restored { hard_state, terms, commit: Index(3), ..Restored::fresh(membership.clone()) };
+    let mut node = Node::new(Config::new(NodeId(1), 1), restored);
+    let fetch = node.ready().expect("it reads").fetches.remove(0);
+    assert_eq!(fetch.first, Index(1));
+
+    let snapshot = SnapshotMeta { last: EntryId::new(Index(9), Term(1)), membership };
+    let body = Body::InstallSnapshot { session: Session(1), snapshot: snapshot.clone() };
+    let message =
+        Message { from: NodeId(2), incarnation: Incarnation(1), to: NodeId(1), term: Term(1), body };
+    node.step(message).expect("a sound message");
+    assert_eq!(node.ready().and_then(|ready| ready.install), Some(snapshot.clone()));
+    node.fetched(&fetch, read);
+    let mut committed = Vec::new();
+    let mut drain = |node: &mut Node| {
+        while let Some(ready) = node.ready() {
+            committed.extend(ready.committed);
+            if let Some(persist) = ready.persist {
+                node.persisted(persist.ack);
+            }
+        }
+    };
+    drain(&mut node);
+    node.installed(&snapshot);
+    drain(&mut node);
+    assert_eq!(committed, []);
+    assert_eq!(node.commit(), Index(9));
 }

@@ -46,6 +46,11 @@ impl Api {
         }
     }
 
+    /// Why a question for the leader was not even asked.
+    pub(super) fn no_leader_or(&self, status: Status) -> Status {
+        if self.shared.leader.load(Ordering::Relaxed) == 0 { no_leader() } else { status }
+    }
+
     async fn attempt(&self, question: &Question) -> Result<Attempt, Status> {
         let leader = self.shared.leader.load(Ordering::Relaxed);
         if leader == 0 {

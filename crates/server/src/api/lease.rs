@@ -47,7 +47,7 @@ impl Api {
         request: LeaseTimeToLiveRequest,
     ) -> Result<Plain<LeaseTimeToLiveResponse>, Status> {
         // Waits until what was acknowledged before is applied here, a grant on another connection for example.
-        self.read_barrier().await?;
+        self.read_barrier().await.map_err(|late| self.no_leader_or(late))?;
         let header = Some(self.header_now().to_message());
         let times =
             match self.ask_leader(Question::LeaseTimeToLive { id: request.id, keys: request.keys }).await? {

@@ -137,7 +137,32 @@ async fn named(
 
 #[cfg(test)]
 mod tests {
+    use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+    use hickory_resolver::net::runtime::TokioRuntimeProvider;
+    use testkit::dns::{self, NameServer};
+
     use super::*;
+
+    /// The whole way, from the flag to a cluster that serves, is in `tests/cluster/discovery.rs`, where it is allowed.
+    #[tokio::test]
+    async fn what_a_name_server_says_becomes_records() {
+        let service = "_etcd-server._tcp.quorate.test";
+        let srv = |host: &str, port| dns::Record::Srv(service.to_owned(), host.to_owned(), port);
+        let listed = vec![srv("a.quorate.test", 2380), srv("b.quorate.test", 12380)];
+        let server = NameServer::start("127.0.0.1:0".parse().unwrap(), listed).unwrap();
+        let mut connection = ConnectionConfig::udp();
+        connection.port = server.address().port();
+        let name_server = NameServerConfig::new(server.address().ip(), true, vec![connection]);
+        let config = ResolverConfig::from_name_servers(vec![name_server]);
+        let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        let resolver = resolver.build().unwrap();
+        let found = records(&resolver, service).await.unwrap();
+        let mut found = Vec::from_iter(found.iter().map(|record| (record.target.as_str(), record.port)));
+        found.sort_unstable();
+        assert_eq!(found, [("a.quorate.test.", 2380), ("b.quorate.test.", 12380)]);
+        let error = records(&resolver, "_etcd-server-ssl._tcp.quorate.test").await.unwrap_err();
+        assert!(error.starts_with("lookup _etcd-server-ssl._tcp.quorate.test: "), "{error}");
+    }
 
     /// What the two services list: `host:port` pairs, or an error.
     async fn listed(own: &str, suffix: &str, ssl: &str, plain: &str) -> Result<String, String> {

@@ -423,7 +423,88 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
+    use raft::{
+        Config, EntryId, HardState, History, Incarnation, Membership, Payload, Restored, Session, Term,
+        TermRuns,
+    };
+
+    use super::super::inbox::inbox;
+    use super::super::waiters::Waiters;
     use super::*;
+    use crate::config::MetricsDetail;
+
+    fn entry(index: u64, term: u64) -> Entry {
+        Entry { index: Index(index), term: Term(term), payload: Payload::Command(Default::default()) }
+    }
+
+    /// The thread of n1, a follower among three, whose disk has this log; and what the apply thread gets.
+    fn follower(log: Vec<Entry>, commit: u64) -> (ConsensusThread, Inbox<ApplyEvent>) {
+        let mut terms = TermRuns::new(EntryId::ZERO);
+        log.iter().for_each(|entry| terms.append(entry.id()));
+        let membership = Membership::new([1, 2, 3].map(NodeId), []);
+        let restored = Restored {
+            hard_state: HardState { term: Term(1), vote: None },
+            terms,
+            tail: log,
+            commit: Index(commit),
+            applied: Index(commit),
+            memberships: History::new(Index::ZERO, membership.clone()),
+            ..Restored::fresh(membership)
+        };
+        let (own, events) = inbox();
+        let (log, _) = inbox();
+        let (apply, applied) = inbox();
+        let metrics = Arc::new(Metrics::new(MetricsDetail::Basic));
+        let millis = Duration::from_millis;
+        let thread = ConsensusThread {
+            node: Node::new(Config::new(NodeId(1), 1), restored),
+            inbox: events,
+            own,
+            log,
+            apply,
+            transport: Transport::default(),
+            mailboxes: vec![Mailbox::new()],
+            shared: Arc::new(Shared::new(Waiters::new(1, 0), millis(7000))),
+            status: Arc::new(EngineStatus::of(1)),
+            lessor: Arc::new(Lessor::new(metrics.clone())),
+            metrics,
+            pace: Pace { tick: millis(100), election_timeout: millis(1000), catch_up_entries: 0 },
+            pending: Pending::default(),
+            changes: Changes::new(machine::ChangeRules { learners_max: 1, strict: false }, false),
+            received: None,
+            disk: DiskWatch::default(),
+        };
+        (thread, applied)
+    }
+
+    /// A checkpoint of what the disk lost would be ahead of the log that the next start finds.
+    #[test]
+    fn a_log_that_was_cut_is_not_stable_as_far_as_it_was() {
+        let (mut thread, applied) = follower((1..=5).map(|index| entry(index, 1)).collect(), 3);
+        thread.publish_stable();
+        assert!(thread.shared.stable.has(Index(5)));
+        // The leader of the next term never had the last two; what it has is committed elsewhere.
+        let previous = EntryId::new(Index(3), Term(1));
+        let body = Body::Append {
+            session: Session(1),
+            previous,
+            entries: vec![entry(4, 2), entry(5, 2)],
+            commit: Index(5),
+        };
+        let message =
+            Message { from: NodeId(2), incarnation: Incarnation(1), to: NodeId(1), term: Term(2), body };
+        thread.step(message);
+        thread.carry_out();
+        let mut events = Vec::new();
+        applied.take(&mut events, Some(Instant::now()));
+        let last = events.iter().rev().find_map(|event| match event {
+            ApplyEvent::Committed(entries) => entries.last().map(Entry::id),
+            _ => None,
+        });
+        assert_eq!(last, Some(EntryId::new(Index(5), Term(2))), "it is applied before the own disk has it");
+        assert!(!thread.shared.stable.has(Index(4)), "and not checkpointed");
+        assert!(thread.shared.stable.has(Index(3)));
+    }
 
     #[test]
     fn a_pause_is_told_from_a_late_tick() {

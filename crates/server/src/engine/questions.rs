@@ -32,7 +32,8 @@ pub(crate) struct Asked {
 }
 
 impl Questions {
-    /// No questions yet. Those of others come out of the receiver.
+    /// No questions yet; they are numbered from `first` on, which must differ from life to life: an answer to a question of
+    /// an earlier one may be on its way. Those of others come out of the receiver.
     pub(crate) fn new(transport: Transport, first: u64) -> (Self, mpsc::Receiver<Asked>) {
         let (asked, questions) = mpsc::channel(QUESTIONS_MAX);
         let next = AtomicU64::new(first);

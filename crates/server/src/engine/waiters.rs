@@ -1,9 +1,10 @@
 //! Who waits for which command.
 //!
 //! A command carries a request id; the member that proposed it finds the waiting caller by that id when the command
-//! has been applied. Ids are etcd's (`idutil`): two bytes of the member, five of a millisecond clock, one of a
-//! counter, counted on from the moment the process started: an id of an earlier life of this member, replayed from
-//! its log, meets nobody. Consecutive ids fall into consecutive slots of a fixed table, so looking one up is an
+//! has been applied. Ids begin as etcd's (`idutil`) with two bytes of the member; the others count on from a random number,
+//! where etcd has the time of the start: an id of an earlier life of this member, replayed from its log, must meet nobody,
+//! and clocks are set back. That two lives share an id has a chance of one in 10^8 if each takes a million of them.
+//! Consecutive ids fall into consecutive slots of a fixed table, so looking one up is an
 //! index and a comparison.
 
 use parking_lot::Mutex;
@@ -17,7 +18,8 @@ use crate::limits::IN_FLIGHT_MAX;
 pub(crate) struct RequestId(pub(crate) u64);
 
 const SLOTS: usize = (IN_FLIGHT_MAX * 2).next_power_of_two();
-const CLOCK_AND_COUNTER: u64 = (1 << 48) - 1;
+/// What the member does not take of an id.
+const NUMBER: u64 = (1 << 48) - 1;
 
 /// One caller.
 #[derive(Debug)]
@@ -54,12 +56,12 @@ pub(crate) struct Waiters {
 pub(crate) struct TooMany;
 
 impl Waiters {
-    /// A table for `member_id`, whose ids count on from `unix_millis`.
-    pub(crate) fn new(member_id: u64, unix_millis: u64) -> Self {
+    /// A table for `member_id`, whose ids count on from `first`, which must differ from life to life.
+    pub(crate) fn new(member_id: u64, first: u64) -> Self {
         let table = Table {
             slots: std::iter::repeat_with(|| None).take(SLOTS).collect(),
             waiting: 0,
-            next: (unix_millis << 8) & CLOCK_AND_COUNTER,
+            next: first & NUMBER,
         };
         Self { member_prefix: member_id << 48, table: Mutex::new(table) }
     }
@@ -93,7 +95,7 @@ impl Waiters {
     }
 
     fn advance(&self, table: &mut Table) -> RequestId {
-        table.next = (table.next + 1) & CLOCK_AND_COUNTER;
+        table.next = (table.next + 1) & NUMBER;
         RequestId(self.member_prefix | table.next)
     }
 
@@ -111,6 +113,13 @@ impl Waiters {
     /// Whether somebody waits for this id.
     pub(crate) fn is_waiting(&self, id: RequestId) -> bool {
         self.table.lock().slots[slot_of(id)].as_ref().is_some_and(|slot| slot.id == id)
+    }
+
+    /// Whether the caller of this id is still there: one that hangs up stays in the table until its deadline.
+    pub(crate) fn has_caller(&self, id: RequestId) -> bool {
+        let table = self.table.lock();
+        let slot = table.slots[slot_of(id)].as_ref().filter(|slot| slot.id == id);
+        slot.is_some_and(|slot| !slot.waiter.reply.is_closed())
     }
 
     /// Takes out all callers whose deadline is before `second`.
@@ -176,7 +185,7 @@ mod tests {
     fn an_id_of_an_earlier_life_meets_nobody() {
         let before = Waiters::new(7, 1000);
         let old = before.register(waiter(1).0).unwrap();
-        let now = Waiters::new(7, 1001);
+        let now = Waiters::new(7, 1 << 30);
         for _ in 0..SLOTS {
             now.anonymous_id();
         }

@@ -1,6 +1,7 @@
 //! What a member finds on its disk at its start, or founds there.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use machine::Machine;
@@ -18,6 +19,7 @@ use crate::error::StartError;
 use crate::ids::Identity;
 use crate::limits::WAL_SEGMENT_BYTES;
 use crate::logging::messages;
+use crate::random::random;
 
 /// What is on the disk, opened.
 pub(super) struct Opened {
@@ -43,8 +45,8 @@ pub(super) struct Taken {
 
 impl Taken {
     /// Takes the data directory; if it is new, finds out who the member is, which may mean asking others.
-    pub(super) fn take(config: &Config) -> Result<Self, StartError> {
-        let data_dir = DataDir::take(&config.data_dir)?;
+    pub(super) fn take(config: &Config, disk: Arc<dyn wal::Disk>) -> Result<Self, StartError> {
+        let data_dir = DataDir::take(disk, &config.data_dir)?;
         if let Some(found) = data_dir.origin()? {
             return Ok(Self {
                 data_dir,
@@ -134,7 +136,8 @@ fn open_raft(
     }
     let node_config = raft::Config {
         election_ticks: config.raft.election_timeout_ticks(),
-        ..raft::Config::new(NodeId(identity.member.0), seed())
+        // For election timeouts, which must differ between members.
+        ..raft::Config::new(NodeId(identity.member.0), random())
     };
     let mut node = Node::new(node_config, restored);
     if node.membership().is_lone_voter(NodeId(identity.member.0)) {
@@ -189,12 +192,6 @@ fn membership(origin: &Origin) -> Membership {
     }
 }
 
-/// For election timeouts, which must differ between members and need no secrecy.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::hash::RandomState::new().build_hasher().finish()
-}
-
 /// The cluster as its founders know it. As in etcd they have their names from the start, and count as started.
 fn founding(origin: &Origin) -> ClusterBootstrap {
     let member = |known: &KnownMember| Member {
@@ -205,5 +202,48 @@ fn founding(origin: &Origin) -> ClusterBootstrap {
     ClusterBootstrap {
         cluster_id: origin.identity.cluster.0,
         members: origin.members.iter().map(member).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{ClusterId, MemberId};
+
+    /// A data directory with a raft log and something in place of a store; the member is 1 of so many founders.
+    fn data(founders: u64, dir: &Path) -> (DataDir, Origin) {
+        let data_dir = DataDir::take(dir).unwrap();
+        let member = |id| KnownMember { id: MemberId(id), name: String::new(), peer_urls: Vec::new() };
+        let identity = Identity { cluster: ClusterId(7), member: MemberId(1) };
+        let origin = Origin { identity, how: How::Founded, members: (1..=founders).map(member).collect() };
+        data_dir.begin(&origin).unwrap();
+        raft::durable::Log::open(data_dir.disk(), &data_dir.wal_dir(), log_options(&origin)).unwrap();
+        std::fs::create_dir(data_dir.store_dir()).unwrap();
+        data_dir.start_over(&origin).unwrap();
+        (data_dir, origin)
+    }
+
+    #[test]
+    fn who_can_get_everything_from_others_throws_log_and_store_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data_dir, origin) = data(3, dir.path());
+        throw_away(&data_dir, &data_dir.wal_dir(), &origin).unwrap();
+        assert!(!data_dir.store_dir().exists());
+        let log =
+            raft::durable::Log::open(data_dir.disk(), &data_dir.wal_dir(), log_options(&origin)).unwrap();
+        assert_eq!(**log.log.memberships().current(), Membership::default(), "it waits to be told");
+    }
+
+    #[test]
+    fn a_store_stays_when_its_log_is_not_thrown_away() {
+        let dir = tempfile::tempdir().unwrap();
+        // Nobody else has what is in it.
+        let (data_dir, mut origin) = data(1, dir.path());
+        throw_away(&data_dir, &data_dir.wal_dir(), &origin).unwrap();
+        assert!(data_dir.store_dir().exists());
+        // The log cannot be opened: it is another member's.
+        origin.identity.member = MemberId(2);
+        throw_away(&data_dir, &data_dir.wal_dir(), &origin).unwrap_err();
+        assert!(data_dir.store_dir().exists());
     }
 }

@@ -79,3 +79,12 @@ pub(crate) async fn leader(cluster: &Cluster, among: &[usize]) -> usize {
     })
     .await
 }
+
+/// Waits until a member knows of no leader.
+pub(crate) async fn leaderless(member: &Server) {
+    eventually("no leader", || async {
+        let status = status(member).await.expect("a status");
+        (status.leader == 0).then_some(())
+    })
+    .await;
+}

@@ -1,29 +1,21 @@
 //! `kill -9` of the leader under load, again and again, and what clients may count on.
 //!
-//! Writers and a watcher work on all members, until the leader is killed; they go on with the others until these have
-//! taken some more. The whole history, as one of the others tells it, must agree with what the clients know (see
+//! Writers, readers and a watcher work on all members, until the leader is killed; they go on with the others until these
+//! have taken some more. The whole history, as one of the others tells it, must agree with what the clients know (see
 //! `crash`), and the watcher that resumes elsewhere must not miss or repeat an event. Then the killed member comes back.
 //!
 //! `QUORATE_LEADER_KILLS=20` kills more often than every test run does.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
-
 use testkit::{Cluster, Random, wait};
-use tokio::sync::mpsc::unbounded_channel;
-use tokio::sync::oneshot;
 
 use crate::client::{channel, eventually, get, leader};
-use crate::history::{Known, follow};
+use crate::history::Known;
 use crate::program;
-use crate::writer::{Kind, Load, Writer};
+use crate::traffic::Traffic;
+use crate::writer::{Kind, Load};
 
 /// Leaders killed in every test run.
 const KILLS: u64 = 3;
-
-/// Writers on each member.
-const WRITERS: usize = 2;
 
 /// Acknowledged writes before a kill, at most.
 const BEFORE_MAX: usize = 300;
@@ -65,46 +57,12 @@ async fn what_was_acknowledged_outlives_every_leader() {
 async fn kill_leader(cluster: &mut Cluster, round: u64, load: Load, known: &mut Known) -> usize {
     let mut random = Random::stream(7, round);
     let before = 1 + random.below(BEFORE_MAX);
-    let seen = Arc::new(AtomicI64::new(known.seen()));
-    let stop = Arc::new(AtomicBool::new(false));
-    let (send, mut notes) = unbounded_channel();
-    let watched = channel(cluster.member(random.below(3)));
-    let (end, ended) = oneshot::channel::<()>();
-    let follower = tokio::spawn(follow(watched, seen.clone(), async move { drop(ended.await) }));
-    let writers: Vec<_> = (0..3 * WRITERS)
-        .map(|writer| {
-            let name = format!("r{round}w{writer}");
-            let channel = channel(cluster.member(writer % 3));
-            let random = Random::stream(random.draw(), writer as u64);
-            let writer = Writer::new(&channel, load, name, random, seen.clone(), send.clone());
-            tokio::spawn(writer.run(stop.clone()))
-        })
-        .collect();
-    drop(send);
-    known.acknowledged.clear();
-    while known.acknowledged.len() < before {
-        known.take(notes.recv().await.expect("writers write"));
-    }
+    let watched = random.below(3);
+    let mut traffic = Traffic::start(cluster, load, &format!("r{round}"), random, watched, known);
+    traffic.go_on(known, before).await;
     let leads = leader(cluster, &[0, 1, 2]).await;
     cluster.member_mut(leads).kill();
-    // Writers of the others may have to wait out a command that went down with the leader, and those that got an error
-    // are gone; what is left of them goes on.
-    let after = known.acknowledged.len() + AFTER;
-    while known.acknowledged.len() < after {
-        match tokio::time::timeout(Duration::from_secs(30), notes.recv()).await {
-            Ok(Some(note)) => known.take(note),
-            Ok(None) => break,
-            Err(_) => panic!("the two that are left take no writes"),
-        }
-    }
-    stop.store(true, Ordering::Relaxed);
-    while let Some(note) = notes.recv().await {
-        known.take(note);
-    }
-    for writer in writers {
-        writer.await.expect("a writer does not panic");
-    }
-    drop(end);
-    known.followed.append(&mut follower.await.expect("the watcher sees nothing wrong"));
+    traffic.go_on(known, AFTER).await;
+    traffic.stop(known).await;
     leads
 }

@@ -6,8 +6,11 @@ use proto::etcdserverpb::watch_client::WatchClient;
 use testkit::{Cluster, wait};
 use tonic::{Code, Request};
 
-use crate::client::{channel, eventually, get, leader, put, status};
+use crate::client::{channel, eventually, get, get_serializable, leader, leaderless, put, status};
 use crate::program;
+
+/// How long a caller waits that gives up early.
+const HASTE: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// The metadata by which a client insists on a leader.
 fn insisting<T>(message: T) -> Request<T> {
@@ -85,4 +88,23 @@ async fn a_leader_that_was_paused_serves_nothing_stale() {
     let now = leader(&cluster, &[0, 1, 2]).await;
     let term = status(cluster.member(now)).await.expect("a status").raft_term;
     assert_eq!(status(cluster.member(leads)).await.expect("a status").raft_term, term);
+}
+
+/// A write that nobody leads waits for a leader as long as its caller does, and no longer: a caller that was told of its
+/// deadline does not find the write done much later.
+#[tokio::test]
+async fn a_write_that_waits_for_a_leader_goes_with_its_caller() {
+    let mut cluster = Cluster::start(&program(), 3, &[]);
+    put(cluster.member(0), "key", "before").await.expect("a write");
+    cluster.member_mut(1).kill();
+    cluster.member_mut(2).kill();
+    leaderless(cluster.member(0)).await;
+    let refused = put(cluster.member(0), "key", "patient").await.expect_err("nobody leads");
+    assert_eq!((refused.code(), refused.message()), (Code::DeadlineExceeded, "context deadline exceeded"));
+    let hasty = put(cluster.member(0), "key", "hasty");
+    assert!(tokio::time::timeout(HASTE, hasty).await.is_err(), "it waits");
+    cluster.member_mut(1).spawn().expect("it starts");
+    eventually("writes to go on", || async { put(cluster.member(0), "after", "value").await.ok() }).await;
+    let found = get_serializable(cluster.member(0), "key").await.expect("a read");
+    assert_eq!(found.as_deref(), Some("before"));
 }

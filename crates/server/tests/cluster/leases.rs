@@ -4,34 +4,37 @@ use proto::etcdserverpb as pb;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::lease_client::LeaseClient;
 use testkit::{Cluster, Server};
-use tonic::Status;
+use tonic::{Code, Status};
 
-use crate::client::{channel, eventually, get, leader};
+use crate::client::{channel, eventually, get, leader, leaderless};
 use crate::program;
 
 /// Longer than any of these tests.
-const LONG_SECONDS: i64 = 3600;
+pub(crate) const LONG_SECONDS: i64 = 3600;
 
-async fn grant(member: &Server, ttl: i64) -> i64 {
-    let request = pb::LeaseGrantRequest { id: 0, ttl };
-    let reply = LeaseClient::new(channel(member)).lease_grant(request).await.expect("a lease");
-    reply.into_inner().id
+pub(crate) async fn grant(member: &Server, ttl: i64) -> i64 {
+    try_grant(member, ttl).await.expect("a lease")
 }
 
-async fn put_under(member: &Server, key: &str, lease: i64) {
+async fn try_grant(member: &Server, ttl: i64) -> Result<i64, Status> {
+    let request = pb::LeaseGrantRequest { id: 0, ttl };
+    Ok(LeaseClient::new(channel(member)).lease_grant(request).await?.into_inner().id)
+}
+
+pub(crate) async fn put_under(member: &Server, key: &str, lease: i64) {
     let request = pb::PutRequest { key: key.to_owned().into(), lease, ..pb::PutRequest::default() };
     KvClient::new(channel(member)).put(request).await.expect("a write");
 }
 
 /// What is left of a lease, in seconds, and its keys.
-async fn time_to_live(member: &Server, id: i64) -> Result<(i64, i64, usize), Status> {
+pub(crate) async fn time_to_live(member: &Server, id: i64) -> Result<(i64, i64, usize), Status> {
     let request = pb::LeaseTimeToLiveRequest { id, keys: true };
     let reply = LeaseClient::new(channel(member)).lease_time_to_live(request).await?.into_inner();
     Ok((reply.ttl, reply.granted_ttl, reply.keys.len()))
 }
 
 /// Renews a lease once; its time to live.
-async fn keep_alive(member: &Server, id: i64) -> Result<i64, Status> {
+pub(crate) async fn keep_alive(member: &Server, id: i64) -> Result<i64, Status> {
     let requests = tokio_stream::once(pb::LeaseKeepAliveRequest { id });
     let mut replies = LeaseClient::new(channel(member)).lease_keep_alive(requests).await?.into_inner();
     Ok(replies.message().await?.expect("an answer for each request").ttl)
@@ -86,5 +89,53 @@ async fn leases_outlive_their_leader() {
             eventually("what is left", || async { time_to_live(member, lease).await.ok() }).await;
         assert!((1..=LONG_SECONDS).contains(&left), "{left}");
         assert!(get(member, "key").await.expect("a read").is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_leader_that_was_paused_for_longer_than_a_lease_lasts_expires_nothing() {
+    const SECONDS: i64 = 5;
+    let cluster = Cluster::start(&program(), 3, &[]);
+    let leads = leader(&cluster, &[0, 1, 2]).await;
+    let other = cluster.member((leads + 1) % 3);
+    let renewed = grant(other, SECONDS).await;
+    put_under(other, "renewed", renewed).await;
+    let left_alone = grant(other, SECONDS).await;
+    put_under(other, "left alone", left_alone).await;
+    // When this lease has ended, the other one would have, too, had nobody renewed it where the paused leader did not see it.
+    cluster.member(leads).pause();
+    eventually("the end of one lease", || async {
+        let _ = keep_alive(other, renewed).await;
+        get(other, "left alone").await.is_ok_and(|found| found.is_none()).then_some(())
+    })
+    .await;
+    cluster.member(leads).resume();
+    // Long enough for the old leader to look at its leases.
+    let meanwhile = eventually("a new lease", || async { try_grant(other, 1).await.ok() }).await;
+    eventually("the end of the new lease", || async {
+        let _ = keep_alive(other, renewed).await;
+        let (left, ..) = time_to_live(other, meanwhile).await.ok()?;
+        (left == -1).then_some(())
+    })
+    .await;
+    for member in cluster.members() {
+        let found = eventually("a read", || async { get(member, "renewed").await.ok() }).await;
+        assert!(found.is_some(), "{} has lost the key", member.name());
+    }
+}
+
+#[tokio::test]
+async fn without_a_leader_nobody_says_what_is_left_of_a_lease() {
+    let mut cluster = Cluster::start(&program(), 3, &[]);
+    let lease = grant(cluster.member(0), LONG_SECONDS).await;
+    cluster.member_mut(1).kill();
+    cluster.member_mut(2).kill();
+    let member = cluster.member(0);
+    leaderless(member).await;
+    let asked = (time_to_live(member, lease), keep_alive(member, lease));
+    let (left, renewed) = tokio::join!(asked.0, asked.1);
+    for refused in [left.map(drop), renewed.map(drop)] {
+        let status = refused.expect_err("only the leader knows");
+        assert_eq!((status.code(), status.message()), (Code::Unavailable, "etcdserver: no leader"));
     }
 }

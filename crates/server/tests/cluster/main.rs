@@ -1,9 +1,14 @@
 //! Clusters of three real processes: what one member was told, all know; what a majority knows, outlives the others.
 
 mod client;
+mod clocks;
+mod discovery;
+mod disks;
 mod divergence;
+mod full_disks;
 #[path = "../crash/history.rs"]
 mod history;
+mod hung_disks;
 #[path = "../crash/keys.rs"]
 mod keys;
 mod leader_kills;
@@ -12,6 +17,7 @@ mod leases;
 mod membership;
 mod replication;
 mod snapshots;
+mod traffic;
 #[path = "../crash/writer.rs"]
 mod writer;
 

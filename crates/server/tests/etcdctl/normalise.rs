@@ -2,6 +2,9 @@
 //!
 //! Everything else (texts, revisions, counts, hashes, order, exit codes) is compared as it is.
 
+#[path = "order.rs"]
+mod order;
+
 /// Numbers after these keys depend on the server's run, not on its behaviour.
 const NUMBERS: [&str; 13] = [
     "\"raft_term\":",
@@ -40,6 +43,14 @@ const STATUS_COLUMNS: [(usize, &[usize]); 2] = [(10, &[2, 3, 6, 7, 8]), (16, &[2
 /// The same of `endpoint health`: the time it took.
 const HEALTH_COLUMNS: [(usize, &[usize]); 1] = [(4, &[2])];
 
+/// Client and server watch the same deadline; which of them ends a call first is a matter of chance, and who did, all that
+/// these say.
+const DEADLINE_PASSED: [&str; 3] = [
+    "rpc error: code = DeadlineExceeded desc = stream terminated by RST_STREAM with error code: CANCEL",
+    "rpc error: code = DeadlineExceeded desc = context deadline exceeded",
+    "rpc error: code = Unknown desc = context deadline exceeded",
+];
+
 /// What is known of one server: each text that stands for something else on the other, and the name of it.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
@@ -68,7 +79,7 @@ impl Facts {
         if words.contains(&"protobuf")
             && let Some(lines) = self.protobuf(stdout)
         {
-            return lines;
+            return if is_list(&words) { order::messages(lines) } else { lines };
         }
         // etcdctl 3.7 draws its tables with lines, 3.4 with ASCII.
         let mut text = self.replace(&printable(stdout)).replace('│', "|");
@@ -81,19 +92,35 @@ impl Facts {
         if words.starts_with(&["endpoint", "health"]) {
             text = text.lines().map(|line| mask_columns(line, &HEALTH_COLUMNS) + "\n").collect();
         }
-        text.lines()
+        if is_list(&words) {
+            // An id that begins with zeros is printed shorter, with blanks in front.
+            text = text.replace("Member  ", "Member ").replace("cluster  ", "cluster ");
+            text = order::elements(&text) + if order::is_by_id(stdout) { "(members by id)\n" } else { "" };
+        }
+        let lines = text
+            .lines()
             .filter(|line| !line.starts_with(['┌', '├', '└']) && !line.starts_with("+-"))
-            .map(|line| format!("  | {}", cells(line)))
-            .collect()
+            .map(|line| format!("  | {}", cells(line)));
+        if is_list(&words) { order::rows(lines) } else { lines.collect() }
     }
 
     /// The lines of standard error, each as `  ! text`. Of etcdctl's own log lines the message and the error stay.
-    pub(crate) fn stderr(&self, stderr: &[u8]) -> Vec<String> {
+    pub(crate) fn stderr(&self, arguments: &[String], stderr: &[u8]) -> Vec<String> {
         let text = printable(stderr);
+        let text =
+            DEADLINE_PASSED.iter().fold(text, |text, said| text.replace(said, "context deadline exceeded"));
         // A panic of the client itself (its older versions have some) ends with addresses.
         let said = text.split("\ngoroutine ").next().unwrap_or_default();
         let lines = said.lines().filter(|line| !line.is_empty() && !line.starts_with("[signal "));
-        lines.map(|line| format!("  ! {}", self.replace(&log_line(line)))).collect()
+        let mut lines: Vec<String> =
+            lines.map(|line| format!("  ! {}", self.replace(&log_line(line)))).collect();
+        // How often the client tries again is its affair.
+        lines.dedup();
+        // Endpoints are asked at once.
+        if arguments.starts_with(&["endpoint".into(), "health".into()]) {
+            lines.sort_unstable();
+        }
+        lines
     }
 
     fn replace(&self, text: &str) -> String {
@@ -129,6 +156,12 @@ impl Facts {
         };
         format!("  | {}{field}: {value}", "  ".repeat(depth))
     }
+}
+
+/// Whether a call lists members, whose order depends on their ids, or asks endpoints in the order of such a list, or all at
+/// once.
+fn is_list(words: &[&str]) -> bool {
+    words.first().is_some_and(|command| ["member", "endpoint", "defrag", "alarm"].contains(command))
 }
 
 /// A field of a message on the wire.
@@ -292,7 +325,7 @@ fn what_is_the_servers_own_goes_and_the_rest_stays() {
         facts.stdout(&["get".into(), "protobuf".into()], &[10, 5, 0x10, 0xbc, 0x15, 0x20, 7, 0x20, 1]);
     assert_eq!(lines, ["  | 1: header", "  |   2: <member>", "  |   4: <term>", "  | 4: 1"]);
     assert_eq!(
-        facts.stderr(b"{\"level\":\"warn\",\"ts\":1,\"msg\":\"retrying\",\"error\":\"e\"}\n"),
+        facts.stderr(&[], b"{\"level\":\"warn\",\"ts\":1,\"msg\":\"retrying\",\"error\":\"e\"}\n"),
         ["  ! warn: retrying (e)"]
     );
 }

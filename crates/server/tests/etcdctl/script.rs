@@ -1,10 +1,12 @@
-//! The script: what `calls.txt` says, as steps.
+//! The scripts: what `calls.txt` and `cluster.txt` say, as steps.
 
 /// One step of the script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Remember the store's current revision under a name.
     Revision(String),
+    /// Do something to the servers, or wait for something they do: a verb, and the member that is meant.
+    Act(String),
     /// Run etcdctl.
     Call(Call),
 }
@@ -16,8 +18,12 @@ pub(crate) struct Call {
     pub(crate) text: String,
     /// How many calls of the same text came before it.
     pub(crate) repetition: usize,
-    /// The variable that the lease id in its output goes to.
+    /// The variable that the lease's or member's id in its output goes to.
     pub(crate) capture: Option<String>,
+    /// Repeat it until it succeeds: what it waits for is announced nowhere.
+    pub(crate) until: bool,
+    /// The members whose endpoints it is given, by name; the first member's if there are none.
+    pub(crate) at: Vec<String>,
     /// Stop it after so many lines of standard output; `None`: it ends by itself.
     pub(crate) lines: Option<usize>,
     /// Its arguments.
@@ -50,6 +56,10 @@ pub(crate) fn parse(text: &str) -> Vec<Step> {
             steps.push(Step::Revision(name.trim().to_owned()));
             continue;
         }
+        if let Some(action) = line.strip_prefix("! ") {
+            steps.push(Step::Act(action.trim().to_owned()));
+            continue;
+        }
         let mut call = parse_call(line);
         call.repetition =
             steps.iter().filter(|step| matches!(step, Step::Call(c) if c.text == call.text)).count();
@@ -66,6 +76,16 @@ fn parse_call(line: &str) -> Call {
         capture = Some(name.to_owned());
         rest = after;
     }
+    let (until, after) = match rest.strip_prefix("until ") {
+        Some(after) => (true, after),
+        None => (false, rest),
+    };
+    rest = after;
+    let mut at = Vec::new();
+    if let Some((names, after)) = rest.strip_prefix('@').and_then(|line| line.split_once(' ')) {
+        at = names.split(',').map(str::to_owned).collect();
+        rest = after;
+    }
     let mut lines = None;
     if let Some((count, after)) = rest.strip_prefix('[').and_then(|line| line.split_once(" lines] ")) {
         lines = Some(count.parse().unwrap_or_else(|_| panic!("a number of lines in {line:?}")));
@@ -75,7 +95,8 @@ fn parse_call(line: &str) -> Call {
         Some((arguments, input)) => (arguments, parse_input(input.trim_start())),
         None => (rest, String::new()),
     };
-    Call { repetition: 0, capture, lines, arguments: parse_words(arguments), input, text: text.clone() }
+    let arguments = parse_words(arguments);
+    Call { repetition: 0, capture, until, at, lines, arguments, input, text: text.clone() }
 }
 
 /// Shell words: blanks separate, single and double quotes keep together, nothing is expanded.
@@ -130,6 +151,17 @@ fn a_line_becomes_a_call() {
     assert_eq!(put.arguments, ["put", "a b", ""]);
     let Step::Call(watch) = &steps[3] else { panic!("{steps:?}") };
     assert_eq!((watch.lines, watch.arguments.len()), (Some(3), 2));
+}
+
+#[test]
+fn a_line_says_whom_it_asks_and_what_it_waits_for() {
+    let steps = parse("! kill m1\n$N = until @m0,m2 member add n\n@m1 get a");
+    assert_eq!(steps[0], Step::Act("kill m1".to_owned()));
+    let Step::Call(add) = &steps[1] else { panic!("{steps:?}") };
+    assert_eq!((add.until, add.at.join(" "), add.arguments.len()), (true, "m0 m2".to_owned(), 3));
+    assert_eq!(add.capture.as_deref(), Some("N"));
+    let Step::Call(get) = &steps[2] else { panic!("{steps:?}") };
+    assert_eq!((get.until, get.at.as_slice()), (false, ["m1".to_owned()].as_slice()));
 }
 
 #[test]

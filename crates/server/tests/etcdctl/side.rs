@@ -1,4 +1,4 @@
-//! One side of the comparison: a server, the script run against it, the answers.
+//! One side of the comparison: its servers, the script run against them, the answers.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,13 +8,18 @@ use std::process::{Command, Stdio};
 
 use std::time::Duration;
 
-use testkit::{Server, wait};
+use serde_json::Value;
+use testkit::wait;
 
 use crate::normalise::Facts;
 use crate::script::{Call, Step};
+use crate::stage::Stage;
 
 /// How long a call may take that should end, or write its lines, by itself.
 const CALL_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How a call ends that succeeds.
+const SUCCESS: &str = "exit 0";
 
 /// What stands for the exit code of a call that did neither.
 pub(crate) const HUNG: &str = "hung";
@@ -23,11 +28,11 @@ pub(crate) const HUNG: &str = "hung";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer(pub(crate) Vec<String>);
 
-/// Runs every step of `script` against `server`; the answers are in the order of the calls.
-pub(crate) fn run(script: &[Step], server: &Server, etcdctl: &Path) -> Vec<Answer> {
+/// Runs every step of `script` on the `stage`; the answers are in the order of the calls.
+pub(crate) fn run(script: &[Step], stage: Stage<'_>, etcdctl: &Path) -> Vec<Answer> {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut side = Side {
-        server,
+        stage,
         etcdctl,
         output: directory.path().join("stdout"),
         errors: directory.path().join("stderr"),
@@ -39,7 +44,7 @@ pub(crate) fn run(script: &[Step], server: &Server, etcdctl: &Path) -> Vec<Answe
 }
 
 struct Side<'a> {
-    server: &'a Server,
+    stage: Stage<'a>,
     etcdctl: &'a Path,
     output: PathBuf,
     errors: PathBuf,
@@ -56,26 +61,40 @@ struct Raw {
 }
 
 impl Side<'_> {
-    /// Asks the server for what differs from server to server and means nothing.
+    /// Asks the servers for what differs from server to server and means nothing.
     fn learn(&mut self) {
-        let raw = self.execute(&["member", "list", "-w", "json"].map(str::to_owned), "", None);
-        let text = String::from_utf8_lossy(&raw.stdout).into_owned();
-        self.facts.address("<client>", &self.server.client_address());
-        self.facts.address("<peer>", &self.server.peer_address());
-        for (name, key) in [("<cluster>", "\"cluster_id\":"), ("<member>", "\"member_id\":")] {
-            let id = number_after(&text, key)
-                .unwrap_or_else(|| panic!("{key} in {text:?}; {}", escape(&raw.stderr)));
-            self.facts.id(name, id);
+        let raw = self.execute(&[], &["member", "list", "-w", "json"].map(str::to_owned), "", None);
+        let list = serde_json::from_slice(&raw.stdout).unwrap_or(Value::Null);
+        let cluster = list["header"]["cluster_id"].as_u64();
+        self.facts.id("<cluster>", cluster.unwrap_or_else(|| panic!("a list, not {}", escape(&raw.stderr))));
+        let alone = self.stage.members().len() == 1;
+        for member in self.stage.members() {
+            let name = member.name();
+            let suffix = if alone { String::new() } else { format!(" {name}") };
+            self.facts.address(&format!("<client{suffix}>"), &member.client_address());
+            self.facts.address(&format!("<peer{suffix}>"), &member.peer_address());
+            self.variables.insert(format!("{name}client"), member.client_address());
+            self.variables.insert(format!("{name}peer"), member.peer_address());
+            let listed = list["members"].as_array().into_iter().flatten();
+            if let Some(id) = listed.filter(|listed| listed["name"] == name).find_map(|m| m["ID"].as_u64()) {
+                self.facts.id(&format!("<member{suffix}>"), id);
+                self.variables.insert(name.to_owned(), format!("{id:x}"));
+            }
         }
     }
 
     fn step(&mut self, step: &Step) -> Option<Answer> {
         match step {
             Step::Revision(name) => {
-                let raw = self.execute(&["get", "no such key", "-w", "json"].map(str::to_owned), "", None);
+                let raw =
+                    self.execute(&[], &["get", "no such key", "-w", "json"].map(str::to_owned), "", None);
                 let text = String::from_utf8_lossy(&raw.stdout).into_owned();
                 let revision = number_after(&text, "\"revision\":").expect("a header has a revision");
                 self.variables.insert(name.clone(), revision.to_string());
+                None
+            }
+            Step::Act(action) => {
+                self.stage.act(action);
                 None
             }
             Step::Call(call) => Some(self.call(call)),
@@ -84,12 +103,21 @@ impl Side<'_> {
 
     fn call(&mut self, call: &Call) -> Answer {
         let arguments: Vec<String> = call.arguments.iter().map(|argument| self.fill(argument)).collect();
-        let raw = self.execute(&arguments, &self.fill(&call.input), call.lines);
+        let input = self.fill(&call.input);
+        let mut raw = self.execute(&call.at, &arguments, &input, call.lines);
+        if call.until {
+            let _ = wait::within(wait::DEADLINE, || {
+                if raw.end != SUCCESS {
+                    raw = self.execute(&call.at, &arguments, &input, call.lines);
+                }
+                (raw.end == SUCCESS).then_some(())
+            });
+        }
         if let Some(name) = &call.capture {
-            self.remember_lease(name, &raw);
+            self.remember(name, &raw);
         }
         let mut lines = self.facts.stdout(&arguments, &raw.stdout);
-        lines.extend(self.facts.stderr(&raw.stderr));
+        lines.extend(self.facts.stderr(&arguments, &raw.stderr));
         lines.push(raw.end);
         Answer(lines)
     }
@@ -113,26 +141,29 @@ impl Side<'_> {
         format!("{before}{value}{}", self.fill(rest))
     }
 
-    fn remember_lease(&mut self, name: &str, raw: &Raw) {
+    /// Remembers the id of the lease or the member that a call made.
+    fn remember(&mut self, name: &str, raw: &Raw) {
         let text = String::from_utf8_lossy(&raw.stdout).into_owned();
+        let kind = if text.starts_with("Member ") { "member" } else { "lease" };
         let id = text
             .strip_prefix("lease ")
-            .and_then(|text| text.split(' ').next())
+            .or_else(|| text.strip_prefix("Member "))
+            .and_then(|text| text.trim_start().split(' ').next())
             .and_then(|hex| u64::from_str_radix(hex, 16).ok())
             .or_else(|| number_after(&text, "\"ID\":"))
             .or_else(|| number_after(&text, "\"ID\" : "))
-            .unwrap_or_else(|| panic!("no lease id in {text:?}; {}", escape(&raw.stderr)));
+            .unwrap_or_else(|| panic!("no {kind} id in {text:?}; {}", escape(&raw.stderr)));
         self.variables.insert(name.to_owned(), format!("{id:x}"));
-        self.facts.id(&format!("<lease {name}>"), id);
+        self.facts.id(&format!("<{kind} {name}>"), id);
     }
 
-    fn execute(&self, arguments: &[String], input: &str, lines: Option<usize>) -> Raw {
+    fn execute(&self, at: &[String], arguments: &[String], input: &str, lines: Option<usize>) -> Raw {
         // New files each time: a command that `watch` started may outlive it and still write to the old ones.
         for path in [&self.output, &self.errors] {
             let _ = std::fs::remove_file(path);
         }
         let mut child = Command::new(self.etcdctl)
-            .arg(format!("--endpoints={}", self.server.client_address()))
+            .arg(format!("--endpoints={}", self.stage.endpoints(at)))
             .args(arguments)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())

@@ -83,11 +83,14 @@ impl ConsensusThread {
 
     /// There is a leader: who waited for one goes on.
     pub(super) fn ask_again(&mut self) {
-        let proposals = std::mem::take(&mut self.pending.leaderless_proposals);
+        let has_caller = |proposal: &Proposal| self.shared.waiters.has_caller(proposal.id);
+        let mut proposals = std::mem::take(&mut self.pending.leaderless_proposals);
+        proposals.retain(has_caller);
+        let mut changes = std::mem::take(&mut self.pending.leaderless_changes);
+        changes.retain(has_caller);
         proposals.into_iter().for_each(|proposal| self.propose(proposal));
         let reads = std::mem::take(&mut self.pending.leaderless_reads);
         reads.into_iter().for_each(|batch| self.read(batch));
-        let changes = std::mem::take(&mut self.pending.leaderless_changes);
         changes.into_iter().for_each(|change| self.change(self.node.id(), change));
     }
 
