@@ -55,13 +55,8 @@ fn range_holds(
 ) -> Result<bool, Failure> {
     let mut found_any = false;
     loop {
-        let query = RangeQuery {
-            range: range.clone(),
-            at: None,
-            limit: KEYS_PER_STEP,
-            keys_only: !by_value,
-            count_only: false,
-        };
+        let query =
+            RangeQuery { keys_only: !by_value, ..RangeQuery::new(range.clone()).limit(KEYS_PER_STEP) };
         let found = source.range(&query)?.items;
         let all_hold = found.iter().all(|item| {
             if by_value {

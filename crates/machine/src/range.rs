@@ -110,6 +110,18 @@ fn read_limit(request: &RangeRequest) -> usize {
     }
 }
 
+fn query(request: &RangeRequest, limit: usize) -> RangeQuery {
+    RangeQuery {
+        range: key_range(&request.key, &request.range_end),
+        at: (request.revision > 0).then_some(request.revision),
+        limit,
+        // Sorting by value needs the values, even if the reply does not have them.
+        keys_only: Parts::of(request) == Parts::KeysOnly,
+        count_only: request.count_only,
+        without_count: false,
+    }
+}
+
 fn filter(items: &mut Vec<Item>, request: &RangeRequest) {
     let at_most = |bound: i64, value: i64| bound == 0 || value <= bound;
     let at_least = |bound: i64, value: i64| bound == 0 || value >= bound;
@@ -138,22 +150,24 @@ fn sort(items: &mut [Item], request: &RangeRequest) {
 }
 
 impl Found {
-    /// The first `limit` keys of a range (0: all), unfiltered and in key order: also a chunk of a stream.
-    pub(crate) fn in_key_order(
+    /// The first `limit` keys of a range (0: all), unfiltered and in key order.
+    fn in_key_order(source: &impl Source, request: &RangeRequest, limit: usize) -> Result<Self, Failure> {
+        Self::read(source, request, &query(request, limit))
+    }
+
+    /// The same without a count, which nobody wants of each chunk of a stream.
+    pub(crate) fn uncounted(
         source: &impl Source,
         request: &RangeRequest,
         limit: usize,
     ) -> Result<Self, Failure> {
-        let parts = Parts::of(request);
-        let result = source.range(&RangeQuery {
-            range: key_range(&request.key, &request.range_end),
-            at: (request.revision > 0).then_some(request.revision),
-            limit,
-            // Sorting by value needs the values, even if the reply does not have them.
-            keys_only: parts == Parts::KeysOnly,
-            count_only: request.count_only,
-        })?;
+        Self::read(source, request, &RangeQuery { without_count: true, ..query(request, limit) })
+    }
+
+    fn read(source: &impl Source, request: &RangeRequest, query: &RangeQuery) -> Result<Self, Failure> {
+        let result = source.range(query)?;
         let count = i64::try_from(result.count).expect("fewer keys than 2^63");
+        let parts = Parts::of(request);
         Ok(Self { items: result.items, parts, more: result.more, count, revision: result.revision })
     }
 
@@ -164,7 +178,7 @@ impl Found {
         }
     }
 
-    pub(crate) fn sorted(mut self, request: &RangeRequest) -> Self {
+    fn sorted(mut self, request: &RangeRequest) -> Self {
         sort(&mut self.items, request);
         self
     }
@@ -177,15 +191,23 @@ impl Found {
         self.items.last().map(Item::key_bytes)
     }
 
-    /// Appends field `kvs`.
-    pub(crate) fn write_keys(self, body: &mut Body) {
+    /// Leaves everything but the key-values, for whoever writes those one by one.
+    pub(crate) fn take_keys(&mut self) -> Vec<Item> {
+        std::mem::take(&mut self.items)
+    }
+
+    /// Appends one of the key-values as field `kvs`.
+    pub(crate) fn write_key(&self, item: Item, body: &mut Body) {
         match self.parts {
             // Asked for keys only, the store's items have neither value nor lease.
-            Parts::All | Parts::KeysOnly => {
-                self.items.into_iter().for_each(|item| body.field(2, item.encoded))
-            }
-            Parts::NoValue => self.items.iter().for_each(|item| write_without_value(item, body)),
+            Parts::All | Parts::KeysOnly => body.field(2, item.encoded),
+            Parts::NoValue => write_without_value(&item, body),
         }
+    }
+
+    /// Appends field `kvs`.
+    pub(crate) fn write_keys(mut self, body: &mut Body) {
+        self.take_keys().into_iter().for_each(|item| self.write_key(item, body));
     }
 
     /// Appends the fields of a `RangeResponse` but its header.

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use machine::{Applied, Body, Failure, Machine, Rejection, Reply, read, txn, validate};
-use mvcc::{Changes, Item};
+use mvcc::{Changes, Item, View};
 use proptest::prelude::*;
 use prost::Message;
-use proto::etcdserverpb::{InternalRaftRequest, RangeRequest};
+use proto::etcdserverpb::{CompactionRequest, InternalRaftRequest, RangeRequest, RangeResponse};
 use proto::mvccpb::KeyValue;
 use support::{generate, model::Model, store};
 
@@ -31,22 +31,22 @@ fn follow(keys: &mut Keys, changes: &Changes) {
     }
 }
 
+fn served(result: Result<Reply, Failure>) -> Result<Reply, Rejection> {
+    result.map_err(|failure| match failure {
+        Failure::Rejected(rejection) => rejection,
+        Failure::Store(error) => panic!("{error}"),
+    })
+}
+
 /// The same read outside the log: on a view, and a range also as a stream.
 fn check_reads(machine: &Machine, command: &InternalRaftRequest, applied: &Result<Reply, Rejection>) {
-    let served = |result: Result<Reply, Failure>| {
-        result.map_err(|failure| match failure {
-            Failure::Rejected(rejection) => rejection,
-            Failure::Store(error) => panic!("{error}"),
-        })
-    };
     if *applied == Err(Rejection::Corrupt) {
         return;
     }
     if let Some(request) = &command.range {
         assert_eq!(&served(read::range(&machine.view(), request)), applied);
-        let is_whole = request.limit <= 0 || request.sort_target == 0;
-        if validate::range_stream(request).is_ok() && is_whole && request.sort_target == 0 {
-            assert_eq!(&served(stream(machine, request)), applied);
+        if validate::range_stream(request).is_ok() {
+            assert_eq!(&served(stream(request, 8, || machine.view())), applied);
         }
     }
     if let Some(request) = command.txn.as_ref().filter(|request| txn::is_read_only(request)) {
@@ -54,14 +54,24 @@ fn check_reads(machine: &Machine, command: &InternalRaftRequest, applied: &Resul
     }
 }
 
-fn stream(machine: &Machine, request: &RangeRequest) -> Result<Reply, Failure> {
-    let mut stream = read::RangeStream::new((*request).clone(), 8);
-    let (mut merged, mut revision) = (Vec::new(), 0);
-    while let Some(chunk) = stream.next(&machine.view())? {
+/// The messages of a stream merged. Each is read from another view.
+fn stream(
+    request: &RangeRequest,
+    request_bytes_max: usize,
+    mut view: impl FnMut() -> View,
+) -> Result<Reply, Failure> {
+    let mut stream = read::RangeStream::new((*request).clone(), request_bytes_max);
+    let mut merged = Vec::new();
+    loop {
+        let chunk = stream.next(&view())?.expect("the last message has a header");
         chunk.body.write(&mut merged);
-        revision = chunk.header_revision.unwrap_or_default();
+        if let Some(revision) = chunk.header_revision {
+            assert_eq!(stream.next(&view())?, None);
+            return Ok(Reply { revision, body: Body::encoded(merged.into()) });
+        }
+        let RangeResponse { kvs, more, count, .. } = RangeResponse::decode(chunk.body.to_bytes()).unwrap();
+        assert_eq!((kvs.is_empty(), more, count), (false, false, 0));
     }
-    Ok(Reply { revision, body: Body::encoded(merged.into()) })
 }
 
 /// More with `QUORATE_TEST_BUDGET` (a factor).
@@ -90,6 +100,45 @@ proptest! {
                 follow(&mut watched, changes);
             }
             prop_assert_eq!(&watched, model.now());
+        }
+    }
+
+    #[test]
+    fn a_stream_merged_is_the_unary_reply_whatever_happens_between_its_messages(
+        before in prop::collection::vec(generate::write(), 1..150),
+        between in prop::collection::vec(generate::write(), 1..20),
+        request in generate::streamed_range(),
+        request_bytes_max in prop::sample::select(&[1usize, 64, 1000][..]),
+        compacts in prop::bool::weighted(0.2),
+    ) {
+        let mut machine = store::fresh();
+        let mut index = 0;
+        let mut apply = |machine: &mut Machine, command: &InternalRaftRequest| {
+            index += 1;
+            machine.apply(Applied { index, term: 1 }, command).unwrap();
+        };
+        before.iter().for_each(|command| apply(&mut machine, command));
+        let first = machine.view();
+        let unary = served(read::range(&first, &request));
+        let at = if request.revision > 0 { request.revision } else { first.revision() };
+        let mut is_first = true;
+        let streamed = served(stream(&request, request_bytes_max, || {
+            if !std::mem::replace(&mut is_first, false) {
+                between.iter().for_each(|command| apply(&mut machine, command));
+                let revision = machine.view().revision();
+                let compaction = CompactionRequest { revision, physical: false };
+                if compacts {
+                    let command = InternalRaftRequest { compaction: Some(compaction), ..Default::default() };
+                    apply(&mut machine, &command);
+                }
+            }
+            machine.view()
+        }));
+        if streamed == Err(Rejection::Compacted) && streamed != unary {
+            prop_assert!(machine.view().compact_revision() > at);
+            prop_assert_eq!(request.sort_target, 0, "what is sorted is read at once");
+        } else {
+            prop_assert_eq!(streamed, unary);
         }
     }
 }

@@ -18,6 +18,8 @@ use mvcc::{CheckpointJob, Done, KeyRange, LeaseId, Options, RangeQuery, Snapshot
 /// Names and numbers of the command line.
 struct Arguments {
     keys: u64,
+    /// Random updates, first of few keys, then of all.
+    updates: Option<u64>,
     value_bytes: usize,
     cache_bytes: usize,
     /// Only fill it.
@@ -29,6 +31,7 @@ impl Arguments {
     fn parse() -> Self {
         let mut arguments = Self {
             keys: 1_000_000,
+            updates: None,
             value_bytes: 256,
             cache_bytes: Options::default().cache_bytes,
             fill_only: false,
@@ -43,6 +46,7 @@ impl Arguments {
             let value = words.next().unwrap_or_else(|| usage());
             match word.as_str() {
                 "--keys" => arguments.keys = value.parse().unwrap_or_else(|_| usage()),
+                "--updates" => arguments.updates = Some(value.parse().unwrap_or_else(|_| usage())),
                 "--value" => arguments.value_bytes = value.parse().unwrap_or_else(|_| usage()),
                 "--cache" => arguments.cache_bytes = value.parse().unwrap_or_else(|_| usage()),
                 "--dir" => arguments.dir = Some(value.into()),
@@ -54,7 +58,9 @@ impl Arguments {
 }
 
 fn usage() -> ! {
-    eprintln!("usage: bench [--keys N] [--value BYTES] [--cache BYTES] [--fill-only] [--dir DIRECTORY]");
+    eprintln!(
+        "usage: bench [--keys N] [--updates N] [--value BYTES] [--cache BYTES] [--fill-only] [--dir DIRECTORY]"
+    );
     std::process::exit(2)
 }
 
@@ -293,9 +299,50 @@ fn transfer(store: &Store, disk: Arc<dyn wal::Disk>, dir: &Path, arguments: &Arg
     let _ = std::fs::remove_dir_all(&incoming);
 }
 
+/// Where a limit cuts the items off, the count is what takes the time.
+fn counts_at_an_old_revision(store: &Store, updates: u64) {
+    let oldest = store.revision() - (2 * updates) as i64 * 3 / 4;
+    let measure_range = |what, query: RangeQuery| {
+        measure(what, 10, || {
+            (0..10).for_each(|_| assert!(store.range(&query).expect("a range").more));
+        });
+    };
+    let all = RangeQuery::new(KeyRange::from(key(0))).at(oldest);
+    measure_range("the same, 3/4 of all updates ago", all.clone().limit(1000));
+    measure_range("range of 1 key of all, as long ago", all.limit(1));
+    let ten = RangeQuery::new(KeyRange::between(key(500), key(510))).at(oldest);
+    measure_range("range of 5 keys of 10, as long ago", ten.limit(5));
+    count_at(store, "count of all keys, as long ago", oldest);
+}
+
+fn count_at(store: &Store, what: &str, at: i64) {
+    let keys = store.range(&RangeQuery::new(KeyRange::all()).limit(1)).expect("a range").count;
+    let query = RangeQuery { count_only: true, ..RangeQuery::new(KeyRange::all()).at(at) };
+    measure(what, 10, || {
+        (0..10).for_each(|_| assert_eq!(store.range(&query).expect("a count").count, keys));
+    });
+}
+
+/// Each ends a life of a key and begins another.
+fn deletions(driver: &mut Driver, arguments: &Arguments, times: u64) {
+    let value = Bytes::from(vec![b'd'; arguments.value_bytes]);
+    let before = driver.store.revision();
+    measure("delete and put again, random among all keys", times, || {
+        for number in 0..times {
+            let key = key(scatter(number) % arguments.keys);
+            let mut txn = driver.store.txn();
+            txn.delete_range(&KeyRange::single(key.clone())).expect("a deletion");
+            txn.commit();
+            driver.put(key, value.clone());
+        }
+    });
+    report(driver);
+    count_at(&driver.store, "count of all keys before that", before);
+}
+
 fn churn(driver: &mut Driver, arguments: &Arguments) {
     let value = Bytes::from(vec![b'w'; arguments.value_bytes]);
-    let updates = arguments.keys.min(1_000_000);
+    let updates = arguments.updates.unwrap_or(arguments.keys.min(1_000_000));
     let hot = arguments.keys.min(100_000);
     measure("put, random among 100,000 keys", updates, || {
         (0..updates).for_each(|number| driver.put(key(scatter(number) % hot), value.clone()));
@@ -310,6 +357,7 @@ fn churn(driver: &mut Driver, arguments: &Arguments) {
     measure("range of 1,000 keys at an old revision", 20, || {
         (0..20).for_each(|_| drop(driver.store.range(&query).expect("a range")));
     });
+    counts_at_an_old_revision(&driver.store, updates);
     let mut history = driver.store.view().history(old);
     measure(
         "history scan, a change",
@@ -319,6 +367,7 @@ fn churn(driver: &mut Driver, arguments: &Arguments) {
     measure("hash_kv", 1, || {
         assert_eq!(driver.store.view().hash_kv(None).expect("a hash").hash_revision, driver.store.revision())
     });
+    deletions(driver, arguments, updates / 2);
     driver.store.compact(driver.store.revision()).expect("a compaction");
     measure("put, random, while all that is compacted", updates / 4, || {
         (0..updates / 4).for_each(|number| driver.put(key(scatter(number) % hot), value.clone()));

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use wal::{Disk, Head, Position, Wal};
 
+pub(crate) use self::block::Life;
 pub(crate) use self::change::{Payload, decode, parse_payload, read};
 use self::run::RunBuilder;
 pub(crate) use self::run::SealedRun;
@@ -32,6 +33,7 @@ use crate::{Change, Error};
 pub(crate) const CHANGE: u8 = 1;
 const BLOCK: u8 = 2;
 const ROOT: u8 = 3;
+const LIVES: u8 = 4;
 
 /// The writer's end of the history.
 pub(crate) struct History {

@@ -54,7 +54,7 @@
 //! # Costs
 //!
 //! Memory: about 110 bytes and the key's own bytes for each key; the cache's budget; the overlay (at most twice
-//! `checkpoint_bytes` if the disk keeps up); 48 bytes for each change in the unsealed part of the history; 24 MB of pages in
+//! `checkpoint_bytes` if the disk keeps up); 56 bytes for each change in the unsealed part of the history; 24 MB of pages in
 //! redb. Disk: 128 bytes, twice the key, and the value for a live key, half of that again for the B-tree's room; a change in
 //! the history takes both its values. A checkpoint rewrites each page that it touches: updates all over a large key space
 //! write far more than they change, the fewer checkpoints the less. Times: `cargo run --release -p quorate-mvcc --example
@@ -63,7 +63,8 @@
 //! # Caveats
 //!
 //! A commit holds the lock for as long as its changes take (about half a microsecond each): a transaction that deletes a
-//! million keys holds readers up. A count at an old revision goes through the changes since, or through the keys.
+//! million keys holds readers up. A count at an old revision goes through the range's keys in the index and its deletions
+//! since, or through all changes since if those are few.
 //!
 //! ```
 //! use mvcc::{KeyRange, LeaseId, Options, RangeQuery, Store};
@@ -87,6 +88,7 @@ mod item;
 mod range;
 mod revision;
 
+mod count;
 mod hash_kv;
 mod read;
 mod scanner;

@@ -93,13 +93,15 @@ pub struct RangeQuery {
     pub keys_only: bool,
     /// Only the count.
     pub count_only: bool,
+    /// No count: 0 where the limit cuts something off, as at an old revision it takes time to know.
+    pub without_count: bool,
 }
 
 impl RangeQuery {
     /// Everything of a range, newest state.
     #[must_use]
     pub fn new(range: KeyRange) -> Self {
-        Self { range, at: None, limit: 0, keys_only: false, count_only: false }
+        Self { range, at: None, limit: 0, keys_only: false, count_only: false, without_count: false }
     }
 
     /// The same at an older revision.

@@ -15,7 +15,6 @@ use wal::Position;
 use crate::history::{self, SealedRun};
 use crate::index::Entry;
 use crate::range::successor;
-use crate::scanner::Scanner;
 use crate::shared::{Chunk, Found, Hold, Inner, Parts, Shared, Wanted};
 use crate::tables::Snapshot;
 use crate::{Error, Item, RangeQuery, RangeResult, ReadError};
@@ -26,10 +25,6 @@ const MERGE_KEYS_MIN: usize = 256;
 const MERGE_KEYS_MAX: usize = 4096;
 /// Items brought into the cache after one read, at most: the lock is held for it.
 const ADMIT_MAX: usize = 64;
-/// A count at an old revision corrects the count of now by the changes since, if those are fewer than this (it keeps
-/// their keys in memory) or a part of the keys that makes going through the keys cost more.
-const COUNT_BY_CHANGES: u64 = 10_000;
-const COUNT_BY_CHANGES_PART: u64 = 8;
 
 type Guard<'a> = parking_lot::RwLockReadGuard<'a, Shared>;
 
@@ -72,7 +67,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// How many versions there are from here on.
-    fn count(&mut self) -> Result<u64, Error> {
+    pub(crate) fn count(&mut self) -> Result<u64, Error> {
         let mut count = 0;
         while !self.is_done() {
             let guard = self.inner.shared.read();
@@ -279,7 +274,7 @@ impl Inner {
         let hold = cursor.hold.clone();
         let count_then = || match &hold {
             None => Ok(count_now),
-            Some(hold) => self.count_at(query, at, revision, count_now, hold),
+            Some(hold) => self.count_at(&query.range, at, revision, count_now, hold),
         };
         if query.count_only {
             drop(shared);
@@ -295,89 +290,9 @@ impl Inner {
         items.truncate(limit);
         let count = match more {
             false => items.len() as u64,
+            true if query.without_count => 0,
             true => count_then()?,
         };
         Ok(RangeResult { items, count, more, revision })
-    }
-
-    /// How many keys the range had at revision `at`, from how many it had at revision `now`.
-    fn count_at(
-        &self,
-        query: &RangeQuery,
-        at: i64,
-        now: i64,
-        count_now: u64,
-        hold: &Hold,
-    ) -> Result<u64, ReadError> {
-        if (now - at) as u64 > COUNT_BY_CHANGES.max(count_now / COUNT_BY_CHANGES_PART) {
-            return Ok(self.count_by_walking(query, at, hold)?);
-        }
-        // For each key that changed: whether it was there before the first change, and after the last.
-        let mut changed: BTreeMap<Vec<u8>, (bool, bool)> = BTreeMap::new();
-        let mut scanner = Scanner::held(at + 1, now, hold);
-        while let Some(changes) = scanner.next_batch(self)? {
-            for change in changes.iter().filter(|change| query.range.contains(&change.key)) {
-                let is_live = change.is_put();
-                match changed.get_mut(&change.key[..]) {
-                    Some((_, now)) => *now = is_live,
-                    None => drop(changed.insert(change.key.to_vec(), (change.before.is_some(), is_live))),
-                }
-            }
-        }
-        let then = changed.values().filter(|(then, _)| *then).count() as u64;
-        let since = changed.values().filter(|(_, now)| *now).count() as u64;
-        Ok(count_now + then - since)
-    }
-
-    fn count_by_walking(&self, query: &RangeQuery, at: i64, hold: &Hold) -> Result<u64, Error> {
-        let wanted = Wanted { range: &query.range, at, parts: Parts::Count };
-        Cursor::held(self, wanted, query.range.start.to_vec(), hold).count()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{KeyRange, LeaseId, Options, Store};
-
-    fn write(store: &mut Store, number: i64) {
-        let key = |number: i64| bytes::Bytes::from(format!("key{:03}", number * 37 % 101));
-        let mut txn = store.txn();
-        match number % 4 {
-            0 => drop(txn.delete_range(&KeyRange::single(key(number))).unwrap()),
-            _ => drop(txn.put(key(number), vec![1; 40].into(), LeaseId(0)).unwrap()),
-        }
-        txn.commit();
-    }
-
-    #[test]
-    fn keys_counted_one_by_one_are_as_many_as_corrected_by_the_changes_since_and_as_are_read() {
-        let options = Options { history_segment_bytes: 16 << 10, ..Options::default() };
-        let disk = Arc::new(wal::SimDisk::new(1));
-        let mut store = Store::open(disk, std::path::Path::new("/data"), options).unwrap();
-        for number in 0..1500 {
-            write(&mut store, number);
-            if number % 250 == 249 {
-                store.checkpoint().unwrap();
-            }
-        }
-        let inner = store.view().inner;
-        for range in [KeyRange::all(), KeyRange::between("key02", "key07"), KeyRange::single("key037")] {
-            let query = RangeQuery::new(range);
-            let now = store.revision();
-            let (hold, count_now) = {
-                let shared = inner.shared.read();
-                (shared.hold(&inner, 1), shared.index.count(&query.range))
-            };
-            for at in (1..=now).step_by(17) {
-                let read = inner.range(&query.clone().at(at)).unwrap().items.len() as u64;
-                assert_eq!(inner.count_by_walking(&query, at, &hold).unwrap(), read, "walking at {at}");
-                assert_eq!(
-                    inner.count_at(&query, at, now, count_now, &hold).unwrap(),
-                    read,
-                    "changes since {at}"
-                );
-            }
-        }
     }
 }

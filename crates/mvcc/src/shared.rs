@@ -103,7 +103,7 @@ pub(crate) struct Chunk {
 }
 
 /// Entries that are gone through under one hold of the lock: about 20 us.
-const ENTRIES_PER_HOLD: usize = 256;
+pub(crate) const ENTRIES_PER_HOLD: usize = 256;
 
 impl Shared {
     /// Checks a revision that somebody wants to read at.

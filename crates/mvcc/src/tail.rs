@@ -29,8 +29,8 @@ struct Link {
     jump: LinkId,
     /// Changes of the key before this one, as far as they were linked.
     depth: u32,
-    /// Whether the key was alive before the transaction.
-    has_before: bool,
+    /// Create revision of the key before the transaction; 0: it was not alive.
+    created: i64,
 }
 
 /// Where the record of a change is.
@@ -93,8 +93,8 @@ impl Tail {
             None => (id, id, 0),
             Some((parent_id, parent)) => (parent_id, self.jump_from(parent_id, &parent), parent.depth + 1),
         };
-        let (revision, has_before) = (change.revision, change.before.is_some());
-        self.links.push_back(Link { revision, position, back, jump, depth, has_before });
+        let created = change.before.as_ref().map_or(0, |before| before.meta.create_revision);
+        self.links.push_back(Link { revision: change.revision, position, back, jump, depth, created });
         id
     }
 
@@ -148,7 +148,14 @@ impl Tail {
 
     /// Whether that key was alive before that change.
     pub(crate) fn was_alive_before(&self, newest: LinkId, at: i64) -> bool {
-        self.first_link_after(newest, at).is_some_and(|(_, link)| link.has_before)
+        self.first_link_after(newest, at).is_some_and(|(_, link)| link.created != 0)
+    }
+
+    /// Whether the key with this newest link, which is after `at`, was before its first change after `at` that is here in
+    /// the life that it was in at `at`: the revision of that change if so.
+    pub(crate) fn life_until(&self, newest: LinkId, at: i64) -> Option<Revision> {
+        let (_, link) = self.first_link_after(newest, at)?;
+        (1..=at).contains(&link.created).then_some(link.revision)
     }
 
     fn first_link_after(&self, newest: LinkId, at: i64) -> Option<(LinkId, &Link)> {
@@ -168,7 +175,7 @@ impl Tail {
     fn place(&self, id: LinkId, link: &Link) -> Place {
         let offset = self.offset(id).expect("the link is in the tail");
         if offset < self.links.len() - self.pending_links {
-            return Place::Flushed(link.position, link.has_before);
+            return Place::Flushed(link.position, link.created != 0);
         }
         let (changes, sub) = self.pending_at(link.revision).expect("a change without a place is pending");
         Place::Pending(changes.clone(), sub)

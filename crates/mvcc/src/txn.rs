@@ -97,7 +97,7 @@ impl<'a> Txn<'a> {
         }
         // Each staged change takes at most one item away, and one more tells whether there are more.
         let limit = if query.limit == 0 { 0 } else { query.limit.saturating_add(staged.len() + 1) };
-        let committed = self.store.range(&RangeQuery { limit, ..query.clone() })?;
+        let committed = self.store.range(&RangeQuery { limit, without_count: false, ..query.clone() })?;
         let count = staged.values().fold(committed.count, |count, staged| {
             count + u64::from(staged.after.is_some()) - u64::from(staged.before.is_some())
         });

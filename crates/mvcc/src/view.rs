@@ -149,7 +149,7 @@ impl Chunks {
         if range.end != RangeEnd::Single {
             range.start = range.start.max(Bytes::copy_from_slice(next));
         }
-        let query = RangeQuery { range, at: Some(self.at), limit: 0, keys_only: true, count_only: true };
+        let query = RangeQuery { count_only: true, ..RangeQuery::new(range).at(self.at) };
         Ok(self.view.range(&query)?.count)
     }
 }

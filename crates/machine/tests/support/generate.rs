@@ -145,6 +145,38 @@ pub(crate) fn range() -> impl Strategy<Value = RangeRequest> {
     )
 }
 
+/// A put or a delete of one of enough keys for several chunks of a stream.
+pub(crate) fn write() -> impl Strategy<Value = InternalRaftRequest> {
+    let key = || (0..60u8).prop_map(|number| Bytes::from(format!("k{number:02}")));
+    let entry = InternalRaftRequest::default;
+    prop_oneof![
+        5 => (key(), "[a-c]{0,3}", lease()).prop_map(move |(key, value, lease)| {
+            let put = PutRequest { key, value: value.into(), lease, ..PutRequest::default() };
+            InternalRaftRequest { put: Some(put), ..entry() }
+        }),
+        1 => key().prop_map(move |key| {
+            let delete = DeleteRangeRequest { key, ..DeleteRangeRequest::default() };
+            InternalRaftRequest { delete_range: Some(delete), ..entry() }
+        }),
+    ]
+}
+
+/// A streamed range of those keys that is not refused for its shape.
+pub(crate) fn streamed_range() -> impl Strategy<Value = RangeRequest> {
+    let key = prop::sample::select(&["\0", "k", "k05", "k3"][..]).prop_map(Bytes::from);
+    let range_end = prop::sample::select(&["\0", "\0", "k4", "k20", ""][..]).prop_map(Bytes::from);
+    let order = prop_oneof![1 => Just((1, 0)), 9 => (0..5i32).prop_map(|target| (0, target))];
+    let limit = prop_oneof![1 => Just(0), 2 => -1..60i64];
+    let revision = prop_oneof![2 => Just(0), 1 => 1..120i64];
+    let flags = (prop::bool::weighted(0.3), prop::bool::weighted(0.05));
+    (key, range_end, order, limit, revision, flags).prop_map(
+        |(key, range_end, (sort_order, sort_target), limit, revision, (keys_only, count_only))| {
+            let sort = RangeRequest { sort_order, sort_target, ..RangeRequest::default() };
+            RangeRequest { key, range_end, limit, revision, keys_only, count_only, ..sort }
+        },
+    )
+}
+
 fn compare() -> impl Strategy<Value = Compare> {
     let union = prop_oneof![
         (0..4i64).prop_map(TargetUnion::Version),

@@ -95,8 +95,7 @@ impl World {
             return print::rejection(rejection);
         }
         let viewed = served(read::range(&self.machine().view(), &request));
-        let is_streamable = validate::range_stream(&request).is_ok();
-        if is_streamable && (request.limit <= 0 || request.sort_target == 0) {
+        if validate::range_stream(&request).is_ok() {
             assert_eq!(viewed, self.streamed(&request));
         }
         let entry = InternalRaftRequest {

@@ -1,17 +1,18 @@
 //! Runs: the sealed part of the history, each with an index on the disk.
 //!
-//! The index is a series of sorted [blocks](super::block) and a root, which names the first entry of each block and marks
-//! every so many changes where they are, for scans that begin at a revision. A root takes about 1/500 of the run; it is
-//! read when a reader first asks this run for something, and kept.
+//! The index is a series of sorted [blocks](super::block) of changes, another of lives, and a root, which names the first
+//! entry of each block and marks every so many changes where they are, for scans that begin at a revision. A root takes
+//! about 1/500 of the run; it is read when a reader first asks this run for something, and kept.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use wal::{Head, Position, Reader, Wal};
 
-use super::block::{BLOCK_BYTES, ENTRY_OVERHEAD, Entries, Entry, Noted, Writer};
-use super::{BLOCK, ROOT, wal_record_overhead};
+use super::block::{BLOCK_BYTES, ENTRY_OVERHEAD, Entries, Entry, Life, Noted, Writer};
+use super::{BLOCK, LIVES, ROOT, wal_record_overhead};
 use crate::encoding::{put_varint, take_varint};
 use crate::index::Keys;
 use crate::versions::superseded_bytes;
@@ -37,12 +38,16 @@ pub(crate) struct SealedRun {
 /// were all.
 pub(crate) type FirstChanges = (Vec<(Vec<u8>, Option<Position>)>, bool);
 
+/// The blocks of one kind: first key and revision of each, and where it is.
+type Blocks<K> = Vec<(K, Revision, Position)>;
+
 #[derive(Debug, Default)]
 struct Root {
-    /// First key and revision of each block, and where the block is.
-    blocks: Vec<(Vec<u8>, Revision, Position)>,
+    blocks: Blocks<Vec<u8>>,
     /// Some changes in order of their revisions, the first one among them, and where they are.
     marks: Vec<(Revision, Position)>,
+    /// `None`: the run was written before lives were.
+    lives: Option<Blocks<Vec<u8>>>,
 }
 
 impl SealedRun {
@@ -92,14 +97,12 @@ impl SealedRun {
     ) -> Result<FirstChanges, Error> {
         let start = start.max(&range.start[..]);
         let root = self.root(reader, dir)?;
-        // The block before the first one that begins at the start or later may hold the start.
-        let first = root.blocks.partition_point(|(key, ..)| &key[..] < start).saturating_sub(1);
         let mut found: Vec<(Vec<u8>, Option<Position>)> = Vec::new();
-        for (_, _, position) in &root.blocks[first..] {
-            let block = reader.read(*position)?;
-            let mut entries = Entries::of(&block.payload);
-            while let Some(entry) = entries.next_entry() {
-                let entry = entry.filter(|_| block.head.kind == BLOCK).ok_or_else(|| self.damaged(dir))?;
+        for (_, _, position) in blocks_from(&root.blocks, start) {
+            let block = self.block(reader, dir, *position, BLOCK)?;
+            let mut entries = Entries::of(&block);
+            while !entries.is_done() {
+                let entry = entries.change().ok_or_else(|| self.damaged(dir))?;
                 let key = &entries.key[..];
                 if key < start {
                     continue;
@@ -118,6 +121,39 @@ impl SealedRun {
         Ok((found, true))
     }
 
+    /// Visits the lives of the range's keys that ended here, sorted by key and then by revision. Returns whether they are
+    /// known.
+    pub(crate) fn lives(
+        &self,
+        reader: &Reader,
+        dir: &Path,
+        range: &KeyRange,
+        visit: &mut impl FnMut(&[u8], Life),
+    ) -> Result<bool, Error> {
+        let start = &range.start[..];
+        let root = self.root(reader, dir)?;
+        let Some(blocks) = &root.lives else { return Ok(false) };
+        for (_, _, position) in blocks_from(blocks, start) {
+            let block = self.block(reader, dir, *position, LIVES)?;
+            let mut entries = Entries::of(&block);
+            while !entries.is_done() {
+                let life = entries.life().ok_or_else(|| self.damaged(dir))?;
+                if range.ends_before(&entries.key) {
+                    return Ok(true);
+                }
+                if &entries.key[..] >= start {
+                    visit(&entries.key, life);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn block(&self, reader: &Reader, dir: &Path, position: Position, kind: u8) -> Result<Bytes, Error> {
+        let block = reader.read(position)?;
+        if block.head.kind == kind { Ok(block.payload) } else { Err(self.damaged(dir)) }
+    }
+
     fn position(&self, entry: &Entry) -> Position {
         Position { segment: self.first_segment + entry.segment, offset: entry.offset }
     }
@@ -127,28 +163,60 @@ impl SealedRun {
     }
 }
 
+/// The blocks that may hold this key or later ones: the one before the first that begins at the key or later is among
+/// them.
+fn blocks_from<'a>(
+    blocks: &'a [(Vec<u8>, Revision, Position)],
+    start: &[u8],
+) -> &'a [(Vec<u8>, Revision, Position)] {
+    &blocks[blocks.partition_point(|(key, ..)| &key[..] < start).saturating_sub(1)..]
+}
+
 fn decode_root(mut input: &[u8], first_segment: u64) -> Option<Root> {
     let input = &mut input;
-    let mut root = Root::default();
-    let number = |input: &mut &[u8]| take_varint(input);
-    let revision = |input: &mut &[u8]| {
-        let main = i64::try_from(take_varint(input)?).ok()?;
-        Some(Revision { main, sub: u32::try_from(take_varint(input)?).ok()? })
-    };
-    let position = |input: &mut &[u8]| {
-        let segment = first_segment.checked_add(take_varint(input)?)?;
-        Some(Position { segment, offset: take_varint(input)? })
-    };
-    for _ in 0..number(input)? {
-        let len = usize::try_from(number(input)?).ok()?;
-        let (key, rest) = input.split_at_checked(len)?;
-        *input = rest;
-        root.blocks.push((key.to_vec(), revision(input)?, position(input)?));
+    let mut root = Root { blocks: take_blocks(input, first_segment)?, ..Root::default() };
+    for _ in 0..take_varint(input)? {
+        root.marks.push(take_place(input, first_segment)?);
     }
-    for _ in 0..number(input)? {
-        root.marks.push((revision(input)?, position(input)?));
+    if !input.is_empty() {
+        root.lives = Some(take_blocks(input, first_segment)?);
     }
     (input.is_empty() && !root.marks.is_empty()).then_some(root)
+}
+
+fn take_blocks(input: &mut &[u8], first_segment: u64) -> Option<Blocks<Vec<u8>>> {
+    let mut blocks = Vec::new();
+    for _ in 0..take_varint(input)? {
+        let len = usize::try_from(take_varint(input)?).ok()?;
+        let (key, rest) = input.split_at_checked(len)?;
+        *input = rest;
+        let (revision, position) = take_place(input, first_segment)?;
+        blocks.push((key.to_vec(), revision, position));
+    }
+    Some(blocks)
+}
+
+fn take_place(input: &mut &[u8], first_segment: u64) -> Option<(Revision, Position)> {
+    let main = i64::try_from(take_varint(input)?).ok()?;
+    let sub = u32::try_from(take_varint(input)?).ok()?;
+    let segment = first_segment.checked_add(take_varint(input)?)?;
+    Some((Revision { main, sub }, Position { segment, offset: take_varint(input)? }))
+}
+
+fn put_blocks(root: &mut Vec<u8>, blocks: &[(&[u8], Revision, Position)], first_segment: u64) {
+    put_varint(root, blocks.len() as u64);
+    for &(key, revision, position) in blocks {
+        put_varint(root, key.len() as u64);
+        root.extend_from_slice(key);
+        put_place(root, revision, position, first_segment);
+    }
+}
+
+fn put_place(root: &mut Vec<u8>, revision: Revision, position: Position, first_segment: u64) {
+    let segment = position.segment - first_segment;
+    for number in [revision.main as u64, u64::from(revision.sub), segment, position.offset] {
+        put_varint(root, number);
+    }
 }
 
 /// Collects the changes of the run being written.
@@ -156,6 +224,8 @@ fn decode_root(mut input: &[u8], first_segment: u64) -> Option<Root> {
 pub(super) struct RunBuilder {
     keys: Keys,
     changes: Vec<Noted>,
+    /// Deletions, each with the create revision of what was deleted: numbers of changes, ascending.
+    deletions: Vec<(u32, i64)>,
     longest_key: usize,
     /// Most bytes that the entries can take.
     entry_bytes: usize,
@@ -169,15 +239,22 @@ impl RunBuilder {
 
     /// Forgets the changes, for the next run, which will need as much memory.
     pub(super) fn restart(&mut self) {
-        self.keys.clear();
-        self.changes.clear();
-        (self.longest_key, self.entry_bytes, self.superseded_bytes) = (0, 0, 0);
+        // Each field by its name: none is to be forgotten.
+        let Self { keys, changes, deletions, longest_key, entry_bytes, superseded_bytes } = self;
+        keys.clear();
+        changes.clear();
+        deletions.clear();
+        (*longest_key, *entry_bytes, *superseded_bytes) = (0, 0, 0);
     }
 
     pub(super) fn add(&mut self, change: &Change, position: Position) {
         let key = &change.key[..];
         self.keys.push(key);
         let noted = Noted { revision: change.revision, has_before: change.before.is_some(), position };
+        if let Some(before) = change.before.as_ref().filter(|_| !change.is_put()) {
+            self.deletions.push((self.changes.len() as u32, before.meta.create_revision));
+            self.entry_bytes += key.len() + ENTRY_OVERHEAD;
+        }
         self.changes.push(noted);
         self.longest_key = self.longest_key.max(key.len());
         self.entry_bytes += key.len() + ENTRY_OVERHEAD;
@@ -186,9 +263,10 @@ impl RunBuilder {
 
     /// Most bytes of log that the index can take once this key is added.
     pub(super) fn index_bytes_with(&self, key: &[u8]) -> u64 {
-        let entries = self.entry_bytes + key.len() + ENTRY_OVERHEAD;
-        // A block is closed by the entry that fills it, so all but the last are full.
-        let blocks = entries / BLOCK_BYTES + 1;
+        // A deletion has two entries, one in each kind of block.
+        let entries = self.entry_bytes + 2 * (key.len() + ENTRY_OVERHEAD);
+        // A block is closed by the entry that fills it, so all but the last of each kind are full.
+        let blocks = entries / BLOCK_BYTES + 2;
         let block = wal_record_overhead() + ENTRY_OVERHEAD + self.longest_key.max(key.len());
         let marks = (self.changes.len() / MARK_EVERY + 2) * ENTRY_OVERHEAD;
         (entries + blocks * block + marks + wal_record_overhead() + 32) as u64
@@ -201,49 +279,101 @@ impl RunBuilder {
         let last = self.changes.last().expect("a run has changes").revision;
         let mut order: Vec<u32> = (0..self.changes.len() as u32).collect();
         // Changes are in order of revision already; a stable sort keeps that within each key.
-        order.sort_by(|&one, &other| self.keys.get(one as usize).cmp(self.keys.get(other as usize)));
-        let mut blocks: Vec<(&[u8], Revision, Position)> = Vec::new();
-        let mut rest = &order[..];
-        while let Some(&first) = rest.first() {
-            let mut block = Writer::default();
-            let mut taken = 0;
-            while taken < rest.len() && block.bytes.len() < BLOCK_BYTES {
-                let number = rest[taken] as usize;
-                block.add(self.keys.get(number), &self.changes[number], start.segment);
-                taken += 1;
-            }
-            let head = Head { kind: BLOCK, number: last.main as u64, tag: blocks.len() as u64 };
-            let position = wal.append(head, &[&block.bytes])?;
-            blocks.push((self.keys.get(first as usize), self.changes[first as usize].revision, position));
-            rest = &rest[taken..];
-        }
-        let root = wal.append(
-            Head { kind: ROOT, number: last.main as u64, tag: 0 },
-            &[&self.encode_root(&blocks, start.segment)],
-        )?;
+        order.sort_by(|&one, &other| self.key(one).cmp(self.key(other)));
+        let change = |block: &mut Writer, number: &u32| {
+            block.change(self.key(*number), &self.changes[*number as usize], start.segment);
+        };
+        let blocks = self.write_blocks(wal, BLOCK, &order, |&number| number, change)?;
+        let lives = self.lives();
+        let life = |block: &mut Writer, (number, life): &(u32, Life)| block.life(self.key(*number), life);
+        let lives = self.write_blocks(wal, LIVES, &lives, |&(number, _)| number, life)?;
+        let root = self.encode_root(&blocks, &lives, start.segment);
+        let root = wal.append(Head { kind: ROOT, number: last.main as u64, tag: 0 }, &[&root])?;
         Ok(SealedRun::new(start.segment, root, first, last, self.superseded_bytes))
     }
 
-    fn encode_root(&self, blocks: &[(&[u8], Revision, Position)], first_segment: u64) -> Vec<u8> {
-        let mut root = Vec::new();
-        let put_place = |root: &mut Vec<u8>, revision: Revision, position: Position| {
-            let numbers = [
-                revision.main as u64,
-                u64::from(revision.sub),
-                position.segment - first_segment,
-                position.offset,
-            ];
-            numbers.into_iter().for_each(|number| put_varint(root, number));
+    fn key(&self, number: u32) -> &[u8] {
+        self.keys.get(number as usize)
+    }
+
+    /// The lives that ended, each with the number of its deletion, sorted by key and then by revision. A transaction that
+    /// deletes a key more than once ends one life that others can see.
+    fn lives(&self) -> Vec<(u32, Life)> {
+        let life = |&(number, created): &(u32, i64)| {
+            (number, Life { created, ended: self.changes[number as usize].revision })
         };
-        put_varint(&mut root, blocks.len() as u64);
-        for &(key, revision, position) in blocks {
-            put_varint(&mut root, key.len() as u64);
-            root.extend_from_slice(key);
-            put_place(&mut root, revision, position);
+        let mut lives: Vec<(u32, Life)> = self.deletions.iter().map(life).collect();
+        lives.sort_by(|(one, _), (other, _)| self.key(*one).cmp(self.key(*other)));
+        lives.dedup_by(|(next, next_life), (number, life)| {
+            next_life.ended.main == life.ended.main && self.key(*next) == self.key(*number)
+        });
+        lives
+    }
+
+    /// Appends entries in blocks of a kind; `number_of` tells the change that an entry is of.
+    fn write_blocks<E>(
+        &self,
+        wal: &mut Wal,
+        kind: u8,
+        entries: &[E],
+        number_of: impl Fn(&E) -> u32,
+        put: impl Fn(&mut Writer, &E),
+    ) -> Result<Blocks<&[u8]>, Error> {
+        let last = self.changes.last().expect("a run has changes").revision;
+        let mut blocks = Vec::new();
+        let mut rest = entries;
+        while let Some(first) = rest.first() {
+            let mut block = Writer::default();
+            let mut taken = 0;
+            while taken < rest.len() && block.bytes.len() < BLOCK_BYTES {
+                put(&mut block, &rest[taken]);
+                taken += 1;
+            }
+            let head = Head { kind, number: last.main as u64, tag: blocks.len() as u64 };
+            let position = wal.append(head, &[&block.bytes])?;
+            let first = number_of(first);
+            blocks.push((self.key(first), self.changes[first as usize].revision, position));
+            rest = &rest[taken..];
         }
+        Ok(blocks)
+    }
+
+    fn encode_root(
+        &self,
+        blocks: &[(&[u8], Revision, Position)],
+        lives: &[(&[u8], Revision, Position)],
+        first_segment: u64,
+    ) -> Vec<u8> {
+        let mut root = Vec::new();
+        put_blocks(&mut root, blocks, first_segment);
         let marks = self.changes.iter().step_by(MARK_EVERY);
         put_varint(&mut root, marks.len() as u64);
-        marks.for_each(|mark| put_place(&mut root, mark.revision, mark.position));
+        marks.for_each(|mark| put_place(&mut root, mark.revision, mark.position, first_segment));
+        put_blocks(&mut root, lives, first_segment);
         root
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_that_was_written_before_lives_were_is_read() {
+        let mut builder = RunBuilder::default();
+        let (revision, position) = (Revision { main: 2, sub: 0 }, Position { segment: 7, offset: 64 });
+        builder.add(&Change::new(revision, "a".into(), None, None), position);
+        let block: (&[u8], Revision, Position) = (b"a", revision, position);
+        let bytes = builder.encode_root(&[block], &[block], 7);
+        assert_eq!(bytes, b"\x01\x01a\x02\x00\x00\x40\x01\x02\x00\x00\x40\x01\x01a\x02\x00\x00\x40");
+        let root = decode_root(&bytes, 7).unwrap();
+        let blocks = vec![(b"a".to_vec(), revision, position)];
+        assert_eq!((&root.blocks, &root.marks), (&blocks, &vec![(revision, position)]));
+        assert_eq!(root.lives, Some(blocks));
+        let without_lives = &bytes[..bytes.len() - 7];
+        assert_eq!(decode_root(without_lives, 7).unwrap().lives, None);
+        for end in (0..bytes.len()).filter(|&end| end != without_lives.len()) {
+            assert!(decode_root(&bytes[..end], 7).is_none(), "cut at {end}");
+        }
     }
 }

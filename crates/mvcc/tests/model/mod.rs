@@ -276,6 +276,9 @@ fn check_at(store: &Store, model: &Model, ranges: &[KeyRange], at: i64) {
             expected.iter().map(|(key, version)| (key.clone(), version.meta)).collect::<Vec<_>>()
         );
         assert!(keys.items.iter().all(|item| item.value().is_empty()));
+        let uncounted = view.range(&RangeQuery { without_count: true, ..query(range).limit(2) }).unwrap();
+        assert_eq!((&uncounted.items, uncounted.more), (&limited.items, limited.more));
+        assert_eq!(uncounted.count, if limited.more { 0 } else { limited.count });
         let counted = view.range(&RangeQuery { count_only: true, ..query(range) }).unwrap();
         assert_eq!(counted.count, expected.len() as u64);
         let mut chunks = view.chunks(query(range)).unwrap();

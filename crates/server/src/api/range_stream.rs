@@ -25,7 +25,7 @@ impl Api {
             self.read_barrier().await?;
         }
         let stream = RangeStream::new(request, self.settings.max_request_bytes);
-        Ok(Pieces { api: self.clone(), stream, failed: false })
+        Ok(Pieces { api: self.clone(), stream })
     }
 }
 
@@ -33,7 +33,6 @@ impl Api {
 pub(crate) struct Pieces {
     api: Arc<Api>,
     stream: RangeStream,
-    failed: bool,
 }
 
 impl Stream for Pieces {
@@ -41,21 +40,15 @@ impl Stream for Pieces {
 
     fn poll_next(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        if this.failed {
-            return Poll::Ready(None);
-        }
-        let piece = match this.stream.next(&this.api.view()) {
-            Ok(None) => return Poll::Ready(None),
-            Ok(Some(chunk)) => {
-                let header = chunk.header_revision.map(|revision| this.api.header(revision));
-                Ok(Piece { header, chunk })
-            }
-            Err(failure) => {
-                this.failed = true;
-                Err(failed(failure))
-            }
-        };
-        Poll::Ready(Some(piece))
+        let next = this.stream.next(&this.api.view()).map_err(failed);
+        Poll::Ready(next.transpose().map(|chunk| chunk.map(|chunk| this.piece(chunk))))
+    }
+}
+
+impl Pieces {
+    fn piece(&self, chunk: Chunk) -> Piece {
+        let header = chunk.header_revision.map(|revision| self.api.header(revision));
+        Piece { header, chunk }
     }
 }
 

@@ -212,7 +212,7 @@ mod tests {
 
     /// A data directory with a raft log and something in place of a store; the member is 1 of so many founders.
     fn data(founders: u64, dir: &Path) -> (DataDir, Origin) {
-        let data_dir = DataDir::take(dir).unwrap();
+        let data_dir = DataDir::take(std::sync::Arc::new(wal::OsDisk), dir).unwrap();
         let member = |id| KnownMember { id: MemberId(id), name: String::new(), peer_urls: Vec::new() };
         let identity = Identity { cluster: ClusterId(7), member: MemberId(1) };
         let origin = Origin { identity, how: How::Founded, members: (1..=founders).map(member).collect() };

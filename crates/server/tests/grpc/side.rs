@@ -4,6 +4,7 @@ use proto::etcdserverpb as pb;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::lease_client::LeaseClient;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use proto::etcdserverpb::range_request::SortTarget;
 use testkit::{Program, Server, Version};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
@@ -16,6 +17,7 @@ pub(crate) struct Side {
     /// Kept for its drop, which ends the process.
     _server: Server,
     pub(crate) version: Version,
+    is_quorate: bool,
     kv: KvClient<Channel>,
     lease: LeaseClient<Channel>,
     maintenance: MaintenanceClient<Channel>,
@@ -30,6 +32,7 @@ impl Side {
         let channel = endpoint.connect().await.expect("a server that serves accepts a connection");
         Side {
             version: program.version(),
+            is_quorate: program.is_quorate(),
             kv: KvClient::new(channel.clone()),
             lease: LeaseClient::new(channel.clone()),
             maintenance: MaintenanceClient::new(channel.clone()),
@@ -42,6 +45,9 @@ impl Side {
     pub(crate) async fn take(&mut self, step: &Step, revision: i64, compacted: i64) -> Result<Reply, String> {
         Ok(match step.clone() {
             Step::Range(request) => reply(self.kv.range(request).await, Reply::Range),
+            Step::RangeStream(request) if self.sorts_chunks(&request) => {
+                reply(self.kv.range(request).await, Reply::Range)
+            }
             Step::RangeStream(request) => self.range_stream(request).await,
             Step::Put(request) => reply(self.kv.put(request).await, Reply::Put),
             Step::DeleteRange(request) => reply(self.kv.delete_range(request).await, Reply::DeleteRange),
@@ -73,6 +79,20 @@ impl Side {
                 Reply::Watch(self.watches.progress(stream, revision, compacted).await?.unwrap_or_default())
             }
         })
+    }
+
+    /// Whether this server would sort each chunk of the stream by itself, so that the messages together are not the range
+    /// (docs/decisions/0008): what they should be is then the unary reply. Of what is refused as a stream, it is asked as
+    /// one.
+    fn sorts_chunks(&self, request: &pb::RangeRequest) -> bool {
+        let filters = [
+            request.min_mod_revision,
+            request.max_mod_revision,
+            request.min_create_revision,
+            request.max_create_revision,
+        ];
+        let is_taken = request.sort_order == 0 && filters == [0; 4];
+        !self.is_quorate && is_taken && request.sort_target != SortTarget::Key as i32
     }
 
     /// All messages of the stream merged, which is what the unary call would give (semantics.md section 2.1).
