@@ -67,8 +67,8 @@ impl Facts {
     /// Knows a 64-bit id, in all the forms it is printed in.
     pub(crate) fn id(&mut self, name: &str, id: u64) {
         self.ids.push((id, name.to_owned()));
-        // The padded form first: the other one is a part of it.
-        for form in [format!("{id:016x}"), format!("{id:x}"), id.to_string()] {
+        // The padded forms first, with zeros or with blanks: the plain one is a part of them.
+        for form in [format!("{id:016x}"), format!("{id:16x}"), format!("{id:x}"), id.to_string()] {
             self.names.push((form, name.to_owned()));
         }
     }
@@ -93,8 +93,6 @@ impl Facts {
             text = text.lines().map(|line| mask_columns(line, &HEALTH_COLUMNS) + "\n").collect();
         }
         if is_list(&words) {
-            // An id that begins with zeros is printed shorter, with blanks in front.
-            text = text.replace("Member  ", "Member ").replace("cluster  ", "cluster ");
             text = order::elements(&text) + if order::is_by_id(stdout) { "(members by id)\n" } else { "" };
         }
         let lines = text
