@@ -67,8 +67,8 @@ impl Facts {
     /// Knows a 64-bit id, in all the forms it is printed in.
     pub(crate) fn id(&mut self, name: &str, id: u64) {
         self.ids.push((id, name.to_owned()));
-        // The padded forms first, with zeros or with blanks: the plain one is a part of them.
-        for form in [format!("{id:016x}"), format!("{id:16x}"), format!("{id:x}"), id.to_string()] {
+        // The padded form first: the other one is a part of it.
+        for form in [format!("{id:016x}"), format!("{id:x}"), id.to_string()] {
             self.names.push((form, name.to_owned()));
         }
     }
@@ -93,6 +93,7 @@ impl Facts {
             text = text.lines().map(|line| mask_columns(line, &HEALTH_COLUMNS) + "\n").collect();
         }
         if is_list(&words) {
+            text = without_blanks_before_ids(text);
             text = order::elements(&text) + if order::is_by_id(stdout) { "(members by id)\n" } else { "" };
         }
         let lines = text
@@ -268,6 +269,17 @@ fn mask_columns(line: &str, masked: &[(usize, &[usize])]) -> String {
     columns.join(" | ")
 }
 
+/// An id that begins with zeros is printed shorter, with a blank in front for each of them.
+fn without_blanks_before_ids(mut text: String) -> String {
+    for word in ["Member ", "cluster "] {
+        let padded = format!("{word} ");
+        while text.contains(&padded) {
+            text = text.replace(&padded, word);
+        }
+    }
+    text
+}
+
 /// A table's row without its padding, which depends on the widths of ids.
 fn cells(line: &str) -> String {
     match line.strip_prefix('|') {
@@ -313,6 +325,8 @@ fn what_is_the_servers_own_goes_and_the_rest_stays() {
         b"127.0.0.1:2379, abc, 3.4.23, 25 kB, true, false, 2, 63, 63, \n",
     );
     assert_eq!(lines, ["  | <client> | <member> | ~ | ~ | true | false | ~ | ~ | ~ | "]);
+    let lines = facts.stdout(&["member".into(), "remove".into()], b"Member              abc removed\n");
+    assert_eq!(lines, ["  | Member <member> removed"]);
     let lines =
         facts.stdout(&["get".into()], b"{\"header\":{\"member_id\":2748,\"revision\":7,\"raft_term\":2}}\n");
     assert_eq!(lines, ["  | {\"header\":{\"member_id\":<member>,\"revision\":7,\"raft_term\":<n>}}"]);
