@@ -206,6 +206,7 @@ pub(crate) struct Frozen {
     pub(crate) mark: Mark,
     /// Bytes that it keeps in memory.
     pub(crate) bytes: usize,
+    pub(crate) is_late: bool,
 }
 
 /// What belongs to the checkpoint's thread: the ways to write.
@@ -264,6 +265,12 @@ impl Done {
 }
 
 impl CheckpointJob {
+    /// Whether it holds much more than makes a checkpoint due: the one before took longer than that needed to change.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.frozen.is_late
+    }
+
     /// Makes the checkpoint. Blocks on the disk for as long as that takes.
     ///
     /// # Errors

@@ -383,7 +383,8 @@ impl Store {
         self.compaction = None;
         let Overlay { transactions, bytes } = std::mem::take(&mut self.overlay);
         let rows = self.side.take_changed();
-        Some(Frozen { transactions: Mutex::new(transactions), rows, mark, bytes })
+        let is_late = bytes > self.options.checkpoint_bytes + self.options.checkpoint_bytes / 2;
+        Some(Frozen { transactions: Mutex::new(transactions), rows, mark, bytes, is_late })
     }
 
     /// Ends a checkpoint: what it holds need not be kept in memory any more.

@@ -60,13 +60,13 @@ pub(crate) const CATCH_UP_CHANGES_MAX: usize = 8 * 1024;
 
 /// Bytes of events read for one watcher in one step of its catch-up: what the worker writes to its socket in one go,
 /// while the answers to others wait.
-pub(crate) const CATCH_UP_BYTES_MAX: usize = 64 << 10;
+pub(crate) const CATCH_UP_BYTES_MAX: usize = 32 << 10;
 
 /// Changes read at once in such a step: no more than fill it when they are small.
-pub(crate) const CATCH_UP_BATCH_CHANGES: usize = 250;
+pub(crate) const CATCH_UP_BATCH_CHANGES: usize = 125;
 
-/// Rest between two steps of a watcher's catch-up while there are writes: with 250 events a step it gets 50,000 a second,
-/// some ten times what etcd sends, for a fifth of the core or less. Short steps and short rests: the answers to writes wait
+/// Rest between two steps of a watcher's catch-up while there are writes: with 125 events a step it gets 25,000 a second,
+/// some five times what etcd sends, for a tenth of the core or less. Short steps and short rests: the answers to writes wait
 /// for one step at the most.
 pub(crate) const CATCH_UP_REST: Duration = Duration::from_millis(5);
 

@@ -89,7 +89,12 @@ impl Checkpointer {
     /// Writes a checkpoint in the background.
     pub(crate) fn start(&mut self, job: mvcc::CheckpointJob) {
         let (apply, generation) = (self.apply.clone(), self.generation);
+        let is_late = job.is_late();
         let write = move || {
+            // What grows faster than it is written down must not wait for those who make it grow.
+            if !is_late {
+                super::priority::stand_back();
+            }
             let started = Instant::now();
             let event = match job.run() {
                 Ok(done) => ApplyEvent::Checkpointed(generation, Box::new(done), started.elapsed()),

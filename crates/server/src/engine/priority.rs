@@ -6,6 +6,15 @@ const NICEST: i32 = 19;
 /// A tenth of a core that others want all of.
 const NICE: i32 = 10;
 
+/// A quarter of a core that one other thread wants all of.
+const BEHIND: i32 = 5;
+
+/// Lets this thread stand back a little for those that answer requests, for work that must keep up with them.
+pub(crate) fn stand_back() {
+    // As below.
+    let _ = rustix::process::setpriority_process(None, BEHIND);
+}
+
 /// Lets this thread go on slowly while others want the core, for work that somebody waits for, but not before others.
 pub(crate) fn yield_often() {
     // As below.

@@ -20,7 +20,7 @@ use crate::engine::views::Views;
 use crate::limits::{CATCH_UP_BATCH_CHANGES, CATCH_UP_BYTES_MAX, CATCH_UP_CHANGES_MAX, CATCH_UP_REST};
 
 /// Changes that a watcher gets for each one that is written meanwhile, at least; below that there is no rest.
-const GAIN_MIN: u64 = 4;
+const GAIN_MIN: u64 = 2;
 
 /// Time without writes after which there is nobody to rest for. Writes come in batches: between two of them a few steps
 /// pass that see none.
