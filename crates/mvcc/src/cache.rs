@@ -73,7 +73,7 @@ impl Cache {
     ) -> u32 {
         self.remove(replaces.0, replaces.1);
         self.bytes += cost(&encoded);
-        self.evict(stored);
+        self.evict(stored, HAND_STEPS);
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             u32::try_from(self.slots.len() - 1).expect("fewer items in memory than 2^32")
@@ -93,9 +93,10 @@ impl Cache {
         }
     }
 
-    fn evict(&mut self, stored: i64) {
+    /// Looks at so many slots at most for what can go. Returns whether it is over its budget still.
+    pub(crate) fn evict(&mut self, stored: i64, steps_max: usize) -> bool {
         let mut steps = 0;
-        while self.bytes > self.budget && steps < HAND_STEPS && !self.slots.is_empty() {
+        while self.bytes > self.budget && steps < steps_max && !self.slots.is_empty() {
             steps += 1;
             self.hand = (self.hand + 1) % self.slots.len();
             let slot = &mut self.slots[self.hand];
@@ -105,6 +106,12 @@ impl Cache {
             let revision = slot.revision;
             self.remove(self.hand as u32, revision);
         }
+        self.bytes > self.budget
+    }
+
+    /// Steps after which the hand has found everything that can go: an item that was read is passed by once.
+    pub(crate) fn two_rounds(&self) -> usize {
+        2 * self.slots.len()
     }
 }
 
@@ -142,6 +149,16 @@ mod tests {
         cache.put(NEW, at(11), value(), 10);
         cache.put(NEW, at(12), value(), 10);
         assert!(cache.bytes() <= 3000);
+    }
+
+    #[test]
+    fn what_was_pinned_goes_when_it_is_stored() {
+        let mut cache = Cache::new(4000);
+        let slots: Vec<u32> = (1..=10).map(|main| cache.put(NEW, at(main), value(), 0)).collect();
+        (1..=10).zip(&slots).for_each(|(main, &slot)| assert!(cache.get(slot, at(main)).is_some()));
+        assert!(!cache.evict(7, cache.two_rounds()));
+        assert_eq!(cache.bytes(), 4000);
+        assert!((8..=10).zip(&slots[7..]).all(|(main, &slot)| cache.get(slot, at(main)).is_some()));
     }
 
     #[test]

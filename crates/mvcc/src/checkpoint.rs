@@ -31,6 +31,8 @@ use crate::{Applied, Change, Error, Revision};
 pub(crate) const FORMAT: u32 = 1;
 /// Changes whose places are noted under one hold of the lock.
 const PLACES_PER_HOLD: usize = 512;
+/// Slots of the cache that are looked at under one hold of the lock.
+const EVICTIONS_PER_HOLD: usize = 256;
 
 /// What a checkpoint says about itself and the rest: the record that makes it one.
 ///
@@ -206,7 +208,6 @@ pub(crate) struct Frozen {
     pub(crate) mark: Mark,
     /// Bytes that it keeps in memory.
     pub(crate) bytes: usize,
-    pub(crate) is_late: bool,
 }
 
 /// What belongs to the checkpoint's thread: the ways to write.
@@ -265,12 +266,6 @@ impl Done {
 }
 
 impl CheckpointJob {
-    /// Whether it holds much more than makes a checkpoint due: the one before took longer than that needed to change.
-    #[must_use]
-    pub fn is_late(&self) -> bool {
-        self.frozen.is_late
-    }
-
     /// Makes the checkpoint. Blocks on the disk for as long as that takes.
     ///
     /// # Errors
@@ -321,7 +316,19 @@ impl CheckpointJob {
             (runs, std::mem::replace(&mut shared.snapshot, snapshot))
         };
         drop(old);
+        self.shrink_cache();
         Ok(())
+    }
+
+    /// What is stored now can leave the cache. The writer evicts when it brings something; it may have nothing to bring for
+    /// a long time.
+    fn shrink_cache(&self) {
+        let mut steps = self.inner.shared.read().cache.two_rounds();
+        while steps > 0
+            && self.inner.shared.write().cache.evict(self.frozen.mark.revision, EVICTIONS_PER_HOLD)
+        {
+            steps = steps.saturating_sub(EVICTIONS_PER_HOLD);
+        }
     }
 
     /// Unlinks what compaction freed. Only now: the mark that says so is durable (C2). What a reader holds on to stays until

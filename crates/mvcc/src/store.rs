@@ -47,7 +47,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            cache_bytes: 128 << 20,
+            cache_bytes: 96 << 20,
             checkpoint_bytes: 64 << 20,
             history_segment_bytes: 32 << 20,
             identity: [0, 0],
@@ -383,8 +383,7 @@ impl Store {
         self.compaction = None;
         let Overlay { transactions, bytes } = std::mem::take(&mut self.overlay);
         let rows = self.side.take_changed();
-        let is_late = bytes > self.options.checkpoint_bytes + self.options.checkpoint_bytes / 2;
-        Some(Frozen { transactions: Mutex::new(transactions), rows, mark, bytes, is_late })
+        Some(Frozen { transactions: Mutex::new(transactions), rows, mark, bytes })
     }
 
     /// Ends a checkpoint: what it holds need not be kept in memory any more.

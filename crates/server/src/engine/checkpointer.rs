@@ -89,10 +89,10 @@ impl Checkpointer {
     /// Writes a checkpoint in the background.
     pub(crate) fn start(&mut self, job: mvcc::CheckpointJob) {
         let (apply, generation) = (self.apply.clone(), self.generation);
-        let is_late = job.is_late();
+        // One that is made because memory fills must not wait for those who fill it.
+        let has_time = Instant::now() >= self.next;
         let write = move || {
-            // What grows faster than it is written down must not wait for those who make it grow.
-            if !is_late {
+            if has_time {
                 super::priority::stand_back();
             }
             let started = Instant::now();
