@@ -168,11 +168,11 @@ mod tests {
         };
         // Nobody writes: nobody to leave the machine to.
         assert_eq!(rest_after(0, 1000, 1), Duration::ZERO);
-        assert_eq!(rest_after(80, 1000, 1), CATCH_UP_REST);
-        assert_eq!(rest_after(251, 1000, 1), Duration::ZERO);
+        assert_eq!(rest_after(500, 1000, 1), CATCH_UP_REST);
+        assert_eq!(rest_after(501, 1000, 1), Duration::ZERO);
         // A round takes as long for many as for one.
-        assert_eq!(rest_after(20, 1000, 10), CATCH_UP_REST / 10);
-        assert_eq!(rest_after(26, 1000, 10), Duration::ZERO);
+        assert_eq!(rest_after(50, 1000, 10), CATCH_UP_REST / 10);
+        assert_eq!(rest_after(51, 1000, 10), Duration::ZERO);
         // Nothing found costs the network worker nothing.
         assert_eq!(rest_after(1, 0, 1), Duration::ZERO);
     }
