@@ -9,12 +9,14 @@
 //! | a function is of bearable length | `functions` |
 //! | what is too long already may only get shorter | `exceptions` |
 //! | links and paths in Markdown lead somewhere | `links` |
+//! | a rule that is cited has a row in `docs/rules.md` | `rules` |
 //! | crates depend in one direction, take the workspace's lints, and ban what would make members differ | `crates` |
 
 pub mod crates;
 pub mod exceptions;
 pub mod functions;
 pub mod links;
+pub mod rules;
 pub mod source;
 pub mod tree;
 
@@ -61,11 +63,15 @@ pub fn check(root: &Path) -> Result<Vec<Finding>> {
     let tree = Tree::read(root)?;
     let mut findings = Vec::new();
     let mut lengths = Vec::new();
+    let rules = rules::defined(tree.text(rules::FILE).unwrap_or_default());
     for (path, text) in tree.texts() {
         findings.extend(source::check_text(path, text));
         if path.ends_with(".rs") {
             findings.extend(source::check_rust(path, text)?);
             lengths.extend(functions::lengths(path, text)?);
+        }
+        if path.ends_with(".rs") || path.ends_with(".md") {
+            findings.extend(rules::check(path, text, &rules));
         }
         if path.ends_with(".md") {
             findings.extend(links::check(path, text, &tree));

@@ -1,4 +1,4 @@
-//! The store against a naive model: random commands, every revision, checkpoints, restarts, crashes everywhere (T6).
+//! The store against a naive model: random commands, every revision, checkpoints, restarts, crashes everywhere.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 

@@ -1,4 +1,4 @@
-//! Crashes at every operation of recorded traces, and crashes during the recovery from them (T5).
+//! Crashes at every operation of recorded traces, and crashes during the recovery from them.
 //!
 //! A trace is a sequence of calls. It is run once for each write, sync and change of names that it makes, and killed
 //! there; of what was not synced, a crash then keeps nothing, everything, a random subset of sectors, or all but a torn

@@ -1,4 +1,4 @@
-//! Every bit of a log flipped, sectors lost and misplaced, files cut and lost (T5): damage to what was synced is
+//! Every bit of a log flipped, sectors lost and misplaced, files cut and lost: damage to what was synced is
 //! refused, naming file and offset; damage to space that was never used does no harm; nothing is ever cut off.
 
 #![allow(clippy::unwrap_used)] // the helpers of a test are a test

@@ -1,4 +1,4 @@
-//! Operations that fail, and what may be believed afterwards (W5, T8).
+//! Operations that fail, and what may be believed afterwards (rule W5).
 
 mod support;
 
