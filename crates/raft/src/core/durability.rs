@@ -9,47 +9,78 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
 use super::id::{EntryId, Index};
+use super::loss::Loss;
 use super::ready::{HardState, Persisted};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Durability {
     issued: u64,
     under_way: VecDeque<Batch>,
-    /// The term and vote on the disk.
-    durable: HardState,
-    /// The last ones handed to it.
-    stored: HardState,
+    /// What the disk has.
+    durable: Promises,
+    /// What was handed to it last.
+    stored: Promises,
+}
+
+/// What a node must not forget besides its log: its term, its vote, and what it has lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Promises {
+    pub(crate) hard_state: HardState,
+    /// While there is a loss, the node promises not to vote (rule M5).
+    pub(crate) loss: Option<Loss>,
+}
+
+impl Promises {
+    /// Returns whether these are kept by a disk that has `disk`. Without a loss it does not matter what the disk knows of one
+    /// that was made good.
+    fn are_in(&self, disk: &Promises) -> bool {
+        self.hard_state == disk.hard_state && (self.loss.is_none() || self.loss == disk.loss)
+    }
 }
 
 #[derive(Clone, Debug)]
 struct Batch {
     number: u64,
-    hard_state: HardState,
+    promises: Promises,
     /// The last entry of the log that is durable once the batch is.
     proves: Index,
     named: EntryId,
 }
 
 impl Durability {
-    pub(crate) fn new(durable: HardState) -> Durability {
+    pub(crate) fn new(durable: Promises) -> Durability {
         Durability { issued: 0, under_way: VecDeque::new(), durable, stored: durable }
     }
 
-    /// Whether the disk has this term and vote, and no other is on its way there.
-    pub(crate) fn has(&self, hard_state: HardState) -> bool {
-        self.durable == hard_state && self.stored == hard_state
+    /// Returns whether the disk has these, and nothing else is on its way there.
+    pub(crate) fn has(&self, promises: Promises) -> bool {
+        promises.are_in(&self.durable) && promises.are_in(&self.stored)
     }
 
-    pub(crate) fn is_stored(&self, hard_state: HardState) -> bool {
-        self.stored == hard_state
+    /// Returns the term and vote that were handed to the disk last.
+    pub(crate) fn stored(&self) -> Promises {
+        self.stored
+    }
+
+    /// Returns whether these were handed to the disk.
+    pub(crate) fn is_stored(&self, promises: Promises) -> bool {
+        promises.are_in(&self.stored)
     }
 
     /// Numbers the next batch.
-    pub(crate) fn issue(&mut self, hard_state: HardState, last: EntryId) -> Persisted {
+    pub(crate) fn issue(&mut self, promises: Promises, last: EntryId) -> Persisted {
+        let before = self.stored.hard_state;
+        assert!(promises.hard_state.term >= before.term, "{promises:?} after {before:?}");
         self.issued += 1;
-        self.stored = hard_state;
-        self.under_way.push_back(Batch { number: self.issued, hard_state, proves: last.index, named: last });
+        self.stored = promises;
+        self.under_way.push_back(Batch { number: self.issued, promises, proves: last.index, named: last });
         Persisted { batch: self.issued, last }
+    }
+
+    /// Takes note that a loss is made good. The disk forgets it by itself, so that it must be told if the same is lost again.
+    pub(crate) fn loss_is_made_good(&mut self) {
+        let batches = self.under_way.iter_mut().map(|batch| &mut batch.promises);
+        batches.chain([&mut self.durable, &mut self.stored]).for_each(|promises| promises.loss = None);
     }
 
     /// Entries from `first` on are no longer part of the log.
@@ -74,7 +105,7 @@ impl Durability {
                 ack.batch,
                 ack.last
             );
-            self.durable = batch.hard_state;
+            self.durable = batch.promises;
             proved = Some(batch.proves);
         }
         proved
@@ -84,7 +115,7 @@ impl Durability {
 /// How often the disk was asked does not tell two states apart, only what it still owes.
 impl Hash for Batch {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        (self.hard_state, self.proves, self.named).hash(hasher);
+        (self.promises, self.proves, self.named).hash(hasher);
     }
 }
 
@@ -103,14 +134,18 @@ mod tests {
         EntryId::new(Index(index), Term(term))
     }
 
+    fn promises(term: u64) -> Promises {
+        Promises { hard_state: HardState { term: Term(term), vote: None }, loss: None }
+    }
+
     #[test]
     fn an_ack_for_a_replaced_entry_proves_nothing_of_the_new_one() {
-        let mut durability = Durability::new(HardState::default());
-        let first = durability.issue(HardState::default(), id(5, 2));
+        let mut durability = Durability::new(promises(0));
+        let first = durability.issue(promises(0), id(5, 2));
         durability.truncated_from(Index(5));
-        let second = durability.issue(HardState::default(), id(5, 3));
+        let second = durability.issue(promises(0), id(5, 3));
         durability.truncated_from(Index(5));
-        let third = durability.issue(HardState::default(), id(5, 2));
+        let third = durability.issue(promises(0), id(5, 2));
         assert_eq!(durability.complete(first), Some(Index(4)), "the same name, and yet not on the disk");
         assert_eq!(durability.complete(second), Some(Index(4)));
         assert_eq!(durability.complete(third), Some(Index(5)));
@@ -119,13 +154,28 @@ mod tests {
 
     #[test]
     fn one_ack_covers_the_batches_before_it_and_repeats_are_harmless() {
-        let mut durability = Durability::new(HardState::default());
-        let voted = HardState { term: Term(3), vote: None };
+        let mut durability = Durability::new(promises(0));
+        let voted = promises(3);
         let first = durability.issue(voted, id(1, 1));
         let second = durability.issue(voted, id(2, 1));
         assert!(!durability.has(voted));
         assert_eq!(durability.complete(second), Some(Index(2)));
         assert!(durability.has(voted));
         assert_eq!(durability.complete(first), None);
+    }
+
+    #[test]
+    fn a_loss_is_noted_once_and_again_when_it_is_found_again() {
+        let loss = Some(Loss { until: Index(7), term: Term(3) });
+        let whole = promises(3);
+        let lost = Promises { loss, ..whole };
+        let mut durability = Durability::new(whole);
+        assert!(!durability.is_stored(lost));
+        let noted = durability.issue(lost, id(3, 3));
+        assert!(durability.is_stored(lost) && !durability.has(lost));
+        durability.complete(noted);
+        assert!(durability.has(lost));
+        durability.loss_is_made_good();
+        assert!(durability.has(whole) && !durability.is_stored(lost), "the disk forgot it by itself");
     }
 }

@@ -64,6 +64,8 @@ impl Candidate {
     /// they left before, a crash could forget the term, and answers to a request made with a longer log could elect
     /// this node with a shorter one.
     pub(crate) fn start(state: &mut State, reason: CampaignReason) -> Candidate {
+        assert!(state.may_campaign(), "a campaign of a node that must not (rule M5)");
+        assert_eq!(state.hard_state.vote, Some(state.id()), "a candidate votes for itself");
         let body = Body::Vote { last: state.log.last(), reason };
         for node in other_voters(state) {
             state.send(node, body.clone(), After::HardState);
@@ -81,7 +83,7 @@ impl Candidate {
 
     /// The disk caught up: if it has the own vote, the vote counts (rule W6).
     pub(crate) fn persisted(&mut self, state: &State) -> Transition {
-        if state.durability.has(state.hard_state) && state.membership().is_voter(state.id()) {
+        if state.promises_are_durable() && state.membership().is_voter(state.id()) {
             self.votes.insert(state.id(), true);
         }
         self.next(state)
@@ -90,7 +92,7 @@ impl Candidate {
     pub(crate) fn tick(&mut self, state: &mut State) -> Transition {
         self.elapsed_ticks += 1;
         // While the disk has not even taken the own vote, another campaign could only raise the term.
-        let is_due = self.timeout.is_over(self.elapsed_ticks) && state.durability.has(state.hard_state);
+        let is_due = self.timeout.is_over(self.elapsed_ticks) && state.promises_are_durable();
         retry(state, is_due)
     }
 
@@ -144,6 +146,7 @@ pub(crate) fn answer_vote(state: &mut State, from: NodeId, last: EntryId, has_le
     };
     let granted = free && may_elect(state, last);
     if granted {
+        assert!(state.loss.is_none(), "a vote of a node that lost entries (rule M5)");
         state.hard_state.vote = Some(from);
     }
     state.send(from, Body::VoteReply { granted }, After::HardState);

@@ -144,8 +144,9 @@ fn take_heartbeat(state: &mut State, leader: NodeId, session: Session, commit: I
     let last = state.log.last().index;
     let lost_after = (commit > last && state.installing.is_none()).then_some(last);
     if lost_after.is_some() {
-        // The leader says "committed of what you acknowledged", and it is not here. etcd panics at this point, for ever
-        // (etcd#10166); we say so and get it again (rule M5).
+        // The leader says "committed of what you acknowledged", and it is not here. etcd panics at this point, at each start
+        // (etcd#10166); here the leader is asked to send it again (rule M5). The answer waits until the loss is on the
+        // disk: it makes the leader forget what this node had, so that no later heartbeat would show it again.
         state.loss = Some(Loss { until: commit, term: state.term() }.and(state.loss));
     }
     if state.installing.is_none() && lost_after.is_none() {
@@ -161,6 +162,7 @@ pub(crate) fn forgive_loss(state: &mut State) {
     let term = state.log.term_at(stable).expect("what is durable is in the log");
     if loss.is_made_good(state.log.commit(), EntryId::new(stable, term)) {
         state.loss = None;
+        state.durability.loss_is_made_good();
     }
 }
 

@@ -96,6 +96,12 @@ impl Log {
         self.commit
     }
 
+    /// Returns the last committed entry by its name.
+    pub(crate) fn commit_id(&self) -> EntryId {
+        let term = self.terms.at(self.commit).expect("what is committed is in the log");
+        EntryId::new(self.commit, term)
+    }
+
     pub(crate) fn handed(&self) -> Index {
         self.handed
     }

@@ -3,6 +3,7 @@
 
 use super::entry::Entry;
 use super::id::{EntryId, Index, NodeId, ReadToken, Session, Term};
+use super::loss::Loss;
 use super::message::{Body, Message, SnapshotMeta};
 
 /// What a node must never forget: its term and whom it voted for in it (Raft paper, figure 2).
@@ -60,12 +61,16 @@ impl Ready {
 pub struct Persist {
     /// Term and vote, if they changed. Durable before the entries are.
     pub hard_state: Option<HardState>,
+    /// A loss that was found since (rule M5). Durable before the entries are, and over restarts until it is made good,
+    /// which the log finds out by itself.
+    pub loss: Option<Loss>,
     /// Entries from here on are void; to be dropped before `entries` are appended.
     pub truncate_from: Option<Index>,
     /// To be appended; consecutive.
     pub entries: Vec<Entry>,
-    /// What is known to be committed now. Worth noting when something is written anyway, never worth a sync.
-    pub commit: Index,
+    /// The last entry known to be committed, which is in the log when all of the above is. Worth noting when something is
+    /// written anyway, never worth a sync.
+    pub commit: EntryId,
     /// To be sent when all of the above, and every earlier piece, is durable (rule W6).
     pub then_send: Vec<Message>,
     /// To be given to [`Node::persisted`](crate::Node::persisted) at the same time.
@@ -76,7 +81,10 @@ impl Persist {
     /// Whether there is anything to write. A piece without only keeps its messages behind earlier pieces.
     #[must_use]
     pub fn is_write(&self) -> bool {
-        self.hard_state.is_some() || self.truncate_from.is_some() || !self.entries.is_empty()
+        self.hard_state.is_some()
+            || self.loss.is_some()
+            || self.truncate_from.is_some()
+            || !self.entries.is_empty()
     }
 }
 

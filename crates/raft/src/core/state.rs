@@ -1,6 +1,6 @@
 //! What a node has in every role: term and vote, the log, the configuration, and what it wants done.
 
-use super::durability::Durability;
+use super::durability::{Durability, Promises};
 use super::entry::{Entry, Payload};
 use super::id::{Boot, EntryId, Incarnation, Index, NodeId, ReadToken, Session, Term};
 use super::limits::Limits;
@@ -79,7 +79,7 @@ impl Restored {
 /// When a message may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum After {
-    /// When the term and vote of this moment are durable.
+    /// When the term and vote of this moment are durable, and the loss if there is one.
     HardState,
     /// When the log up to here is durable too.
     Entries(Index),
@@ -124,7 +124,7 @@ impl State {
             hard_state: restored.hard_state,
             log: Log::restored(restored.terms, restored.tail, restored.commit, restored.applied),
             memberships: restored.memberships,
-            durability: Durability::new(restored.hard_state),
+            durability: Durability::new(Promises { hard_state: restored.hard_state, loss: restored.loss }),
             random: Random::new(config.seed ^ config.id.0.rotate_left(32)),
             loss: restored.loss,
             installing: None,
@@ -141,6 +141,15 @@ impl State {
 
     pub(crate) fn term(&self) -> Term {
         self.hard_state.term
+    }
+
+    fn promises(&self) -> Promises {
+        Promises { hard_state: self.hard_state, loss: self.loss }
+    }
+
+    /// Returns whether term, vote and loss are on the disk as they are now.
+    pub(crate) fn promises_are_durable(&self) -> bool {
+        self.durability.has(self.promises())
     }
 
     /// Lets log entries leave memory that nobody but a slow follower can need. A node without followers keeps what the
@@ -199,7 +208,7 @@ impl State {
             After::Entries(last) => self.log.stable() >= last,
         };
         let message = self.message(to, body);
-        if entries_durable && self.durability.has(self.hard_state) {
+        if entries_durable && self.promises_are_durable() {
             self.ready.send.push(message);
         } else {
             self.queue_behind_disk(message);
@@ -242,18 +251,20 @@ impl State {
 
     /// Collects what storage must do, if anything.
     pub(crate) fn collect_persist(&mut self) {
-        let hard_state = (!self.durability.is_stored(self.hard_state)).then_some(self.hard_state);
-        if hard_state.is_none() && !self.log.has_unstored() && self.then_send.is_empty() {
+        let promises = self.promises();
+        if self.durability.is_stored(promises) && !self.log.has_unstored() && self.then_send.is_empty() {
             return;
         }
+        let stored = self.durability.stored();
         let (truncate_from, entries) = self.log.take_unstored();
         self.ready.persist = Some(Persist {
-            hard_state,
+            hard_state: (stored.hard_state != self.hard_state).then_some(self.hard_state),
+            loss: self.loss.filter(|loss| stored.loss != Some(*loss)),
             truncate_from,
             entries,
-            commit: self.log.commit(),
+            commit: self.log.commit_id(),
             then_send: std::mem::take(&mut self.then_send),
-            ack: self.durability.issue(self.hard_state, self.log.last()),
+            ack: self.durability.issue(promises, self.log.last()),
         });
     }
 
@@ -287,9 +298,14 @@ impl State {
     }
 
     fn hand_out(&mut self, entries: Vec<Entry>) {
-        let last = entries.last().expect("entries to hand out").id();
-        assert!(self.log.holds(last), "handed out {last}, which is not in the log");
-        self.log.hand_to(last.index);
+        let mut last = self.log.handed();
+        for entry in &entries {
+            let id = entry.id();
+            assert!(id.index == last.next() && self.log.holds(id), "{id}, to be handed out after {last}");
+            last = id.index;
+        }
+        assert!(last > self.log.handed(), "entries to hand out");
+        self.log.hand_to(last);
         if self.ready.committed.is_empty() {
             self.ready.committed = entries;
         } else {

@@ -82,6 +82,19 @@ pub enum Error {
         /// What must be there.
         needed: Index,
     },
+    /// The hard state notes an entry as committed, and the log has another one in its place. One of the two is wrong, and
+    /// neither can be handed to the state machine.
+    #[error("{} notes {committed} as committed, but {} holds {found} there", path.display(), dir.display())]
+    CommitContradicted {
+        /// A file of the hard state. The other copy says the same.
+        path: PathBuf,
+        /// The directory of the entries.
+        dir: PathBuf,
+        /// The entry that is noted as committed.
+        committed: EntryId,
+        /// The entry of the log at its index.
+        found: EntryId,
+    },
     /// The state machine's checkpoint is from before the log begins.
     #[error("the log begins after {base}, but the state has applied {applied} only")]
     StateBehind {

@@ -21,7 +21,10 @@ use crate::core::ready::HardState;
 
 const NAMES: [&str; 2] = ["hard-state-a", "hard-state-b"];
 const MAGIC: [u8; 8] = *b"QRT-RAFT";
-const FORMAT: u32 = 1;
+/// The format that is written. Format 1, which is read as well, noted the commit by its index alone.
+const FORMAT: u32 = 2;
+/// The first format that names the committed entry: index and term.
+const FORMAT_NAMES_COMMIT: u32 = 2;
 /// Magic, format, length and CRC of the body.
 const HEADER: usize = 20;
 /// Length of a file. The body takes about 120 bytes and 8 for each member, of two configurations at most.
@@ -36,8 +39,9 @@ pub(crate) struct Facts {
     /// How often the log was opened.
     pub(crate) boot: Boot,
     pub(crate) hard_state: HardState,
-    /// Known to be committed, and durable, when this was written.
-    pub(crate) commit: Index,
+    /// An entry known to be committed, and durable, when this was written. With its term: an index alone would be
+    /// about whatever entry the log has there after a crash (rule X1).
+    pub(crate) commit: EntryId,
     /// The place before the first entry of the log.
     pub(crate) base: EntryId,
     /// The configuration in force at the base.
@@ -54,6 +58,23 @@ const EXPECTED: u64 = 1;
 const LOSS: u64 = 2;
 const VOID: u64 = 4;
 
+/// What an intact copy says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) facts: Facts,
+    format: u32,
+    sequence: u64,
+    content: Vec<u8>,
+}
+
+impl Found {
+    /// Returns whether the file names the committed entry. A file of format 1 has only its index, and the term in
+    /// [`Facts::commit`] means nothing then: the log must be asked for it.
+    pub(crate) fn names_commit(&self) -> bool {
+        self.format >= FORMAT_NAMES_COMMIT
+    }
+}
+
 /// The two copies.
 pub(crate) struct HardStateFiles {
     disk: Arc<dyn Disk>,
@@ -69,7 +90,7 @@ impl HardStateFiles {
         disk: Arc<dyn Disk>,
         dir: &Path,
         identity: [u64; 2],
-    ) -> Result<(Self, Option<Facts>), Error> {
+    ) -> Result<(Self, Option<Found>), Error> {
         let paths = NAMES.map(|name| dir.join(name));
         let mut copies = [None, None];
         let mut missing = 0;
@@ -85,27 +106,34 @@ impl HardStateFiles {
             return Ok((files, None));
         }
         let [first, second] = &copies;
-        let newest = first.iter().chain(second).max_by_key(|copy| copy.0);
-        let (sequence, facts) = newest.cloned().ok_or_else(|| Error::IdentityLost { dir: dir.to_owned() })?;
-        files.sequence = sequence;
+        let newest = first.iter().chain(second).max_by_key(|copy| copy.sequence);
+        let newest = newest.cloned().ok_or_else(|| Error::IdentityLost { dir: dir.to_owned() })?;
+        files.sequence = newest.sequence;
         for (place, copy) in copies.iter().enumerate() {
-            if copy.as_ref().is_none_or(|copy| copy.0 != sequence) {
-                files.replace(place, &facts)?;
+            if copy.as_ref().is_none_or(|copy| copy.sequence != newest.sequence) {
+                files.replace(place, &newest.content)?;
             }
         }
-        Ok((files, Some(facts)))
+        Ok((files, Some(newest)))
     }
 
     /// Makes both files.
     pub(crate) fn create(&mut self, facts: &Facts) -> Result<(), Error> {
+        assert_eq!(self.sequence, 0, "the hard state is made once");
         self.sequence = 1;
-        self.replace(0, facts)?;
-        self.replace(1, facts)
+        let content = encode(self.sequence, facts);
+        self.replace(0, &content)?;
+        self.replace(1, &content)
+    }
+
+    /// Returns the path of the first copy, for errors about what both say.
+    pub(crate) fn path(&self) -> &Path {
+        &self.paths[0]
     }
 
     /// Writes a file anew, whatever it was, whole or not at all (rule W4).
-    fn replace(&self, place: usize, facts: &Facts) -> Result<(), Error> {
-        let mut content = encode(self.sequence, facts);
+    fn replace(&self, place: usize, content: &[u8]) -> Result<(), Error> {
+        let mut content = content.to_owned();
         content.resize(FILE_BYTES, 0);
         let path = &self.paths[place];
         replace_file(&*self.disk, path, &content).map_err(|source| io(path, "write", source))
@@ -142,19 +170,19 @@ fn io(path: &Path, op: &'static str, source: std::io::Error) -> Error {
     Error::Io { path: path.to_owned(), op, source }
 }
 
-/// The copy in a file with its sequence number; `None` if it is damaged.
-fn read(disk: &dyn Disk, path: &Path, identity: [u64; 2]) -> Result<Option<(u64, Facts)>, Error> {
+/// Returns the copy in a file; `None` if it is damaged.
+fn read(disk: &dyn Disk, path: &Path, identity: [u64; 2]) -> Result<Option<Found>, Error> {
     // A read error is damage like any other (rule W9): there is a second copy.
     let Ok(content) = wal::read_file(disk, path, FILE_BYTES as u64) else { return Ok(None) };
     let Some((format, body)) = open_envelope(&content) else { return Ok(None) };
     if format > FORMAT {
         return Err(Error::NewerFormat { path: path.to_owned(), found: format, known: FORMAT });
     }
-    let Some((sequence, facts)) = decode(body) else { return Ok(None) };
+    let Some((sequence, facts)) = decode(format, body) else { return Ok(None) };
     if facts.identity != identity {
         return Err(Error::Foreign { path: path.to_owned(), found: facts.identity, expected: identity });
     }
-    Ok(Some((sequence, facts)))
+    Ok(Some(Found { facts, format, sequence, content }))
 }
 
 /// The format and the body, if the checksum is right.
@@ -185,7 +213,8 @@ fn encode(sequence: u64, facts: &Facts) -> Vec<u8> {
         facts.hard_state.term.0,
         u64::from(facts.hard_state.vote.is_some()),
         facts.hard_state.vote.unwrap_or_default().0,
-        facts.commit.0,
+        facts.commit.index.0,
+        facts.commit.term.0,
         facts.base.index.0,
         facts.base.term.0,
     ];
@@ -222,9 +251,10 @@ fn encode_marks(facts: &Facts, body: &mut Vec<u8>) {
     }
 }
 
-fn decode_marks(input: &mut Input<'_>, facts: &mut Facts) -> Option<()> {
+fn decode_marks(format: u32, input: &mut Input<'_>, facts: &mut Facts) -> Option<()> {
     // The first directories were written without marks.
-    let marks = if input.0.is_empty() { 0 } else { input.u64()? };
+    let is_unmarked = format < FORMAT_NAMES_COMMIT && input.0.is_empty();
+    let marks = if is_unmarked { 0 } else { input.u64()? };
     if marks & LOSS != 0 {
         facts.loss = Some(Loss { until: Index(input.u64()?), term: Term(input.u64()?) });
     }
@@ -236,27 +266,29 @@ fn decode_marks(input: &mut Input<'_>, facts: &mut Facts) -> Option<()> {
     (marks <= EXPECTED | LOSS | VOID).then_some(())
 }
 
-fn decode(body: &[u8]) -> Option<(u64, Facts)> {
+fn decode(format: u32, body: &[u8]) -> Option<(u64, Facts)> {
     let mut input = Input(body);
     let sequence = input.u64()?;
     let identity = [input.u64()?, input.u64()?];
     let (incarnation, boot, term) = (input.u64()?, input.u64()?, input.u64()?);
     let (voted, node) = (input.u64()?, input.u64()?);
-    let (commit, index, base_term) = (input.u64()?, input.u64()?, input.u64()?);
+    let commit = Index(input.u64()?);
+    let commit_term = if format >= FORMAT_NAMES_COMMIT { input.u64()? } else { 0 };
+    let (index, base_term) = (input.u64()?, input.u64()?);
     let membership = decode_membership(&mut input)?;
     let mut facts = Facts {
         identity,
         incarnation: Incarnation(incarnation),
         boot: Boot(boot),
         hard_state: HardState { term: Term(term), vote: (voted == 1).then_some(NodeId(node)) },
-        commit: Index(commit),
+        commit: EntryId::new(commit, Term(commit_term)),
         base: EntryId::new(Index(index), Term(base_term)),
         membership,
         expected: None,
         loss: None,
         is_void: false,
     };
-    decode_marks(&mut input, &mut facts)?;
+    decode_marks(format, &mut input, &mut facts)?;
     (input.0.is_empty() && voted <= 1).then_some((sequence, facts))
 }
 
@@ -271,7 +303,7 @@ mod tests {
             incarnation: Incarnation(1),
             boot: Boot(2),
             hard_state: HardState { term: Term(term), vote: Some(NodeId(5)) },
-            commit: Index(6),
+            commit: EntryId::new(Index(6), Term(4)),
             base: EntryId::new(Index(4), Term(3)),
             membership: Membership::new([NodeId(5)], []),
             expected: None,
@@ -282,7 +314,7 @@ mod tests {
 
     fn open(disk: &SimDisk) -> Result<Option<Facts>, Error> {
         let opened = HardStateFiles::open(Arc::new(disk.clone()), Path::new("/d"), [0xc1, 0xa1]);
-        opened.map(|(_, found)| found)
+        opened.map(|(_, found)| found.map(|found| found.facts))
     }
 
     fn written(terms: &[u64]) -> SimDisk {
@@ -290,7 +322,7 @@ mod tests {
         disk.create_dir_all(Path::new("/d")).unwrap();
         let opened = HardStateFiles::open(Arc::new(disk.clone()), Path::new("/d"), [0xc1, 0xa1]);
         let (mut files, found) = opened.unwrap();
-        assert_eq!(found, None);
+        assert!(found.is_none());
         files.create(&facts(0)).unwrap();
         terms.iter().for_each(|term| files.write(&facts(*term)).unwrap());
         disk
@@ -299,15 +331,51 @@ mod tests {
     #[test]
     fn the_bytes_are_these() {
         let content = encode(9, &facts(7));
-        let mut expected = b"QRT-RAFT\x01\0\0\0\x70\0\0\0".to_vec();
+        let mut expected = b"QRT-RAFT\x02\0\0\0\x78\0\0\0".to_vec();
         expected.extend_from_slice(&content[16..20]);
-        for number in [9_u64, 0xc1, 0xa1, 1, 2, 7, 1, 5, 6, 4, 3] {
+        for number in [9_u64, 0xc1, 0xa1, 1, 2, 7, 1, 5, 6, 4, 4, 3] {
             expected.extend_from_slice(&number.to_le_bytes());
         }
         expected.extend_from_slice(b"\x01\0\x05\0\0\0\0\0\0\0\0\0\0\0\0\0");
         expected.extend_from_slice(&[0; 8]);
         assert_eq!(content, expected);
-        assert_eq!(open_envelope(&content).map(|(_, body)| body.len()), Some(0x70));
+        assert_eq!(open_envelope(&content).map(|(format, body)| (format, body.len())), Some((2, 0x78)));
+    }
+
+    /// A file of format 1: the commit has no term.
+    fn of_format_1(sequence: u64, marks: &[u8]) -> Vec<u8> {
+        let mut body = Vec::new();
+        for number in [sequence, 0xc1, 0xa1, 1, 2, 7, 1, 5, 6, 4, 3] {
+            body.extend_from_slice(&number.to_le_bytes());
+        }
+        body.extend_from_slice(b"\x01\0\x05\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        body.extend_from_slice(marks);
+        let mut content = b"QRT-RAFT\x01\0\0\0".to_vec();
+        content.extend_from_slice(&(body.len() as u32).to_le_bytes());
+        content.extend_from_slice(&checksum(1, &body).to_le_bytes());
+        content.extend_from_slice(&body);
+        content.resize(FILE_BYTES, 0);
+        content
+    }
+
+    #[test]
+    fn files_of_format_1_are_read_and_mended_as_they_are() {
+        let disk = SimDisk::new(1);
+        disk.create_dir_all(Path::new("/d")).unwrap();
+        let [first, second] = NAMES.map(|name| Path::new("/d").join(name));
+        replace_file(&disk, &first, &of_format_1(9, &[0; 8])).unwrap();
+        replace_file(&disk, &second, &of_format_1(8, &[0; 8])).unwrap();
+        let opened = HardStateFiles::open(Arc::new(disk.clone()), Path::new("/d"), [0xc1, 0xa1]);
+        let (mut files, found) = opened.unwrap();
+        let found = found.unwrap();
+        assert!(!found.names_commit());
+        let without_term = EntryId::new(Index(6), Term(0));
+        assert_eq!(found.facts, Facts { commit: without_term, ..facts(7) });
+        assert!(disk.content(&first) == disk.content(&second), "the older copy is made anew");
+        files.write(&facts(7)).unwrap();
+        let opened = HardStateFiles::open(Arc::new(disk.clone()), Path::new("/d"), [0xc1, 0xa1]);
+        let found = opened.unwrap().1.unwrap();
+        assert_eq!((found.names_commit(), found.facts), (true, facts(7)));
     }
 
     #[test]
@@ -324,11 +392,14 @@ mod tests {
         ] {
             let marked = Facts { expected, loss, is_void, ..facts(7) };
             let content = encode(9, &marked);
-            assert_eq!(decode(open_envelope(&content).unwrap().1), Some((9, marked)));
+            let (format, body) = open_envelope(&content).unwrap();
+            assert_eq!(decode(format, body), Some((9, marked)));
         }
-        let mut unmarked = open_envelope(&encode(9, &facts(7))).unwrap().1.to_vec();
-        unmarked.truncate(0x68);
-        assert_eq!(decode(&unmarked), Some((9, facts(7))), "as the first directories were written");
+        let unmarked = of_format_1(9, &[]);
+        let (format, body) = open_envelope(&unmarked).unwrap();
+        let commit = EntryId::new(Index(6), Term(0));
+        let expected = Facts { commit, ..facts(7) };
+        assert_eq!(decode(format, body), Some((9, expected)), "as the first directories were written");
     }
 
     #[test]
@@ -391,11 +462,11 @@ mod tests {
         assert!(matches!(opened, Err(Error::Foreign { .. })));
         for name in NAMES {
             disk.damage(&Path::new("/d").join(name), |content| {
-                content[8] = 2;
-                let crc = checksum(2, &content[HEADER..HEADER + 0x70]);
+                content[8] = 3;
+                let crc = checksum(3, &content[HEADER..HEADER + 0x78]);
                 content[16..20].copy_from_slice(&crc.to_le_bytes());
             });
         }
-        assert!(matches!(open(&disk), Err(Error::NewerFormat { found: 2, .. })));
+        assert!(matches!(open(&disk), Err(Error::NewerFormat { found: 3, .. })));
     }
 }

@@ -21,7 +21,8 @@ use crate::core::terms::TermRuns;
 /// and then acknowledges them to the node and sends what waited for them.
 ///
 /// Invariants: the hard state never forgets a vote; the entries of the wal after the base are consecutive; the base on
-/// disk is never ahead of what is released.
+/// disk is never ahead of what is released; what is noted as committed is an entry of this very log, and durable in it.
+/// The assertions that keep them stand before the write that they guard: after it, a bug would be on the disk.
 pub struct Log {
     pub(super) wal: Wal,
     pub(super) files: HardStateFiles,
@@ -33,8 +34,11 @@ pub struct Log {
     pub(super) places: Places,
     /// Durable up to here.
     pub(super) synced: Index,
-    /// Known to be committed.
-    pub(super) commit: Index,
+    /// The last entry of this log that is known to be committed. Raised only when the log holds what it is about.
+    pub(super) commit: EntryId,
+    /// The entries from here on are about to be cut off, by a piece of work that is not done: nothing may be noted of
+    /// them, however long the cut has to wait for space.
+    pub(super) void_from: Option<Index>,
     /// The last entries, as recovered; for [`Log::restore`].
     pub(super) tail: Vec<Entry>,
     pub(super) scratch: Vec<u8>,
@@ -54,7 +58,10 @@ impl Log {
         if applied > self.last().index {
             return Err(Error::StateAhead { applied, last: self.last() });
         }
-        self.commit = self.commit.max(applied);
+        if applied > self.commit.index {
+            let term = self.terms.at(applied).expect("an entry within the log");
+            self.commit = EntryId::new(applied, term);
+        }
         Ok(Restored {
             hard_state: self.facts.hard_state,
             incarnation: self.facts.incarnation,
@@ -62,7 +69,7 @@ impl Log {
             terms: self.terms.clone(),
             tail: std::mem::take(&mut self.tail),
             memberships: self.memberships.clone(),
-            commit: self.commit,
+            commit: self.commit.index,
             applied,
             loss: self.facts.loss,
         })
@@ -90,6 +97,13 @@ impl Log {
     #[must_use]
     pub fn memberships(&self) -> &History {
         &self.memberships
+    }
+
+    /// Returns the length of the longest payload of an entry that the log takes, in bytes: for
+    /// [`Limits::entry_bytes_max`](crate::Limits::entry_bytes_max).
+    #[must_use]
+    pub fn entry_bytes_max(&self) -> usize {
+        self.wal.payload_max() as usize
     }
 
     /// Bytes that the entries' files take.
@@ -125,30 +139,46 @@ impl Log {
         if self.poisoned { Err(Error::Poisoned) } else { Ok(()) }
     }
 
-    /// Writes a piece of work. Term, vote and truncation are durable when it returns, entries after [`Log::sync`].
+    /// Writes a piece of work. Term, vote, loss and truncation are durable when it returns, entries after [`Log::sync`].
     ///
     /// # Errors
     /// A full disk ([`Error::is_no_space`]) leaves the log as it was or with some of the work done; the same piece may
     /// be appended again when there is space. Every other error is final.
     ///
     /// # Panics
-    /// If the piece does not follow the one before it, or would forget a vote.
+    /// If the piece does not follow the one before it, would forget a vote, cuts off what is committed, or calls
+    /// committed what the log does not have. Nothing is written then.
     pub fn append(&mut self, persist: &Persist) -> Result<(), Error> {
         self.check_alive()?;
-        self.commit = self.commit.max(persist.commit);
-        if let Some(hard_state) = persist.hard_state {
-            self.write_hard_state(hard_state)?;
-        }
+        self.check_piece(persist);
+        self.void_from = persist.truncate_from;
+        self.write_promises(persist)?;
         if let Some(first) = persist.truncate_from {
             self.truncate_from(first)?;
         }
+        self.void_from = None;
         for entry in &persist.entries {
             // Already there if the piece is tried again after a full disk.
             if !self.terms.holds(entry.id()) {
                 self.append_entry(entry)?;
             }
         }
+        // Not before: until now the log had other entries there, and whatever was written would have been about those.
+        self.raise_commit(persist.commit);
         Ok(())
+    }
+
+    /// Takes note, in memory, that an entry is committed.
+    fn raise_commit(&mut self, commit: EntryId) {
+        if commit.index <= self.commit.index {
+            return;
+        }
+        assert!(
+            self.terms.holds(commit),
+            "{commit} is committed and not in the log, which ends at {}",
+            self.last()
+        );
+        self.commit = commit;
     }
 
     pub(super) fn append_entry(&mut self, entry: &Entry) -> Result<(), Error> {
@@ -173,24 +203,29 @@ impl Log {
         }
     }
 
-    fn write_hard_state(&mut self, next: HardState) -> Result<(), Error> {
-        let now = self.facts.hard_state;
-        let keeps_promise =
-            next.term > now.term || (next.term == now.term && (now.vote.is_none() || now.vote == next.vote));
-        assert!(keeps_promise, "{next:?} would forget {now:?}");
-        if next == now {
+    /// Writes term, vote and a loss, if they are not on the disk yet.
+    fn write_promises(&mut self, persist: &Persist) -> Result<(), Error> {
+        let hard_state = persist.hard_state.unwrap_or(self.facts.hard_state);
+        let loss = persist.loss.map_or(self.facts.loss, |loss| Some(loss.and(self.facts.loss)));
+        if (hard_state, loss) == (self.facts.hard_state, self.facts.loss) {
             return Ok(());
         }
-        self.write_facts(|facts| facts.hard_state = next)
+        self.write_facts(|facts| {
+            facts.hard_state = hard_state;
+            facts.loss = loss;
+        })
     }
 
     /// Changes the facts on the disk, with what is known to be committed as of now. On a full disk nothing has changed.
+    ///
+    /// # Panics
+    /// If the new facts would not be true, see [`Log::check_facts`]. Nothing is written then.
     pub(super) fn write_facts(&mut self, change: impl FnOnce(&mut Facts)) -> Result<(), Error> {
         self.check_alive()?;
         let mut facts = self.facts.clone();
+        facts.commit = self.commit_to_note();
         change(&mut facts);
-        // More than what is durable here may be committed, by others; noting it would look like a loss after a crash.
-        facts.commit = facts.commit.max(self.commit.min(self.synced));
+        self.check_facts(&facts);
         let written = self.files.write(&facts);
         match &written {
             Ok(()) => self.facts = facts,
@@ -207,7 +242,7 @@ impl Log {
         self.check_alive()?;
         self.wal.sync()?;
         self.synced = self.last().index;
-        let (commit, last) = (self.commit, self.last());
+        let (commit, last) = (self.commit.index, self.last());
         if self.facts.loss.is_some_and(|loss| loss.is_made_good(commit, last)) {
             self.write_facts(|facts| facts.loss = None)?;
         }
@@ -218,8 +253,6 @@ impl Log {
         if first > self.last().index {
             return Ok(());
         }
-        assert!(first > self.base().index, "truncation from {first}, base {}", self.base());
-        assert!(first > self.facts.commit, "truncation from {first} of what is committed");
         let position = self.find(first)?;
         self.wal.truncate_to(position)?;
         self.terms.truncate_from(first);
@@ -255,13 +288,20 @@ impl Log {
         let through = through.min(self.synced).max(self.base().index);
         if through > self.base().index {
             let term = self.terms.at(through).expect("an entry within the log");
+            let base = EntryId::new(through, term);
+            let void = self.void_from;
+            assert!(void.is_none_or(|first| through < first), "release of {base}, which is being cut off");
             let membership = self.memberships.at(through).as_ref().clone();
-            self.commit = self.commit.max(through);
             // First the note that they are gone, then their going.
             self.write_facts(|facts| {
-                facts.base = EntryId::new(through, term);
+                // What a checkpoint contains is committed, whether a piece of work has said so or not.
+                if facts.commit.index < through {
+                    facts.commit = base;
+                }
+                facts.base = base;
                 facts.membership = membership;
             })?;
+            self.raise_commit(base);
             self.terms.compact_to(through);
             self.memberships.compact_to(through);
         }

@@ -1,7 +1,7 @@
 //! The log, the term and the vote, on a disk.
 //!
 //! ```text
-//!   dir/hard-state-a   term, vote, incarnation, boot, base, configuration at the base    (two copies,
+//!   dir/hard-state-a   term, vote, incarnation, boot, commit, base, configuration there  (two copies,
 //!   dir/hard-state-b   the same                                                           rule W3)
 //!   dir/entries/       a wal: one record for each entry
 //! ```
@@ -16,8 +16,11 @@
 //! - What was cut off does not come back (rule W7), whatever crashes.
 //! - A damaged copy of term and vote is repaired from the other; with both damaged the log refuses to open, because
 //!   the node might vote twice in one term: its identity is retired (rule W3).
+//! - What it notes as committed is named by index and term, looked up in the log before each write, and held against the
+//!   log when it is opened: it is never about another entry (rule X1). Assertions stand before the write (rule X2).
 //! - It knows where the log begins. A missing entry is an error with a place, never an empty log.
 
+mod checks;
 mod codec;
 mod error;
 mod hard_state;

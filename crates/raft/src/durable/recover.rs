@@ -8,7 +8,7 @@ use wal::{Disk, Wal};
 
 use super::codec::decode_entry;
 use super::error::Error;
-use super::hard_state::{Facts, HardStateFiles};
+use super::hard_state::{Facts, Found, HardStateFiles};
 use super::log::Log;
 use super::places::Places;
 use crate::core::entry::Entry;
@@ -55,14 +55,15 @@ impl Log {
         let entries_dir = dir.join("entries");
         let (mut files, found) = HardStateFiles::open(disk.clone(), dir, options.identity)?;
         let created = found.is_none();
+        let names_commit = found.as_ref().is_none_or(Found::names_commit);
         let facts = match found {
-            Some(facts) => facts,
+            Some(found) => found.facts,
             None => create(&*disk, dir, &entries_dir, &mut files, &options)?,
         };
         let wal_options = wal::Options { segment_bytes: options.segment_bytes, identity: options.identity };
         let (wal, recovery) = Wal::open(disk, &entries_dir, wal_options)?;
         if recovery.created && facts.boot > Boot(0) {
-            let needed = facts.commit.max(Index(1));
+            let needed = facts.commit.index.max(Index(1));
             return Err(Error::EntriesLost { dir: entries_dir, last: Index::ZERO, needed });
         }
         let mut log = Log {
@@ -73,7 +74,8 @@ impl Log {
             memberships: History::new(facts.base.index, facts.membership.clone()),
             places: Places::default(),
             synced: facts.base.index,
-            commit: facts.commit.max(facts.base.index),
+            commit: facts.base,
+            void_from: None,
             tail: Vec::new(),
             scratch: Vec::new(),
             poisoned: false,
@@ -84,6 +86,7 @@ impl Log {
             log.write_facts(|facts| facts.is_void = false)?;
         } else {
             log.read_entries(options.tail_bytes_max)?;
+            log.check_commit(names_commit)?;
         }
         log.write_facts(|facts| facts.boot = Boot(facts.boot.0 + 1))?;
         Ok(Opened { log, created, recovery })
@@ -121,10 +124,27 @@ impl Log {
             self.tail = tail.entries.into();
             self.synced = self.last().index;
         }
-        if self.commit > self.synced {
-            let (last, needed) = (self.synced, self.commit);
-            return Err(Error::EntriesLost { dir: self.dir.clone(), last, needed });
+        Ok(())
+    }
+
+    /// Holds what the hard state notes as committed against the log (rule X1): the entry must be there, and it must be
+    /// this one. What format 1 noted by an index alone is taken for the entry that the log has there.
+    fn check_commit(&mut self, is_named: bool) -> Result<(), Error> {
+        let noted = self.facts.commit;
+        if noted.index < self.base().index {
+            return Ok(());
         }
+        let Some(term) = self.terms.at(noted.index) else {
+            let (last, needed) = (self.synced, noted.index);
+            return Err(Error::EntriesLost { dir: self.dir.clone(), last, needed });
+        };
+        let found = EntryId::new(noted.index, term);
+        if is_named && found != noted {
+            let (path, dir) = (self.files.path().to_owned(), self.dir.clone());
+            return Err(Error::CommitContradicted { path, dir, committed: noted, found });
+        }
+        self.facts.commit = found;
+        self.commit = found;
         Ok(())
     }
 }
@@ -152,7 +172,7 @@ fn create(
         incarnation: options.incarnation,
         boot: Boot(0),
         hard_state: HardState::default(),
-        commit: Index::ZERO,
+        commit: EntryId::ZERO,
         base: EntryId::ZERO,
         membership: options.membership.clone(),
         expected: None,

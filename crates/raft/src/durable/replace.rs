@@ -13,7 +13,7 @@ use super::error::Error;
 use super::log::Log;
 use super::places::Places;
 use crate::core::entry::{Entry, MembershipEntry, Payload};
-use crate::core::id::{Boot, EntryId, Incarnation, Index, NodeId};
+use crate::core::id::{Boot, EntryId, Incarnation, NodeId};
 use crate::core::loss::Loss;
 use crate::core::membership::{History, Membership};
 use crate::core::message::SnapshotMeta;
@@ -41,17 +41,24 @@ impl Log {
         if found == Some(applied.term) {
             return self.restore(applied.index);
         }
-        let base = self.base().index;
+        let commit = self.commit.index;
         let expected = self.facts.expected.clone();
-        if let Some(snapshot) = expected.filter(|one| one.last == applied && applied.index > base) {
+        // A snapshot at or before what the log has as committed was installed by nobody.
+        if let Some(snapshot) = expected.filter(|one| one.last == applied && applied.index > commit) {
             self.reset_to(&snapshot)?;
         } else if let Some(term) = found {
             let found = EntryId::new(applied.index, term);
             return Err(Error::StateContradicts { applied, found });
-        } else if self.facts.loss.is_some() && applied.index > self.last().index {
+        } else if self.was_thrown_away() && applied.index > self.last().index {
             return Err(Error::StateForgotten { applied });
         }
         self.restore(applied.index)
+    }
+
+    /// Returns whether the log was thrown away and nothing has come since. A loss alone does not say so: it may have been
+    /// found by a heartbeat.
+    fn was_thrown_away(&self) -> bool {
+        self.facts.loss.is_some() && self.base() == EntryId::ZERO
     }
 
     /// Notes, durably, that this snapshot is about to replace the state: to be called before the state is replaced, and
@@ -70,18 +77,20 @@ impl Log {
     /// the next opening.
     ///
     /// # Panics
-    /// If the snapshot is not ahead of the base.
+    /// If the snapshot is not ahead of what is committed. Nothing is written then.
     pub fn reset_to(&mut self, snapshot: &SnapshotMeta) -> Result<(), Error> {
-        assert!(snapshot.last.index > self.base().index, "snapshot {} behind {}", snapshot.last, self.base());
+        let (last, commit) = (snapshot.last, self.commit);
+        assert!(last.index > commit.index, "snapshot {last} is not ahead of the committed {commit}");
         self.write_facts(|facts| {
-            facts.commit = snapshot.last.index;
+            facts.commit = last;
             facts.base = snapshot.last;
             facts.membership = snapshot.membership.clone();
             facts.expected = None;
             facts.loss = facts.loss.filter(|loss| !loss.is_made_good(snapshot.last.index, snapshot.last));
         })?;
-        self.commit = snapshot.last.index;
-        self.empty()
+        self.empty()?;
+        self.commit = last;
+        Ok(())
     }
 
     /// Drops all entries and begins at the base that the facts name.
@@ -93,6 +102,7 @@ impl Log {
         self.memberships = History::new(self.facts.base.index, self.facts.membership.clone());
         self.places = Places::default();
         self.tail.clear();
+        self.void_from = None;
         self.synced = self.facts.base.index;
         Ok(())
     }
@@ -117,22 +127,18 @@ impl Log {
             return Err(Error::NobodyElse);
         }
         let lost = Loss { until: self.last().index, term: self.facts.hard_state.term };
-        let commit = std::mem::take(&mut self.commit);
-        let noted = self.write_facts(|facts| {
+        self.write_facts(|facts| {
             facts.loss = Some(lost.and(facts.loss));
             facts.incarnation = Incarnation(facts.incarnation.0 + 1);
             facts.boot = Boot(facts.boot.0 + 1);
             facts.base = EntryId::ZERO;
             facts.membership = Membership::default();
-            facts.commit = Index::ZERO;
+            facts.commit = EntryId::ZERO;
             facts.expected = None;
             facts.is_void = true;
-        });
-        if noted.is_err() {
-            self.commit = commit;
-            return noted;
-        }
+        })?;
         self.empty()?;
+        self.commit = EntryId::ZERO;
         self.write_facts(|facts| facts.is_void = false)
     }
 
@@ -168,7 +174,7 @@ impl Log {
         let entry = Entry { term, index: self.last().index.next(), payload: Payload::Membership(change) };
         self.append_entry(&entry)?;
         self.sync()?;
-        self.commit = entry.index;
+        self.commit = entry.id();
         self.tail.push(entry);
         self.write_facts(|_| {})?;
         Ok(true)

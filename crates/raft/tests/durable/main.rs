@@ -3,6 +3,7 @@
 //! Whatever happens, a reopened log shows what was acknowledged, and of what was under way a state that it went
 //! through; never anything else.
 
+mod commit;
 mod members;
 mod start_over;
 
@@ -77,8 +78,8 @@ fn show(log: &mut Log) -> Shown {
 impl Follower {
     fn new(restored: Restored) -> Follower {
         let term = restored.hard_state.term;
-        let last = restored.terms.last();
-        Follower { node: Node::new(Config::new(NodeId(1), 1), restored), term, last, commit: Index::ZERO }
+        let (last, commit) = (restored.terms.last(), restored.commit);
+        Follower { node: Node::new(Config::new(NodeId(1), 1), restored), term, last, commit }
     }
 
     /// Appends after `keep` (truncating what follows) `count` entries of the follower's term, or of the next one.
@@ -118,8 +119,8 @@ impl Random {
     }
 }
 
-/// What the log may show after a crash now: any of these.
-struct Allowed(Vec<Shown>);
+/// What the log may show after a crash now: any of these. And what was ever committed: of nothing else may it say so.
+struct Allowed(Vec<Shown>, Vec<EntryId>);
 
 impl Allowed {
     fn now(&self) -> Shown {
@@ -153,6 +154,22 @@ impl Allowed {
         }
     }
 
+    /// Everything up to `commit` is committed, as the log is when what is under way is done.
+    fn committed(&mut self, commit: Index) {
+        let now = self.now();
+        let names = now.entries.iter().filter(|entry| entry.index <= commit).map(Entry::id);
+        self.1.extend(names);
+    }
+
+    /// Checks what a start finds as committed: by name, for the same index may hold another entry.
+    fn check_commit(&self, restored: &Restored, case: &str) {
+        for index in restored.terms.base().index.0 + 1..=restored.commit.0 {
+            let term = restored.terms.at(Index(index)).expect("what is committed is in the log");
+            let found = EntryId::new(Index(index), term);
+            assert!(self.1.contains(&found), "{case}: {found} was never committed");
+        }
+    }
+
     /// The piece is appended: its hard state and its truncation are durable.
     fn appended(&mut self, persist: &Persist) {
         let now = self.now();
@@ -167,13 +184,13 @@ impl Allowed {
 fn work(disk: &SimDisk, seed: u64, steps: usize) -> Option<Allowed> {
     let mut random = Random(seed);
     let mut log = open(disk).ok()?.log;
-    let mut allowed = Allowed(vec![show(&mut log)]);
+    let mut allowed = Allowed(vec![show(&mut log)], Vec::new());
     let mut follower = Follower::new(log.restore(Index::ZERO).expect("a new log"));
     let mut resets = 0;
     for _ in 0..steps {
         let done = match random.below(10) {
             0..6 => append(&mut log, &mut follower, &mut allowed, &mut random),
-            6 => release(&mut log, &mut allowed, &mut random),
+            6 => release(&mut log, &follower, &mut allowed, &mut random),
             7 if resets == 0 && random.below(3) == 0 => {
                 resets += 1;
                 reset(&mut log, &mut follower, &mut allowed)
@@ -195,13 +212,22 @@ fn append(
 ) -> Result<(), Error> {
     let shown = allowed.now();
     let truncates = random.below(4) == 0;
+    // What is committed is never cut off.
+    let final_entries = shown.entries.iter().filter(|entry| entry.index <= follower.commit).count();
+    let may_go = (shown.entries.len() - final_entries) as u64;
     let keep =
-        if truncates { random.below(shown.entries.len() as u64 + 1) as usize } else { shown.entries.len() };
+        if truncates { final_entries + random.below(may_go + 1) as usize } else { shown.entries.len() };
     let keep = shown.entries[..keep].last().map_or(shown.base, Entry::id);
     let new_term = truncates || follower.term == Term(0) || random.below(4) == 0;
     let count = 1 + random.below(4) as usize;
+    // Often with what is to be written only now, or with what is to be cut off first.
+    if random.below(2) == 0 {
+        let last = keep.index.plus(count);
+        follower.commit = Index(last.0 - random.below(last.since(follower.commit) + 1));
+    }
     let persist = follower.append(keep, count, new_term, random.below(3000) as usize);
     allowed.persist(&persist);
+    allowed.committed(follower.commit);
     log.append(&persist)?;
     allowed.appended(&persist);
     if random.below(2) == 0 {
@@ -211,11 +237,17 @@ fn append(
     Ok(())
 }
 
-fn release(log: &mut Log, allowed: &mut Allowed, random: &mut Random) -> Result<(), Error> {
+fn release(
+    log: &mut Log,
+    follower: &Follower,
+    allowed: &mut Allowed,
+    random: &mut Random,
+) -> Result<(), Error> {
     log.sync()?;
     allowed.must();
     let shown = allowed.now();
-    let through = random.below(shown.entries.len() as u64 + 1) as usize;
+    let committed = shown.entries.iter().filter(|entry| entry.index <= follower.commit).count();
+    let through = random.below(committed as u64 + 1) as usize;
     let Some(base) = shown.entries[..through].last().map(Entry::id) else { return Ok(()) };
     allowed.may(|shown| {
         shown.base = base;
@@ -244,7 +276,7 @@ fn reset(log: &mut Log, follower: &mut Follower, allowed: &mut Allowed) -> Resul
 
 #[test]
 fn a_crash_at_any_operation_shows_what_was_acknowledged_and_nothing_else() {
-    let mut images = 0;
+    let (mut images, mut commits) = (0, 0);
     for seed in 0..12 {
         let whole = SimDisk::new(seed);
         work(&whole, seed, 30);
@@ -263,6 +295,9 @@ fn a_crash_at_any_operation_shows_what_was_acknowledged_and_nothing_else() {
                 if let Some(allowed) = &allowed {
                     let states: Vec<String> = allowed.0.iter().map(Shown::to_string).collect();
                     assert!(allowed.0.contains(&shown), "{case}: {shown}, allowed {states:#?}");
+                    let restored = log.restore(log.base().index).expect("state and log meet at the base");
+                    commits += u64::from(restored.commit > log.base().index);
+                    allowed.check_commit(&restored, &case);
                 }
                 drop(log);
                 let again = show(&mut open(&after.crash(Crash::LoseAll)).expect("opens again").log);
@@ -270,8 +305,8 @@ fn a_crash_at_any_operation_shows_what_was_acknowledged_and_nothing_else() {
             }
         }
     }
-    assert!(images > 2000, "{images} images");
-    println!("{images} images");
+    assert!(images > 2000 && commits > 500, "{images} images, {commits} with a commit");
+    println!("{images} images, {commits} with a commit");
 }
 
 /// A lone member with its log: proposes, syncs, and counts what was committed, until the disk stops.
@@ -465,7 +500,7 @@ fn what_others_committed_and_this_disk_never_had_is_not_missed() {
     let mut follower = Follower::new(log.restore(Index::ZERO).expect("a new log"));
     follower.commit = Index(3);
     let persist = follower.append(EntryId::ZERO, 3, true, 10);
-    assert_eq!((persist.commit, persist.entries.len()), (Index(3), 3));
+    assert_eq!((persist.commit.index, persist.entries.len()), (Index(3), 3));
     log.append(&persist).expect("appends, and writes the term");
     let mut log = open(&disk.crash(Crash::LoseAll)).expect("opens").log;
     let shown = show(&mut log);

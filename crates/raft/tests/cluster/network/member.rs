@@ -67,11 +67,15 @@ impl Store {
             assert!(!forgets, "two votes in one term on disk: {now:?}, {next:?}");
             self.hard_state = next;
         }
+        if let Some(found) = persist.loss {
+            let known = self.loss.unwrap_or(found);
+            self.loss = Some(Loss { until: known.until.max(found.until), term: known.term.max(found.term) });
+        }
         if let Some(first) = persist.truncate_from {
             self.truncate_from(first);
         }
         persist.entries.iter().take(entries).for_each(|entry| self.append(entry));
-        let until = persist.commit.min(self.last().index);
+        let until = persist.commit.index.min(self.last().index);
         self.loss = self.loss.filter(|loss| until < loss.until && self.last().term <= loss.term);
     }
 
@@ -164,7 +168,8 @@ impl Hash for Work {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         match self {
             Work::Persist(persist) => {
-                (persist.hard_state, persist.truncate_from, &persist.entries, persist.commit).hash(hasher);
+                (persist.hard_state, persist.loss, persist.truncate_from).hash(hasher);
+                (&persist.entries, persist.commit).hash(hasher);
                 persist.then_send.hash(hasher);
             }
             Work::Install(snapshot, contents) => (snapshot, contents.len()).hash(hasher),
