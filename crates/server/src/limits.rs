@@ -24,6 +24,16 @@ pub(crate) const CATCH_UP_ENTRIES_MAX: u64 = 1_000_000;
 /// Length of a file of the raft log: etcd's, within 512 bytes.
 pub(crate) const WAL_SEGMENT_BYTES: u64 = 64 << 20;
 
+/// Longest entry of the raft log, in bytes: what fits into one of its files. A command is encoded once and is an entry as it
+/// is, so this bounds `--max-request-bytes` and, with what is around it, a frame between members; raft refuses what is
+/// longer wherever it comes from.
+pub(crate) const ENTRY_BYTES_MAX: usize =
+    wal::Options { segment_bytes: WAL_SEGMENT_BYTES, identity: [0, 0] }.payload_max() as usize;
+
+/// Bytes of commands that are handed on to the leader in one frame: small enough not to hold up what is behind it. A command
+/// that is longer has a frame of its own.
+pub(crate) const FORWARD_BYTES_MAX: usize = 1 << 20;
+
 /// HTTP/2 connection window. With 64 KiB a 250 KB reply costs a third more, and bursts of small stream messages can
 /// run a connection out of window.
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;

@@ -26,6 +26,16 @@ pub struct Options {
     pub identity: [u64; 2],
 }
 
+impl Options {
+    /// Returns the length of the longest payload that fits into a segment of this length, in bytes.
+    #[must_use]
+    pub const fn payload_max(&self) -> u64 {
+        let sectors = self.segment_bytes / SECTOR as u64 - 1;
+        let fits = sectors * BODY as u64 - RECORD_HEADER_BYTES as u64;
+        if fits < PAYLOAD_BYTES_MAX { fits } else { PAYLOAD_BYTES_MAX }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self { segment_bytes: 64 << 20, identity: [0, 0] }
@@ -136,8 +146,7 @@ impl Wal {
 
     /// Longest payload that fits into a segment, in bytes.
     pub fn payload_max(&self) -> u64 {
-        let sectors = self.options.segment_bytes / SECTOR as u64 - 1;
-        (sectors * BODY as u64 - RECORD_HEADER_BYTES as u64).min(PAYLOAD_BYTES_MAX)
+        self.options.payload_max()
     }
 
     /// Bytes of records, [`RECORD_HEADER_BYTES`] each included, that the current segment still takes. A flush takes

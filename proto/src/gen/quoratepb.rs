@@ -388,6 +388,7 @@ pub mod peer_refusal {
         LearnerNotReady = 6,
         NotEnoughStarted = 7,
         Rejected = 8,
+        TooLarge = 9,
     }
     impl Reason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -405,6 +406,7 @@ pub mod peer_refusal {
                 Self::LearnerNotReady => "LEARNER_NOT_READY",
                 Self::NotEnoughStarted => "NOT_ENOUGH_STARTED",
                 Self::Rejected => "REJECTED",
+                Self::TooLarge => "TOO_LARGE",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -419,6 +421,7 @@ pub mod peer_refusal {
                 "LEARNER_NOT_READY" => Some(Self::LearnerNotReady),
                 "NOT_ENOUGH_STARTED" => Some(Self::NotEnoughStarted),
                 "REJECTED" => Some(Self::Rejected),
+                "TOO_LARGE" => Some(Self::TooLarge),
                 _ => None,
             }
         }

@@ -56,6 +56,19 @@ impl Entry {
 }
 
 impl Payload {
+    /// Returns how long it is in the log, in bytes; what [`Limits::entry_bytes_max`](crate::Limits::entry_bytes_max) bounds.
+    #[must_use]
+    pub fn log_bytes(&self) -> usize {
+        match self {
+            Payload::Empty => 0,
+            Payload::Command(bytes) => bytes.len(),
+            Payload::Membership(entry) => {
+                let lists = entry.membership.lists();
+                lists.iter().map(|list| 2 + 8 * list.len()).sum::<usize>() + entry.context.len()
+            }
+        }
+    }
+
     fn weight(&self) -> usize {
         match self {
             Payload::Empty => 0,

@@ -36,11 +36,9 @@ impl Follower {
             Body::Append { session, previous, entries, commit } => {
                 take_append(state, from, session, previous, entries, commit)?;
             }
-            Body::Commit { entry } if state.installing.is_none() && state.log.holds(entry) => {
-                state.log.commit_to(entry.index);
-            }
+            Body::Commit { entry } => take_commit(state, entry)?,
             Body::Heartbeat { session, commit, round } => take_heartbeat(state, from, session, commit, round),
-            Body::InstallSnapshot { session, snapshot } => take_snapshot(state, from, session, snapshot),
+            Body::InstallSnapshot { session, snapshot } => take_snapshot(state, from, session, snapshot)?,
             Body::ReadReply { request, index } => {
                 for token in self.reads.answered(request) {
                     state.answer_read(token, index);
@@ -88,10 +86,14 @@ fn take_append(
     }
     let end = previous.index.plus(entries.len());
     // What is committed is in every leader's log (Leader Completeness): only the part after it is of interest. The part
-    // before may be compacted here and could not be compared.
+    // before may be compacted here, and is compared as far as it is not.
     let known = state.log.commit();
+    check_committed(state, previous)?;
+    entries
+        .iter()
+        .take_while(|entry| entry.index <= known)
+        .try_for_each(|entry| check_committed(state, entry.id()))?;
     if end <= known {
-        contradiction(state, &entries)?;
         acknowledge(state, leader, session, known);
         return Ok(());
     }
@@ -99,7 +101,6 @@ fn take_append(
         refuse(state, leader, session, previous);
         return Ok(());
     }
-    contradiction(state, &entries)?;
     for entry in entries {
         if entry.index <= known || state.log.holds(entry.id()) {
             continue;
@@ -115,22 +116,32 @@ fn take_append(
     Ok(())
 }
 
-/// Looks for an entry that differs from a committed one. No correct leader sends one, but a peer is not trusted
-/// with this process's life (rule S9): the message is refused.
-fn contradiction(state: &State, entries: &[Entry]) -> Result<(), StepError> {
-    let commit = state.log.commit();
-    for entry in entries.iter().take_while(|entry| entry.index <= commit) {
-        if let Some(term) = state.log.term_at(entry.index)
-            && term != entry.term
-        {
-            let ours = EntryId::new(entry.index, term);
-            return Err(StepError::ContradictsCommitted { theirs: entry.id(), ours });
+/// Compares an entry that a leader says is in its log with the committed one here. No correct leader has another, but a
+/// peer is not trusted with this process's life (rule S9): the message is refused, and the shell learns why. Every
+/// message that names an entry of the leader's log comes through here: whoever acknowledges what it can see it does not
+/// hold helps to commit what is not there.
+fn check_committed(state: &State, theirs: EntryId) -> Result<(), StepError> {
+    let is_committed = theirs.index <= state.log.commit();
+    match state.log.term_at(theirs.index).filter(|_| is_committed) {
+        Some(term) if term != theirs.term => {
+            Err(StepError::ContradictsCommitted { theirs, ours: EntryId::new(theirs.index, term) })
         }
+        _ => Ok(()),
+    }
+}
+
+/// The leader says that this entry is committed.
+fn take_commit(state: &mut State, entry: EntryId) -> Result<(), StepError> {
+    check_committed(state, entry)?;
+    if state.installing.is_none() && state.log.holds(entry) {
+        state.log.commit_to(entry.index);
+        forgive_loss(state);
     }
     Ok(())
 }
 
 fn acknowledge(state: &mut State, leader: NodeId, session: Session, matched: Index) {
+    assert!(matched <= state.log.last().index, "{matched} acknowledged, of a log up to {}", state.log.last());
     state.send(leader, Body::AppendReply { session, matched }, After::Entries(matched));
 }
 
@@ -151,6 +162,7 @@ fn take_heartbeat(state: &mut State, leader: NodeId, session: Session, commit: I
     }
     if state.installing.is_none() && lost_after.is_none() {
         state.log.commit_to(commit);
+        forgive_loss(state);
     }
     state.send(leader, Body::HeartbeatReply { session, round, lost_after }, After::HardState);
 }
@@ -166,9 +178,15 @@ pub(crate) fn forgive_loss(state: &mut State) {
     }
 }
 
-fn take_snapshot(state: &mut State, leader: NodeId, session: Session, snapshot: SnapshotMeta) {
+fn take_snapshot(
+    state: &mut State,
+    leader: NodeId,
+    session: Session,
+    snapshot: SnapshotMeta,
+) -> Result<(), StepError> {
+    check_committed(state, snapshot.last)?;
     if state.installing.is_some() {
-        return;
+        return Ok(());
     }
     if state.log.holds(snapshot.last) {
         // The log has it all: no need to throw away what follows (Raft paper, figure 13).
@@ -177,11 +195,12 @@ fn take_snapshot(state: &mut State, leader: NodeId, session: Session, snapshot: 
     let commit = state.log.commit();
     if snapshot.last.index <= commit {
         acknowledge(state, leader, session, snapshot.last.index);
-        return;
+        return Ok(());
     }
     let term = state.term();
     state.installing = Some(Installing { snapshot: snapshot.clone(), leader, term, session });
     state.ready.install = Some(snapshot);
+    Ok(())
 }
 
 /// The shell has replaced the state and the durable log by the snapshot. Its sender learns of it, if it still leads.

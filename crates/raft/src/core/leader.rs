@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::entry::{Entry, MembershipEntry, Payload};
 use super::id::{EntryId, Index, NodeId, Session};
 use super::membership::{ChangeRefused, Membership, MembershipChange};
-use super::message::{Body, Message};
+use super::message::{Body, Message, StepError};
 use super::progress::Progress;
 use super::reads::{Confirmed, ReadRounds, Reader, Round};
 use super::ready::FollowerStatus;
@@ -53,6 +53,14 @@ pub enum ProposeError {
     /// Too much is under way: the quorum or the disk does not keep up.
     #[error("too many proposals under way")]
     Busy,
+    /// No log takes an entry of this length, on this node or any other.
+    #[error("a proposal of {bytes} bytes, and an entry takes {max} at most")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+        /// [`Limits::entry_bytes_max`](crate::Limits::entry_bytes_max).
+        max: usize,
+    },
     /// Leadership is being handed over.
     #[error("leadership is being transferred to {to}")]
     Transferring {
@@ -97,6 +105,8 @@ impl Leader {
     /// Takes over: everybody is asked where they stand, and an entry of the own term without a command is appended (Raft
     /// paper, section 8).
     pub(crate) fn start(state: &mut State) -> Leader {
+        assert_eq!(state.hard_state.vote, Some(state.id()), "a leader voted for itself");
+        assert!(state.promises_are_durable(), "a leader whose vote is not durable (rule W6)");
         let mut leader = Leader {
             progress: BTreeMap::new(),
             reads: ReadRounds::new(state.term()),
@@ -138,6 +148,7 @@ impl Leader {
 
     pub(crate) fn append(&mut self, state: &mut State, payload: Payload) -> EntryId {
         let id = EntryId::new(state.log.last().index.next(), state.term());
+        assert!(id.index >= self.first_own, "{id} is before the first entry of its term's leader");
         let changes_members = matches!(payload, Payload::Membership(_));
         state.append(Entry { term: id.term, index: id.index, payload });
         if changes_members {
@@ -173,9 +184,9 @@ impl Leader {
         if within { Ok(()) } else { Err(ProposeError::Busy) }
     }
 
-    pub(crate) fn propose(&mut self, state: &mut State, command: Bytes) -> Result<EntryId, ProposeError> {
+    pub(crate) fn propose(&mut self, state: &mut State, command: Payload) -> Result<EntryId, ProposeError> {
         self.admits_proposal(state)?;
-        Ok(self.append(state, Payload::Command(command)))
+        Ok(self.append(state, command))
     }
 
     pub(crate) fn propose_change(
@@ -197,7 +208,9 @@ impl Leader {
             return Err(ChangeError::Outdated);
         }
         let membership = state.membership().change(changes)?;
-        Ok(self.append_membership(state, membership, context))
+        let payload = Payload::Membership(Arc::new(MembershipEntry { membership, context }));
+        check_length(&payload, state)?;
+        Ok(self.append(state, payload))
     }
 
     fn append_membership(&mut self, state: &mut State, membership: Membership, context: Bytes) -> EntryId {
@@ -228,6 +241,7 @@ impl Leader {
         if self.heartbeat_ticks >= state.config.heartbeat_ticks {
             self.heartbeat_ticks = 0;
             self.heartbeat_due = true;
+            self.progress.values_mut().for_each(Progress::heartbeat_of_tick);
         }
         self.progress.retain(|_, progress| progress.tick());
         if let Some(transfer) = &mut self.transfer {
@@ -257,30 +271,44 @@ impl Leader {
         if quorum { Transition::Stay } else { Transition::Follow(state.term(), None) }
     }
 
-    pub(crate) fn step(&mut self, state: &mut State, message: Message) -> Transition {
+    pub(crate) fn step(&mut self, state: &mut State, message: Message) -> Result<Transition, StepError> {
+        assert_eq!(message.term, state.term(), "only messages of the term reach its leader");
         let (from, body) = (message.from, message.body);
         if let Body::Read { request } = body {
             self.read(state, Reader::Peer { node: from, request });
-            return Transition::Stay;
+            return Ok(Transition::Stay);
         }
-        let Some(progress) = self.progress.get_mut(&from) else { return Transition::Stay };
         let session = match &body {
-            Body::AppendReply { session, .. }
-            | Body::AppendRefused { session, .. }
-            | Body::HeartbeatReply { session, .. } => *session,
-            _ => return Transition::Stay,
+            Body::AppendReply { session, .. } | Body::AppendRefused { session, .. } => *session,
+            Body::HeartbeatReply { session, round, .. } => {
+                self.check_round(*round)?;
+                *session
+            }
+            _ => return Ok(Transition::Stay),
         };
+        let Some(progress) = self.progress.get_mut(&from) else { return Ok(Transition::Stay) };
         if progress.session != session
             || progress.incarnation.is_some_and(|known| known > message.incarnation)
         {
-            return Transition::Stay;
+            return Ok(Transition::Stay);
         }
         if progress.incarnation.is_some_and(|known| known < message.incarnation) {
             // It lost its disk: what it acknowledged before is gone.
             progress.lost(Index::ZERO);
         }
         progress.incarnation = Some(message.incarnation);
-        self.take_answer(state, from, body)
+        Ok(self.take_answer(state, from, body))
+    }
+
+    /// Refuses the answer to a round that this leader never opened: it would confirm every read to come (rule R3).
+    fn check_round(&self, round: Round) -> Result<(), StepError> {
+        let newest = self.reads.newest();
+        let was_opened = round.term == newest.term && round.number <= newest.number;
+        if was_opened {
+            Ok(())
+        } else {
+            Err(StepError::Malformed("an answer to a read round that was never opened"))
+        }
     }
 
     fn take_answer(&mut self, state: &mut State, from: NodeId, body: Body) -> Transition {
@@ -303,6 +331,7 @@ impl Leader {
                 if let Some(last) = lost_after {
                     progress.lost(last.min(progress.matched));
                 }
+                // In bounds: see `check_round`.
                 progress.round_confirmed = progress.round_confirmed.max(round.number);
                 self.confirm_reads(state, round);
             }
@@ -355,9 +384,11 @@ impl Leader {
     }
 
     fn confirm_reads(&mut self, state: &mut State, round: Round) {
-        if round.term != state.term() || round.number > self.reads.newest().number {
-            return;
-        }
+        assert!(
+            round.term == state.term() && round.number <= self.reads.newest().number,
+            "{round:?} confirmed, and the newest is {:?} (rule R3)",
+            self.reads.newest()
+        );
         let own = state.id();
         let membership = state.memberships.current().clone();
         let progress = &self.progress;
@@ -370,6 +401,12 @@ impl Leader {
             answer_reads(state, reads);
         }
     }
+}
+
+/// Refuses what no log takes.
+pub(crate) fn check_length(payload: &Payload, state: &State) -> Result<(), ProposeError> {
+    let (bytes, max) = (payload.log_bytes(), state.config.limits.entry_bytes_max);
+    if bytes <= max { Ok(()) } else { Err(ProposeError::TooLarge { bytes, max }) }
 }
 
 /// Tells everybody in the round up to where they must have applied.

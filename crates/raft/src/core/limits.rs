@@ -7,9 +7,25 @@ pub const VOTERS_MAX: usize = 32;
 /// How many nodes, learners included, one configuration may have. A decoder refuses more, before allocating.
 pub const MEMBERS_MAX: usize = 256;
 
+/// How many terms one message may move a node forward. A message of a much later term is answered by going as far as this
+/// and no further: the next message goes on from there. So a member that was away for more elections than this, if there
+/// is such a one, comes back in a few messages; and one frame of nonsense, which this core can only take for a message of a
+/// later term, costs one election. Without the bound it could name the last term there is: no election would be possible
+/// after it, and as terms are durable, not after a restart either. At an election each second a million terms are twelve
+/// days; to use terms up takes 2^42 such messages.
+pub const TERM_JUMP_MAX: u64 = 1 << 20;
+
+/// Length of an entry that fits into segments of 64 MiB, with room to spare: the default of [`Limits::entry_bytes_max`].
+const ENTRY_BYTES_MAX: usize = 62 << 20;
+
 /// Budgets of one node, in entries and bytes.
 #[derive(Clone, Debug, Hash)]
 pub struct Limits {
+    /// Longest payload of an entry, in bytes, as [`Payload::log_bytes`](crate::Payload::log_bytes) counts them: what a file
+    /// of the durable log takes ([`durable::Log::entry_bytes_max`](crate::durable::Log::entry_bytes_max)). What is longer is
+    /// refused wherever it comes from, a client or a peer: once in the log, it would end the process that cannot store it.
+    /// The same on every member, or an entry that one takes could not be replicated to another.
+    pub entry_bytes_max: usize,
     /// Entries kept in memory although they are durable and applied, for followers a little behind. Older ones
     /// are asked of the durable log.
     pub tail_entries_max: usize,
@@ -40,6 +56,7 @@ impl Default for Limits {
     fn default() -> Limits {
         const MIB: usize = 1 << 20;
         Limits {
+            entry_bytes_max: ENTRY_BYTES_MAX,
             tail_entries_max: 16_384,
             tail_bytes_max: 16 * MIB,
             append_bytes_max: MIB,

@@ -127,6 +127,11 @@ impl Membership {
         &self.learners_next
     }
 
+    /// Returns all four lists, in the order in which they are written.
+    pub(crate) fn lists(&self) -> [&[NodeId]; 4] {
+        [self.voters(), self.outgoing(), self.learners(), self.learners_next()]
+    }
+
     /// Whether a change of voters is under way.
     #[must_use]
     pub fn is_joint(&self) -> bool {

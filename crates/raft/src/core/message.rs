@@ -6,6 +6,7 @@
 
 use super::entry::{Entry, Payload};
 use super::id::{EntryId, Incarnation, Index, NodeId, Session, Term};
+use super::limits::Limits;
 use super::membership::Membership;
 use super::reads::{ReadRequestId, Round};
 
@@ -147,7 +148,8 @@ pub struct SnapshotMeta {
     pub membership: Membership,
 }
 
-/// Why a message was not taken. Nothing has changed; the shell counts it and goes on.
+/// Why a message was not taken. Nothing that it says of the log has changed anything; what follows for this member is
+/// [`StepError::consequence`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StepError {
     /// Addressed to another node.
@@ -169,6 +171,39 @@ pub enum StepError {
         /// The committed one here.
         ours: EntryId,
     },
+    /// The message is of a term that is further ahead than one message may move a node ([`TERM_JUMP_MAX`](crate::TERM_JUMP_MAX)). The node went
+    /// that far, and the next message goes on from there.
+    #[error("a message of term {theirs} came in term {ours}: too far ahead to be taken at once")]
+    TermTooFar {
+        /// The message's term.
+        theirs: Term,
+        /// The node's, before.
+        ours: Term,
+    },
+}
+
+/// What a message that was refused says about this member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consequence {
+    /// Nothing: messages may be lost, and this one is. Worth a note in the log of the process.
+    Dropped,
+    /// The leader has another entry where this member has a committed one, so one of the two logs is wrong, and what was
+    /// applied here may be. Neither repeats itself away: this member must stop serving, and get log and state anew from the
+    /// others (rules A6 and X3), keeping its term and vote: [`Log::forget_entries`](crate::durable::Log::forget_entries).
+    LogInDoubt,
+}
+
+impl StepError {
+    /// Returns what the shell must do about it.
+    #[must_use]
+    pub fn consequence(&self) -> Consequence {
+        match self {
+            StepError::NotForMe { .. } | StepError::Malformed(_) | StepError::TermTooFar { .. } => {
+                Consequence::Dropped
+            }
+            StepError::ContradictsCommitted { .. } => Consequence::LogInDoubt,
+        }
+    }
 }
 
 impl Body {
@@ -217,7 +252,7 @@ impl Message {
     ///
     /// # Errors
     /// [`StepError::Malformed`].
-    pub fn validate(&self) -> Result<(), StepError> {
+    pub fn validate(&self, limits: &Limits) -> Result<(), StepError> {
         check(self.from != self.to, "sent to oneself")?;
         check(self.term.0 < NUMBER_MAX, "impossible term")?;
         match &self.body {
@@ -228,9 +263,12 @@ impl Message {
             Body::Vote { last, .. } => self.check_entry(*last),
             Body::Append { previous, entries, commit, .. } => {
                 check(commit.0 < NUMBER_MAX, "impossible index")?;
-                self.check_entries(*previous, entries)
+                self.check_entries(*previous, entries, limits.entry_bytes_max)
             }
             Body::AppendRefused { hint, .. } => check(hint.index.0 < NUMBER_MAX, "impossible index"),
+            Body::Heartbeat { commit: index, .. } | Body::ReadReply { index, .. } => {
+                check(index.0 < NUMBER_MAX, "impossible index")
+            }
             Body::Commit { entry } => self.check_entry(*entry),
             Body::InstallSnapshot { snapshot, .. } => {
                 check_membership(&snapshot.membership)?;
@@ -245,10 +283,11 @@ impl Message {
         check(entry.term <= self.term, "an entry of a later term than the message")
     }
 
-    fn check_entries(&self, previous: EntryId, entries: &[Entry]) -> Result<(), StepError> {
+    fn check_entries(&self, previous: EntryId, entries: &[Entry], bytes_max: usize) -> Result<(), StepError> {
         self.check_entry(previous)?;
         let mut before = previous;
         for entry in entries {
+            check(entry.payload.log_bytes() <= bytes_max, "an entry that no log takes")?;
             check(entry.index == before.index.next(), "entries with a gap")?;
             check(entry.term >= before.term, "terms that fall along the log")?;
             if let Payload::Membership(change) = &entry.payload {
@@ -290,7 +329,8 @@ mod tests {
 
     #[test]
     fn entries_that_no_leader_could_send_are_refused() {
-        assert_eq!(append(3, (4, 2), &[(5, 2), (6, 3)]).validate(), Ok(()));
+        let limits = Limits::default();
+        assert_eq!(append(3, (4, 2), &[(5, 2), (6, 3)]).validate(&limits), Ok(()));
         for malformed in [
             append(3, (4, 2), &[(6, 2)]),
             append(3, (4, 2), &[(5, 1)]),
@@ -299,7 +339,20 @@ mod tests {
             append(3, (u64::MAX, 1), &[]),
             append(u64::MAX, (0, 0), &[]),
         ] {
-            assert!(malformed.validate().is_err(), "{malformed:?}");
+            assert!(malformed.validate(&limits).is_err(), "{malformed:?}");
         }
+    }
+
+    #[test]
+    fn an_entry_that_no_log_takes_is_refused() {
+        let limits = Limits { entry_bytes_max: 100, ..Limits::default() };
+        let with = |bytes: usize| {
+            let mut message = append(3, (4, 2), &[(5, 2), (6, 3)]);
+            let Body::Append { entries, .. } = &mut message.body else { panic!("an append") };
+            entries[1].payload = Payload::Command(bytes::Bytes::from(vec![7; bytes]));
+            message.validate(&limits)
+        };
+        assert_eq!(with(100), Ok(()));
+        assert_eq!(with(101), Err(StepError::Malformed("an entry that no log takes")));
     }
 }

@@ -6,10 +6,11 @@
 use bytes::Bytes;
 
 use super::election::{answer_pre_vote, answer_vote};
-use super::entry::Entry;
+use super::entry::{Entry, Payload};
 use super::follower::{forgive_loss, installed};
 use super::id::{EntryId, Index, NodeId, ReadToken, Term};
-use super::leader::{ChangeError, Leader, ProposeError, TransferError};
+use super::leader::{ChangeError, Leader, ProposeError, TransferError, check_length};
+use super::limits::TERM_JUMP_MAX;
 use super::loss::Loss;
 use super::membership::{Membership, MembershipChange};
 use super::message::{Body, CampaignReason, Message, SnapshotMeta, StepError};
@@ -92,13 +93,24 @@ impl Node {
     /// Takes a message from another node.
     ///
     /// # Errors
-    /// [`StepError`] if no correct node sends such a message; nothing has changed then.
+    /// [`StepError`] if no correct node sends such a message. Nothing of it is taken then but its term, which a node may
+    /// always do.
     pub fn step(&mut self, message: Message) -> Result<(), StepError> {
+        let (term, commit) = (self.state.term(), self.state.log.commit());
+        let taken = self.step_checked(message);
+        assert!(
+            self.state.term() >= term && self.state.log.commit() >= commit,
+            "terms and commits never fall"
+        );
+        taken
+    }
+
+    fn step_checked(&mut self, message: Message) -> Result<(), StepError> {
         let id = self.state.id();
         if message.to != id {
             return Err(StepError::NotForMe { to: message.to, id });
         }
-        message.validate()?;
+        message.validate(&self.state.config.limits)?;
         match message.body {
             Body::PreVote { next_term, last } => {
                 let defends = self.role.defends_leader(self.state.config.election_ticks);
@@ -119,11 +131,23 @@ impl Node {
             return Ok(());
         }
         if message.term > self.state.term() {
-            let leader = message.body.is_from_leader().then_some(message.from);
-            self.swap(Transition::Follow(message.term, leader));
+            self.take_term(&message)?;
         }
         let transition = self.step_in_term(message)?;
         self.swap(transition);
+        Ok(())
+    }
+
+    /// Follows into a later term, as far as one message may move a node.
+    fn take_term(&mut self, message: &Message) -> Result<(), StepError> {
+        let (theirs, ours) = (message.term, self.state.term());
+        let reachable = Term(ours.0.saturating_add(TERM_JUMP_MAX));
+        if theirs > reachable {
+            self.swap(Transition::Follow(reachable, None));
+            return Err(StepError::TermTooFar { theirs, ours });
+        }
+        let leader = message.body.is_from_leader().then_some(message.from);
+        self.swap(Transition::Follow(theirs, leader));
         Ok(())
     }
 
@@ -149,13 +173,16 @@ impl Node {
             }
             return Ok(Transition::Stay);
         }
+        assert!(message.term <= self.state.term(), "its term was taken before");
         let state = &mut self.state;
         match &mut self.role {
             Role::Follower(follower) => follower.step(state, message),
             Role::Leader(_) if message.body.is_from_leader() => {
                 Err(StepError::Malformed("two leaders in one term"))
             }
-            Role::Leader(leader) => Ok(leader.step(state, message)),
+            // A pre-vote that was asked for before it led.
+            Role::Leader(_) if message.term < state.term() => Ok(Transition::Stay),
+            Role::Leader(leader) => leader.step(state, message),
             Role::PreCandidate(candidate) => match candidate.step(state, &message) {
                 follow @ Transition::Follow(_, Some(_)) => self.follow_and_step(follow, message),
                 other => Ok(other),
@@ -179,6 +206,9 @@ impl Node {
     /// # Errors
     /// [`ProposeError`]: nothing was appended.
     pub fn propose(&mut self, command: Bytes) -> Result<EntryId, ProposeError> {
+        let command = Payload::Command(command);
+        // Whoever leads: no other member would take it either.
+        check_length(&command, &self.state)?;
         match &mut self.role {
             Role::Leader(leader) => leader.propose(&mut self.state, command),
             _ => Err(self.not_leader()),
@@ -303,7 +333,7 @@ impl Node {
     /// How the transfer of a snapshot ended: the last entry it contained, or `None` for a failure.
     pub fn snapshot_sent(&mut self, wanted: &SnapshotWanted, reached: Option<Index>) {
         if let Role::Leader(leader) = &mut self.role {
-            leader.snapshot_sent(wanted, reached);
+            leader.snapshot_sent(&self.state, wanted, reached);
         }
     }
 
@@ -542,6 +572,7 @@ impl Node {
         assert!(self.state.memberships.current_index() <= self.state.log.last().index);
         if let Role::Leader(leader) = &self.role {
             assert_eq!(self.state.hard_state.vote, Some(self.state.id()), "a leader voted for itself");
+            assert!(self.state.loss.is_none(), "a leader that lost entries (rule M5)");
             for (node, progress) in &leader.progress {
                 assert!(progress.matched < progress.next, "{node}: {progress:?}");
                 assert!(progress.matched <= self.state.log.last().index, "{node}: {progress:?}");

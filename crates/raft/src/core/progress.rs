@@ -35,6 +35,8 @@ pub(crate) struct Progress {
     pub(crate) commit_told: Index,
     /// An append is due even if there is nothing new, to find out where the follower stands.
     pub(crate) poke: bool,
+    /// A heartbeat of a tick went out, and no answer has come since: the next one lets a lost append be repeated.
+    may_repeat: bool,
     /// Entries for it are being read from the durable log.
     pub(crate) fetching: bool,
     /// It is no member any more: so long it is still sent what tells it so.
@@ -64,6 +66,7 @@ impl Progress {
             round_confirmed: 0,
             commit_told: Index::ZERO,
             poke: false,
+            may_repeat: false,
             fetching: false,
             leaving_ticks: None,
         }
@@ -155,9 +158,19 @@ impl Progress {
         self.probe_after(last);
     }
 
-    /// A heartbeat came back: messages get through, so a probe that was lost can be repeated.
+    /// Notes that a heartbeat goes out because a tick has passed. Those that serve reads do not count: there may be
+    /// thousands of them in a second.
+    pub(crate) fn heartbeat_of_tick(&mut self) {
+        self.may_repeat = true;
+    }
+
+    /// A heartbeat came back: messages get through, so a probe that was lost can be repeated; once for each tick's heartbeat,
+    /// or a follower with a slow disk would be sent the same entries for each read.
     pub(crate) fn alive(&mut self, last: Index) {
         self.active = true;
+        if !std::mem::take(&mut self.may_repeat) {
+            return;
+        }
         if let Mode::Probe { asked } = &mut self.mode {
             *asked = false;
         }
@@ -175,10 +188,10 @@ impl Progress {
         self.mode = Mode::Snapshot { contains };
     }
 
-    /// The snapshot's transfer ended. Wait for the follower to speak before trying anything: had it been
+    /// The transfer of the snapshot after which the log begins at `first` ended; the end of another one says nothing. Wait for the follower to speak before trying anything: had it been
     /// reachable it would have answered.
-    pub(crate) fn snapshot_ended(&mut self, reached: Option<Index>) {
-        if matches!(self.mode, Mode::Snapshot { .. }) {
+    pub(crate) fn snapshot_ended(&mut self, first: Index, reached: Option<Index>) {
+        if matches!(self.mode, Mode::Snapshot { contains } if contains.next() == first) {
             self.next = self.next.max(reached.unwrap_or_default().next());
             self.mode = Mode::Probe { asked: true };
         }
@@ -274,6 +287,9 @@ mod tests {
         progress.sent(Index(12), 100);
         assert!(!progress.may_send(&limits));
         assert_eq!(progress.next, Index(10), "nothing is assumed while probing");
+        progress.alive(Index(12));
+        assert!(!progress.may_send(&limits), "the answer to a heartbeat that served a read");
+        progress.heartbeat_of_tick();
         progress.alive(Index(12));
         assert!(progress.may_send(&limits));
     }

@@ -60,6 +60,8 @@ impl Leader {
             return;
         }
         progress.fetching = false;
+        let is_own = |entry: &Entry| state.log.base().index >= entry.index || state.log.holds(entry.id());
+        assert!(entries.iter().all(is_own), "entries for {node} that are not those of this log");
         let is_next = entries.first().is_some_and(|entry| entry.index == progress.next);
         match entry_before(state, progress.next) {
             Some(previous) if is_next => {
@@ -71,11 +73,14 @@ impl Leader {
         }
     }
 
-    pub(crate) fn snapshot_sent(&mut self, wanted: &SnapshotWanted, reached: Option<Index>) {
+    /// A transfer of a snapshot ended. Sessions begin anew with each leadership, so the report of an earlier one is told by
+    /// its term.
+    pub(crate) fn snapshot_sent(&mut self, state: &State, wanted: &SnapshotWanted, reached: Option<Index>) {
         if let Some(progress) = self.progress.get_mut(&wanted.to)
             && progress.session == wanted.session
+            && wanted.envelope.term == state.term()
         {
-            progress.snapshot_ended(reached);
+            progress.snapshot_ended(wanted.first, reached);
         }
     }
 }

@@ -45,9 +45,7 @@ pub(crate) fn decode_entry(head: wal::Head, payload: Bytes) -> Option<Entry> {
 
 /// Four lists, each a count (u16) and that many node ids (u64).
 pub(crate) fn encode_membership(membership: &Membership, out: &mut Vec<u8>) {
-    let lists =
-        [membership.voters(), membership.outgoing(), membership.learners(), membership.learners_next()];
-    for list in lists {
+    for list in membership.lists() {
         out.extend_from_slice(&(list.len() as u16).to_le_bytes());
         for node in list {
             out.extend_from_slice(&node.0.to_le_bytes());
@@ -97,6 +95,7 @@ mod tests {
         let mut scratch = Vec::new();
         let (head, parts) = encode_entry(&entry, &mut scratch);
         let bytes = parts.concat();
+        assert_eq!(bytes.len(), entry.payload.log_bytes());
         assert_eq!(decode_entry(head, Bytes::from(bytes.clone())), Some(entry));
         bytes
     }

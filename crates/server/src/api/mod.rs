@@ -151,7 +151,7 @@ impl Api {
         request: &M,
     ) -> Result<Reply, Status> {
         if command_len(field, request) > self.settings.max_request_bytes {
-            return Err(Status::invalid_argument("etcdserver: request is too large"));
+            return Err(status::too_large());
         }
         let started = Instant::now();
         let outcome = self.worker.propose(proposer, |id| encode_command(id, field, request)).await;

@@ -45,8 +45,14 @@ pub(crate) fn of(unserved: &Unserved) -> Status {
         }
         // etcd's server hands out the client-side error here, which carries no code.
         Unserved::TooMany => Status::unknown("etcdserver: too many requests"),
+        Unserved::TooLarge => too_large(),
         Unserved::Stopped => Status::unavailable("etcdserver: server stopped"),
     }
+}
+
+/// A request that is longer than the log, or `--max-request-bytes`, allows.
+pub(crate) fn too_large() -> Status {
+    Status::invalid_argument("etcdserver: request is too large")
 }
 
 /// A member without a vote has all data but answers only for itself.

@@ -9,6 +9,7 @@ use super::go::Nanos;
 use super::settings::Settings;
 use super::table::Standing;
 use super::url::{self, Url};
+use crate::limits::ENTRY_BYTES_MAX;
 
 /// The longest election timeout, in milliseconds.
 const ELECTION_TIMEOUT_MS_MAX: u64 = 50_000;
@@ -193,6 +194,18 @@ pub(super) fn check_served(settings: &Settings) -> Result<(), ConfigError> {
             settings.get("log-outputs").origin(),
             "logging to the systemd journal (under systemd, stderr goes there)",
         );
+    }
+    sizes(settings)
+}
+
+/// A request that is taken must fit into the raft log, as one entry: what does not could be neither stored nor taken back.
+fn sizes(settings: &Settings) -> Result<(), ConfigError> {
+    let request = settings.uint("max-request-bytes");
+    if request > ENTRY_BYTES_MAX as u64 {
+        return refuse(format!(
+            "--max-request-bytes[{request}] is too large, and should be set to {ENTRY_BYTES_MAX} at most, the longest entry \
+             that a file of the raft log takes"
+        ));
     }
     Ok(())
 }

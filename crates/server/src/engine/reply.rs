@@ -22,6 +22,8 @@ pub(crate) enum Unserved {
     ConnectionLost,
     /// Too many requests are in flight.
     TooMany,
+    /// The command is longer than an entry of the raft log may be; it was not proposed.
+    TooLarge,
     /// The member is stopping.
     Stopped,
 }

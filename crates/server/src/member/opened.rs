@@ -134,8 +134,10 @@ fn open_raft(
         );
         restored = opened.log.restore_at(applied)?;
     }
+    let limits = raft::Limits { entry_bytes_max: opened.log.entry_bytes_max(), ..raft::Limits::default() };
     let node_config = raft::Config {
         election_ticks: config.raft.election_timeout_ticks(),
+        limits,
         // For election timeouts, which must differ between members.
         ..raft::Config::new(NodeId(identity.member.0), random())
     };

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-/// Longest frame. The raft log takes entries up to its record size, and one such entry must reach every member.
-pub(crate) const FRAME_BYTES_MAX: usize = wal::PAYLOAD_BYTES_MAX as usize + (1 << 20);
+use crate::limits::ENTRY_BYTES_MAX;
+
+/// Longest frame. An append holds small entries up to raft's `append_bytes_max`, 1 MiB, and the entry that goes beyond it,
+/// which may be as long as the log takes; as much again is for what is around them.
+pub(crate) const FRAME_BYTES_MAX: usize = ENTRY_BYTES_MAX + (2 << 20);
 
 /// What is set aside for a frame as soon as its length is known; a longer one gets more as it arrives, so that a length
 /// alone costs nothing.

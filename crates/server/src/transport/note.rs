@@ -49,6 +49,8 @@ pub(crate) enum Refusal {
     NotLeader,
     /// Too much is in flight.
     Busy,
+    /// Longer than an entry of the log may be.
+    TooLarge,
     /// Leadership is being handed over.
     Transferring,
     /// The member is stopping.

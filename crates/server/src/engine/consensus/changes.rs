@@ -252,6 +252,7 @@ impl From<Refusal> for Unserved {
     fn from(why: Refusal) -> Self {
         match why {
             Refusal::Busy => Unserved::TooMany,
+            Refusal::TooLarge => Unserved::TooLarge,
             Refusal::Rejected(rejection) => Unserved::Rejected(rejection),
             Refusal::LearnerNotReady => Unserved::Rejected(Rejection::LearnerNotReady),
             Refusal::NotEnoughStarted => Unserved::Rejected(Rejection::NotEnoughStarted),

@@ -15,6 +15,7 @@ use crate::engine::mailbox::Delivery;
 use crate::engine::reply::Unserved;
 use crate::engine::waiters::{RequestId, Waiter};
 use crate::engine::worker::{Proposal, ReadBatch};
+use crate::limits::FORWARD_BYTES_MAX;
 use crate::transport::{PeerNote, Refusal};
 
 /// Requests that the node has not answered.
@@ -44,16 +45,20 @@ impl ConsensusThread {
             Err(ProposeError::NotLeader { leader: Some(_) }) => self.pending.outgoing.push(proposal),
             // Nobody leads: it waits for a leader until its caller gives up, as in etcd.
             Err(ProposeError::NotLeader { leader: None }) => self.pending.leaderless_proposals.push(proposal),
-            Err(ProposeError::Busy) => self.answer(proposal.id, Unserved::TooMany),
-            Err(ProposeError::Transferring { .. }) => self.answer(proposal.id, Unserved::Dropped),
+            Err(
+                error @ (ProposeError::Busy
+                | ProposeError::TooLarge { .. }
+                | ProposeError::Transferring { .. }),
+            ) => {
+                self.answer(proposal.id, Unserved::from(refusal(&error)));
+            }
         }
     }
 
     /// Proposes what was seen as the leader: not at all if this member does not lead (any more).
     pub(super) fn propose_as_leader(&mut self, Proposal { id, command }: Proposal) {
         if let Err(error) = self.node.propose(command) {
-            let is_busy = matches!(error, ProposeError::Busy);
-            self.answer(id, if is_busy { Unserved::TooMany } else { Unserved::Dropped });
+            self.answer(id, Unserved::from(refusal(&error)));
         }
     }
 
@@ -94,7 +99,7 @@ impl ConsensusThread {
         changes.into_iter().for_each(|change| self.change(self.node.id(), change));
     }
 
-    /// Hands this round's commands on to the leader, in one message.
+    /// Hands this round's commands on to the leader, in one message unless they are many bytes.
     pub(super) fn forward(&mut self) {
         if self.pending.outgoing.is_empty() {
             return;
@@ -109,7 +114,9 @@ impl ConsensusThread {
             // It would be dropped on the way.
             return self.pending.leaderless_proposals.extend(outgoing);
         }
-        self.transport.tell(leader, PeerNote::Proposals(outgoing.clone()));
+        for commands in in_frames(&outgoing) {
+            self.transport.tell(leader, PeerNote::Proposals(commands.to_vec()));
+        }
         self.pending.forwarded.extend(outgoing.into_iter().map(|proposal| (proposal.id, proposal)));
     }
 
@@ -210,10 +217,42 @@ impl ConsensusThread {
     }
 }
 
+/// Splits commands, in their order, into runs that fit into a frame each: of [`FORWARD_BYTES_MAX`] or of one command, which
+/// fits by itself.
+fn in_frames(commands: &[Proposal]) -> impl Iterator<Item = &[Proposal]> {
+    let mut bytes = 0;
+    commands.chunk_by(move |one, next| {
+        bytes += one.command.len();
+        let has_room = bytes + next.command.len() <= FORWARD_BYTES_MAX;
+        bytes = if has_room { bytes } else { 0 };
+        has_room
+    })
+}
+
 pub(super) fn refusal(error: &ProposeError) -> Refusal {
     match error {
         ProposeError::NotLeader { .. } => Refusal::NotLeader,
         ProposeError::Busy => Refusal::Busy,
+        ProposeError::TooLarge { .. } => Refusal::TooLarge,
         ProposeError::Transferring { .. } => Refusal::Transferring,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_handed_on_in_frames_that_are_not_too_long() {
+        let lengths = [1, 2, FORWARD_BYTES_MAX - 3, 1, FORWARD_BYTES_MAX + 5, 0, 7, FORWARD_BYTES_MAX];
+        let proposal = |(id, length): (usize, &usize)| Proposal {
+            id: RequestId(id as u64),
+            command: vec![0; *length].into(),
+        };
+        let commands: Vec<Proposal> = lengths.iter().enumerate().map(proposal).collect();
+        let frames: Vec<Vec<u64>> =
+            in_frames(&commands).map(|frame| frame.iter().map(|one| one.id.0).collect()).collect();
+        assert_eq!(frames, [vec![0, 1, 2], vec![3], vec![4], vec![5, 6], vec![7]]);
+        assert_eq!(in_frames(&[]).count(), 0);
     }
 }
