@@ -413,6 +413,41 @@ fn old_entries_are_read_back_in_pieces_and_go_when_they_are_released() {
     assert_eq!((restored.commit, restored.tail.last().map(Entry::id)), (Index(250), Some(log.last())));
 }
 
+/// The limit that is refused by is the log's own: what is as long as it says is stored, in the middle of a file too, and what
+/// is longer comes to no log.
+#[test]
+fn an_entry_as_long_as_the_log_takes_is_stored() {
+    let disk = SimDisk::new(1);
+    let mut log = open(&disk).expect("opens").log;
+    let max = log.entry_bytes_max();
+    assert!((6000..8192).contains(&max), "{max}");
+    let restored = log.restore(Index::ZERO).expect("a new log");
+    let limits = raft::Limits { entry_bytes_max: max, ..raft::Limits::default() };
+    let mut node = Node::new(Config { limits, ..Config::new(NodeId(1), 1) }, restored);
+    let settle = |node: &mut Node, log: &mut Log| {
+        while let Some(persist) = node.ready().and_then(|ready| ready.persist) {
+            log.append(&persist).expect("appends");
+            log.sync().expect("syncs");
+            node.persisted(persist.ack);
+        }
+    };
+    node.campaign();
+    settle(&mut node, &mut log);
+    for bytes in [10, max, max, 10] {
+        node.propose(Bytes::from(vec![7; bytes])).expect("fits");
+        settle(&mut node, &mut log);
+        assert!(node.propose(Bytes::from(vec![7; max + 1])).is_err());
+    }
+    drop(log);
+    let lengths: Vec<usize> = show(&mut open(&disk).expect("opens").log)
+        .entries
+        .iter()
+        .map(|entry| entry.payload.log_bytes())
+        .filter(|bytes| *bytes >= 10)
+        .collect();
+    assert!(lengths.ends_with(&[10, max, max, 10]), "{lengths:?}");
+}
+
 #[test]
 fn a_full_disk_delays_a_vote_and_a_release_and_changes_nothing() {
     let disk = SimDisk::new(1);

@@ -140,6 +140,16 @@ fn what_is_not_served_is_refused_by_name() {
     assert!(of_environment.to_string().starts_with("ETCD_CERT_FILE asks for TLS"));
 }
 
+/// What is taken must fit into the raft log.
+#[test]
+fn requests_are_as_long_as_the_log_takes_at_most() {
+    let text = "--max-request-bytes[66059749] is too large, and should be set to 66059748 at most, the longest entry that a \
+                file of the raft log takes";
+    assert_eq!(refusal(&["--max-request-bytes=66059749"]), (text.to_owned(), 1));
+    assert!(load(&["--max-request-bytes=66059748"], &[]).is_ok());
+    assert!(load(&[], &[("ETCD_MAX_REQUEST_BYTES", "18446744073709551615")]).is_err());
+}
+
 #[test]
 fn a_default_given_explicitly_asks_for_nothing() {
     let line = [

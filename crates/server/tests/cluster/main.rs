@@ -14,6 +14,7 @@ mod keys;
 mod leader_kills;
 mod leaders;
 mod leases;
+mod long_entries;
 mod membership;
 mod replication;
 mod snapshots;
