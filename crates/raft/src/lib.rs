@@ -136,6 +136,11 @@
 //!   before [`Status::stable`] has reached what it contains.
 //! - A removed node is told so for two election timeouts by the leader that removed it. If it hears nothing in that time, it
 //!   will ask for pre-votes in vain; the server tells it.
+//! - A message moves a node's term by [`TERM_JUMP_MAX`] at most, so one that was away for more elections than that comes back
+//!   within a few messages, each of which is refused as [`StepError::TermTooFar`]. Without the bound one message with the
+//!   last term there is would make elections impossible for good.
+//! - A message that contradicts what is committed here is refused and changes nothing, again and again: it is proof that one
+//!   of two logs is wrong, which the shell must act on ([`StepError::consequence`], rule X3).
 //! - A node that lost its disk and comes back under the same id takes part as what the configuration says it is. It must be
 //!   removed and added again, under a new id, if it was a voter: its votes are lost, and only the cluster's
 //!   administration can know that. What the core does (rules M2 and M5) limits the damage, and never panics.

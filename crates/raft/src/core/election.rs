@@ -25,6 +25,7 @@ fn tally(state: &State, votes: &BTreeMap<NodeId, bool>) -> Tally {
 impl PreCandidate {
     /// Asks everybody. The own answer needs no disk: it promises nothing.
     pub(crate) fn start(state: &mut State) -> (PreCandidate, Transition) {
+        assert!(state.may_campaign(), "a pre-vote for a node that must not campaign (rule M5)");
         let votes = BTreeMap::from([(state.id(), true)]);
         let body = Body::PreVote { next_term: state.term().next(), last: state.log.last() };
         for node in other_voters(state) {

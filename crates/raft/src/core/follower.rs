@@ -110,6 +110,7 @@ fn take_append(
         }
         state.append(entry);
     }
+    assert!(state.log.last().index >= end, "an append up to {end} left a log up to {}", state.log.last());
     state.log.commit_to(commit.min(end));
     forgive_loss(state);
     acknowledge(state, leader, session, end);
@@ -207,6 +208,7 @@ fn take_snapshot(
 pub(crate) fn installed(state: &mut State, installing: Installing) {
     let Installing { snapshot, leader, term, session } = installing;
     let last = snapshot.last;
+    assert!(term <= state.term(), "a snapshot of the later term {term} was installed");
     state.log.reset(last);
     state.durability.truncated_from(last.index.next());
     state.memberships = super::membership::History::new(last.index, snapshot.membership);
