@@ -76,6 +76,9 @@ impl Candidate {
 
     fn next(&self, state: &State) -> Transition {
         match tally(state, &self.votes) {
+            // The answers show that the own vote is on the disk, for the requests waited for it. The disk's own word may
+            // come after them.
+            Tally::Won if !state.promises_are_durable() => Transition::Stay,
             Tally::Won => Transition::Lead,
             Tally::Lost => Transition::Follow(state.term(), None),
             Tally::Open => Transition::Stay,
