@@ -368,3 +368,22 @@ fn a_cluster_comes_together_whatever_term_one_member_was_moved_to() {
         assert!(status.term > Term(3 * TERM_JUMP_MAX), "{status:?}");
     }
 }
+
+/// The log writer lets the requests for votes leave and reports to the node then: the answers may be faster.
+#[test]
+fn a_candidate_leads_when_its_own_vote_is_reported_to_be_durable() {
+    let mut subject = Subject::new(0, 10, Limits::default());
+    subject.node.campaign();
+    subject.settle();
+    subject
+        .node
+        .step(message(2, 1, Body::PreVoteReply { next_term: Term(2), granted: true }))
+        .expect("taken");
+    let persist = subject.node.ready().and_then(|ready| ready.persist).expect("its vote");
+    for from in [2, 3] {
+        subject.node.step(message(from, 2, Body::VoteReply { granted: true })).expect("taken");
+    }
+    assert_eq!(subject.node.leader(), None, "the disk has not said that it has its vote");
+    subject.node.persisted(persist.ack);
+    assert_eq!(subject.node.leader(), Some(NodeId(1)));
+}
