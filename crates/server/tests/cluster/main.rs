@@ -16,6 +16,7 @@ mod leaders;
 mod leases;
 mod membership;
 mod replication;
+mod restarts;
 mod snapshots;
 mod traffic;
 #[path = "../crash/writer.rs"]
