@@ -222,6 +222,9 @@ impl NetworkWorker {
     }
 }
 
+/// How long a worker waits for what is still being accepted when the member leaves.
+const LAST_ACCEPTED: Duration = Duration::from_millis(100);
+
 /// Serves connections as they come, until the member leaves and the last of them has ended. `all_told` is called when all
 /// clients have been told to go elsewhere.
 async fn serve_all<S, F>(
@@ -238,6 +241,11 @@ async fn serve_all<S, F>(
     let mut open = tokio::task::JoinSet::new();
     let is_leaving = leaving.clone();
     let (not_told, mut told) = mpsc::channel(1);
+    let serve = |open: &mut tokio::task::JoinSet<()>, stream| {
+        let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
+        let how = (builder.clone(), http2);
+        open.spawn(connection::serve(stream, how, respond.clone(), is_leaving.clone(), not_told.clone()));
+    };
     loop {
         let stream = tokio::select! {
             stream = connections.recv() => stream,
@@ -245,9 +253,10 @@ async fn serve_all<S, F>(
             () = connection::stopped(&mut leaving) => break,
         };
         let Some(stream) = stream else { break };
-        let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-        let how = (builder.clone(), http2);
-        open.spawn(connection::serve(stream, how, respond.clone(), is_leaving.clone(), not_told.clone()));
+        serve(&mut open, stream);
+    }
+    while let Ok(Some(stream)) = tokio::time::timeout(LAST_ACCEPTED, connections.recv()).await {
+        serve(&mut open, stream);
     }
     drop(not_told);
     // Nothing is ever sent: this is the end of all that could.

@@ -30,10 +30,23 @@ pub(crate) async fn accept(
             // First, so that what is connected already is served.
             biased;
             stream = next(&listener) => stream,
-            () = stopped(&mut leaving) => return,
+            () = stopped(&mut leaving) => return drain(listener, &workers),
         };
         // `into_std` detaches the socket from this runtime; the worker attaches it to its own.
         if let Ok(stream) = stream.into_std() {
+            let _ = worker.send(stream);
+        }
+    }
+}
+
+/// Deals out the connections that are waiting and closes the listener: a connection that nobody accepts is reset, and what its
+/// client has sent on it may be lost or not.
+fn drain(listener: tokio::net::TcpListener, workers: &[UnboundedSender<std::net::TcpStream>]) {
+    // Asks the system: what tokio knows of the listener is older than this.
+    let Ok(listener) = listener.into_std() else { return };
+    for worker in workers.iter().cycle() {
+        let Ok((stream, _)) = listener.accept() else { return };
+        if stream.set_nonblocking(true).is_ok() {
             let _ = worker.send(stream);
         }
     }

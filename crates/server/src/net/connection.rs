@@ -89,7 +89,7 @@ pub(crate) async fn serve<S, F>(
     let served = tokio::select! {
         served = connection.as_mut() => served,
         () = silence(&conversation, settings.first_word_within) => return tracing::debug!("the client says nothing, or nothing known"),
-        () = stopped(&mut stop) => {
+        () = stopped_between_words(&mut stop, &conversation) => {
             connection.as_mut().graceful_shutdown();
             // One poll has it write the GOAWAY, before anything that comes of the streams' end.
             let served = poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx))).await;
@@ -103,6 +103,21 @@ pub(crate) async fn serve<S, F>(
     if let Err(error) = served {
         tracing::debug!(error = %error, "connection ended");
     }
+}
+
+/// How long a client that has just connected has for its first word when the member leaves.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
+/// Waits for the word to stop, and then for the client's first word: a client that is shut out before that cannot know whether
+/// what it sends is lost. It is served, and told to go away, as any other.
+async fn stopped_between_words(stop: &mut watch::Receiver<bool>, conversation: &Conversation) {
+    stopped(stop).await;
+    let spoken = async {
+        while !conversation.has_spoken() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let _ = tokio::time::timeout(LAST_WORD, spoken).await;
 }
 
 /// Returns if the client does not begin to speak within `limit`.
