@@ -21,7 +21,7 @@ use crate::engine::worker::Worker;
 use crate::error::StartError;
 use crate::http::Surface;
 use crate::limits::HEADER_TIMEOUT;
-use crate::net::accept::accept;
+use crate::net::accept::{OpenDoor, accept};
 use crate::net::connection::{self, Http2Settings};
 use crate::net::serve::ClientPort;
 use crate::tasks;
@@ -39,6 +39,9 @@ pub(super) struct Network {
 
 /// The workers, running, and how they are stopped.
 pub(super) struct Workers {
+    close: watch::Sender<bool>,
+    /// Ends when all listeners are closed.
+    closed: std::sync::mpsc::Receiver<()>,
     leave: watch::Sender<bool>,
     /// One word from each worker whose clients are all gone.
     empty: std::sync::mpsc::Receiver<()>,
@@ -50,6 +53,9 @@ impl Workers {
     /// Accepts nothing more and tells all clients to go elsewhere. What they have asked for is still answered; returns when
     /// it is and they have gone, or at the deadline.
     pub(super) fn leave(&self, deadline: Instant) {
+        // First, so that who is told to go elsewhere does not come back here.
+        let _ = self.close.send(true);
+        let _ = self.closed.recv_timeout(LAST_ACCEPTED);
         let _ = self.leave.send(true);
         for _ in &self.threads {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -102,6 +108,8 @@ impl Network {
 
     /// Starts the workers; the first one also accepts, once the member has introduced itself, and runs the tasks.
     pub(super) fn start(self) -> Result<Started, StartError> {
+        let (close, closing) = watch::channel(false);
+        let (open_door, closed) = std::sync::mpsc::channel();
         let (leave, leaving) = watch::channel(false);
         let (end, ended) = watch::channel(false);
         let (is_empty, empty) = std::sync::mpsc::channel();
@@ -118,6 +126,7 @@ impl Network {
         let mut lead = Some(First {
             api: first,
             workers: self.apis.iter().map(|api| api.worker.clone()).collect(),
+            door: (closing, open_door),
             listeners: self.listeners,
             client_doors,
             introduction: self.introduction,
@@ -144,7 +153,7 @@ impl Network {
             };
             threads.push(spawn(&format!("network {index}"), move || runtime.block_on(worker.run()))?);
         }
-        Ok((Workers { leave, empty, end, threads }, is_ready))
+        Ok((Workers { close, closed, leave, empty, end, threads }, is_ready))
     }
 }
 
@@ -152,6 +161,7 @@ impl Network {
 struct First {
     api: Arc<Api>,
     workers: Vec<Arc<Worker>>,
+    door: (watch::Receiver<bool>, OpenDoor),
     listeners: ClientListeners,
     client_doors: Vec<UnboundedSender<std::net::TcpStream>>,
     introduction: tasks::publish::Introduction,
@@ -170,13 +180,13 @@ impl First {
         tokio::spawn(tasks::expiry::run(self.api.clone(), self.workers));
         tokio::spawn(tasks::auto_compaction::run(self.api.clone(), self.auto_compaction));
         for listener in self.listeners.client {
-            tokio::spawn(accept(listener, self.client_doors.clone(), leaving.clone()));
+            tokio::spawn(accept(listener, self.client_doors.clone(), self.door.clone()));
         }
         let http = Arc::new(ClientPort::new(self.api.clone(), &self.config));
         let door = |listeners: Vec<TcpListener>| {
             let (send, receive) = unbounded_channel();
             for listener in listeners {
-                tokio::spawn(accept(listener, vec![send.clone()], leaving.clone()));
+                tokio::spawn(accept(listener, vec![send.clone()], self.door.clone()));
             }
             receive
         };

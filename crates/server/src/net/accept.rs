@@ -14,12 +14,15 @@ use crate::limits::TCP_KEEPALIVE;
 /// Pause after an error of `accept`, such as too many open files: the listener stays readable and would spin.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 
+/// Held as long as a listener is open.
+pub(crate) type OpenDoor = std::sync::mpsc::Sender<()>;
+
 /// Accepts until the member leaves, dealing connections to the workers in turn. Then the listener is closed, so that clients
 /// look elsewhere.
 pub(crate) async fn accept(
     listener: TcpListener,
     workers: Vec<UnboundedSender<std::net::TcpStream>>,
-    mut leaving: watch::Receiver<bool>,
+    (mut leaving, _open): (watch::Receiver<bool>, OpenDoor),
 ) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
