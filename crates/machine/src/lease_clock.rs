@@ -128,6 +128,8 @@ struct Running {
     /// Handed out as expired: a renewal must wait until the revocation is applied.
     expiring: bool,
     checkpoint: Option<Millis>,
+    /// A checkpoint was handed out, and none has been applied since.
+    checkpointing: bool,
 }
 
 /// A lease that has run out: propose [`Expired::command`].
@@ -272,11 +274,13 @@ impl LeaseClock {
         let Role::Primary(primary) = &mut self.role else { return Err(RenewError::NotPrimary) };
         let lease = self.leases.get_mut(&id).ok_or(RenewError::NotFound)?;
         let running = primary.running.get(&id).expect("a primary runs every lease");
-        if running.expiring || running.expiry <= now {
+        // One that has run out and has not been handed out lives on: who is to say that it ran out first.
+        if running.expiring {
             return Err(RenewError::Expiring);
         }
         // The checkpoint is void from here on; that other members forget it too is what the caller proposes.
-        let resets_checkpoint = lease.remaining_seconds.take().is_some();
+        // So is one that was handed out and is not applied yet: it comes before the reset in the log.
+        let resets_checkpoint = lease.remaining_seconds.take().is_some() || running.checkpointing;
         primary.restart(id, now.after(lease.full_ms()));
         Ok(Renewed { ttl_seconds: lease.ttl_seconds, resets_checkpoint })
     }
@@ -379,7 +383,10 @@ impl Primary {
         now: Millis,
         options: &LeaseClockOptions,
     ) {
-        self.running.insert(id, Running { expiry, due: expiry, expiring: false, checkpoint: None });
+        self.running.insert(
+            id,
+            Running { expiry, due: expiry, expiring: false, checkpoint: None, checkpointing: false },
+        );
         self.due.insert((expiry, id));
         self.schedule_checkpoint(id, lease, now, options);
     }
@@ -403,6 +410,7 @@ impl Primary {
     /// Plans the next checkpoint if the lease lives longer than the time between two of them.
     fn schedule_checkpoint(&mut self, id: LeaseId, lease: &Lease, now: Millis, options: &LeaseClockOptions) {
         let running = self.running.get_mut(&id).expect("checkpointed leases run");
+        running.checkpointing = false;
         if let Some(at) = running.checkpoint.take() {
             self.checkpoints.remove(&(at, id));
         }
@@ -446,6 +454,7 @@ impl Primary {
             let left_ms = running.expiry.since(now);
             let remaining_seconds = left_ms.saturating_add(999) / 1000;
             if left_ms > 0 && remaining_seconds < leases[&id].ttl_seconds {
+                running.checkpointing = true;
                 checkpoints.push(Checkpoint { id, remaining_seconds });
             }
         }

@@ -4,6 +4,8 @@
 //! order is the keys' own and nothing is filtered), filter by revision, sort, cut to the limit, drop values. `count`
 //! is what the interval holds at that revision, before any of it.
 
+use std::cmp::Ordering;
+
 use bytes::Bytes;
 use mvcc::{Item, KeyRange, RangeEnd, RangeQuery};
 use proto::etcdserverpb::RangeRequest;
@@ -135,17 +137,21 @@ fn filter(items: &mut Vec<Item>, request: &RangeRequest) {
     }
 }
 
+/// Sorts what is in key order. Keys that are equal in what they are sorted by stay in key order, also in descending order.
 fn sort(items: &mut [Item], request: &RangeRequest) {
+    let descends = request.sort_order == SortOrder::Descend as i32;
+    let directed = |order: Ordering| if descends { order.reverse() } else { order };
+    let mut by = |compare: fn(&Item, &Item) -> Ordering| {
+        items.sort_by(|one, other| directed(compare(one, other)));
+    };
     match SortTarget::try_from(request.sort_target) {
-        // The store's own order; a target of a later version is refused before it is proposed.
+        // A target of a later version is refused before it is proposed.
+        Ok(SortTarget::Key) | Err(_) if descends => items.reverse(),
         Ok(SortTarget::Key) | Err(_) => {}
-        Ok(SortTarget::Version) => items.sort_by_key(|item| item.meta.version),
-        Ok(SortTarget::Create) => items.sort_by_key(|item| item.meta.create_revision),
-        Ok(SortTarget::Mod) => items.sort_by_key(|item| item.meta.mod_revision.main),
-        Ok(SortTarget::Value) => items.sort_by(|one, other| one.value_bytes().cmp(other.value_bytes())),
-    }
-    if request.sort_order == SortOrder::Descend as i32 {
-        items.reverse();
+        Ok(SortTarget::Version) => by(|one, other| one.meta.version.cmp(&other.meta.version)),
+        Ok(SortTarget::Create) => by(|one, other| one.meta.create_revision.cmp(&other.meta.create_revision)),
+        Ok(SortTarget::Mod) => by(|one, other| one.meta.mod_revision.main.cmp(&other.meta.mod_revision.main)),
+        Ok(SortTarget::Value) => by(|one, other| one.value_bytes().cmp(other.value_bytes())),
     }
 }
 

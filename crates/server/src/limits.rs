@@ -14,6 +14,10 @@ pub(crate) const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 /// Beyond it they are not heard, and asked again.
 pub(crate) const QUESTIONS_MAX: usize = 16 * 1024;
 
+/// Renewals under way on one keepalive stream: a client with thousands of leases sends all of them on one, and each takes a
+/// round to the quorum. Few enough for hundreds of such streams on a follower to stay within [`QUESTIONS_MAX`].
+pub(crate) const KEEPALIVES_PER_STREAM_MAX: usize = 64;
+
 /// What grpc-go adds to `max-request-bytes` for its receive limit: room for the envelope of a request.
 pub(crate) const GRPC_OVERHEAD_BYTES: usize = 512 * 1024;
 

@@ -7,17 +7,19 @@
 
 mod network;
 mod opened;
+mod stopping;
+#[cfg(test)]
+mod tests;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use machine::Machine;
-use proto::membershippb::Member;
 use raft::{Node, NodeId};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use wal::{Disk, OsDisk};
 
 use crate::api::observe::Observer;
@@ -58,32 +60,28 @@ use crate::transport::{self, Peer, Transport, TransportThread};
 use crate::watch::bounds::Bounds;
 use crate::watch::catch_up::{CatchUp, catch_up};
 use crate::watch::hub::Hub;
-use network::Network;
+use network::{Network, Workers};
 use opened::{Opened, Taken};
 
 /// A member that serves.
 pub struct Running {
-    stop: watch::Sender<bool>,
     consensus: Sender<ConsensusEvent>,
     shared: Arc<Shared>,
     /// Consensus, log writer and apply: joined when the member stops.
     owners: Vec<JoinHandle<()>>,
     peers: Transport,
     transport: JoinHandle<()>,
-    workers: Vec<JoinHandle<()>>,
+    workers: Workers,
+    questions: Arc<Questions>,
     ready: Option<std::sync::mpsc::Receiver<()>>,
     is_ready: Arc<AtomicBool>,
     identity: Identity,
     status: Arc<EngineStatus>,
+    #[cfg(test)]
+    apply: Sender<ApplyEvent>,
     // Unlocked last.
     data_dir: DataDir,
 }
-
-/// How long a stopping leader waits for a successor.
-const HAND_OVER_TIME: Duration = Duration::from_secs(1);
-
-/// How long a stopping member waits for requests in flight.
-const STOP_GRACE: Duration = Duration::from_secs(5);
 
 impl Running {
     /// Has this done once the member has introduced itself to its cluster and answers clients, which may take until
@@ -145,51 +143,11 @@ impl Running {
         start_on(disk, config)
     }
 
-    /// Stops: takes nothing new, finishes what is in flight, writes a last checkpoint, closes.
+    /// Stops: tells its clients to go elsewhere, finishes what is in flight, hands leadership over, writes a last checkpoint,
+    /// closes. In this order no request fails: not those of its own clients, who have other members by then, nor those that
+    /// clients of the others have sent through this leader.
     pub fn stop(self) {
         drop(self.stop_and_keep());
-    }
-
-    /// A leader that stops hands over first, as in etcd, so that the others need not notice its silence.
-    fn hand_over(&self) {
-        let leads = || self.shared.leader.load(Ordering::Relaxed) == self.identity.member.0;
-        let is_alone = |members: &[Member]| {
-            members.iter().all(|member| self.peers.active_since(NodeId(member.id)).is_none())
-        };
-        if !leads() || is_alone(&self.status.members()) {
-            return;
-        }
-        let _ = self.consensus.send(ConsensusEvent::Retire);
-        let deadline = Instant::now() + HAND_OVER_TIME;
-        while leads() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    /// Stops, and keeps the data directory from others.
-    fn stop_and_keep(self) -> DataDir {
-        self.shared.stop();
-        let ending = self.ending();
-        self.shared.ending.stopped();
-        // Before it is ready, the only requests are its own; of one that ends by itself, none will be answered.
-        let is_awaited = self.is_ready() && ending.is_none();
-        let grace = if is_awaited { STOP_GRACE } else { Duration::ZERO };
-        let deadline = Instant::now() + grace;
-        while self.shared.waiters.len() > 0 && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        self.hand_over();
-        let _ = self.stop.send(true);
-        for worker in self.workers {
-            let _ = worker.join();
-        }
-        let _ = self.consensus.send(ConsensusEvent::Stop);
-        for owner in self.owners {
-            let _ = owner.join();
-        }
-        self.peers.stop();
-        let _ = self.transport.join();
-        self.data_dir
     }
 }
 
@@ -301,22 +259,26 @@ impl Assembly {
         let apis = self.apis(config, identity, &engine);
         let peer_port = Arc::new(PeerPort::new(apis[0].clone(), config));
         let transport = self.start_transport(config, identity, place, &engine, listeners.peer, peer_port)?;
-        let Engine { consensus, owners, asked, .. } = engine;
+        #[cfg(test)]
+        let apply = engine.apply.clone();
+        let Engine { consensus, owners, asked, questions, .. } = engine;
         let network = Network::new(config, apis, listeners.clients, bootstrap, asked);
-        let (stop, ready, workers) = network.start()?;
+        let (workers, ready) = network.start()?;
         let (shared, peers) = (self.shared, self.transport);
         Ok(Running {
-            stop,
             consensus,
             shared,
             owners,
             peers,
             transport,
             workers,
+            questions,
             ready: Some(ready),
             is_ready: Arc::default(),
             identity,
             status: self.status,
+            #[cfg(test)]
+            apply,
             data_dir,
         })
     }

@@ -432,11 +432,13 @@ pub mod peer_refusal {
 pub struct PeerQuestion {
     #[prost(fixed64, tag = "1")]
     pub nonce: u64,
-    #[prost(oneof = "peer_question::Question", tags = "2, 3")]
+    #[prost(oneof = "peer_question::Question", tags = "2, 3, 4")]
     pub question: ::core::option::Option<peer_question::Question>,
 }
 /// Nested message and enum types in `PeerQuestion`.
 pub mod peer_question {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Leader {}
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct LeaseRenew {
         #[prost(int64, tag = "1")]
@@ -455,13 +457,16 @@ pub mod peer_question {
         LeaseRenew(LeaseRenew),
         #[prost(message, tag = "3")]
         LeaseTimeToLive(LeaseTimeToLive),
+        /// Which member leads, as far as the one that is asked knows.
+        #[prost(message, tag = "4")]
+        Leader(Leader),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PeerAnswer {
     #[prost(fixed64, tag = "1")]
     pub nonce: u64,
-    #[prost(oneof = "peer_answer::Answer", tags = "2, 3, 4")]
+    #[prost(oneof = "peer_answer::Answer", tags = "2, 3, 4, 5")]
     pub answer: ::core::option::Option<peer_answer::Answer>,
 }
 /// Nested message and enum types in `PeerAnswer`.
@@ -490,6 +495,9 @@ pub mod peer_answer {
         LeaseRenewed(LeaseRenewed),
         #[prost(message, tag = "4")]
         LeaseTimes(LeaseTimes),
+        /// The id of the leader; 0 if none is known.
+        #[prost(fixed64, tag = "5")]
+        Leader(u64),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -43,11 +43,35 @@ fn renewing_starts_the_full_time_again() {
 fn an_expired_lease_cannot_be_renewed_until_it_is_decided() {
     let mut clock = primary();
     clock.granted(LeaseId(1), 10, None, EPOCH, at(0));
-    assert_eq!(clock.renew(LeaseId(1), at(10)), Err(RenewError::Expiring), "also before a scan saw it");
     clock.scan(at(10));
     assert_eq!(clock.renew(LeaseId(1), at(10)), Err(RenewError::Expiring));
     clock.revoked(LeaseId(1));
     assert_eq!(clock.renew(LeaseId(1), at(11)), Err(RenewError::NotFound));
+}
+
+/// The renewal may have waited for longer than the lease lived: on a socket, while the process was paused.
+#[test]
+fn a_renewal_that_comes_before_the_scan_counts() {
+    let mut clock = primary();
+    clock.granted(LeaseId(1), 10, None, EPOCH, at(0));
+    assert_eq!(clock.renew(LeaseId(1), at(12)), Ok(Renewed { ttl_seconds: 10, resets_checkpoint: false }));
+    assert_eq!(ids(&clock.scan(at(21))), [0; 0]);
+    assert_eq!(ids(&clock.scan(at(22))), [1]);
+}
+
+/// The checkpoint of a rest would be applied after the renewal, and a new leader would start from that rest.
+#[test]
+fn a_renewal_resets_a_checkpoint_that_is_on_its_way() {
+    let mut clock = primary();
+    clock.granted(LeaseId(1), 400, None, EPOCH, at(0));
+    assert_eq!(clock.scan(at(300)).checkpoints, [Checkpoint { id: LeaseId(1), remaining_seconds: 100 }]);
+    assert_eq!(clock.renew(LeaseId(1), at(300)), Ok(Renewed { ttl_seconds: 400, resets_checkpoint: true }));
+    clock.checkpointed(LeaseId(1), Some(100), EPOCH, at(301));
+    clock.checkpointed(LeaseId(1), None, RenewEpoch(9), at(302));
+    assert_eq!(clock.renew(LeaseId(1), at(303)), Ok(Renewed { ttl_seconds: 400, resets_checkpoint: false }));
+    clock.demoted();
+    clock.promoted(8, 1000, at(304));
+    assert_eq!(clock.time_to_live(LeaseId(1), at(304)).unwrap().remaining_seconds, Some(401));
 }
 
 #[test]
@@ -245,7 +269,7 @@ proptest! {
                     let expected = match leases.get(&id) {
                         _ if !is_primary => Err(RenewError::NotPrimary),
                         None => Err(RenewError::NotFound),
-                        Some(known) if known.is_over(now) => Err(RenewError::Expiring),
+                        Some(known) if known.handed_out.is_some() => Err(RenewError::Expiring),
                         Some(known) => Ok(known.ttl),
                     };
                     prop_assert_eq!(renewed, expected);

@@ -257,15 +257,18 @@ impl Model {
         kvs.retain(|kv| {
             ok(bounds[2], kv.create_revision <= bounds[2]) && ok(bounds[3], kv.create_revision >= bounds[3])
         });
-        match request.sort_target() {
-            SortTarget::Key => {}
-            SortTarget::Version => kvs.sort_by_key(|kv| kv.version),
-            SortTarget::Create => kvs.sort_by_key(|kv| kv.create_revision),
-            SortTarget::Mod => kvs.sort_by_key(|kv| kv.mod_revision),
-            SortTarget::Value => kvs.sort_by(|one, other| one.value.cmp(&other.value)),
-        }
+        // Descending order is no reversal: keys that are equal stay in key order.
+        let rank = |kv: &KeyValue| match request.sort_target() {
+            SortTarget::Key => (0, kv.key.clone()),
+            SortTarget::Version => (kv.version, Bytes::new()),
+            SortTarget::Create => (kv.create_revision, Bytes::new()),
+            SortTarget::Mod => (kv.mod_revision, Bytes::new()),
+            SortTarget::Value => (0, kv.value.clone()),
+        };
         if request.sort_order() == SortOrder::Descend {
-            kvs.reverse();
+            kvs.sort_by_key(|kv| std::cmp::Reverse(rank(kv)));
+        } else {
+            kvs.sort_by_key(rank);
         }
         let more = kvs.len() > limit;
         kvs.truncate(limit);

@@ -527,6 +527,15 @@ impl Node {
         self.state.log.commit()
     }
 
+    /// To whom this leader is handing leadership over: [`Status::transfer_to`] without the rest.
+    #[must_use]
+    pub fn transfer_target(&self) -> Option<NodeId> {
+        match &self.role {
+            Role::Leader(leader) => leader.transfer.as_ref().map(|transfer| transfer.to),
+            _ => None,
+        }
+    }
+
     /// The node's name.
     #[must_use]
     pub fn id(&self) -> NodeId {

@@ -1,7 +1,12 @@
 //! What only the leader knows: the time that is left of leases.
 //!
-//! Every member takes such a question. The leader answers it after making sure that it still leads (rule L2); another
-//! member asks the leader, and asks again for as long as a request may take, for all of these questions can be asked twice.
+//! Every member takes such a question. The leader answers it, and before the answer leaves it makes sure that it led when it
+//! looked at its clock (rule L2); another member asks the leader, and asks again for as long as a request may take, for all of
+//! these questions can be asked twice.
+//!
+//! The order matters. A leader that renewed a lease after it was confirmed, and was paused in between, could promise time that
+//! its successor, elected in the pause, has never given: the successor counts from its own election on. Confirmed after the
+//! renewal, it led when it renewed, so every successor was elected later and counts from later on.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -57,8 +62,7 @@ impl Api {
             return Ok(Attempt::Nobody(Unserved::NoLeader));
         }
         let answer = if leader == self.member_id {
-            self.read_barrier().await.map_err(|_| not_primary())?;
-            Some(self.answer_as_leader(question.clone()).await)
+            Some(self.answer_as_leader(question.clone()).await.map_err(|_| not_primary())?)
         } else {
             self.questions.ask(NodeId(leader), question.clone(), self.settings.election_timeout).await
         };
@@ -72,34 +76,57 @@ impl Api {
         })
     }
 
-    /// Answers another member, if this one leads.
+    /// Answers another member; what only the leader knows, if this one leads.
     pub(crate) async fn answer(&self, question: Question) -> Answer {
-        let leads = self.shared.leader.load(Ordering::Relaxed) == self.member_id;
-        if !leads || self.read_barrier().await.is_err() {
+        let leader = self.shared.leader.load(Ordering::Acquire);
+        if question == Question::Leader {
+            return Answer::Leader((leader != 0).then_some(NodeId(leader)));
+        }
+        if leader != self.member_id {
             return Answer::Refused(Refusal::NotLeader);
         }
-        self.answer_as_leader(question).await
+        self.answer_as_leader(question).await.unwrap_or(Answer::Refused(Refusal::NotLeader))
     }
 
-    /// Answers; leadership has been confirmed (rule L2).
-    async fn answer_as_leader(&self, question: Question) -> Answer {
-        match question {
-            Question::LeaseRenew { id } => self.renew_lease(LeaseId(id)).await,
-            Question::LeaseTimeToLive { id, keys } => self.lease_times(LeaseId(id), keys).await,
+    /// Answers from the lease clock, and confirms that this member led when it looked at it.
+    ///
+    /// # Errors
+    /// When that could not be confirmed.
+    async fn answer_as_leader(&self, question: Question) -> Result<Answer, Unserved> {
+        let answer = match question {
+            Question::LeaseRenew { id } => self.renew_lease(LeaseId(id)).await?,
+            Question::LeaseTimeToLive { id, keys } => {
+                // What was acknowledged before must be applied here, a grant on another connection for example.
+                self.worker.read_barrier().await?;
+                self.lease_times(LeaseId(id), keys).await
+            }
+            Question::Leader => Answer::Leader(Some(NodeId(self.member_id))),
+        };
+        if !matches!(answer, Answer::Refused(_)) {
+            self.worker.confirm_leadership().await?;
         }
+        Ok(answer)
     }
 
-    async fn renew_lease(&self, id: LeaseId) -> Answer {
-        match self.lessor.renew(id).await {
+    /// Renews a lease on this member's clock. A clock that knows the lease does not wait until commands are applied: a
+    /// command that takes long must not cost the client of another lease its lock.
+    async fn renew_lease(&self, id: LeaseId) -> Result<Answer, Unserved> {
+        let mut renewed = self.lessor.renew(id).await;
+        if renewed == Err(RenewError::NotFound) {
+            // Its grant may be committed and not applied.
+            self.worker.read_barrier().await?;
+            renewed = self.lessor.renew(id).await;
+        }
+        Ok(match renewed {
             Ok(renewed) => {
                 if renewed.resets_checkpoint && self.reset_checkpoint(id.0).await.is_err() {
-                    return Answer::Refused(Refusal::NotLeader);
+                    return Ok(Answer::Refused(Refusal::NotLeader));
                 }
                 Answer::LeaseRenewed { ttl: renewed.ttl_seconds }
             }
             Err(RenewError::NotFound | RenewError::Expiring) => no_lease(),
             Err(RenewError::NotPrimary) => Answer::Refused(Refusal::NotLeader),
-        }
+        })
     }
 
     /// Makes every member forget what was left of a lease before it was renewed (L3).

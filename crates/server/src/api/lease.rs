@@ -3,17 +3,18 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::{Stream, StreamExt};
 use machine::{lease, quota};
 use proto::etcdserverpb::{
     LeaseGrantRequest, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest,
     LeaseLeasesResponse, LeaseRevokeRequest, LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
-use tokio_stream::{Stream, StreamExt};
 use tonic::{Status, Streaming};
 
 use super::Api;
 use crate::engine::command::Field;
 use crate::grpc::reply::{Plain, Spliced};
+use crate::limits::KEEPALIVES_PER_STREAM_MAX;
 use crate::transport::{Answer, LeaseTimes, Question};
 
 /// The responses of a keepalive stream.
@@ -59,12 +60,11 @@ impl Api {
         Ok(Plain(LeaseTimeToLiveResponse { header, id: request.id, ttl, granted_ttl, keys }))
     }
 
-    /// All leases.
+    /// All leases that this member knows, as in etcd: without asking the leader, so also when there is none.
     pub(crate) async fn lease_leases(
         &self,
         _request: LeaseLeasesRequest,
     ) -> Result<Plain<LeaseLeasesResponse>, Status> {
-        self.read_barrier().await?;
         let leases = self.lessor.leases().into_iter().map(|id| LeaseStatus { id: id.0 }).collect();
         Ok(Plain(LeaseLeasesResponse { header: Some(self.header_now().to_message()), leases }))
     }
@@ -75,10 +75,12 @@ impl Api {
         requests: Streaming<LeaseKeepAliveRequest>,
     ) -> KeepAlives {
         let api = self.clone();
-        Box::pin(requests.then(move |request| {
+        let renewals = requests.map(move |request| {
             let api = api.clone();
             async move { api.keep_alive_once(request?).await }
-        }))
+        });
+        // Several at once share a round to the quorum, and none is expired because it waited for the one before it.
+        Box::pin(renewals.buffered(KEEPALIVES_PER_STREAM_MAX))
     }
 
     async fn keep_alive_once(

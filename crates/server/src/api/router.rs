@@ -230,8 +230,11 @@ where
     response
 }
 
-/// A stream without an end of its own: it ends when the member stops, which would otherwise wait for its client, and if
+/// A stream without an end of its own: it ends when the member leaves, which would otherwise wait for its client, and if
 /// the client insists on a leader, when there has been none for a while.
+///
+/// The status is one that clients resume after: etcd's Go client opens its watches and keepalives anew after `Unavailable`,
+/// and as the connection was told to go away before, it does so elsewhere.
 struct UntilEnd<S> {
     stream: Pin<Box<S>>,
     end: Pin<Box<dyn Future<Output = Status> + Send>>,
@@ -242,11 +245,11 @@ const LEADERLESS_ELECTIONS: u32 = 3;
 
 impl<S> UntilEnd<S> {
     fn new(api: &Arc<Api>, stream: S, wants_leader: bool) -> Self {
-        let shared = api.shared.clone();
+        let (shared, worker) = (api.shared.clone(), api.worker.clone());
         let patience = LEADERLESS_ELECTIONS * api.settings.election_timeout;
         let end = async move {
             tokio::select! {
-                () = shared.stopped() => Status::unavailable("etcdserver: server stopped"),
+                () = worker.streams_end() => Status::unavailable("etcdserver: server stopped"),
                 () = shared.doubted() => corrupt(),
                 () = shared.leaderless_for(patience), if wants_leader => no_leader(),
             }

@@ -8,6 +8,9 @@ use crate::ids::{ClusterId, MemberId};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BootstrapError {
+    /// The settings that found a cluster, or join one, cannot be read or are not served.
+    #[error("{0}")]
+    Settings(String),
     /// The own name is not among the members.
     #[error("couldn't find local name {0:?} in the initial cluster configuration")]
     UnknownName(String),

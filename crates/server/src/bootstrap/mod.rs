@@ -96,6 +96,9 @@ mod hexadecimal {
 /// # Errors
 /// See [`BootstrapError`].
 pub(crate) fn origin(config: &Config) -> Result<Origin, BootstrapError> {
+    if let Some(why) = &config.cluster.cannot_found {
+        return Err(BootstrapError::Settings(why.clone()));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(BootstrapError::Runtime)?;
     let origin = runtime.block_on(determine(config));

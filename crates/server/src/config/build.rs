@@ -108,15 +108,17 @@ fn cluster(
     let default = Settings::default();
     // A name alone is enough to found a cluster of one: the default follows the name.
     let initial = if name != default.text("name") && initial_cluster == default.text("initial-cluster") {
-        BTreeMap::from([(name.to_owned(), advertise_peer.clone())])
+        Ok(BTreeMap::from([(name.to_owned(), advertise_peer.clone())]))
     } else {
         url::parse_cluster(initial_cluster)
-            .map_err(|error| ConfigError::Invalid(format!("error setting up initial cluster: {error}")))?
+            .map_err(|error| format!("error setting up initial cluster: {error}"))
     };
+    let cannot_found = initial.as_ref().err().cloned().or_else(|| not_served_to_found(settings));
     Ok(Cluster {
         advertise_peer,
         advertise_client,
-        initial,
+        initial: initial.unwrap_or_default(),
+        cannot_found,
         discovery: srv_discovery(settings),
         state: match settings.text("initial-cluster-state") {
             "existing" => ClusterState::Existing,
@@ -128,6 +130,17 @@ fn cluster(
         auto_promote_learners: settings.bool("auto-promote-learners"),
         strict_reconfig_check: settings.bool("strict-reconfig-check"),
         force_new: settings.bool("force-new-cluster"),
+    })
+}
+
+/// What a member without data asks for that this version does not serve.
+fn not_served_to_found(settings: &Settings) -> Option<String> {
+    settings.iter().filter(|setting| setting.is_changed()).find_map(|setting| match setting.flag.standing {
+        table::Standing::NotYetToFound(what) => {
+            let error = ConfigError::NotServed { setting: setting.origin(), what: what.to_owned() };
+            Some(error.to_string())
+        }
+        _ => None,
     })
 }
 
@@ -243,7 +256,8 @@ fn keepalive(settings: &Settings) -> Result<Keepalive, ConfigError> {
     })
 }
 
-/// `--auto-compaction-retention`: in periodic mode a duration, or a bare number of hours; in revision mode a number.
+/// `--auto-compaction-retention`: in periodic mode a duration, or a bare number of hours; in revision mode a
+/// number.
 fn auto_compaction(settings: &Settings) -> Result<AutoCompaction, ConfigError> {
     let (mode, text) = (settings.text("auto-compaction-mode"), settings.text("auto-compaction-retention"));
     let bad = || {
@@ -254,13 +268,14 @@ fn auto_compaction(settings: &Settings) -> Result<AutoCompaction, ConfigError> {
         (_, Some(0)) => Ok(AutoCompaction::Off),
         (_, Some(negative)) if negative < 0 => Err(bad()),
         ("revision", Some(revisions)) => Ok(AutoCompaction::Revision(revisions)),
-        ("revision", None) => Err(bad()),
         (_, Some(hours)) => {
             let seconds = u64::try_from(hours).ok().and_then(|hours| hours.checked_mul(3600));
             seconds.map(|seconds| AutoCompaction::Periodic(Duration::from_secs(seconds))).ok_or_else(bad)
         }
         (_, None) => match go::parse_duration(text) {
             Some(Nanos(0)) => Ok(AutoCompaction::Off),
+            // As etcd reads it: the nanoseconds of the duration are the number.
+            Some(Nanos(nanos)) if mode == "revision" && nanos > 0 => Ok(AutoCompaction::Revision(nanos)),
             // A negative retention made etcd's compactor loop (Trail of Bits 2020, finding 011).
             Some(Nanos(nanos)) => u64::try_from(nanos)
                 .map(|nanos| AutoCompaction::Periodic(Duration::from_nanos(nanos)))
@@ -295,7 +310,7 @@ fn log(settings: &Settings) -> Log {
     Log {
         level: match settings.text("log-level") {
             "debug" => tracing::Level::DEBUG,
-            "info" => tracing::Level::INFO,
+            "" | "info" => tracing::Level::INFO,
             "warn" => tracing::Level::WARN,
             // Everything above an error is logged as one.
             _ => tracing::Level::ERROR,

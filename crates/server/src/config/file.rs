@@ -27,7 +27,10 @@ pub(super) fn parse(path: &str, text: &str, notices: &mut Vec<Notice>) -> Result
     let syntax = |reason: String| ConfigError::FileSyntax { path: path.to_owned(), reason };
     let root: Node = match text.trim() {
         "" => Node::Null,
-        text => serde_saphyr::from_str(text).map_err(|error| syntax(error.to_string()))?,
+        // A key that stands twice counts where it stands last, as in etcd.
+        text => {
+            serde_saphyr::from_str_with_options(text, options()).map_err(|error| syntax(error.to_string()))?
+        }
     };
     let mut settings = Settings::default();
     match root {
@@ -39,6 +42,10 @@ pub(super) fn parse(path: &str, text: &str, notices: &mut Vec<Notice>) -> Result
         _ => return Err(syntax("the file is not a mapping of settings".to_owned())),
     }
     Ok(settings)
+}
+
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins }
 }
 
 struct Reader<'a> {
@@ -93,15 +100,15 @@ impl Kind {
         let mismatch = || format!("{} is not {}", describe(node), self.expectation());
         Ok(match self {
             Kind::Bool => Value::Bool(node.as_bool().ok_or_else(mismatch)?),
-            Kind::Int => Value::Int(node.as_i64().ok_or_else(mismatch)?),
-            Kind::Uint => Value::Uint(node.as_u64().ok_or_else(mismatch)?),
+            Kind::Int => Value::Int(signed(node).ok_or_else(mismatch)?),
+            Kind::Uint => Value::Uint(unsigned(node).ok_or_else(mismatch)?),
             Kind::Uint32 => {
-                let number = node.as_u64().ok_or_else(mismatch)?;
+                let number = unsigned(node).ok_or_else(mismatch)?;
                 Value::Uint(value::within_u32(number).map_err(|error| error.to_string())?)
             }
-            Kind::Duration => Value::Duration(Nanos(node.as_i64().ok_or_else(mismatch)?)),
+            Kind::Duration => Value::Duration(Nanos(signed(node).ok_or_else(mismatch)?)),
             Kind::Text => Value::Text(scalar(node).ok_or_else(mismatch)?),
-            Kind::Choice(_) | Kind::Urls | Kind::Origins => {
+            Kind::Choice(_) | Kind::Level | Kind::Urls | Kind::Origins => {
                 let text = scalar(node).ok_or_else(mismatch)?;
                 if text.is_empty() {
                     return self.parse_empty();
@@ -136,12 +143,28 @@ impl Kind {
             Kind::Int => "a whole number",
             Kind::Uint | Kind::Uint32 => "a whole number that is not negative",
             Kind::Duration => "a duration: a whole number of nanoseconds (600000000000 for 10m)",
-            Kind::Text | Kind::Choice(_) => "a text",
+            Kind::Text | Kind::Choice(_) | Kind::Level => "a text",
             Kind::Urls | Kind::Origins => "a text of comma-separated URLs",
             Kind::Set | Kind::List => "a sequence of texts",
             Kind::Discarded => "anything",
         }
     }
+}
+
+fn signed(node: &Node) -> Option<i64> {
+    node.as_i64().or_else(|| whole(node))
+}
+
+fn unsigned(node: &Node) -> Option<u64> {
+    node.as_u64().or_else(|| u64::try_from(whole(node)?).ok())
+}
+
+/// A whole number written as another one (`8e9`, `1000.0`). Go's YAML library hands etcd such a number as its digits.
+fn whole(node: &Node) -> Option<i64> {
+    /// Up to here every whole number is a `f64`.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let number = node.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= EXACT_MAX)?;
+    Some(number as i64)
 }
 
 /// A text, or a number or boolean as text.
@@ -201,6 +224,24 @@ mod tests {
         assert_eq!((settings.text("data-dir"), settings.source("data-dir")), ("", Source::Default));
         assert_eq!(settings.uint("snapshot-count"), 10000);
         assert!(read("").is_ok() && read("# only a comment\n").is_ok());
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_counts_where_it_stands_last() {
+        let twice = "name: one\nname: two\nsocket-options: {reuse-port: false, reuse-port: true}\n";
+        let (settings, _) = read(twice).unwrap();
+        assert_eq!((settings.text("name"), settings.bool("socket-reuse-port")), ("two", true));
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_with_an_exponent() {
+        let (settings, _) =
+            read("quota-backend-bytes: 8e9\nmax-request-bytes: 1.5e6\nwarning-apply-duration: 1e8\n")
+                .unwrap();
+        assert_eq!(settings.int("quota-backend-bytes"), 8_000_000_000);
+        assert_eq!(settings.uint("max-request-bytes"), 1_500_000);
+        assert_eq!(settings.duration("warning-apply-duration").to_string(), "100ms");
+        assert!(read("quota-backend-bytes: 8.5").is_err() && read("max-request-bytes: -1e3").is_err());
     }
 
     #[test]

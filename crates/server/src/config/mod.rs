@@ -111,6 +111,9 @@ pub struct Cluster {
     pub advertise_client: Vec<Url>,
     /// The founding members: name to peer URLs.
     pub initial: BTreeMap<String, Vec<Url>>,
+    /// Why a member without data cannot be started with these settings. One that has data is: etcd does not look at
+    /// `--initial-cluster` and the like any more then, and neither does this.
+    pub cannot_found: Option<String>,
     /// Where the founding members are listed, if not in `initial`.
     pub discovery: Option<SrvDiscovery>,
     /// Found or join.

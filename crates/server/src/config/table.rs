@@ -6,7 +6,7 @@
 //! another.
 
 use super::value::Kind::{
-    self, Bool, Choice, Discarded, Duration, Int, List, Origins, Set, Text, Uint, Uint32, Urls,
+    self, Bool, Choice, Discarded, Duration, Int, Level, List, Origins, Set, Text, Uint, Uint32, Urls,
 };
 
 /// One flag.
@@ -46,6 +46,9 @@ pub enum Standing {
     NoEffect(&'static str),
     /// What it asks for is not there yet: any value but the default is refused, naming this.
     NotYet(&'static str),
+    /// The same of a flag that only matters while a member has no data: then the member is not started. A member that has
+    /// data starts, as in etcd, which does not look at such flags any more.
+    NotYetToFound(&'static str),
     /// A flag of the past that etcd accepts without a word.
     Ignored,
 }
@@ -60,7 +63,7 @@ pub struct Group {
 }
 
 use FileKey::{Absent, At, Same};
-use Standing::{Ignored, NoEffect, NotYet, Served};
+use Standing::{Ignored, NoEffect, NotYet, NotYetToFound, Served};
 
 const fn flag(
     name: &'static str,
@@ -78,8 +81,9 @@ const NO_SCRUB_COMPACTION: Standing =
     NoEffect("compaction releases whole segments: there is nothing to batch");
 const NO_HASH_CHECK: Standing = NoEffect("members do not compare compaction hashes");
 const NO_DOWNGRADE: Standing = NoEffect("there is no downgrade to check on");
-const DISCOVERY: Standing = NotYet("a discovery service");
+const DISCOVERY: Standing = NotYetToFound("a discovery service");
 const TLS: Standing = NotYet("TLS");
+const TLS_TUNING: Standing = NoEffect("there is no certificate, and so no TLS to configure");
 const AUTH: Standing = NotYet("authentication");
 const TRACING: Standing = NotYet("distributed tracing");
 
@@ -182,10 +186,10 @@ static SECURITY: &[Flag] = &[
     flag("peer-cert-allowed-cn", List, "", At("peer-transport-security.allowed-cn"), TLS, "Common names allowed in peers' certificates."),
     flag("peer-cert-allowed-hostname", List, "", At("peer-transport-security.allowed-hostname"), TLS, "Host names allowed in peers' certificates."),
     flag("peer-skip-client-san-verification", Bool, "false", At("peer-transport-security.skip-client-san-verification"), TLS, "Do not check a peer's address against its certificate."),
-    flag("self-signed-cert-validity", Uint, "1", Same, TLS, "Validity of self-signed certificates, in years."),
-    flag("cipher-suites", List, "", Same, TLS, "Cipher suites allowed for TLS 1.2."),
-    flag("tls-min-version", Text, "TLS1.2", Same, TLS, "Lowest TLS version: TLS1.2 or TLS1.3."),
-    flag("tls-max-version", Text, "", Same, TLS, "Highest TLS version."),
+    flag("self-signed-cert-validity", Uint, "1", Same, TLS_TUNING, "Validity of self-signed certificates, in years."),
+    flag("cipher-suites", List, "", Same, TLS_TUNING, "Cipher suites allowed for TLS 1.2."),
+    flag("tls-min-version", Text, "TLS1.2", Same, TLS_TUNING, "Lowest TLS version: TLS1.2 or TLS1.3."),
+    flag("tls-max-version", Text, "", Same, TLS_TUNING, "Highest TLS version."),
     flag("cors", Origins, "*", Same, Served, "Origins allowed to make cross-origin requests."),
     flag("host-whitelist", Set, "*", Same, Served, "Host names accepted in plain HTTP requests."),
 ];
@@ -199,8 +203,8 @@ static AUTHENTICATION: &[Flag] = &[
 
 #[rustfmt::skip] // one row, one flag
 static OBSERVATION: &[Flag] = &[
-    flag("enable-pprof", Bool, "false", Same, NotYet("profiling over HTTP"), "Serve profiles under /debug/pprof."),
-    flag("metrics", Choice(&["basic", "extensive"]), "basic", Same, Served, "Detail of the metrics: 'extensive' adds latency histograms of gRPC calls."),
+    flag("enable-pprof", Bool, "false", Same, NoEffect("profiles are not served"), "Serve profiles under /debug/pprof."),
+    flag("metrics", Text, "basic", Same, Served, "Detail of the metrics: 'extensive' adds latency histograms of gRPC calls; any other word means 'basic'."),
     flag("enable-distributed-tracing", Bool, "false", Same, TRACING, "Export traces."),
     flag("distributed-tracing-address", Text, "localhost:4317", Same, TRACING, "Address of the trace collector."),
     flag("distributed-tracing-service-name", Text, "etcd", Same, TRACING, "Service name in traces."),
@@ -213,7 +217,7 @@ static OBSERVATION: &[Flag] = &[
 static LOGGING: &[Flag] = &[
     flag("logger", Text, "zap", Same, Served, "Logger; only 'zap' (the shape of the log lines) is known."),
     flag("log-outputs", Set, "default", Same, Served, "Where logs go: 'default' (stderr), 'stdout', 'stderr' or file paths."),
-    flag("log-level", Choice(&["debug", "info", "warn", "error", "panic", "fatal"]), "info", Same, Served, "Least level logged."),
+    flag("log-level", Level, "info", Same, Served, "Least level logged: debug, info, warn, error, dpanic, panic or fatal."),
     flag("log-format", Choice(&["json", "console"]), "json", Same, Served, "Shape of the log lines; on a terminal the default is console."),
     flag("enable-log-rotation", Bool, "false", Same, NotYet("log rotation"), "Rotate the one log file."),
     flag("log-rotation-config-json", Text, r#"{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}"#, Same, NotYet("log rotation"), "How to rotate."),

@@ -77,9 +77,10 @@ fn every_rule_of_etcd_has_its_words() {
             "min version (TLS1.3) is greater than max version (TLS1.2)",
         ),
         (
-            &["--tls-min-version=TLS1.3", "--cipher-suites=A"],
+            &["--tls-min-version=TLS1.3", "--cipher-suites=TLS_AES_128_GCM_SHA256"],
             "cipher suites cannot be configured when only TLS1.3 is enabled",
         ),
+        (&["--cipher-suites=A"], "unexpected TLS cipher suite \"A\""),
         (&["--tls-max-version=TLS1.1"], "unexpected TLS version \"TLS1.1\" (must be one of: TLS1.2, TLS1.3)"),
         (
             &["--feature-gates=LeaseCheckpointPersist=true"],
@@ -125,12 +126,8 @@ fn what_is_not_served_is_refused_by_name() {
             "--listen-peer-urls=unix:///x asks for a Unix socket, which this version of quorate does not serve yet",
         ),
         (
-            &["--discovery-endpoints=http://x:1", "--discovery-token=t"],
-            "--discovery-endpoints asks for a discovery service, which this version of quorate does not serve yet",
-        ),
-        (
-            &["--enable-pprof"],
-            "--enable-pprof asks for profiling over HTTP, which this version of quorate does not serve yet",
+            &["--enable-log-rotation"],
+            "--enable-log-rotation asks for log rotation, which this version of quorate does not serve yet",
         ),
     ];
     for (line, text) in cases {
@@ -148,6 +145,69 @@ fn requests_are_as_long_as_the_log_takes_at_most() {
     assert_eq!(refusal(&["--max-request-bytes=66059749"]), (text.to_owned(), 1));
     assert!(load(&["--max-request-bytes=66059748"], &[]).is_ok());
     assert!(load(&[], &[("ETCD_MAX_REQUEST_BYTES", "18446744073709551615")]).is_err());
+}
+
+/// What only matters while there is no data does not keep a member that has data from starting, so it is looked at later.
+#[test]
+fn what_founding_needs_is_kept_for_the_founding() {
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["--initial-cluster=foo"],
+            "error setting up initial cluster: URL scheme must be http, https, unix, or unixs: ",
+        ),
+        (
+            &["--initial-cluster=default=\"http://a:1\""],
+            "error setting up initial cluster: URL scheme must be http, https, unix, or unixs: \"http://a:1\"",
+        ),
+        (
+            &["--initial-cluster=default=http://a:1/path"],
+            "error setting up initial cluster: URL must not contain a path: http://a:1/path",
+        ),
+        (
+            &["--discovery-endpoints=http://x:1", "--discovery-token=t"],
+            "--discovery-endpoints asks for a discovery service, which this version of quorate does not serve yet",
+        ),
+    ];
+    for (line, why) in cases {
+        assert_eq!(load(line, &[]).unwrap().cluster.cannot_found.as_deref(), Some(*why));
+    }
+    assert_eq!(load(&["--initial-cluster=default=http://a:1"], &[]).unwrap().cluster.cannot_found, None);
+}
+
+#[test]
+fn a_level_of_the_log_is_read_as_zap_reads_it() {
+    use tracing::Level;
+    let levels = [
+        ("DEBUG", Level::DEBUG),
+        ("Info", Level::INFO),
+        ("", Level::INFO),
+        ("warning", Level::WARN),
+        ("WARNING", Level::WARN),
+        ("ERROR", Level::ERROR),
+        ("dpanic", Level::ERROR),
+        ("Panic", Level::ERROR),
+        ("FATAL", Level::ERROR),
+    ];
+    for (word, level) in levels {
+        assert_eq!(load(&[&format!("--log-level={word}")], &[]).unwrap().log.level, level, "{word:?}");
+        assert_eq!(load(&[], &[("ETCD_LOG_LEVEL", word)]).unwrap().log.level, level, "{word:?}");
+        let mut notices = Vec::new();
+        let settings = file::parse("f", &format!("log-level: '{word}'"), &mut notices).unwrap();
+        assert_eq!(Config::from_settings(&settings, notices).unwrap().log.level, level, "{word:?}");
+    }
+    assert!(load(&["--log-level=trace"], &[]).is_err());
+}
+
+#[test]
+fn what_etcd_takes_without_looking_is_taken() {
+    for line in [
+        "--metrics=full",
+        "--enable-pprof",
+        "--tls-max-version=TLS1.3",
+        "--cipher-suites=TLS_RSA_WITH_RC4_128_SHA",
+    ] {
+        assert!(load(&[line], &[]).is_ok(), "{line}");
+    }
 }
 
 #[test]
@@ -245,7 +305,10 @@ fn retentions_are_read_by_mode() {
     for (line, expected) in cases {
         assert_eq!(load(line, &[]).unwrap().auto_compaction, *expected, "{line:?}");
     }
-    assert!(load(&["--auto-compaction-mode=revision", "--auto-compaction-retention=10m"], &[]).is_err());
+    // A duration is nanoseconds, in this mode too, and as many revisions as that: etcd keeps everything, in effect.
+    let duration = ["--auto-compaction-mode=revision", "--auto-compaction-retention=10m"];
+    assert_eq!(load(&duration, &[]).unwrap().auto_compaction, AutoCompaction::Revision(600_000_000_000));
+    assert!(load(&["--auto-compaction-mode=revision", "--auto-compaction-retention=x"], &[]).is_err());
 }
 
 #[test]
@@ -309,6 +372,7 @@ fn reference() -> String {
                 Standing::Served => "yes".to_owned(),
                 Standing::NoEffect(why) => format!("no effect: {why}"),
                 Standing::NotYet(what) => format!("not yet: {what}"),
+                Standing::NotYetToFound(what) => format!("not yet: {what} (ignored once there is data)"),
                 Standing::Ignored => "ignored, as in etcd".to_owned(),
             };
             let _ = writeln!(page, "| `--{}` | {default} | {}{key} | {served} |", flag.name, flag.help);

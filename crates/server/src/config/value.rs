@@ -23,6 +23,8 @@ pub enum Kind {
     Text,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// A level of the log, as zap reads it: in any case, `warning` for `warn`, and nothing at all for `info`.
+    Level,
     /// Comma-separated addresses, sorted and unique.
     Urls,
     /// `*`, or comma-separated addresses; kept as words.
@@ -46,7 +48,7 @@ pub enum Value {
     Uint(u64),
     /// Of [`Kind::Duration`].
     Duration(Nanos),
-    /// Of [`Kind::Text`] and [`Kind::Choice`].
+    /// Of [`Kind::Text`], [`Kind::Choice`] and, in lower case, [`Kind::Level`].
     Text(String),
     /// Of [`Kind::Urls`].
     Urls(Vec<Url>),
@@ -94,6 +96,7 @@ impl Kind {
             Kind::Text => Value::Text(text.to_owned()),
             Kind::Choice(words) if words.contains(&text) => Value::Text(text.to_owned()),
             Kind::Choice(_) => return Err(ValueError::Choice),
+            Kind::Level => Value::Text(level(text).ok_or(ValueError::Choice)?.to_owned()),
             Kind::Urls => Value::Urls(url::parse_list(text)?),
             Kind::Origins if text == "*" => Value::List(words(text)),
             Kind::Origins => Value::List(url::parse_list(text)?.iter().map(Url::to_string).collect()),
@@ -110,7 +113,7 @@ impl Kind {
             Kind::Int => Value::Int(0),
             Kind::Uint | Kind::Uint32 => Value::Uint(0),
             Kind::Duration => Value::Duration(Nanos(0)),
-            Kind::Text | Kind::Choice(_) => Value::Text(String::new()),
+            Kind::Text | Kind::Choice(_) | Kind::Level => Value::Text(String::new()),
             Kind::Urls => Value::Urls(Vec::new()),
             Kind::Origins | Kind::Set | Kind::List => Value::List(Vec::new()),
             Kind::Discarded => Value::Discarded,
@@ -121,6 +124,20 @@ impl Kind {
     pub(super) fn stands_alone(self) -> bool {
         matches!(self, Kind::Bool | Kind::Discarded)
     }
+}
+
+/// The level of the log that a word means, by its shortest name.
+fn level(text: &str) -> Option<&'static str> {
+    Some(match text.to_ascii_lowercase().as_str() {
+        "debug" => "debug",
+        "" | "info" => "info",
+        "warn" | "warning" => "warn",
+        "error" => "error",
+        "dpanic" => "dpanic",
+        "panic" => "panic",
+        "fatal" => "fatal",
+        _ => return None,
+    })
 }
 
 pub(super) fn within_u32(number: u64) -> Result<u64, ValueError> {

@@ -43,6 +43,8 @@ pub(crate) enum ConsensusEvent {
     ProposeAsLeader(Vec<Proposal>),
     /// Reads of one network worker.
     Read(ReadBatch),
+    /// Callers that must know whether this member leads.
+    Confirm(ReadBatch),
     /// A change of members.
     Change(Proposal),
     /// The state machine has looked at one.
@@ -150,6 +152,7 @@ impl ConsensusThread {
                 proposals.into_iter().for_each(|proposal| self.propose_as_leader(proposal))
             }
             ConsensusEvent::Read(batch) => self.read(batch),
+            ConsensusEvent::Confirm(batch) => self.confirm(batch),
             ConsensusEvent::Change(proposal) => self.change(self.node.id(), proposal),
             ConsensusEvent::ChangeChecked(checked) => self.change_checked(*checked),
             ConsensusEvent::Transfer(to) => self.transfer(to),
@@ -303,10 +306,16 @@ impl ConsensusThread {
             if let Some(batch) = self.pending.reads.remove(&read.token.0) {
                 let _ = self.apply.send(ApplyEvent::Read(batch, read.index));
             }
+            if let Some(batch) = self.pending.confirmations.remove(&read.token.0) {
+                self.answer_reads(batch, Ok(()));
+            }
         }
         for token in ready.reads_abandoned {
             if let Some(batch) = self.pending.reads.remove(&token.0) {
                 self.read(batch);
+            }
+            if let Some(batch) = self.pending.confirmations.remove(&token.0) {
+                self.answer_reads(batch, Err(Unserved::Dropped));
             }
         }
     }

@@ -70,7 +70,8 @@ impl Lessor {
         self.changed.notify_waiters();
     }
 
-    /// Renews a lease; waits while its expiry is being decided. The caller has confirmed leadership (L2).
+    /// Renews a lease; waits while its expiry is being decided. The caller confirms leadership before it promises anything
+    /// (rule L2).
     pub(crate) async fn renew(&self, id: LeaseId) -> Result<Renewed, RenewError> {
         loop {
             let changed = self.changed.notified();
@@ -92,15 +93,20 @@ impl Lessor {
         self.clock.lock().leases()
     }
 
-    /// Waits for the next scan and returns what is due, if anything.
-    pub(crate) async fn due(&self) -> Due {
+    /// Returns when something has come due.
+    pub(crate) async fn wait_until_due(&self) {
         loop {
             tokio::time::sleep(SCAN_INTERVAL).await;
-            let due = self.clock.lock().scan(self.now());
-            if !due.expired.is_empty() || !due.checkpoints.is_empty() {
-                self.metrics.server.lease_expired.add(due.expired.len() as u64);
-                return due;
+            if self.clock.lock().next_due().is_some_and(|due| due <= self.now()) {
+                return;
             }
         }
+    }
+
+    /// Takes what is due. From then on renewals of these leases wait until their expiry is decided.
+    pub(crate) fn take_due(&self) -> Due {
+        let due = self.clock.lock().scan(self.now());
+        self.metrics.server.lease_expired.add(due.expired.len() as u64);
+        due
     }
 }

@@ -30,6 +30,8 @@ pub(crate) enum Delivery {
     Reply(oneshot::Sender<CommandReply>, CommandReply),
     /// These reads may be served now, or not at all.
     Reads(Vec<oneshot::Sender<Result<(), Unserved>>>, Result<(), Unserved>),
+    /// Somebody waits until the worker has done what waits on its sockets.
+    Turn(oneshot::Sender<()>),
     /// What the catch-up thread read for a watcher.
     CaughtUp(StreamId, WatcherId, CaughtUp),
 }

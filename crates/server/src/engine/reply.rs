@@ -10,7 +10,7 @@ pub(crate) type CommandReply = Result<Reply, Unserved>;
 pub(crate) enum Unserved {
     /// The state machine refused it, on every member alike.
     Rejected(Rejection),
-    /// Raft did not take it: leadership is being handed over, or only a leader may propose it.
+    /// Raft did not take it: only a leader may propose or confirm it, and this member does not lead.
     Dropped,
     /// Nobody led for as long as it could wait; it was not proposed.
     NoLeader,

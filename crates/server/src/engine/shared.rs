@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::time::Duration;
 
 use raft::Index;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::ending::Word;
 use super::waiters::Waiters;
@@ -40,7 +40,6 @@ pub(crate) struct Shared {
     pub(crate) applied: AtomicU64,
     /// The member is stopping: nothing new is taken.
     stopping: AtomicBool,
-    stop: Notify,
     /// The disk cannot take more log; written by the log writer.
     pub(crate) disk_full: AtomicBool,
     /// Whether this member has to end by itself.
@@ -66,7 +65,6 @@ impl Shared {
             sole_voter: AtomicBool::new(false),
             applied: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
-            stop: Notify::new(),
             disk_full: AtomicBool::new(false),
             ending: Word::default(),
             in_doubt: watch::Sender::new(false),
@@ -84,7 +82,7 @@ impl Shared {
     /// Publishes who leads, 0 for nobody, and returns who did before.
     pub(crate) fn leader_is(&self, leader: u64) -> u64 {
         self.leadership.send_replace(leader);
-        self.leader.swap(leader, Ordering::Relaxed)
+        self.leader.swap(leader, Ordering::AcqRel)
     }
 
     /// Returns when nobody has led for so long.
@@ -116,24 +114,14 @@ impl Shared {
         let _ = self.in_doubt.subscribe().wait_for(|is_in_doubt| *is_in_doubt).await;
     }
 
-    /// From now on nothing new is taken, and streams without an end of their own end.
+    /// From now on nothing new is taken.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        self.stop.notify_waiters();
     }
 
     /// Whether the member is stopping.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
-    }
-
-    /// Returns when the member stops.
-    pub(crate) async fn stopped(&self) {
-        // Made before the look at the flag, so that a stop in between is not missed.
-        let stop = self.stop.notified();
-        if !self.is_stopping() {
-            stop.await;
-        }
     }
 
     /// The last second in which a request that starts now waits: it gives up in the one after, when its time has passed

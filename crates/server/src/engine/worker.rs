@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use raft::NodeId;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::consensus::ConsensusEvent;
 use super::inbox::Sender;
@@ -53,11 +53,13 @@ struct Outbox {
     as_leader: Vec<Proposal>,
     changes: Vec<Proposal>,
     reads: Vec<oneshot::Sender<Result<(), Unserved>>>,
+    confirmations: Vec<oneshot::Sender<Result<(), Unserved>>>,
 }
 
 impl Outbox {
     fn len(&self) -> usize {
-        self.proposals.len() + self.as_leader.len() + self.changes.len() + self.reads.len()
+        let commands = self.proposals.len() + self.as_leader.len() + self.changes.len();
+        commands + self.reads.len() + self.confirmations.len()
     }
 }
 
@@ -72,7 +74,13 @@ pub(crate) struct Worker {
     /// Only tasks of this worker take this lock, so nobody ever waits for it.
     hub: Mutex<Hub>,
     catch_up: CatchUp,
+    /// Whether streams without an end of their own are to end.
+    ends_streams: watch::Sender<bool>,
 }
+
+/// Turns of a worker's runtime in which what has arrived on a socket passes through its tasks: connection, stream, and what
+/// the stream starts. Twice that, as more costs nothing.
+const TURNS: u32 = 8;
 
 impl Worker {
     /// The worker with the given number.
@@ -93,6 +101,7 @@ impl Worker {
             flush: Notify::new(),
             hub: Mutex::new(hub),
             catch_up,
+            ends_streams: watch::Sender::new(false),
         })
     }
 
@@ -141,10 +150,26 @@ impl Worker {
         if self.shared.sole_voter_is_caught_up() {
             return Ok(());
         }
+        self.ask_consensus(|outbox| &mut outbox.reads).await
+    }
+
+    /// Returns when a quorum has confirmed, since this call, that this member leads (rule L2). It does not wait until
+    /// anything is applied.
+    pub(crate) async fn confirm_leadership(&self) -> Result<(), Unserved> {
+        if self.shared.sole_voter.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.ask_consensus(|outbox| &mut outbox.confirmations).await
+    }
+
+    async fn ask_consensus(
+        &self,
+        queue: impl FnOnce(&mut Outbox) -> &mut Vec<oneshot::Sender<Result<(), Unserved>>>,
+    ) -> Result<(), Unserved> {
         let (reply, answer) = oneshot::channel();
         let first = {
             let mut outbox = self.outbox.lock();
-            outbox.reads.push(reply);
+            queue(&mut outbox).push(reply);
             outbox.len() == 1
         };
         if first {
@@ -154,6 +179,25 @@ impl Worker {
             Ok(answer) => answer.unwrap_or(Err(Unserved::Stopped)),
             Err(_) => Err(Unserved::TimedOut),
         }
+    }
+
+    /// From now on streams without an end of their own end: the member is leaving, and would wait for their clients.
+    pub(crate) fn end_streams(&self) {
+        self.ends_streams.send_replace(true);
+    }
+
+    /// Returns when streams without an end of their own are to end.
+    pub(crate) async fn streams_end(&self) {
+        // Ends with an error only when the sender is gone, and it lives in here.
+        let _ = self.ends_streams.subscribe().wait_for(|ends| *ends).await;
+    }
+
+    /// Returns, on any thread, when this worker has looked at its sockets since the call and has run what came of it.
+    pub(crate) async fn take_turn(&self) {
+        let (done, is_done) = oneshot::channel();
+        self.mailbox.put(&mut vec![Delivery::Turn(done)]);
+        // An error means that the worker has ended: then nothing waits there.
+        let _ = is_done.await;
     }
 
     /// Asks consensus to hand leadership over, if this member leads.
@@ -184,10 +228,13 @@ impl Worker {
             let proposals = (!outbox.proposals.is_empty()).then(|| ConsensusEvent::Propose(outbox.proposals));
             let reads = (!outbox.reads.is_empty())
                 .then(|| ConsensusEvent::Read(ReadBatch { worker: self.index, waiting: outbox.reads }));
+            let confirm = (!outbox.confirmations.is_empty()).then(|| {
+                ConsensusEvent::Confirm(ReadBatch { worker: self.index, waiting: outbox.confirmations })
+            });
             let changes = outbox.changes.into_iter().map(ConsensusEvent::Change);
             // A member that stops drops the events, and with them the senders that callers wait on.
-            let _ =
-                self.consensus.send_all(reads.into_iter().chain(proposals).chain(as_leader).chain(changes));
+            let events = reads.into_iter().chain(confirm).chain(proposals).chain(as_leader).chain(changes);
+            let _ = self.consensus.send_all(events);
         }
     }
 
@@ -218,6 +265,12 @@ impl Worker {
             }
             // A caller that has gone away does not miss its answer.
             Delivery::Reply(caller, reply) => drop(caller.send(reply)),
+            Delivery::Turn(done) => drop(tokio::spawn(async move {
+                for _ in 0..TURNS {
+                    tokio::task::yield_now().await;
+                }
+                let _ = done.send(());
+            })),
             Delivery::Reads(callers, result) => {
                 for caller in callers {
                     let _ = caller.send(result.clone());

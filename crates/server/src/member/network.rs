@@ -6,20 +6,22 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto::quoratepb::ClusterBootstrap;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
-use super::{ClientListeners, STOP_GRACE, spawn};
+use super::stopping::STOP_GRACE;
+use super::{ClientListeners, spawn};
 use crate::api::Api;
 use crate::config::{Config, Url};
 use crate::engine::questions::Asked;
+use crate::engine::worker::Worker;
 use crate::error::StartError;
 use crate::http::Surface;
 use crate::limits::HEADER_TIMEOUT;
-use crate::net::accept::accept;
+use crate::net::accept::{OpenDoor, accept};
 use crate::net::connection::{self, Http2Settings};
 use crate::net::serve::ClientPort;
 use crate::tasks;
@@ -35,7 +37,45 @@ pub(super) struct Network {
     config: Arc<Config>,
 }
 
-pub(super) type Started = (watch::Sender<bool>, std::sync::mpsc::Receiver<()>, Vec<JoinHandle<()>>);
+/// The workers, running, and how they are stopped.
+pub(super) struct Workers {
+    close: watch::Sender<bool>,
+    /// Ends when all listeners are closed.
+    closed: std::sync::mpsc::Receiver<()>,
+    leave: watch::Sender<bool>,
+    /// One word from each worker whose clients are all gone.
+    empty: std::sync::mpsc::Receiver<()>,
+    end: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Accepts nothing more and tells all clients to go elsewhere. What they have asked for is still answered; returns when
+    /// it is and they have gone, or at the deadline.
+    pub(super) fn leave(&self, deadline: Instant) {
+        // First, so that who is told to go elsewhere does not come back here.
+        let _ = self.close.send(true);
+        let _ = self.closed.recv_timeout(LAST_ACCEPTED);
+        let _ = self.leave.send(true);
+        for _ in &self.threads {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.empty.recv_timeout(left).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Ends the threads.
+    pub(super) fn end(self) {
+        let _ = self.end.send(true);
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The workers, and who says when clients are served.
+pub(super) type Started = (Workers, std::sync::mpsc::Receiver<()>);
 
 impl Network {
     pub(super) fn new(
@@ -68,7 +108,11 @@ impl Network {
 
     /// Starts the workers; the first one also accepts, once the member has introduced itself, and runs the tasks.
     pub(super) fn start(self) -> Result<Started, StartError> {
-        let (stop, stopped) = watch::channel(false);
+        let (close, closing) = watch::channel(false);
+        let (open_door, closed) = std::sync::mpsc::channel();
+        let (leave, leaving) = watch::channel(false);
+        let (end, ended) = watch::channel(false);
+        let (is_empty, empty) = std::sync::mpsc::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let mut threads = Vec::new();
         let mut client_doors = Vec::new();
@@ -81,6 +125,8 @@ impl Network {
         let first = self.apis[0].clone();
         let mut lead = Some(First {
             api: first,
+            workers: self.apis.iter().map(|api| api.worker.clone()).collect(),
+            door: (closing, open_door),
             listeners: self.listeners,
             client_doors,
             introduction: self.introduction,
@@ -99,19 +145,23 @@ impl Network {
                 port: Arc::new(ClientPort::new(api.clone(), &self.config)),
                 api,
                 connections,
-                stopped: stopped.clone(),
+                leaving: leaving.clone(),
+                is_empty: is_empty.clone(),
+                ended: ended.clone(),
                 http2: self.http2,
                 first: lead.take(),
             };
             threads.push(spawn(&format!("network {index}"), move || runtime.block_on(worker.run()))?);
         }
-        Ok((stop, is_ready, threads))
+        Ok((Workers { close, closed, leave, empty, end, threads }, is_ready))
     }
 }
 
 /// What the first worker does besides.
 struct First {
     api: Arc<Api>,
+    workers: Vec<Arc<Worker>>,
+    door: (watch::Receiver<bool>, OpenDoor),
     listeners: ClientListeners,
     client_doors: Vec<UnboundedSender<std::net::TcpStream>>,
     introduction: tasks::publish::Introduction,
@@ -123,20 +173,20 @@ struct First {
 }
 
 impl First {
-    async fn run(self, stopped: watch::Receiver<bool>) {
+    async fn run(self, leaving: watch::Receiver<bool>) {
         tokio::spawn(tasks::answers::run(self.api.clone(), self.asked));
         tasks::publish::run(&self.api, self.introduction).await;
         tokio::spawn(tasks::cluster_version::run(self.api.clone()));
-        tokio::spawn(tasks::expiry::run(self.api.clone()));
+        tokio::spawn(tasks::expiry::run(self.api.clone(), self.workers));
         tokio::spawn(tasks::auto_compaction::run(self.api.clone(), self.auto_compaction));
         for listener in self.listeners.client {
-            tokio::spawn(accept(listener, self.client_doors.clone()));
+            tokio::spawn(accept(listener, self.client_doors.clone(), self.door.clone()));
         }
         let http = Arc::new(ClientPort::new(self.api.clone(), &self.config));
         let door = |listeners: Vec<TcpListener>| {
             let (send, receive) = unbounded_channel();
             for listener in listeners {
-                tokio::spawn(accept(listener, vec![send.clone()]));
+                tokio::spawn(accept(listener, vec![send.clone()], self.door.clone()));
             }
             receive
         };
@@ -145,7 +195,8 @@ impl First {
         {
             let port = http.clone();
             let respond = move |request| port.clone().respond_http(surface, request);
-            tokio::spawn(serve_all(door(listeners), Arc::new(respond), self.http2, stopped.clone()));
+            let all = serve_all(door(listeners), Arc::new(respond), self.http2, leaving.clone(), || {});
+            tokio::spawn(all);
         }
         let _ = self.ready.send(());
     }
@@ -156,48 +207,70 @@ struct NetworkWorker {
     port: Arc<ClientPort>,
     api: Arc<Api>,
     connections: UnboundedReceiver<std::net::TcpStream>,
-    stopped: watch::Receiver<bool>,
+    leaving: watch::Receiver<bool>,
+    is_empty: std::sync::mpsc::Sender<()>,
+    ended: watch::Receiver<bool>,
     http2: Http2Settings,
     first: Option<First>,
 }
 
 impl NetworkWorker {
-    async fn run(self) {
+    /// Serves clients until the member leaves, and then other members and the member's own tasks until it ends.
+    async fn run(mut self) {
         let worker = self.api.worker.clone();
         tokio::spawn(worker.clone().run_flush());
-        tokio::spawn(worker.run_pump());
+        tokio::spawn(worker.clone().run_pump());
         if let Some(first) = self.first {
-            tokio::spawn(first.run(self.stopped.clone()));
+            tokio::spawn(first.run(self.leaving.clone()));
         }
         let port = self.port;
         let respond = move |request| port.clone().respond(request);
-        serve_all(self.connections, Arc::new(respond), self.http2, self.stopped).await;
+        let end_streams = move || worker.end_streams();
+        serve_all(self.connections, Arc::new(respond), self.http2, self.leaving, end_streams).await;
+        let _ = self.is_empty.send(());
+        connection::stopped(&mut self.ended).await;
     }
 }
 
-/// Serves connections as they come, until the member stops and the last of them has ended.
+/// How long a worker waits for what is still being accepted when the member leaves.
+const LAST_ACCEPTED: Duration = Duration::from_millis(100);
+
+/// Serves connections as they come, until the member leaves and the last of them has ended. `all_told` is called when all
+/// clients have been told to go elsewhere.
 async fn serve_all<S, F>(
     mut connections: UnboundedReceiver<std::net::TcpStream>,
     respond: Arc<S>,
     http2: Http2Settings,
-    mut stopped: watch::Receiver<bool>,
+    mut leaving: watch::Receiver<bool>,
+    all_told: impl FnOnce(),
 ) where
     S: Fn(http::Request<hyper::body::Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = http::Response<crate::grpc::body::ResponseBody>> + Send + 'static,
 {
     let builder = connection::builder(http2);
     let mut open = tokio::task::JoinSet::new();
-    let is_stopped = stopped.clone();
+    let is_leaving = leaving.clone();
+    let (not_told, mut told) = mpsc::channel(1);
+    let serve = |open: &mut tokio::task::JoinSet<()>, stream| {
+        let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
+        let how = (builder.clone(), http2);
+        open.spawn(connection::serve(stream, how, respond.clone(), is_leaving.clone(), not_told.clone()));
+    };
     loop {
         let stream = tokio::select! {
             stream = connections.recv() => stream,
             Some(_) = open.join_next() => continue,
-            () = connection::stopped(&mut stopped) => break,
+            () = connection::stopped(&mut leaving) => break,
         };
         let Some(stream) = stream else { break };
-        let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-        let how = (builder.clone(), http2);
-        open.spawn(connection::serve(stream, how, respond.clone(), is_stopped.clone()));
+        serve(&mut open, stream);
     }
+    while let Ok(Some(stream)) = tokio::time::timeout(LAST_ACCEPTED, connections.recv()).await {
+        serve(&mut open, stream);
+    }
+    drop(not_told);
+    // Nothing is ever sent: this is the end of all that could.
+    let _ = told.recv().await;
+    all_told();
     let _ = tokio::time::timeout(STOP_GRACE, async { while open.join_next().await.is_some() {} }).await;
 }

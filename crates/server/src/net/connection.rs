@@ -1,8 +1,10 @@
 //! One connection: HTTP/2 with gRPC, or HTTP/1.1, on the same port.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -11,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use super::conversation::{Conversation, Open};
@@ -58,12 +60,17 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     }
 }
 
-/// Serves a connection until the peer closes it, or until `stop` says so and its requests are answered.
+/// Held by a connection until it has told its client that the member leaves: dropped when it has.
+pub(crate) type NotTold = mpsc::Sender<Infallible>;
+
+/// Serves a connection until the peer closes it, or until `stop` says so and its requests are answered. Until then the client
+/// is told by GOAWAY that its next requests have to go elsewhere; those that cross it on the way are served.
 pub(crate) async fn serve<S, F>(
     stream: TcpStream,
     (builder, settings): (Builder<TokioExecutor>, Http2Settings),
     service: Arc<S>,
     mut stop: watch::Receiver<bool>,
+    not_told: NotTold,
 ) where
     S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<ResponseBody>> + Send + 'static,
@@ -82,14 +89,35 @@ pub(crate) async fn serve<S, F>(
     let served = tokio::select! {
         served = connection.as_mut() => served,
         () = silence(&conversation, settings.first_word_within) => return tracing::debug!("the client says nothing, or nothing known"),
-        () = stopped(&mut stop) => {
+        () = stopped_between_words(&mut stop, &conversation) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            // One poll has it write the GOAWAY, before anything that comes of the streams' end.
+            let served = poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx))).await;
+            drop(not_told);
+            match served {
+                Poll::Ready(served) => served,
+                Poll::Pending => connection.await,
+            }
         }
     };
     if let Err(error) = served {
         tracing::debug!(error = %error, "connection ended");
     }
+}
+
+/// How long a client that has just connected has for its first word when the member leaves.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
+/// Waits for the word to stop, and then for the client's first word: a client that is shut out before that cannot know whether
+/// what it sends is lost. It is served, and told to go away, as any other.
+async fn stopped_between_words(stop: &mut watch::Receiver<bool>, conversation: &Conversation) {
+    stopped(stop).await;
+    let spoken = async {
+        while !conversation.has_spoken() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let _ = tokio::time::timeout(LAST_WORD, spoken).await;
 }
 
 /// Returns if the client does not begin to speak within `limit`.

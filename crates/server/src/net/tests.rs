@@ -8,7 +8,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::connection::{self, Http2Settings, silence};
 use super::conversation::Conversation;
@@ -53,7 +53,8 @@ impl Client {
             let (stream, _) = listener.accept().await.unwrap();
             let (_keep, stop) = watch::channel(false);
             let how = (connection::builder(settings), settings);
-            connection::serve(stream, how, Arc::new(respond), stop).await;
+            let (not_told, _) = mpsc::channel(1);
+            connection::serve(stream, how, Arc::new(respond), stop, not_told).await;
         });
         Self(TcpStream::connect(address).await.unwrap())
     }

@@ -1,6 +1,10 @@
 //! Proposing what the lease clock finds due.
+//!
+//! A lease that is due may have been renewed by its client, and the renewal waits on a socket because this process was paused
+//! or a worker was busy. So every worker looks at its sockets before the lease is taken for expired.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use machine::lease_clock::{Checkpoint, Due, Expired};
 use proto::etcdserverpb::{LeaseCheckpoint, LeaseCheckpointRequest};
@@ -9,15 +13,21 @@ use tokio::sync::Semaphore;
 
 use crate::api::Api;
 use crate::engine::command::Field;
+use crate::engine::worker::Worker;
 
 /// Expiries in flight: a mass expiry must not crowd out clients (etcd: 16).
 const IN_FLIGHT_MAX: usize = 16;
 
+/// How long the workers may take for their turn. One that is busy for longer does not keep the leases of clients that are gone.
+const TURN_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// Runs for as long as the member.
-pub(crate) async fn run(api: Arc<Api>) {
+pub(crate) async fn run(api: Arc<Api>, workers: Vec<Arc<Worker>>) {
     let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
     loop {
-        let Due { expired, checkpoints } = api.lessor.due().await;
+        api.lessor.wait_until_due().await;
+        let _ = tokio::time::timeout(TURN_TIME_MAX, serve_waiting(&workers)).await;
+        let Due { expired, checkpoints } = api.lessor.take_due();
         if !checkpoints.is_empty() {
             checkpoint(&api, checkpoints).await;
         }
@@ -29,6 +39,13 @@ pub(crate) async fn run(api: Arc<Api>) {
                 drop(slot);
             });
         }
+    }
+}
+
+/// Returns when every worker has served what waited on its sockets.
+async fn serve_waiting(workers: &[Arc<Worker>]) {
+    for worker in workers {
+        worker.take_turn().await;
     }
 }
 

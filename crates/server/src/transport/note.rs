@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use machine::Rejection;
+use raft::NodeId;
 
 use crate::engine::waiters::RequestId;
 use crate::engine::worker::Proposal;
@@ -24,7 +25,7 @@ pub(crate) enum PeerNote {
         /// Why not.
         why: Refusal,
     },
-    /// A question that the leader answers.
+    /// A question, nearly always for the leader.
     Ask {
         /// Names the question; the answer bears it.
         nonce: u64,
@@ -65,7 +66,7 @@ pub(crate) enum Refusal {
     Rejected(Rejection),
 }
 
-/// What only the leader knows.
+/// What members ask each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Question {
     /// Renew this lease.
@@ -80,9 +81,11 @@ pub(crate) enum Question {
         /// Whether to list its keys.
         keys: bool,
     },
+    /// Which member leads? Asked of every member, not of the leader alone.
+    Leader,
 }
 
-/// What the leader answers.
+/// What is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// It does not. A lease that does not exist is `Rejected(LeaseNotFound)`.
@@ -94,6 +97,8 @@ pub(crate) enum Answer {
     },
     /// The lease's times.
     LeaseTimes(LeaseTimes),
+    /// The leader, as far as the member that answers knows. What that member sent to another leader it sent before.
+    Leader(Option<NodeId>),
 }
 
 /// The times of a lease, in seconds.
@@ -105,6 +110,13 @@ pub(crate) struct LeaseTimes {
     pub(crate) ttl: i64,
     /// Its keys, if asked for.
     pub(crate) keys: Vec<Bytes>,
+}
+
+impl Refusal {
+    /// Whether the same may be asked again, of this member or of another that leads by then. Nothing was proposed (rule K1).
+    pub(crate) fn is_for_now(self) -> bool {
+        matches!(self, Refusal::NotLeader | Refusal::Transferring | Refusal::Stopping)
+    }
 }
 
 impl PeerNote {

@@ -17,6 +17,7 @@ mod leases;
 mod long_entries;
 mod membership;
 mod replication;
+mod restarts;
 mod snapshots;
 mod traffic;
 #[path = "../crash/writer.rs"]

@@ -176,8 +176,6 @@ pub(crate) fn refusal(status: &Status) -> String {
         Code::Unavailable | Code::ResourceExhausted => text.starts_with("etcdserver: "),
         // Nobody led for as long as a request waits.
         Code::DeadlineExceeded => text == "context deadline exceeded" || text.starts_with("etcdserver: "),
-        // While leadership is handed over.
-        Code::Unknown => text == "raft proposal dropped",
         _ => false,
     };
     // A status that did not come from a server has a source.

@@ -14,7 +14,7 @@ use prost::Message;
 use proto::etcdserverpb::InternalRaftRequest;
 use proto::membershippb::Member;
 use proto::quoratepb::MemberPromote;
-use raft::{ChangeError, Index, MembershipChange, NodeId};
+use raft::{ChangeError, Index, MembershipChange, NodeId, ProposeError};
 
 use super::ConsensusThread;
 use super::requests::refusal;
@@ -22,6 +22,7 @@ use crate::engine::apply::ApplyEvent;
 use crate::engine::change;
 use crate::engine::command::{Field, encode_command};
 use crate::engine::reply::Unserved;
+use crate::engine::waiters::RequestId;
 use crate::engine::worker::Proposal;
 use crate::transport::{PeerNote, Refusal};
 
@@ -35,6 +36,8 @@ pub(crate) struct Changes {
     is_checking: bool,
     /// The entry of the last change that was proposed: nothing else is looked at before it is applied.
     proposed: Index,
+    /// The removal of this leader for which leadership was to be handed over.
+    handed_over_before: Option<RequestId>,
 }
 
 struct Waiting {
@@ -59,7 +62,14 @@ pub(crate) struct Checked {
 impl Changes {
     /// No changes yet, under these rules.
     pub(crate) fn new(rules: ChangeRules, promotes_learners: bool) -> Self {
-        Self { rules, promotes_learners, waiting: VecDeque::new(), is_checking: false, proposed: Index::ZERO }
+        Self {
+            rules,
+            promotes_learners,
+            waiting: VecDeque::new(),
+            is_checking: false,
+            proposed: Index::ZERO,
+            handed_over_before: None,
+        }
     }
 }
 
@@ -71,13 +81,13 @@ impl ConsensusThread {
             Some(leader) if leader == own => self.queue_change(origin, proposal),
             _ if origin != own => self.refuse_change(origin, &proposal, Refusal::NotLeader),
             Some(leader) if self.transport.active_since(leader).is_none() => {
-                self.pending.leaderless_changes.push(proposal);
+                self.pending.held_changes.push(proposal);
             }
             Some(leader) => {
                 self.transport.tell(leader, PeerNote::Change(proposal.clone()));
                 self.pending.forwarded_changes.insert(proposal.id, proposal);
             }
-            None => self.pending.leaderless_changes.push(proposal),
+            None => self.pending.held_changes.push(proposal),
         }
     }
 
@@ -97,7 +107,7 @@ impl ConsensusThread {
     /// Has the next change checked, when the one before is over and done with.
     pub(super) fn next_change(&mut self) {
         while let Some(next) = self.changes.waiting.front() {
-            if self.changes.is_checking || !self.is_settled() || !self.node.is_established() {
+            if self.changes.is_checking || !self.is_settled() || !self.takes_changes() {
                 return;
             }
             let change = MemberChange::of(&next.request).expect("only changes are queued");
@@ -176,7 +186,10 @@ impl ConsensusThread {
     fn propose_change(&mut self, checked: Index) {
         let Some(first) = self.changes.waiting.front() else { return };
         let step = change::step(MemberChange::of(&first.request).expect("only changes are queued"));
-        let command = first.proposal.command.clone();
+        let (id, command) = (first.proposal.id, first.proposal.command.clone());
+        if step == Some(MembershipChange::Remove(self.node.id())) && self.hands_over_before(id) {
+            return;
+        }
         let proposed = match step {
             Some(step) => self.node.propose_change_checked(checked, &[step], command),
             None => self.node.propose(command).map_err(ChangeError::from),
@@ -188,12 +201,33 @@ impl ConsensusThread {
             }
             // Something came in between: from the start.
             Err(ChangeError::NotEstablished | ChangeError::UnderWay | ChangeError::Outdated) => {}
+            // The next leader is asked, or this one again if the transfer fails.
+            Err(ChangeError::Propose(ProposeError::Transferring { .. })) => {}
             Err(ChangeError::Propose(error)) => self.end_change(Some(refusal(&error))),
             Err(ChangeError::Refused(refused)) => {
                 tracing::warn!(error = %refused, "raft refuses a change of members that the state machine takes");
                 self.end_change(Some(Refusal::Unknown));
             }
         }
+    }
+
+    /// A leader that is to be removed hands leadership over, and its successor removes it: a leader that removed itself
+    /// would not learn what becomes of the last proposals of its clients. Returns whether it does so now: once for each
+    /// change, as a transfer can fail, and not if nobody can take over.
+    fn hands_over_before(&mut self, removal: RequestId) -> bool {
+        if self.changes.handed_over_before == Some(removal) {
+            return false;
+        }
+        let Some(successor) = self.successor() else { return false };
+        self.changes.handed_over_before = Some(removal);
+        tracing::info!(to = %successor, "leadership is handed over before the leader is removed");
+        self.transfer(successor);
+        true
+    }
+
+    /// Whether changes may be proposed: not before this leader knows what is committed, and not while it hands over.
+    fn takes_changes(&self) -> bool {
+        self.node.is_established() && self.node.transfer_target().is_none()
     }
 
     /// The first change is proposed or refused.
@@ -214,9 +248,10 @@ impl ConsensusThread {
 
     /// A change that was asked for here was not taken.
     pub(super) fn change_refused(&mut self, proposal: Proposal, why: Refusal) {
-        match why {
-            Refusal::NotLeader | Refusal::Stopping => self.pending.leaderless_changes.push(proposal),
-            why => self.answer(proposal.id, Unserved::from(why)),
+        if why.is_for_now() {
+            self.pending.held_changes.push(proposal);
+        } else {
+            self.answer(proposal.id, Unserved::from(why));
         }
     }
 

@@ -1,14 +1,14 @@
 //! Commands and reads of this member's clients on their way through consensus.
 //!
 //! Whoever leads takes them; another member hands commands on to the leader in batches, and asks it for reads through
-//! raft. While nobody leads they wait. A command is never handed on twice unless a leader said that it did not take
-//! it: what happened to a command that got no answer is not known.
+//! raft. While nobody leads, and while leadership is handed over, they are held. A command is never handed on twice unless
+//! its addressee said that it did not take it: what happened to a command that got no answer is not known (rule K1).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use raft::{NodeId, ProposeError, ReadError, ReadToken};
+use raft::{NodeId, ProposeError, ReadError, ReadToken, RoleName};
 
 use super::ConsensusThread;
 use crate::engine::mailbox::Delivery;
@@ -23,16 +23,18 @@ use crate::transport::{PeerNote, Refusal};
 pub(crate) struct Pending {
     /// Reads under way.
     pub(super) reads: BTreeMap<u64, ReadBatch>,
+    /// Confirmations of leadership under way.
+    pub(super) confirmations: BTreeMap<u64, ReadBatch>,
     next_token: u64,
-    /// Commands and reads that wait for a leader, in the order in which they came.
-    leaderless_proposals: Vec<Proposal>,
-    leaderless_reads: Vec<ReadBatch>,
+    /// Commands and reads that wait for a leader that takes them, in the order in which they came.
+    held_proposals: Vec<Proposal>,
+    held_reads: Vec<ReadBatch>,
     /// To be handed on to the leader at the end of this round.
     outgoing: Vec<Proposal>,
     /// Handed on and not answered yet, in case the leader does not take them.
     forwarded: BTreeMap<RequestId, Proposal>,
     /// The same of changes of members.
-    pub(super) leaderless_changes: Vec<Proposal>,
+    pub(super) held_changes: Vec<Proposal>,
     pub(super) forwarded_changes: BTreeMap<RequestId, Proposal>,
     /// When the current leader was first heard of, in milliseconds since the start.
     pub(super) leader_elected: u64,
@@ -44,12 +46,10 @@ impl ConsensusThread {
             Ok(_) => {}
             Err(ProposeError::NotLeader { leader: Some(_) }) => self.pending.outgoing.push(proposal),
             // Nobody leads: it waits for a leader until its caller gives up, as in etcd.
-            Err(ProposeError::NotLeader { leader: None }) => self.pending.leaderless_proposals.push(proposal),
-            Err(
-                error @ (ProposeError::Busy
-                | ProposeError::TooLarge { .. }
-                | ProposeError::Transferring { .. }),
-            ) => {
+            Err(ProposeError::NotLeader { leader: None }) => self.pending.held_proposals.push(proposal),
+            // It goes to the next leader, or is proposed here if the transfer fails. etcd drops it with an error.
+            Err(ProposeError::Transferring { .. }) => self.pending.held_proposals.push(proposal),
+            Err(error @ (ProposeError::Busy | ProposeError::TooLarge { .. })) => {
                 self.answer(proposal.id, Unserved::from(refusal(&error)));
             }
         }
@@ -77,24 +77,38 @@ impl ConsensusThread {
         let token = self.pending.next_token;
         match self.node.read(ReadToken(token)) {
             Ok(()) => drop(self.pending.reads.insert(token, batch)),
-            Err(ReadError::NoLeader) => self.pending.leaderless_reads.push(batch),
-            Err(ReadError::Busy) => self.refuse_reads(batch, Unserved::TooMany),
+            Err(ReadError::NoLeader) => self.pending.held_reads.push(batch),
+            Err(ReadError::Busy) => self.answer_reads(batch, Err(Unserved::TooMany)),
         }
     }
 
-    fn refuse_reads(&self, batch: ReadBatch, unserved: Unserved) {
-        self.mailboxes[batch.worker].put(&mut vec![Delivery::Reads(batch.waiting, Err(unserved))]);
+    /// Asks a quorum whether this member leads (rule L2). Unlike a read it waits for nothing to be applied, and is refused
+    /// where another member leads.
+    pub(super) fn confirm(&mut self, batch: ReadBatch) {
+        if self.node.role() != RoleName::Leader {
+            return self.answer_reads(batch, Err(Unserved::Dropped));
+        }
+        self.pending.next_token += 1;
+        let token = self.pending.next_token;
+        match self.node.read(ReadToken(token)) {
+            Ok(()) => drop(self.pending.confirmations.insert(token, batch)),
+            Err(_) => self.answer_reads(batch, Err(Unserved::TooMany)),
+        }
     }
 
-    /// There is a leader: who waited for one goes on.
+    pub(super) fn answer_reads(&self, batch: ReadBatch, result: Result<(), Unserved>) {
+        self.mailboxes[batch.worker].put(&mut vec![Delivery::Reads(batch.waiting, result)]);
+    }
+
+    /// Asks the leader for everything that is held. It is held again if the leader still does not take it.
     pub(super) fn ask_again(&mut self) {
         let has_caller = |proposal: &Proposal| self.shared.waiters.has_caller(proposal.id);
-        let mut proposals = std::mem::take(&mut self.pending.leaderless_proposals);
+        let mut proposals = std::mem::take(&mut self.pending.held_proposals);
         proposals.retain(has_caller);
-        let mut changes = std::mem::take(&mut self.pending.leaderless_changes);
+        let mut changes = std::mem::take(&mut self.pending.held_changes);
         changes.retain(has_caller);
         proposals.into_iter().for_each(|proposal| self.propose(proposal));
-        let reads = std::mem::take(&mut self.pending.leaderless_reads);
+        let reads = std::mem::take(&mut self.pending.held_reads);
         reads.into_iter().for_each(|batch| self.read(batch));
         changes.into_iter().for_each(|change| self.change(self.node.id(), change));
     }
@@ -112,7 +126,7 @@ impl ConsensusThread {
         }
         if self.transport.active_since(leader).is_none() {
             // It would be dropped on the way.
-            return self.pending.leaderless_proposals.extend(outgoing);
+            return self.pending.held_proposals.extend(outgoing);
         }
         for commands in in_frames(&outgoing) {
             self.transport.tell(leader, PeerNote::Proposals(commands.to_vec()));
@@ -124,7 +138,7 @@ impl ConsensusThread {
     pub(super) fn hear(&mut self, from: NodeId, note: PeerNote) {
         match note {
             PeerNote::Proposals(commands) => self.propose_for(from, commands),
-            PeerNote::Refused { ids, why } => ids.into_iter().for_each(|id| self.refused(id, why)),
+            PeerNote::Refused { ids, why } => ids.into_iter().for_each(|id| self.refused(from, id, why)),
             PeerNote::Change(change) => self.change(from, change),
             // Served where they arrive.
             PeerNote::Ask { .. } | PeerNote::Answer { .. } => {}
@@ -148,21 +162,23 @@ impl ConsensusThread {
     }
 
     /// A command that was handed on was not taken, so it was surely not proposed (rule K1).
-    fn refused(&mut self, id: RequestId, why: Refusal) {
+    fn refused(&mut self, by: NodeId, id: RequestId, why: Refusal) {
         if let Some(change) = self.pending.forwarded_changes.remove(&id) {
             return self.change_refused(change, why);
         }
         let Some(proposal) = self.pending.forwarded.remove(&id) else { return };
         match why {
-            Refusal::NotLeader | Refusal::Stopping => self.pending.leaderless_proposals.push(proposal),
-            why => self.answer(id, Unserved::from(why)),
+            why if !why.is_for_now() => self.answer(id, Unserved::from(why)),
+            // Another member has become leader meanwhile.
+            _ if self.node.leader().is_some_and(|leader| leader != by) => self.propose(proposal),
+            _ => self.pending.held_proposals.push(proposal),
         }
     }
 
     /// Answers those who have waited too long. What happens to their commands is not known, unless no leader was told.
     pub(super) fn give_up(&mut self, second: u32) {
         let late = self.shared.waiters.expire(second);
-        let leaderless = self.pending.leaderless_proposals.iter().chain(&self.pending.leaderless_changes);
+        let leaderless = self.pending.held_proposals.iter().chain(&self.pending.held_changes);
         let unproposed: BTreeSet<RequestId> = leaderless.map(|proposal| proposal.id).collect();
         for (id, waiter) in late {
             let is_leaderless = self.shared.leader.load(Ordering::Relaxed) == 0 && unproposed.contains(&id);
@@ -170,11 +186,11 @@ impl ConsensusThread {
             self.deliver(waiter, why);
         }
         let waiters = &self.shared.waiters;
-        self.pending.leaderless_proposals.retain(|proposal| waiters.is_waiting(proposal.id));
+        self.pending.held_proposals.retain(|proposal| waiters.is_waiting(proposal.id));
         self.pending.forwarded.retain(|id, _| waiters.is_waiting(*id));
-        self.pending.leaderless_changes.retain(|change| waiters.is_waiting(change.id));
+        self.pending.held_changes.retain(|change| waiters.is_waiting(change.id));
         self.pending.forwarded_changes.retain(|id, _| waiters.is_waiting(*id));
-        self.pending.leaderless_reads.retain_mut(|batch| {
+        self.pending.held_reads.retain_mut(|batch| {
             // The callers of reads keep their own time.
             batch.waiting.retain(|caller| !caller.is_closed());
             !batch.waiting.is_empty()
@@ -182,11 +198,10 @@ impl ConsensusThread {
         self.expire_changes();
     }
 
-    /// Asks the leader again for what it has not been asked for yet: because it did not lead when it was asked, or could not
-    /// be reached.
+    /// Asks the leader again for what it has not been asked for yet: because it did not lead when it was asked, was handing
+    /// leadership over, or could not be reached.
     pub(super) fn retry(&mut self) {
-        let waits =
-            !self.pending.leaderless_proposals.is_empty() || !self.pending.leaderless_changes.is_empty();
+        let waits = !self.pending.held_proposals.is_empty() || !self.pending.held_changes.is_empty();
         if waits && self.shared.leader.load(Ordering::Relaxed) != 0 {
             self.ask_again();
         }

@@ -6,6 +6,7 @@ use proto::quoratepb::peer_answer::{self, Answer as WireAnswer};
 use proto::quoratepb::peer_frame::Content;
 use proto::quoratepb::peer_question::{self, Question as WireQuestion};
 use proto::quoratepb::peer_refusal::Reason;
+use raft::NodeId;
 
 use super::super::note::{Answer, LeaseTimes, PeerNote, Question, Refusal};
 use super::{CodecError, required};
@@ -66,6 +67,7 @@ fn encode_question(question: Question) -> WireQuestion {
         Question::LeaseTimeToLive { id, keys } => {
             WireQuestion::LeaseTimeToLive(peer_question::LeaseTimeToLive { id, keys })
         }
+        Question::Leader => WireQuestion::Leader(peer_question::Leader {}),
     }
 }
 
@@ -73,6 +75,7 @@ fn decode_question(question: WireQuestion) -> Question {
     match question {
         WireQuestion::LeaseRenew(asked) => Question::LeaseRenew { id: asked.id },
         WireQuestion::LeaseTimeToLive(asked) => Question::LeaseTimeToLive { id: asked.id, keys: asked.keys },
+        WireQuestion::Leader(_) => Question::Leader,
     }
 }
 
@@ -85,6 +88,7 @@ fn encode_answer(answer: Answer) -> WireAnswer {
             ttl: times.ttl,
             keys: times.keys,
         }),
+        Answer::Leader(leader) => WireAnswer::Leader(leader.map_or(0, |leader| leader.0)),
     }
 }
 
@@ -97,6 +101,7 @@ fn decode_answer(answer: WireAnswer) -> Answer {
             ttl: times.ttl,
             keys: times.keys,
         }),
+        WireAnswer::Leader(leader) => Answer::Leader((leader != 0).then_some(NodeId(leader))),
     }
 }
 

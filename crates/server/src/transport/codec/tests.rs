@@ -138,6 +138,7 @@ fn note() -> impl Strategy<Value = PeerNote> {
     let question = prop_oneof![
         any::<i64>().prop_map(|id| Question::LeaseRenew { id }),
         any::<(i64, bool)>().prop_map(|(id, keys)| Question::LeaseTimeToLive { id, keys }),
+        Just(Question::Leader),
     ];
     let times = (any::<(i64, i64)>(), vec(blob(), 0..4)).prop_map(|((granted_ttl, ttl), keys)| LeaseTimes {
         granted_ttl,
@@ -148,6 +149,7 @@ fn note() -> impl Strategy<Value = PeerNote> {
         refusal().prop_map(Answer::Refused),
         any::<i64>().prop_map(|ttl| Answer::LeaseRenewed { ttl }),
         times.prop_map(Answer::LeaseTimes),
+        any::<u64>().prop_map(|id| Answer::Leader((id != 0).then_some(NodeId(id)))),
     ];
     prop_oneof![
         vec(proposal(), 0..5).prop_map(PeerNote::Proposals),
