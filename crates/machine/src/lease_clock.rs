@@ -18,6 +18,10 @@
 //! * **A renewal and an expiry do not cross** (L1). Once a lease has been handed out as expired, renewing it is
 //!   refused with [`RenewError::Expiring`] until the revocation is applied or the leadership is lost; and the command
 //!   names the term and the lease's epoch, so that applying it after either has moved does nothing.
+//! * **A renewal outlives every checkpoint that was taken before it** (L3). A renewal asks for a reset of the checkpoint
+//!   ([`Renewed::resets_checkpoint`]) if one is in the state, and also if one is on its way there: until a reset is
+//!   applied, nobody knows how much a later leader would give the lease. The log must have the reset after the
+//!   checkpoint, so the caller of [`LeaseClock::scan`] proposes the checkpoints before it lets anybody renew.
 //! * **Expiries are spread** after a leader change, so that a thousand leases do not fill the log in the same second.
 //! * Granting, renewing and revoking take O(log n), [`LeaseClock::scan`] O(log n) for each lease it returns.
 
@@ -98,10 +102,19 @@ struct Lease {
 }
 
 impl Lease {
-    fn full_ms(&self) -> u64 {
-        let seconds = self.remaining_seconds.unwrap_or(self.ttl_seconds);
-        u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)
+    /// Returns what a leader that knows of no renewal gives the lease, in milliseconds.
+    fn recorded_ms(&self) -> u64 {
+        millis(self.remaining_seconds.unwrap_or(self.ttl_seconds))
     }
+
+    /// Returns what a renewal gives it, in milliseconds.
+    fn full_ms(&self) -> u64 {
+        millis(self.ttl_seconds)
+    }
+}
+
+fn millis(seconds: i64) -> u64 {
+    u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)
 }
 
 #[derive(Debug)]
@@ -127,7 +140,11 @@ struct Running {
     due: Millis,
     /// Handed out as expired: a renewal must wait until the revocation is applied.
     expiring: bool,
+    /// When the next checkpoint is due.
     checkpoint: Option<Millis>,
+    /// A checkpoint was handed out, and none has been applied since. A reset that is applied says nothing about it: it may
+    /// have been proposed before.
+    checkpoint_under_way: bool,
 }
 
 /// A lease that has run out: propose [`Expired::command`].
@@ -164,7 +181,8 @@ pub struct Due {
 pub struct Renewed {
     /// The full time to live that starts now, in seconds.
     pub ttl_seconds: i64,
-    /// The lease has a checkpoint that is now too short: propose [`Checkpoint::reset`].
+    /// The lease has, or may soon have, a checkpoint that is now too short: propose [`Checkpoint::reset`], and promise
+    /// the time to live when that is applied.
     pub resets_checkpoint: bool,
 }
 
@@ -213,7 +231,7 @@ impl LeaseClock {
         self.revoked(id);
         self.leases.insert(id, lease);
         if let Role::Primary(primary) = &mut self.role {
-            primary.start(id, &lease, now.after(lease.full_ms()), now, &self.options);
+            primary.start(id, &lease, now.after(lease.recorded_ms()), now, &self.options);
         }
     }
 
@@ -238,6 +256,9 @@ impl LeaseClock {
         lease.remaining_seconds = remaining_seconds;
         lease.epoch = epoch;
         if let Role::Primary(primary) = &mut self.role {
+            if remaining_seconds.is_some() {
+                primary.checkpoint_arrived(id);
+            }
             primary.schedule_checkpoint(id, lease, now, &self.options);
         }
     }
@@ -246,7 +267,7 @@ impl LeaseClock {
     /// clients could not renew while nobody led.
     pub fn promoted(&mut self, term: u64, extension_ms: u64, now: Millis) {
         let mut by_expiry: Vec<(Millis, LeaseId)> =
-            self.leases.iter().map(|(&id, lease)| (now.after(lease.full_ms()), id)).collect();
+            self.leases.iter().map(|(&id, lease)| (now.after(lease.recorded_ms()), id)).collect();
         by_expiry.sort_unstable();
         if by_expiry.len() >= self.options.spread_from_leases {
             spread(&mut by_expiry, self.options.spread_per_second);
@@ -270,13 +291,13 @@ impl LeaseClock {
     /// See [`RenewError`].
     pub fn renew(&mut self, id: LeaseId, now: Millis) -> Result<Renewed, RenewError> {
         let Role::Primary(primary) = &mut self.role else { return Err(RenewError::NotPrimary) };
-        let lease = self.leases.get_mut(&id).ok_or(RenewError::NotFound)?;
+        let lease = self.leases.get(&id).ok_or(RenewError::NotFound)?;
         let running = primary.running.get(&id).expect("a primary runs every lease");
         if running.expiring || running.expiry <= now {
             return Err(RenewError::Expiring);
         }
-        // The checkpoint is void from here on; that other members forget it too is what the caller proposes.
-        let resets_checkpoint = lease.remaining_seconds.take().is_some();
+        // Until the reset is applied, every renewal asks for it: the one that was proposed before may be lost.
+        let resets_checkpoint = lease.remaining_seconds.is_some() || running.checkpoint_under_way;
         primary.restart(id, now.after(lease.full_ms()));
         Ok(Renewed { ttl_seconds: lease.ttl_seconds, resets_checkpoint })
     }
@@ -324,6 +345,15 @@ impl LeaseClock {
     #[must_use]
     pub const fn is_primary(&self) -> bool {
         matches!(self.role, Role::Primary(_))
+    }
+
+    /// The term in which this member leads; `None` if it does not.
+    #[must_use]
+    pub const fn term(&self) -> Option<u64> {
+        match &self.role {
+            Role::Primary(primary) => Some(primary.term),
+            Role::Follower => None,
+        }
     }
 
     /// What has come due by `now`. An expired lease is handed out again after a while if it is still there.
@@ -379,7 +409,9 @@ impl Primary {
         now: Millis,
         options: &LeaseClockOptions,
     ) {
-        self.running.insert(id, Running { expiry, due: expiry, expiring: false, checkpoint: None });
+        let running =
+            Running { expiry, due: expiry, expiring: false, checkpoint: None, checkpoint_under_way: false };
+        self.running.insert(id, running);
         self.due.insert((expiry, id));
         self.schedule_checkpoint(id, lease, now, options);
     }
@@ -400,13 +432,19 @@ impl Primary {
         self.due.insert((expiry, id));
     }
 
+    /// The checkpoint that was under way was applied.
+    fn checkpoint_arrived(&mut self, id: LeaseId) {
+        let running = self.running.get_mut(&id).expect("checkpointed leases run");
+        running.checkpoint_under_way = false;
+    }
+
     /// Plans the next checkpoint if the lease lives longer than the time between two of them.
     fn schedule_checkpoint(&mut self, id: LeaseId, lease: &Lease, now: Millis, options: &LeaseClockOptions) {
         let running = self.running.get_mut(&id).expect("checkpointed leases run");
         if let Some(at) = running.checkpoint.take() {
             self.checkpoints.remove(&(at, id));
         }
-        if lease.full_ms() > options.checkpoint_every_ms {
+        if lease.recorded_ms() > options.checkpoint_every_ms {
             let at = now.after(options.checkpoint_every_ms);
             running.checkpoint = Some(at);
             self.checkpoints.insert((at, id));
@@ -446,6 +484,7 @@ impl Primary {
             let left_ms = running.expiry.since(now);
             let remaining_seconds = left_ms.saturating_add(999) / 1000;
             if left_ms > 0 && remaining_seconds < leases[&id].ttl_seconds {
+                running.checkpoint_under_way = true;
                 checkpoints.push(Checkpoint { id, remaining_seconds });
             }
         }

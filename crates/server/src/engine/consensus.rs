@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use raft::{
     Body, Entry, Fetch, FollowerStatus, Index, Message, Node, NodeId, Persisted, Ready, RoleChange, RoleName,
-    SnapshotMeta, SnapshotWanted,
+    SnapshotMeta, SnapshotWanted, Term,
 };
 
 use self::changes::{Changes, Checked};
@@ -41,6 +41,8 @@ pub(crate) enum ConsensusEvent {
     Propose(Vec<Proposal>),
     /// Commands that say what this member saw as the leader.
     ProposeAsLeader(Vec<Proposal>),
+    /// A command that says what this member saw as the leader of this term; void in any other.
+    ProposeInTerm(Term, Proposal),
     /// Reads of one network worker.
     Read(ReadBatch),
     /// A change of members.
@@ -149,6 +151,10 @@ impl ConsensusThread {
             ConsensusEvent::ProposeAsLeader(proposals) => {
                 proposals.into_iter().for_each(|proposal| self.propose_as_leader(proposal))
             }
+            ConsensusEvent::ProposeInTerm(term, proposal) if term == self.node.term() => {
+                self.propose_as_leader(proposal);
+            }
+            ConsensusEvent::ProposeInTerm(..) => {}
             ConsensusEvent::Read(batch) => self.read(batch),
             ConsensusEvent::Change(proposal) => self.change(self.node.id(), proposal),
             ConsensusEvent::ChangeChecked(checked) => self.change_checked(*checked),
@@ -424,8 +430,7 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use raft::{
-        Config, EntryId, HardState, History, Incarnation, Membership, Payload, Restored, Session, Term,
-        TermRuns,
+        Config, EntryId, HardState, History, Incarnation, Membership, Payload, Restored, Session, TermRuns,
     };
 
     use super::super::inbox::inbox;

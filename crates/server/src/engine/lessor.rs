@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use machine::lease_clock::{Due, LeaseClock, LeaseClockOptions, Millis, RenewError, Renewed, TimeToLive};
+use machine::lease_clock::{
+    Checkpoint, Expired, LeaseClock, LeaseClockOptions, Millis, RenewError, Renewed, TimeToLive,
+};
 use machine::{Effect, Machine};
 use mvcc::LeaseId;
 use parking_lot::Mutex;
@@ -92,15 +94,30 @@ impl Lessor {
         self.clock.lock().leases()
     }
 
-    /// Waits for the next scan and returns what is due, if anything.
-    pub(crate) async fn due(&self) -> Due {
+    /// Waits for the next scan that finds something, has the checkpoints among it proposed, in the term in which this member
+    /// leads, and returns the leases that have expired.
+    ///
+    /// Whoever renews a lease after the scan may propose a reset, on another thread: the log must have it after the
+    /// checkpoint. So `propose` is called under the lock, and must not return before consensus has the command in its queue.
+    pub(crate) async fn due(&self, propose: impl Fn(u64, Vec<Checkpoint>)) -> Vec<Expired> {
         loop {
             tokio::time::sleep(SCAN_INTERVAL).await;
-            let due = self.clock.lock().scan(self.now());
-            if !due.expired.is_empty() || !due.checkpoints.is_empty() {
-                self.metrics.server.lease_expired.add(due.expired.len() as u64);
-                return due;
+            let expired = self.scan(&propose);
+            if !expired.is_empty() {
+                self.metrics.server.lease_expired.add(expired.len() as u64);
+                return expired;
             }
         }
+    }
+
+    fn scan(&self, propose: impl Fn(u64, Vec<Checkpoint>)) -> Vec<Expired> {
+        let mut clock = self.clock.lock();
+        let due = clock.scan(self.now());
+        if let Some(term) = clock.term()
+            && !due.checkpoints.is_empty()
+        {
+            propose(term, due.checkpoints);
+        }
+        due.expired
     }
 }

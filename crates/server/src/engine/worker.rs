@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use raft::NodeId;
+use raft::{NodeId, Term};
 use tokio::sync::{Notify, oneshot};
 
 use super::consensus::ConsensusEvent;
@@ -159,6 +159,12 @@ impl Worker {
     /// Asks consensus to hand leadership over, if this member leads.
     pub(crate) fn hand_over(&self, to: NodeId) {
         let _ = self.consensus.send(ConsensusEvent::Transfer(to));
+    }
+
+    /// Proposes what this member saw as the leader of this term. It is in the queue of consensus when this returns, and
+    /// nobody waits for what becomes of it.
+    pub(crate) fn propose_in_term(&self, term: Term, proposal: Proposal) {
+        let _ = self.consensus.send(ConsensusEvent::ProposeInTerm(term, proposal));
     }
 
     /// Runs a piece of work on the hub and sends off the catch-up jobs it made.
