@@ -142,9 +142,11 @@ struct Running {
     expiring: bool,
     /// When the next checkpoint is due.
     checkpoint: Option<Millis>,
-    /// A checkpoint was handed out, and none has been applied since. A reset that is applied says nothing about it: it may
-    /// have been proposed before.
-    checkpoint_under_way: bool,
+    /// A checkpoint was handed out that may still be applied, and so many of the resets under way were asked for before it:
+    /// that one of these is applied says nothing about it.
+    checkpoint_under_way: Option<u32>,
+    /// Resets that were asked for and have not been applied. One that is lost still counts, which costs another reset later.
+    resets_under_way: u32,
 }
 
 /// A lease that has run out: propose [`Expired::command`].
@@ -256,8 +258,9 @@ impl LeaseClock {
         lease.remaining_seconds = remaining_seconds;
         lease.epoch = epoch;
         if let Role::Primary(primary) = &mut self.role {
-            if remaining_seconds.is_some() {
-                primary.checkpoint_arrived(id);
+            match remaining_seconds {
+                Some(_) => primary.checkpoint_arrived(id),
+                None => primary.reset_arrived(id),
             }
             primary.schedule_checkpoint(id, lease, now, &self.options);
         }
@@ -297,7 +300,10 @@ impl LeaseClock {
             return Err(RenewError::Expiring);
         }
         // Until the reset is applied, every renewal asks for it: the one that was proposed before may be lost.
-        let resets_checkpoint = lease.remaining_seconds.is_some() || running.checkpoint_under_way;
+        let resets_checkpoint = lease.remaining_seconds.is_some() || running.checkpoint_under_way.is_some();
+        if resets_checkpoint {
+            primary.reset_asked(id);
+        }
         primary.restart(id, now.after(lease.full_ms()));
         Ok(Renewed { ttl_seconds: lease.ttl_seconds, resets_checkpoint })
     }
@@ -409,8 +415,14 @@ impl Primary {
         now: Millis,
         options: &LeaseClockOptions,
     ) {
-        let running =
-            Running { expiry, due: expiry, expiring: false, checkpoint: None, checkpoint_under_way: false };
+        let running = Running {
+            expiry,
+            due: expiry,
+            expiring: false,
+            checkpoint: None,
+            checkpoint_under_way: None,
+            resets_under_way: 0,
+        };
         self.running.insert(id, running);
         self.due.insert((expiry, id));
         self.schedule_checkpoint(id, lease, now, options);
@@ -435,7 +447,20 @@ impl Primary {
     /// The checkpoint that was under way was applied.
     fn checkpoint_arrived(&mut self, id: LeaseId) {
         let running = self.running.get_mut(&id).expect("checkpointed leases run");
-        running.checkpoint_under_way = false;
+        running.checkpoint_under_way = None;
+    }
+
+    fn reset_asked(&mut self, id: LeaseId) {
+        let running = self.running.get_mut(&id).expect("renewed leases run");
+        running.resets_under_way = running.resets_under_way.saturating_add(1);
+    }
+
+    /// A reset was applied. One that was asked for after a checkpoint comes after it: if the checkpoint has not been applied
+    /// by now, it is lost.
+    fn reset_arrived(&mut self, id: LeaseId) {
+        let running = self.running.get_mut(&id).expect("checkpointed leases run");
+        running.resets_under_way = running.resets_under_way.saturating_sub(1);
+        running.checkpoint_under_way = running.checkpoint_under_way.and_then(|before| before.checked_sub(1));
     }
 
     /// Plans the next checkpoint if the lease lives longer than the time between two of them.
@@ -484,7 +509,7 @@ impl Primary {
             let left_ms = running.expiry.since(now);
             let remaining_seconds = left_ms.saturating_add(999) / 1000;
             if left_ms > 0 && remaining_seconds < leases[&id].ttl_seconds {
-                running.checkpoint_under_way = true;
+                running.checkpoint_under_way = Some(running.resets_under_way);
                 checkpoints.push(Checkpoint { id, remaining_seconds });
             }
         }

@@ -233,6 +233,20 @@ fn a_reset_from_before_a_checkpoint_does_not_stand_for_one_after_it() {
 }
 
 #[test]
+fn a_checkpoint_that_is_lost_costs_one_reset_and_not_one_for_each_renewal() {
+    let mut both = Replicated::new(1000);
+    both.scan(at(300));
+    both.log.clear();
+    assert_eq!(both.renew(at(301)).expect("it lives").1, 1);
+    both.apply(1, at(301));
+    assert_eq!(
+        both.renew(at(302)).expect("it lives").1,
+        0,
+        "the checkpoint would have come before the reset"
+    );
+}
+
+#[test]
 fn after_a_leader_change_no_second_sees_more_expiries_than_allowed() {
     let mut clock = LeaseClock::new(LeaseClockOptions::default());
     for id in 1..=3000 {
@@ -318,6 +332,8 @@ enum Turn {
     Scan,
     Renew,
     Apply(usize),
+    /// The last command was refused, and will never be applied.
+    Lose,
 }
 
 fn turn() -> impl Strategy<Value = Turn> {
@@ -327,6 +343,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         2 => Just(Turn::Scan),
         3 => Just(Turn::Renew),
         2 => (0..3usize).prop_map(Turn::Apply),
+        1 => Just(Turn::Lose),
     ]
 }
 
@@ -349,6 +366,10 @@ proptest! {
                     Some((until, needs)) => waiting.push((needs, until)),
                     None => break,
                 },
+                Turn::Lose => {
+                    both.log.pop();
+                    waiting.retain(|(needs, _)| *needs <= both.log.len());
+                }
                 Turn::Apply(commands) => {
                     let commands = commands.min(both.log.len());
                     both.apply(commands, now);
