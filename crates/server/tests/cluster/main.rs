@@ -16,9 +16,11 @@ mod leaders;
 mod leases;
 mod long_entries;
 mod membership;
+mod network;
 mod replication;
 mod snapshots;
 mod traffic;
+mod two_elections;
 #[path = "../crash/writer.rs"]
 mod writer;
 
