@@ -225,7 +225,7 @@ fn a_reset_from_before_a_checkpoint_does_not_stand_for_one_after_it() {
     both.apply(1, at(300));
     both.renew(at(595)).expect("it lives");
     both.scan(at(600));
-    assert_eq!(both.log.len(), 2, "a reset, and a checkpoint behind it");
+    assert_eq!(both.log.len(), 2, "a reset, and a checkpoint after it");
     both.apply(1, at(600));
     let (promised, needs) = both.renew(at(600)).expect("it lives");
     assert_eq!((promised, needs), (at(1600), 2));

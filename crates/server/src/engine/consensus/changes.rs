@@ -23,6 +23,7 @@ use crate::engine::change;
 use crate::engine::command::{Field, encode_command};
 use crate::engine::reply::Unserved;
 use crate::engine::worker::Proposal;
+use crate::limits::{CHANGES_WAITING_BYTES_MAX, CHANGES_WAITING_MAX};
 use crate::transport::{PeerNote, Refusal};
 
 /// Changes that wait for their turn at the leader.
@@ -30,14 +31,17 @@ pub(crate) struct Changes {
     rules: ChangeRules,
     /// `--auto-promote-learners`.
     promotes_learners: bool,
-    waiting: VecDeque<Waiting>,
+    pub(super) waiting: VecDeque<Waiting>,
     /// The first one is with the state machine to be checked.
     is_checking: bool,
-    /// The entry of the last change that was proposed: nothing else is looked at before it is applied.
-    proposed: Index,
+    /// The entry of the last change that was proposed in this leadership: nothing else is looked at before it is applied.
+    /// Without leadership it is zero, as the entry may be cut off and never be applied.
+    pub(super) proposed: Index,
+    /// Bytes of the commands that wait.
+    bytes: usize,
 }
 
-struct Waiting {
+pub(super) struct Waiting {
     /// The member whose client asked.
     origin: NodeId,
     proposal: Proposal,
@@ -59,7 +63,14 @@ pub(crate) struct Checked {
 impl Changes {
     /// No changes yet, under these rules.
     pub(crate) fn new(rules: ChangeRules, promotes_learners: bool) -> Self {
-        Self { rules, promotes_learners, waiting: VecDeque::new(), is_checking: false, proposed: Index::ZERO }
+        Self {
+            rules,
+            promotes_learners,
+            waiting: VecDeque::new(),
+            is_checking: false,
+            proposed: Index::ZERO,
+            bytes: 0,
+        }
     }
 }
 
@@ -89,6 +100,11 @@ impl ConsensusThread {
         if MemberChange::of(&request).is_none() {
             return self.refuse_change(origin, &proposal, Refusal::Unknown);
         }
+        let bytes = self.changes.bytes + proposal.command.len();
+        if self.changes.waiting.len() >= CHANGES_WAITING_MAX || bytes > CHANGES_WAITING_BYTES_MAX {
+            return self.refuse_change(origin, &proposal, Refusal::Busy);
+        }
+        self.changes.bytes = bytes;
         let since = self.shared.millis.load(Ordering::Relaxed);
         let request = Box::new(request);
         self.changes.waiting.push_back(Waiting { origin, proposal, request, since });
@@ -152,7 +168,7 @@ impl ConsensusThread {
     }
 
     /// Whether the last change is over and done with.
-    fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         let applied = self.node.applied_index();
         self.changes.proposed <= applied
             && !self.node.membership().is_joint()
@@ -199,6 +215,7 @@ impl ConsensusThread {
     /// The first change is proposed or refused.
     fn end_change(&mut self, refused: Option<Refusal>) {
         let Some(first) = self.changes.waiting.pop_front() else { return };
+        self.changes.bytes -= first.proposal.command.len();
         if let Some(why) = refused {
             self.refuse_change(first.origin, &first.proposal, why);
         }
@@ -223,6 +240,8 @@ impl ConsensusThread {
     /// This member does not lead (any more): the changes look for the next leader.
     pub(super) fn send_changes_back(&mut self) {
         self.changes.is_checking = false;
+        self.changes.proposed = Index::ZERO;
+        self.changes.bytes = 0;
         for Waiting { origin, proposal, .. } in std::mem::take(&mut self.changes.waiting) {
             self.refuse_change(origin, &proposal, Refusal::NotLeader);
         }
@@ -237,6 +256,7 @@ impl ConsensusThread {
         let first = self.changes.waiting.drain(..keep).next();
         self.changes.waiting.retain(|waiting| now.saturating_sub(waiting.since) < patience);
         first.into_iter().for_each(|first| self.changes.waiting.push_front(first));
+        self.changes.bytes = self.changes.waiting.iter().map(|waiting| waiting.proposal.command.len()).sum();
     }
 
     /// Hands leadership over.
