@@ -18,6 +18,10 @@
 //! * **A renewal and an expiry do not cross** (L1). Once a lease has been handed out as expired, renewing it is
 //!   refused with [`RenewError::Expiring`] until the revocation is applied or the leadership is lost; and the command
 //!   names the term and the lease's epoch, so that applying it after either has moved does nothing.
+//! * **A renewal outlives every checkpoint that was taken before it** (L3). A renewal asks for a reset of the checkpoint
+//!   ([`Renewed::resets_checkpoint`]) if one is in the state, and also if one is on its way there: until a reset is
+//!   applied, nobody knows how much a later leader would give the lease. The log must have the reset after the
+//!   checkpoint, so the caller of [`LeaseClock::scan`] proposes the checkpoints before it lets anybody renew.
 //! * **Expiries are spread** after a leader change, so that a thousand leases do not fill the log in the same second.
 //! * Granting, renewing and revoking take O(log n), [`LeaseClock::scan`] O(log n) for each lease it returns.
 
@@ -98,10 +102,19 @@ struct Lease {
 }
 
 impl Lease {
-    fn full_ms(&self) -> u64 {
-        let seconds = self.remaining_seconds.unwrap_or(self.ttl_seconds);
-        u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)
+    /// Returns what a leader that knows of no renewal gives the lease, in milliseconds.
+    fn recorded_ms(&self) -> u64 {
+        millis(self.remaining_seconds.unwrap_or(self.ttl_seconds))
     }
+
+    /// Returns what a renewal gives it, in milliseconds.
+    fn full_ms(&self) -> u64 {
+        millis(self.ttl_seconds)
+    }
+}
+
+fn millis(seconds: i64) -> u64 {
+    u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)
 }
 
 #[derive(Debug)]
@@ -127,9 +140,13 @@ struct Running {
     due: Millis,
     /// Handed out as expired: a renewal must wait until the revocation is applied.
     expiring: bool,
+    /// When the next checkpoint is due.
     checkpoint: Option<Millis>,
-    /// A checkpoint was handed out, and none has been applied since.
-    checkpointing: bool,
+    /// A checkpoint was handed out that may still be applied, and so many of the resets under way were asked for before it:
+    /// that one of these is applied says nothing about it.
+    checkpoint_under_way: Option<u32>,
+    /// Resets that were asked for and have not been applied. One that is lost still counts, which costs another reset later.
+    resets_under_way: u32,
 }
 
 /// A lease that has run out: propose [`Expired::command`].
@@ -166,7 +183,8 @@ pub struct Due {
 pub struct Renewed {
     /// The full time to live that starts now, in seconds.
     pub ttl_seconds: i64,
-    /// The lease has a checkpoint that is now too short: propose [`Checkpoint::reset`].
+    /// The lease has, or may soon have, a checkpoint that is now too short: propose [`Checkpoint::reset`], and promise
+    /// the time to live when that is applied.
     pub resets_checkpoint: bool,
 }
 
@@ -215,7 +233,7 @@ impl LeaseClock {
         self.revoked(id);
         self.leases.insert(id, lease);
         if let Role::Primary(primary) = &mut self.role {
-            primary.start(id, &lease, now.after(lease.full_ms()), now, &self.options);
+            primary.start(id, &lease, now.after(lease.recorded_ms()), now, &self.options);
         }
     }
 
@@ -240,6 +258,10 @@ impl LeaseClock {
         lease.remaining_seconds = remaining_seconds;
         lease.epoch = epoch;
         if let Role::Primary(primary) = &mut self.role {
+            match remaining_seconds {
+                Some(_) => primary.checkpoint_arrived(id),
+                None => primary.reset_arrived(id),
+            }
             primary.schedule_checkpoint(id, lease, now, &self.options);
         }
     }
@@ -248,7 +270,7 @@ impl LeaseClock {
     /// clients could not renew while nobody led.
     pub fn promoted(&mut self, term: u64, extension_ms: u64, now: Millis) {
         let mut by_expiry: Vec<(Millis, LeaseId)> =
-            self.leases.iter().map(|(&id, lease)| (now.after(lease.full_ms()), id)).collect();
+            self.leases.iter().map(|(&id, lease)| (now.after(lease.recorded_ms()), id)).collect();
         by_expiry.sort_unstable();
         if by_expiry.len() >= self.options.spread_from_leases {
             spread(&mut by_expiry, self.options.spread_per_second);
@@ -272,15 +294,17 @@ impl LeaseClock {
     /// See [`RenewError`].
     pub fn renew(&mut self, id: LeaseId, now: Millis) -> Result<Renewed, RenewError> {
         let Role::Primary(primary) = &mut self.role else { return Err(RenewError::NotPrimary) };
-        let lease = self.leases.get_mut(&id).ok_or(RenewError::NotFound)?;
+        let lease = self.leases.get(&id).ok_or(RenewError::NotFound)?;
         let running = primary.running.get(&id).expect("a primary runs every lease");
         // One that has run out and has not been handed out lives on: who is to say that it ran out first.
         if running.expiring {
             return Err(RenewError::Expiring);
         }
-        // The checkpoint is void from here on; that other members forget it too is what the caller proposes.
-        // So is one that was handed out and is not applied yet: it comes before the reset in the log.
-        let resets_checkpoint = lease.remaining_seconds.take().is_some() || running.checkpointing;
+        // Until the reset is applied, every renewal asks for it: the one that was proposed before may be lost.
+        let resets_checkpoint = lease.remaining_seconds.is_some() || running.checkpoint_under_way.is_some();
+        if resets_checkpoint {
+            primary.reset_asked(id);
+        }
         primary.restart(id, now.after(lease.full_ms()));
         Ok(Renewed { ttl_seconds: lease.ttl_seconds, resets_checkpoint })
     }
@@ -328,6 +352,15 @@ impl LeaseClock {
     #[must_use]
     pub const fn is_primary(&self) -> bool {
         matches!(self.role, Role::Primary(_))
+    }
+
+    /// The term in which this member leads; `None` if it does not.
+    #[must_use]
+    pub const fn term(&self) -> Option<u64> {
+        match &self.role {
+            Role::Primary(primary) => Some(primary.term),
+            Role::Follower => None,
+        }
     }
 
     /// What has come due by `now`. An expired lease is handed out again after a while if it is still there.
@@ -383,10 +416,15 @@ impl Primary {
         now: Millis,
         options: &LeaseClockOptions,
     ) {
-        self.running.insert(
-            id,
-            Running { expiry, due: expiry, expiring: false, checkpoint: None, checkpointing: false },
-        );
+        let running = Running {
+            expiry,
+            due: expiry,
+            expiring: false,
+            checkpoint: None,
+            checkpoint_under_way: None,
+            resets_under_way: 0,
+        };
+        self.running.insert(id, running);
         self.due.insert((expiry, id));
         self.schedule_checkpoint(id, lease, now, options);
     }
@@ -407,14 +445,32 @@ impl Primary {
         self.due.insert((expiry, id));
     }
 
+    /// The checkpoint that was under way was applied.
+    fn checkpoint_arrived(&mut self, id: LeaseId) {
+        let running = self.running.get_mut(&id).expect("checkpointed leases run");
+        running.checkpoint_under_way = None;
+    }
+
+    fn reset_asked(&mut self, id: LeaseId) {
+        let running = self.running.get_mut(&id).expect("renewed leases run");
+        running.resets_under_way = running.resets_under_way.saturating_add(1);
+    }
+
+    /// A reset was applied. One that was asked for after a checkpoint comes after it: if the checkpoint has not been applied
+    /// by now, it is lost.
+    fn reset_arrived(&mut self, id: LeaseId) {
+        let running = self.running.get_mut(&id).expect("checkpointed leases run");
+        running.resets_under_way = running.resets_under_way.saturating_sub(1);
+        running.checkpoint_under_way = running.checkpoint_under_way.and_then(|before| before.checked_sub(1));
+    }
+
     /// Plans the next checkpoint if the lease lives longer than the time between two of them.
     fn schedule_checkpoint(&mut self, id: LeaseId, lease: &Lease, now: Millis, options: &LeaseClockOptions) {
         let running = self.running.get_mut(&id).expect("checkpointed leases run");
-        running.checkpointing = false;
         if let Some(at) = running.checkpoint.take() {
             self.checkpoints.remove(&(at, id));
         }
-        if lease.full_ms() > options.checkpoint_every_ms {
+        if lease.recorded_ms() > options.checkpoint_every_ms {
             let at = now.after(options.checkpoint_every_ms);
             running.checkpoint = Some(at);
             self.checkpoints.insert((at, id));
@@ -454,7 +510,7 @@ impl Primary {
             let left_ms = running.expiry.since(now);
             let remaining_seconds = left_ms.saturating_add(999) / 1000;
             if left_ms > 0 && remaining_seconds < leases[&id].ttl_seconds {
-                running.checkpointing = true;
+                running.checkpoint_under_way = Some(running.resets_under_way);
                 checkpoints.push(Checkpoint { id, remaining_seconds });
             }
         }

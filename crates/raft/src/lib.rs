@@ -151,7 +151,7 @@ pub mod durable;
 pub use crate::core::entry::{Entry, MembershipEntry, Payload};
 pub use crate::core::id::{Boot, EntryId, Incarnation, Index, NodeId, ReadToken, Session, Term};
 pub use crate::core::leader::{ChangeError, ProposeError, TransferError};
-pub use crate::core::limits::{Limits, MEMBERS_MAX, TERM_JUMP_MAX, VOTERS_MAX};
+pub use crate::core::limits::{CATCH_UP_STALL_ELECTIONS, Limits, MEMBERS_MAX, TERM_JUMP_MAX, VOTERS_MAX};
 pub use crate::core::loss::Loss;
 pub use crate::core::membership::{ChangeRefused, History, Membership, MembershipChange};
 pub use crate::core::message::{Body, CampaignReason, Consequence, Message, SnapshotMeta, StepError};

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-/// Commands proposed through one member and not yet answered. etcd refuses when 5,000 committed entries wait to be
-/// applied; here applying is never the bottleneck and what costs memory is what is in flight, so that is bounded.
-/// At `max-request-bytes` each this would be 48 GiB, so bytes are bounded too ([`IN_FLIGHT_BYTES_MAX`]).
+/// Commands proposed through one member whose callers wait. At `max-request-bytes` each this would be 48 GiB, so bytes are
+/// bounded too ([`IN_FLIGHT_BYTES_MAX`]). A caller gives up after some seconds, but its command does not: what the log holds
+/// and the state machine has not applied is bounded by raft ([`raft::Limits::unapplied_entries_max`] and its kin).
 pub(crate) const IN_FLIGHT_MAX: usize = 32 * 1024;
 
-/// Bytes of commands proposed through one member and not yet answered: a few seconds of what a disk takes.
+/// Bytes of commands proposed through one member whose callers wait: a few seconds of what a disk takes.
 pub(crate) const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
+
+/// Committed entries that this member has not applied; beyond it requests are refused, as in etcd. The leader has the same
+/// limit for what it appends; this one is for a follower that is behind: its callers would wait in vain.
+pub(crate) const APPLY_LAG_ENTRIES_MAX: u64 = 5_000;
 
 /// Questions of other members that this one has not answered; one keepalive of a client on a follower is one question.
 /// Beyond it they are not heard, and asked again.
@@ -18,12 +22,24 @@ pub(crate) const QUESTIONS_MAX: usize = 16 * 1024;
 /// round to the quorum. Few enough for hundreds of such streams on a follower to stay within [`QUESTIONS_MAX`].
 pub(crate) const KEEPALIVES_PER_STREAM_MAX: usize = 64;
 
+/// Changes of members that wait for their turn at the leader. They are taken one at a time, each takes a few round trips,
+/// and callers give up after some seconds: no operator has as many under way.
+pub(crate) const CHANGES_WAITING_MAX: usize = 256;
+
+/// Bytes of such changes: a change is a few URLs.
+pub(crate) const CHANGES_WAITING_BYTES_MAX: usize = 4 << 20;
+
 /// What grpc-go adds to `max-request-bytes` for its receive limit: room for the envelope of a request.
 pub(crate) const GRPC_OVERHEAD_BYTES: usize = 512 * 1024;
 
 /// Entries of the raft log that are kept for members that are catching up, however long that takes: with more writes than
 /// this meanwhile, a snapshot is the shorter way.
 pub(crate) const CATCH_UP_ENTRIES_MAX: u64 = 1_000_000;
+
+/// Bytes of the raft log that are kept for members that are behind, however many entries that is: half of what the default
+/// quota lets a store have, which a snapshot brings in any case. The size of a command is the clients' choice, and their data
+/// must not fill the leader's disk twice.
+pub(crate) const LOG_KEPT_BYTES_MAX: u64 = 1 << 30;
 
 /// Length of a file of the raft log: etcd's, within 512 bytes.
 pub(crate) const WAL_SEGMENT_BYTES: u64 = 64 << 20;

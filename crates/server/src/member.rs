@@ -37,6 +37,7 @@ use crate::engine::ending::Ending;
 use crate::engine::inbound::EngineInbound;
 use crate::engine::inbox::{Inbox, Sender, inbox};
 use crate::engine::lessor::Lessor;
+use crate::engine::log_preparer::LogPreparer;
 use crate::engine::log_reader::LogReader;
 use crate::engine::log_writer::{LogEvent, LogWriter};
 use crate::engine::mailbox::Mailbox;
@@ -50,7 +51,7 @@ use crate::engine::worker::Worker;
 use crate::error::StartError;
 use crate::grpc::reply::Header;
 use crate::ids::Identity;
-use crate::limits::GRPC_OVERHEAD_BYTES;
+use crate::limits::{GRPC_OVERHEAD_BYTES, LOG_KEPT_BYTES_MAX};
 use crate::logging::messages;
 use crate::metrics::Metrics;
 use crate::net::listen::{SocketOptions, listen};
@@ -332,7 +333,7 @@ impl Assembly {
             node,
             inbox: consensus_inbox,
             own: consensus.clone(),
-            log: log_sender,
+            log: log_sender.clone(),
             apply: apply.clone(),
             transport: transport.clone(),
             mailboxes: mailboxes.clone(),
@@ -345,6 +346,9 @@ impl Assembly {
             changes: Changes::new(change_rules(config), config.cluster.auto_promote_learners),
             received: None,
             disk: Default::default(),
+            checkpoint: raft::Index::ZERO,
+            log_sizes: Default::default(),
+            contradictions: Default::default(),
         };
         let apply_thread = ApplyThread {
             machine,
@@ -371,8 +375,8 @@ impl Assembly {
             spawn("consensus", move || consensus_thread.run())?,
             spawn("apply", move || apply_thread.run())?,
         ];
-        owners.extend(self.start_log(log, log_inbox, &consensus)?);
-        // Ends with the process: it owns nothing.
+        owners.extend(self.start_log(log, log_inbox, &consensus, &log_sender)?);
+        // Ends when the last worker is gone.
         spawn("watch catch-up", move || catch_up_thread.run())?;
         let (questions, asked) = Questions::new(transport.clone(), random());
         let questions = Arc::new(questions);
@@ -385,20 +389,29 @@ impl Assembly {
         log: raft::durable::Log,
         inbox: Inbox<LogEvent>,
         consensus: &Sender<ConsensusEvent>,
-    ) -> Result<[JoinHandle<()>; 2], StartError> {
+        events: &Sender<LogEvent>,
+    ) -> Result<[JoinHandle<()>; 3], StartError> {
         let (reader, reader_inbox) = crate::engine::inbox::inbox();
+        let (preparer, preparer_inbox) = crate::engine::inbox::inbox();
+        let log_preparer =
+            LogPreparer { preparer: log.preparer(), inbox: preparer_inbox, log: events.clone() };
         let writer = LogWriter {
             log,
             inbox,
             consensus: consensus.clone(),
             reader,
+            preparer,
             transport: self.transport.clone(),
             shared: self.shared.clone(),
             metrics: self.metrics.clone(),
             waiting: Default::default(),
         };
         let reader = LogReader { inbox: reader_inbox, consensus: consensus.clone() };
-        Ok([spawn("log writer", move || writer.run())?, spawn("log reader", move || reader.run())?])
+        Ok([
+            spawn("log writer", move || writer.run())?,
+            spawn("log reader", move || reader.run())?,
+            spawn("log preparer", move || log_preparer.run())?,
+        ])
     }
 
     /// The services as each worker has them.
@@ -479,6 +492,7 @@ fn pace(config: &Config) -> Pace {
         tick: config.raft.heartbeat_interval,
         election_timeout: config.raft.election_timeout,
         catch_up_entries: config.raft.snapshot_catchup_entries,
+        catch_up_bytes: LOG_KEPT_BYTES_MAX,
     }
 }
 

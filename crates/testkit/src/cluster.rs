@@ -35,6 +35,11 @@ impl Cluster {
         Cluster { members }
     }
 
+    /// A cluster of members that were founded by the caller.
+    pub fn of(members: Vec<Server>) -> Cluster {
+        Cluster { members }
+    }
+
     /// One member.
     pub fn member(&self, index: usize) -> &Server {
         &self.members[index]

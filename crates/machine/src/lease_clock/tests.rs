@@ -167,10 +167,107 @@ fn a_long_lease_is_checkpointed_every_five_minutes_and_a_renewal_resets_that() {
     assert_eq!(ids(&due), [2]);
     clock.checkpointed(LeaseId(1), Some(700), EPOCH, at(301));
     assert_eq!(clock.renew(LeaseId(1), at(400)), Ok(Renewed { ttl_seconds: 1000, resets_checkpoint: true }));
-    assert_eq!(clock.renew(LeaseId(1), at(401)), Ok(Renewed { ttl_seconds: 1000, resets_checkpoint: false }));
+    assert_eq!(
+        clock.renew(LeaseId(1), at(401)),
+        Ok(Renewed { ttl_seconds: 1000, resets_checkpoint: true }),
+        "the reset that was asked for before is not applied, and may be lost"
+    );
     clock.checkpointed(LeaseId(1), None, RenewEpoch(9), at(402));
+    assert_eq!(clock.renew(LeaseId(1), at(402)), Ok(Renewed { ttl_seconds: 1000, resets_checkpoint: false }));
     assert_eq!(clock.scan(at(601)).checkpoints, []);
-    assert_eq!(clock.scan(at(702)).checkpoints, [Checkpoint { id: LeaseId(1), remaining_seconds: 699 }]);
+    assert_eq!(clock.scan(at(702)).checkpoints, [Checkpoint { id: LeaseId(1), remaining_seconds: 700 }]);
+}
+
+/// The state that every member has of one lease, and the log that it comes from: what was proposed and is not applied.
+struct Replicated {
+    members: [LeaseClock; 2],
+    log: Vec<Checkpoint>,
+    index: u64,
+}
+
+impl Replicated {
+    /// Two members with one lease; the first leads.
+    fn new(ttl_seconds: i64) -> Self {
+        let mut members = [(); 2].map(|()| LeaseClock::new(LeaseClockOptions::default()));
+        members[0].promoted(1, 1000, at(0));
+        members.iter_mut().for_each(|clock| clock.granted(LeaseId(1), ttl_seconds, None, EPOCH, at(0)));
+        Self { members, log: Vec::new(), index: 1 }
+    }
+
+    /// The first member applies this many of the commands, and the other one with it.
+    fn apply(&mut self, commands: usize, now: Millis) {
+        for Checkpoint { id, remaining_seconds } in self.log.drain(..commands) {
+            self.index += 1;
+            let left = (remaining_seconds > 0).then_some(remaining_seconds);
+            for clock in &mut self.members {
+                clock.checkpointed(id, left, RenewEpoch(self.index), now);
+                clock.check_invariants();
+            }
+        }
+    }
+
+    fn scan(&mut self, now: Millis) {
+        let due = self.members[0].scan(now);
+        self.log.extend(due.checkpoints);
+    }
+
+    /// Renews the lease. What the client gets when everything that this needs is applied, is the time until which the lease
+    /// lives; and how many commands that are.
+    fn renew(&mut self, now: Millis) -> Option<(Millis, usize)> {
+        let renewed = self.members[0].renew(LeaseId(1), now).ok()?;
+        let needs = if renewed.resets_checkpoint {
+            self.log.push(Checkpoint::reset(LeaseId(1)));
+            self.log.len()
+        } else {
+            0
+        };
+        Some((now.after(renewed.ttl_seconds as u64 * 1000), needs))
+    }
+
+    /// The first member dies and the second one leads, with so many more of the commands; when the lease expires there.
+    fn fail_over(mut self, commands: usize, now: Millis) -> Millis {
+        self.apply(commands.min(self.log.len()), now);
+        self.members[1].promoted(2, 1000, now);
+        self.members[1].expiry(LeaseId(1)).expect("a lease")
+    }
+}
+
+#[test]
+fn a_renewal_outlives_a_checkpoint_that_was_on_its_way() {
+    let mut both = Replicated::new(400);
+    both.scan(at(300));
+    assert_eq!(both.log, [Checkpoint { id: LeaseId(1), remaining_seconds: 100 }]);
+    let (promised, needs) = both.renew(at(300)).expect("it lives");
+    assert_eq!((promised, needs), (at(700), 2), "a reset after the checkpoint");
+    assert!(both.fail_over(2, at(303)) >= promised);
+}
+
+#[test]
+fn a_reset_from_before_a_checkpoint_does_not_stand_for_one_after_it() {
+    let mut both = Replicated::new(1000);
+    both.scan(at(300));
+    both.apply(1, at(300));
+    both.renew(at(595)).expect("it lives");
+    both.scan(at(600));
+    assert_eq!(both.log.len(), 2, "a reset, and a checkpoint after it");
+    both.apply(1, at(600));
+    let (promised, needs) = both.renew(at(600)).expect("it lives");
+    assert_eq!((promised, needs), (at(1600), 2));
+    assert!(both.fail_over(2, at(603)) >= promised);
+}
+
+#[test]
+fn a_checkpoint_that_is_lost_costs_one_reset_and_not_one_for_each_renewal() {
+    let mut both = Replicated::new(1000);
+    both.scan(at(300));
+    both.log.clear();
+    assert_eq!(both.renew(at(301)).expect("it lives").1, 1);
+    both.apply(1, at(301));
+    assert_eq!(
+        both.renew(at(302)).expect("it lives").1,
+        0,
+        "the checkpoint would have come before the reset"
+    );
 }
 
 #[test]
@@ -200,6 +297,14 @@ fn a_few_leases_are_not_spread() {
     }
     clock.promoted(8, 0, at(0));
     assert_eq!(clock.scan(at(10)).expired.len() + clock.scan(at(10)).expired.len(), 999);
+}
+
+impl LeaseClock {
+    /// When a lease runs out at the primary.
+    fn expiry(&self, id: LeaseId) -> Option<Millis> {
+        let Role::Primary(primary) = &self.role else { return None };
+        primary.running.get(&id).map(|running| running.expiry)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -244,8 +349,63 @@ impl Known {
     }
 }
 
+/// What happens to a lease whose checkpoints and resets take a while to be applied.
+#[derive(Debug, Clone)]
+enum Turn {
+    Pass(u64),
+    Scan,
+    Renew,
+    Apply(usize),
+    /// The last command was refused, and will never be applied.
+    Lose,
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    prop_oneof![
+        2 => (0..200_000u64).prop_map(Turn::Pass),
+        1 => (0..2_000u64).prop_map(Turn::Pass),
+        2 => Just(Turn::Scan),
+        3 => Just(Turn::Renew),
+        2 => (0..3usize).prop_map(Turn::Apply),
+        1 => Just(Turn::Lose),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// However late checkpoints and resets are applied, the next leader gives a lease at least what its client was promised.
+    #[test]
+    fn a_promise_outlives_the_leader(ttl in 301..1500i64, turns in prop::collection::vec(turn(), 1..60), last in 0..4usize) {
+        let mut both = Replicated::new(ttl);
+        let (mut now, mut promised) = (at(0), at(0).after(ttl as u64 * 1000));
+        // Promises that wait for a command to be applied: how many commands that takes, and until when the lease lives.
+        let mut waiting: Vec<(usize, Millis)> = Vec::new();
+        for turn in turns {
+            match turn {
+                Turn::Pass(millis) => now = now.after(millis),
+                Turn::Scan => both.scan(now),
+                Turn::Renew => match both.renew(now) {
+                    Some((until, 0)) => promised = promised.max(until),
+                    Some((until, needs)) => waiting.push((needs, until)),
+                    None => break,
+                },
+                Turn::Lose => {
+                    both.log.pop();
+                    waiting.retain(|(needs, _)| *needs <= both.log.len());
+                }
+                Turn::Apply(commands) => {
+                    let commands = commands.min(both.log.len());
+                    both.apply(commands, now);
+                    waiting.iter_mut().for_each(|(needs, _)| *needs = needs.saturating_sub(commands));
+                    for (_, until) in waiting.extract_if(.., |(needs, _)| *needs == 0) {
+                        promised = promised.max(until);
+                    }
+                }
+            }
+        }
+        prop_assert!(both.fail_over(last, now) >= promised);
+    }
 
     /// A lease is never handed out before its time, counted from the last grant, renewal or change of leader; the
     /// first scan after it hands it out, and then it cannot be renewed.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::entry::{Entry, MembershipEntry, Payload};
 use super::id::{EntryId, Index, NodeId, Session};
+use super::limits::CATCH_UP_STALL_ELECTIONS;
 use super::membership::{ChangeRefused, Membership, MembershipChange};
 use super::message::{Body, Message, StepError};
 use super::progress::Progress;
@@ -50,7 +51,7 @@ pub enum ProposeError {
         /// Who does, if known.
         leader: Option<NodeId>,
     },
-    /// Too much is under way: the quorum or the disk does not keep up.
+    /// Too much is under way: the quorum, the disk or the state machine does not keep up.
     #[error("too many proposals under way")]
     Busy,
     /// No log takes an entry of this length, on this node or any other.
@@ -163,9 +164,10 @@ impl Leader {
         members.map(|(id, progress)| progress.status(*id))
     }
 
-    /// The entry after which a follower that is there still needs the log; of the one that needs most.
-    pub(crate) fn log_needed_after(&self) -> Option<Index> {
-        let there = self.progress.values().filter(|progress| progress.was_heard() && !progress.is_leaving());
+    /// The entry after which a follower that catches up still needs the log; of the one that needs most.
+    pub(crate) fn log_needed_after(&self, state: &State) -> Option<Index> {
+        let ticks_max = CATCH_UP_STALL_ELECTIONS * state.config.election_ticks;
+        let there = self.progress.values().filter(|progress| progress.is_catching_up(ticks_max));
         there.map(Progress::needs_after).min()
     }
 
@@ -180,7 +182,8 @@ impl Leader {
         }
         let limits = &state.config.limits;
         let within = state.log.uncommitted_bytes() < limits.uncommitted_bytes_max
-            && state.log.unstable_bytes() < limits.unstable_bytes_max;
+            && state.log.unstable_bytes() < limits.unstable_bytes_max
+            && state.log.is_applied_in_time(limits);
         if within { Ok(()) } else { Err(ProposeError::Busy) }
     }
 
@@ -243,7 +246,8 @@ impl Leader {
             self.heartbeat_due = true;
             self.progress.values_mut().for_each(Progress::heartbeat_of_tick);
         }
-        self.progress.retain(|_, progress| progress.tick());
+        let last = state.log.last().index;
+        self.progress.retain(|_, progress| progress.tick(last));
         if let Some(transfer) = &mut self.transfer {
             transfer.elapsed_ticks += 1;
             // The target did not manage within an election timeout: go on leading.

@@ -18,6 +18,11 @@ pub const TERM_JUMP_MAX: u64 = 1 << 20;
 /// Length of an entry that fits into segments of 64 MiB, with room to spare: the default of [`Limits::entry_bytes_max`].
 const ENTRY_BYTES_MAX: usize = 62 << 20;
 
+/// Election timeouts in which a follower that lacks entries must take some, or the leader's log is not kept for it any more:
+/// one whose disk is full or hangs answers heartbeats all the same, and would fill its leader's disk too. Long enough for a
+/// disk that is only slow.
+pub const CATCH_UP_STALL_ELECTIONS: u32 = 5;
+
 /// Budgets of one node, in entries and bytes.
 #[derive(Clone, Debug, Hash)]
 pub struct Limits {
@@ -46,6 +51,19 @@ pub struct Limits {
     pub unstable_bytes_max: usize,
     /// Bytes of committed entries in one `Ready`, so that a node far behind hands them out in pieces.
     pub committed_bytes_max: usize,
+    /// Committed entries that are handed out and not applied yet: enough to keep a state machine busy until the next ones
+    /// come, and all that waits for a slow one in memory. What is committed beyond it stays in the log, on the disk too.
+    pub handed_entries_max: u64,
+    /// The same in bytes.
+    pub handed_bytes_max: usize,
+    /// Committed entries that are not applied yet; beyond it proposals are refused as busy (etcd refuses at 5,000, too). A
+    /// state machine that does not keep up would otherwise work for callers that have given up, on and on.
+    pub unapplied_entries_max: u64,
+    /// The same in bytes.
+    pub unapplied_bytes_max: usize,
+    /// Entries that are not applied yet, committed or not; beyond it proposals are refused as busy. A leader that has lost
+    /// its quorum must not collect more than a state machine can work off.
+    pub pending_entries_max: u64,
     /// Read rounds in flight; further reads share the next round.
     pub read_rounds_max: usize,
     /// Reads waiting for a round or for an answer; beyond it reads are refused as busy.
@@ -65,6 +83,11 @@ impl Default for Limits {
             uncommitted_bytes_max: 64 * MIB,
             unstable_bytes_max: 64 * MIB,
             committed_bytes_max: 4 * MIB,
+            handed_entries_max: 8_192,
+            handed_bytes_max: 16 * MIB,
+            unapplied_entries_max: 5_000,
+            unapplied_bytes_max: 64 * MIB,
+            pending_entries_max: 32_768,
             read_rounds_max: 8,
             reads_max: 65_536,
         }

@@ -7,17 +7,19 @@
 //!   durable log   ^ tail: what is in memory
 //! ```
 //!
-//! Everything not yet durable or not yet handed to the state machine is in the tail. Older entries leave it when it
+//! Everything not yet durable or not yet committed is in the tail. Older entries leave it when it
 //! exceeds its budget; whoever needs them asks the shell to read them from the durable log (see [`Slice::Fetch`]).
 
 use std::collections::VecDeque;
 
+use super::backlog::Backlog;
 use super::entry::Entry;
 use super::id::{EntryId, Index, Term};
+use super::limits::Limits;
 use super::terms::TermRuns;
 
 /// Invariants: `base <= handed <= commit <= last`, `stable <= storing <= last`; the tail's entries are consecutive and end
-/// at `last`; every entry after `min(stable, handed)` is in the tail, unless it was never in memory (after a restart).
+/// at `last`; every entry after `min(stable, commit)` is in the tail, unless it was never in memory (after a restart).
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Log {
     terms: TermRuns,
@@ -37,6 +39,10 @@ pub(crate) struct Log {
     truncate: Option<Index>,
     /// Bytes of the tail after `commit`.
     uncommitted_bytes: usize,
+    /// What is committed and not applied.
+    unapplied: Backlog,
+    /// What is handed out and not applied.
+    at_work: Backlog,
 }
 
 /// A piece of the log.
@@ -65,6 +71,10 @@ impl Log {
         );
         let tail_bytes = tail.iter().map(Entry::weight).sum();
         let uncommitted = tail.iter().filter(|entry| entry.index > commit).map(Entry::weight).sum();
+        let mut unapplied = Backlog::default();
+        let is_unapplied = |entry: &&Entry| applied < entry.index && entry.index <= commit;
+        unapplied.add(commit, tail.iter().filter(is_unapplied).map(Entry::weight).sum());
+        unapplied.remove_to(applied);
         Log {
             terms,
             tail: tail.into(),
@@ -77,6 +87,8 @@ impl Log {
             applied,
             truncate: None,
             uncommitted_bytes: uncommitted,
+            unapplied,
+            at_work: Backlog::default(),
         }
     }
 
@@ -116,6 +128,23 @@ impl Log {
 
     pub(crate) fn uncommitted_bytes(&self) -> usize {
         self.uncommitted_bytes
+    }
+
+    /// Whether the state machine has as much to do as it should have at a time.
+    pub(crate) fn is_work_enough(&self, limits: &Limits) -> bool {
+        self.handed.since(self.applied) >= limits.handed_entries_max
+            || self.at_work.bytes() >= limits.handed_bytes_max
+    }
+
+    /// Whether the state machine keeps up with what is in the log.
+    pub(crate) fn is_applied_in_time(&self, limits: &Limits) -> bool {
+        self.commit.since(self.applied) < limits.unapplied_entries_max
+            && self.unapplied.bytes() < limits.unapplied_bytes_max
+            && self.last().index.since(self.applied) < limits.pending_entries_max
+    }
+
+    pub(crate) fn entries_in_memory(&self) -> usize {
+        self.tail.len()
     }
 
     pub(crate) fn term_at(&self, index: Index) -> Option<Term> {
@@ -196,7 +225,9 @@ impl Log {
             return false;
         }
         assert!(index <= self.last().index, "commit {index} beyond the last entry {}", self.last());
-        self.uncommitted_bytes -= self.weight_of(self.commit, index);
+        let weight = self.weight_of(self.commit, index);
+        self.uncommitted_bytes -= weight;
+        self.unapplied.add(index, weight);
         self.commit = index;
         true
     }
@@ -231,20 +262,23 @@ impl Log {
         Slice::Entries(self.tail.range(start..start + count).cloned().collect())
     }
 
-    /// Notes that committed entries up to `index` were handed out.
-    pub(crate) fn hand_to(&mut self, index: Index) {
+    /// Notes that committed entries up to `index`, of this weight, were handed out.
+    pub(crate) fn hand_to(&mut self, index: Index, bytes: usize) {
         assert!(self.handed <= index && index <= self.commit, "handed {index}, committed {}", self.commit);
+        self.at_work.add(index, bytes);
         self.handed = index;
     }
 
     pub(crate) fn applied_to(&mut self, index: Index) {
         assert!(index <= self.handed, "applied {index}, but only {} was handed out", self.handed);
         self.applied = self.applied.max(index);
+        self.unapplied.remove_to(index);
+        self.at_work.remove_to(index);
     }
 
-    /// Lets entries leave memory that nobody but a slow follower can need.
+    /// Lets entries leave memory that nobody but a slow follower, or a slow state machine, can need.
     pub(crate) fn trim(&mut self, entries_max: usize, bytes_max: usize) {
-        let free = self.stable.min(self.handed);
+        let free = self.stable.min(self.commit);
         while self.tail.len() > entries_max || self.tail_bytes > bytes_max {
             match self.tail.front() {
                 Some(entry) if entry.index <= free => {
@@ -341,14 +375,14 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_given_back_only_for_entries_that_are_durable_and_handed_out() {
+    fn memory_is_given_back_only_for_entries_that_are_durable_and_committed() {
         let mut log = log(6);
         log.take_unstored();
         log.trim(2, usize::MAX);
         assert_eq!(log.tail.len(), 6);
         log.stable_to(Index(5));
         log.commit_to(Index(3));
-        log.hand_to(Index(3));
+        log.hand_to(Index(3), 300);
         log.trim(2, usize::MAX);
         log.check_invariants();
         assert_eq!(log.tail.front().map(|entry| entry.index), Some(Index(4)));
@@ -370,7 +404,7 @@ mod tests {
         log.take_unstored();
         log.stable_to(Index(6));
         log.commit_to(Index(5));
-        log.hand_to(Index(5));
+        log.hand_to(Index(5), 500);
         log.applied_to(Index(4));
         log.compact_to(Index(4));
         log.check_invariants();

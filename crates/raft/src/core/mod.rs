@@ -14,6 +14,7 @@ mod replicate;
 pub(crate) mod role;
 pub(crate) mod state;
 
+mod backlog;
 mod durability;
 pub(crate) mod entry;
 pub(crate) mod id;

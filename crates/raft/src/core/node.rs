@@ -469,6 +469,12 @@ impl Node {
         self.role.leader(self.state.id())
     }
 
+    /// The place before the first entry of the log: [`Status::base`] without the rest.
+    #[must_use]
+    pub fn base(&self) -> EntryId {
+        self.state.log.base()
+    }
+
     /// The last entry of the log.
     #[must_use]
     pub fn last(&self) -> EntryId {
@@ -510,13 +516,14 @@ impl Node {
         leader.into_iter().flat_map(|leader| leader.followers())
     }
 
-    /// As a leader: the entry after which some follower that is there still needs the log, as it catches up or will when the
-    /// snapshot that is on its way to it has arrived. A shell that compacts beyond it makes another snapshot necessary, and
+    /// As a leader: the entry after which some follower still needs the log, as it catches up or will when the snapshot that
+    /// is on its way to it has arrived. One that is there and takes nothing does not catch up
+    /// ([`CATCH_UP_STALL_ELECTIONS`](crate::CATCH_UP_STALL_ELECTIONS)). A shell that compacts beyond it makes another snapshot necessary, and
     /// with many writes yet another one: it should wait, as long as there is room. `None` if nobody needs anything.
     #[must_use]
     pub fn log_needed_after(&self) -> Option<Index> {
         match &self.role {
-            Role::Leader(leader) => leader.log_needed_after(),
+            Role::Leader(leader) => leader.log_needed_after(&self.state),
             _ => None,
         }
     }
@@ -546,6 +553,12 @@ impl Node {
     #[must_use]
     pub fn is_established(&self) -> bool {
         matches!(&self.role, Role::Leader(leader) if leader.is_established(&self.state))
+    }
+
+    /// How many entries of the log are in memory; all others are read from the durable log when they are needed.
+    #[must_use]
+    pub fn entries_in_memory(&self) -> usize {
+        self.state.log.entries_in_memory()
     }
 
     /// The configuration in force here.

@@ -39,6 +39,8 @@ pub(crate) struct Progress {
     may_repeat: bool,
     /// Entries for it are being read from the durable log.
     pub(crate) fetching: bool,
+    /// Ticks in which it lacked entries and took none. Those of a snapshot's transfer do not count.
+    stalled_ticks: u32,
     /// It is no member any more: so long it is still sent what tells it so.
     leaving_ticks: Option<u32>,
 }
@@ -68,6 +70,7 @@ impl Progress {
             poke: false,
             may_repeat: false,
             fetching: false,
+            stalled_ticks: 0,
             leaving_ticks: None,
         }
     }
@@ -81,8 +84,15 @@ impl Progress {
         self.leaving_ticks.is_some()
     }
 
-    /// Lets a tick pass; whether it is still of interest.
-    pub(crate) fn tick(&mut self) -> bool {
+    /// Lets a tick pass, at the end of which the log ends at `last`; whether it is still of interest.
+    pub(crate) fn tick(&mut self, last: Index) -> bool {
+        match &self.mode {
+            _ if self.matched >= last => self.stalled_ticks = 0,
+            Mode::Snapshot { .. } => {}
+            Mode::Probe { .. } | Mode::Replicate(_) => {
+                self.stalled_ticks = self.stalled_ticks.saturating_add(1);
+            }
+        }
         if let Some(ticks) = &mut self.leaving_ticks {
             *ticks = ticks.saturating_sub(1);
         }
@@ -115,6 +125,9 @@ impl Progress {
     /// still has: from there on, a follower that was to get a snapshot can be served from the log again.
     pub(crate) fn acknowledged(&mut self, matched: Index, first: Index) -> bool {
         let news = matched > self.matched;
+        if news {
+            self.stalled_ticks = 0;
+        }
         self.matched = self.matched.max(matched);
         self.next = self.next.max(self.matched.next());
         match &mut self.mode {
@@ -205,6 +218,11 @@ impl Progress {
     /// Whether it spoke within the last election timeout, or little more. Right after a check nobody has spoken yet.
     pub(crate) fn was_heard(&self) -> bool {
         self.active || self.was_active
+    }
+
+    /// Whether it is there and takes what it lacks, within this many ticks.
+    pub(crate) fn is_catching_up(&self, ticks_max: u32) -> bool {
+        self.was_heard() && !self.is_leaving() && self.stalled_ticks <= ticks_max
     }
 
     /// The entry after which it still needs the log.
@@ -327,6 +345,30 @@ mod tests {
         let mut progress = replicating(5);
         assert!(!progress.refused(Index(4), agreement(1)));
         assert_eq!(progress.mode_name(), "replicate");
+    }
+
+    #[test]
+    fn a_follower_that_takes_nothing_does_not_catch_up_however_often_it_is_heard() {
+        let mut progress = replicating(3);
+        let pass = |progress: &mut Progress, ticks: u32| {
+            for _ in 0..ticks {
+                assert!(progress.tick(Index(9)));
+                progress.alive(Index(9));
+            }
+        };
+        pass(&mut progress, 50);
+        assert!(progress.is_catching_up(50));
+        pass(&mut progress, 1);
+        assert!(!progress.is_catching_up(50));
+        progress.acknowledged(Index(4), Index(1));
+        assert!(progress.is_catching_up(50), "it has taken something");
+        // The transfer of a snapshot takes as long as it takes.
+        progress.snapshot_under_way(Index(7));
+        pass(&mut progress, 1000);
+        assert!(progress.is_catching_up(50));
+        progress.acknowledged(Index(9), Index(8));
+        pass(&mut progress, 1000);
+        assert!(progress.is_catching_up(50), "it has everything");
     }
 
     #[test]

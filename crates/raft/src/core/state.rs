@@ -274,8 +274,12 @@ impl State {
         if self.fetching_committed || self.installing.is_some() || handed == commit {
             return;
         }
+        if self.log.is_work_enough(&self.config.limits) {
+            return;
+        }
         let bytes_max = self.config.limits.committed_bytes_max;
-        match self.log.slice(handed.next(), commit, bytes_max) {
+        let enough = self.log.applied().0.saturating_add(self.config.limits.handed_entries_max);
+        match self.log.slice(handed.next(), commit.min(Index(enough)), bytes_max) {
             Slice::Entries(entries) => self.hand_out(entries),
             Slice::Fetch(last) => {
                 self.fetching_committed = true;
@@ -305,7 +309,7 @@ impl State {
             last = id.index;
         }
         assert!(last > self.log.handed(), "entries to hand out");
-        self.log.hand_to(last);
+        self.log.hand_to(last, entries.iter().map(Entry::weight).sum());
         if self.ready.committed.is_empty() {
             self.ready.committed = entries;
         } else {

@@ -112,6 +112,12 @@ impl Log {
         self.wal.bytes()
     }
 
+    /// The number of the file that entries are appended to.
+    #[must_use]
+    pub fn segment(&self) -> u64 {
+        self.wal.end().segment
+    }
+
     /// Makes the next file of entries ahead of need, so that starting it is cheap and a full disk shows early.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ use super::consensus::changes::Checked;
 use super::fatal::stop_process;
 use super::inbox::{Inbox, Sender};
 use super::lessor::Lessor;
+use super::log_writer::Round;
 use super::mailbox::{Delivery, Mailbox};
 use super::operation;
 use super::reply::Unserved;
@@ -107,37 +108,46 @@ impl ApplyThread {
     pub(crate) fn run(mut self) {
         let mut events = Vec::new();
         loop {
-            self.inbox.take(&mut events, self.next_due());
-            let mut stop = false;
-            for event in events.drain(..) {
-                match event {
-                    ApplyEvent::Committed(entries) => self.apply(entries),
-                    ApplyEvent::Read(reads, index) => self.serve(reads, index),
-                    ApplyEvent::Ask(question) => question(&self.machine),
-                    ApplyEvent::CheckChange { proposal, request, rules } => {
-                        self.check_change(proposal, &request, rules);
-                    }
-                    ApplyEvent::AwaitCheckpoint(answer) => {
-                        self.checkpointer.await_through(self.applied(), answer);
-                    }
-                    ApplyEvent::Checkpointed(generation, done, took) => {
-                        self.checkpointed(generation, *done, took);
-                    }
-                    ApplyEvent::CheckpointFailed(generation, error) => {
-                        self.checkpoint_failed(generation, &error);
-                    }
-                    ApplyEvent::SnapshotWanted(wanted) => self.snapshot_wanted(wanted),
-                    ApplyEvent::Install(snapshot, received) => self.install(snapshot, received),
-                    ApplyEvent::Stable => self.checkpointer.start_held(),
-                    ApplyEvent::Stop => stop = true,
-                }
-            }
-            if stop {
+            // Never abandoned: checkpoints report to it.
+            let _ = self.inbox.take(&mut events, self.next_due());
+            if self.round(&mut events) == Round::Last {
                 return self.finish();
             }
+        }
+    }
+
+    /// Handles everything that was taken from the inbox.
+    pub(crate) fn round(&mut self, events: &mut Vec<ApplyEvent>) -> Round {
+        let mut round = Round::Next;
+        for event in events.drain(..) {
+            match event {
+                ApplyEvent::Stop => round = Round::Last,
+                event => self.handle(event),
+            }
+        }
+        if round == Round::Next {
             self.refresh_size();
             self.checkpoint_if_due();
             self.comparison.mark_if_due(&self.machine);
+        }
+        round
+    }
+
+    fn handle(&mut self, event: ApplyEvent) {
+        match event {
+            ApplyEvent::Committed(entries) => self.apply(entries),
+            ApplyEvent::Read(reads, index) => self.serve(reads, index),
+            ApplyEvent::Ask(question) => question(&self.machine),
+            ApplyEvent::CheckChange { proposal, request, rules } => {
+                self.check_change(proposal, &request, rules);
+            }
+            ApplyEvent::AwaitCheckpoint(answer) => self.checkpointer.await_through(self.applied(), answer),
+            ApplyEvent::Checkpointed(generation, done, took) => self.checkpointed(generation, *done, took),
+            ApplyEvent::CheckpointFailed(generation, error) => self.checkpoint_failed(generation, &error),
+            ApplyEvent::SnapshotWanted(wanted) => self.snapshot_wanted(wanted),
+            ApplyEvent::Install(snapshot, received) => self.install(snapshot, received),
+            ApplyEvent::Stable => self.checkpointer.start_held(&self.shared.stable),
+            ApplyEvent::Stop => {}
         }
     }
 
@@ -326,7 +336,7 @@ impl ApplyThread {
         self.close_retired();
         match self.machine.store_mut().freeze() {
             Some(job) if self.shared.stable.wait_for(self.applied()) => self.checkpointer.start(job),
-            Some(job) => self.checkpointer.hold(job),
+            Some(job) => self.checkpointer.hold(self.applied(), job),
             // Nothing has changed.
             None => {
                 self.checkpointer.finished(true);

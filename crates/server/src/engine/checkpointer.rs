@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::apply::ApplyEvent;
 use super::inbox::Sender;
+use super::shared::StableMark;
 
 /// Time after which even a small change is checkpointed, so that an idle member's log can be released.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
@@ -20,8 +21,8 @@ pub(crate) struct Checkpointer {
     running: Option<std::thread::JoinHandle<()>>,
     /// Of the store in use: what is reported of an earlier one does not count.
     generation: u64,
-    /// To be written once the log on the disk has what it holds.
-    held: Option<mvcc::CheckpointJob>,
+    /// To be written once the log on the disk has what it holds: the entries up to this one.
+    held: Option<(Index, mvcc::CheckpointJob)>,
     next: Instant,
     /// The last one failed: not before `next` again, however much has changed.
     backing_off: bool,
@@ -75,13 +76,14 @@ impl Checkpointer {
 
     /// Keeps a checkpoint until the log on the disk has everything that it holds: the entries of a follower may be
     /// committed by others before its own disk has them, and a state must not outlive a log that it is ahead of.
-    pub(crate) fn hold(&mut self, job: mvcc::CheckpointJob) {
-        self.held = Some(job);
+    pub(crate) fn hold(&mut self, applied: Index, job: mvcc::CheckpointJob) {
+        self.held = Some((applied, job));
     }
 
-    /// The log on the disk has what the checkpoint holds that was waiting for it.
-    pub(crate) fn start_held(&mut self) {
-        if let Some(job) = self.held.take() {
+    /// Starts the checkpoint that waits, if the log on the disk has what it holds. The event that made the caller ask
+    /// may be of an earlier checkpoint that waited.
+    pub(crate) fn start_held(&mut self, stable: &StableMark) {
+        if let Some((_, job)) = self.held.take_if(|(applied, _)| stable.wait_for(*applied)) {
             self.start(job);
         }
     }
@@ -164,6 +166,29 @@ mod tests {
         checkpointer.reached(Index(9));
         assert!(late_answer.try_recv().is_ok());
         assert!(!checkpointer.is_due(false));
+    }
+
+    /// The event that the disk has caught up may be late, and of a checkpoint that waited before.
+    #[test]
+    fn a_checkpoint_that_is_held_is_not_started_by_a_word_of_an_earlier_one() {
+        let disk = std::sync::Arc::new(wal::SimDisk::new(1));
+        let mut store =
+            mvcc::Store::open(disk, std::path::Path::new("/kv"), mvcc::Options::default()).unwrap();
+        store.set_applied(mvcc::Applied { index: 9, term: 1 });
+        let (apply, inbox) = super::super::inbox::inbox();
+        let mut checkpointer = Checkpointer::new(apply);
+        let stable = StableMark::default();
+        stable.reached(Index(5));
+        assert!(!stable.wait_for(Index(9)));
+        checkpointer.hold(Index(9), store.freeze().expect("something has changed"));
+        checkpointer.start_held(&stable);
+        assert!(checkpointer.running.is_none(), "its log is not durable");
+        assert!(stable.reached(Index(9)), "it still waits");
+        checkpointer.start_held(&stable);
+        checkpointer.join();
+        let mut events = Vec::new();
+        inbox.take(&mut events, None).unwrap();
+        assert!(matches!(events[..], [ApplyEvent::Checkpointed(..)]));
     }
 
     #[test]

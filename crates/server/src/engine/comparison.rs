@@ -18,7 +18,7 @@ use proto::quoratepb::StateHashClaim;
 use super::command::{Field, encode_command};
 use super::consensus::ConsensusEvent;
 use super::inbox::Sender;
-use super::shared::Shared;
+use super::shared::{Doubt, Shared};
 use super::waiters::RequestId;
 use super::worker::Proposal;
 use crate::logging::messages;
@@ -85,13 +85,13 @@ impl Comparison {
     pub(crate) fn forget(&mut self) {
         self.agreement = Agreement::new(self.own_id);
         self.commands = 0;
-        self.shared.set_in_doubt(false);
+        self.shared.set_in_doubt(Doubt::State, false);
     }
 
     fn found(&mut self, finding: Finding) {
         match finding {
             Finding::Differs { own, leader } => {
-                self.shared.set_in_doubt(true);
+                self.shared.set_in_doubt(Doubt::State, true);
                 tracing::error!(
                     "local-member-id" = format!("{:x}", self.own_id),
                     "index" = own.index,
@@ -105,10 +105,10 @@ impl Comparison {
             }
             Finding::Vindicated => {
                 tracing::warn!("the state of this member is that of the majority; it serves again");
-                self.shared.set_in_doubt(false);
+                self.shared.set_in_doubt(Doubt::State, false);
             }
             Finding::Wrong { own, right } => {
-                self.shared.set_in_doubt(true);
+                self.shared.set_in_doubt(Doubt::State, true);
                 tracing::error!(
                     "local-member-id" = format!("{:x}", self.own_id),
                     "index" = own.index,

@@ -5,7 +5,9 @@
 //! a stalled disk must not stop its ticks.
 
 pub(crate) mod changes;
+mod contradictions;
 mod disk_watch;
+mod log_sizes;
 mod requests;
 mod snapshots;
 
@@ -15,16 +17,18 @@ use std::time::{Duration, Instant};
 
 use raft::{
     Body, Entry, Fetch, FollowerStatus, Index, Message, Node, NodeId, Persisted, Ready, RoleChange, RoleName,
-    SnapshotMeta, SnapshotWanted,
+    SnapshotMeta, SnapshotWanted, StepError, Term,
 };
 
 use self::changes::{Changes, Checked};
+use self::contradictions::Contradictions;
 use self::disk_watch::DiskWatch;
+use self::log_sizes::LogSizes;
 use self::requests::Pending;
 use super::apply::ApplyEvent;
 use super::inbox::{Inbox, Sender};
 use super::lessor::Lessor;
-use super::log_writer::LogEvent;
+use super::log_writer::{LogEvent, Round};
 use super::mailbox::Mailbox;
 use super::reply::Unserved;
 use super::shared::Shared;
@@ -41,6 +45,8 @@ pub(crate) enum ConsensusEvent {
     Propose(Vec<Proposal>),
     /// Commands that say what this member saw as the leader.
     ProposeAsLeader(Vec<Proposal>),
+    /// A command that says what this member saw as the leader of this term; void in any other.
+    ProposeInTerm(Term, Proposal),
     /// Reads of one network worker.
     Read(ReadBatch),
     /// Callers that must know whether this member leads.
@@ -94,6 +100,8 @@ pub(crate) struct Pace {
     pub(crate) election_timeout: Duration,
     /// `--snapshot-catchup-entries`: entries kept behind a checkpoint for followers that are behind.
     pub(crate) catch_up_entries: u64,
+    /// Bytes of the log that are kept for followers, whatever their number.
+    pub(crate) catch_up_bytes: u64,
 }
 
 /// Everything the thread works with.
@@ -116,6 +124,10 @@ pub(crate) struct ConsensusThread {
     /// A snapshot that raft is being told of.
     pub(crate) received: Option<ReceivedStore>,
     pub(crate) disk: DiskWatch,
+    /// The last entry in a checkpoint.
+    pub(crate) checkpoint: Index,
+    pub(crate) log_sizes: LogSizes,
+    pub(crate) contradictions: Contradictions,
 }
 
 impl ConsensusThread {
@@ -125,22 +137,31 @@ impl ConsensusThread {
         let mut events = Vec::new();
         self.carry_out();
         loop {
-            self.inbox.take(&mut events, Some(clock.next_tick));
+            // Never abandoned: the thread has a sender of its own.
+            let _ = self.inbox.take(&mut events, Some(clock.next_tick));
             let time = clock.look();
-            if time == Time::WasLost {
-                self.pause_noticed();
+            if self.round(&mut events, time, clock.uptime()) == Round::Last {
+                return self.stop();
             }
-            for event in events.drain(..) {
-                if let ConsensusEvent::Stop = event {
-                    return self.stop();
-                }
-                self.handle(event);
-            }
-            if time != Time::Early {
-                self.tick(clock.uptime());
-            }
-            self.carry_out();
         }
+    }
+
+    /// Handles everything that was taken from the inbox, and then does what comes of all of it.
+    pub(super) fn round(&mut self, events: &mut Vec<ConsensusEvent>, time: Time, uptime: Duration) -> Round {
+        if time == Time::WasLost {
+            self.pause_noticed();
+        }
+        for event in events.drain(..) {
+            if let ConsensusEvent::Stop = event {
+                return Round::Last;
+            }
+            self.handle(event);
+        }
+        if time != Time::Early {
+            self.tick(uptime);
+        }
+        self.carry_out();
+        Round::Next
     }
 
     fn handle(&mut self, event: ConsensusEvent) {
@@ -151,6 +172,10 @@ impl ConsensusThread {
             ConsensusEvent::ProposeAsLeader(proposals) => {
                 proposals.into_iter().for_each(|proposal| self.propose_as_leader(proposal))
             }
+            ConsensusEvent::ProposeInTerm(term, proposal) if term == self.node.term() => {
+                self.propose_as_leader(proposal);
+            }
+            ConsensusEvent::ProposeInTerm(..) => {}
             ConsensusEvent::Read(batch) => self.read(batch),
             ConsensusEvent::Confirm(batch) => self.confirm(batch),
             ConsensusEvent::Change(proposal) => self.change(self.node.id(), proposal),
@@ -162,7 +187,7 @@ impl ConsensusThread {
             ConsensusEvent::Persisted(persisted) => self.persisted(persisted),
             ConsensusEvent::Fetched(fetch, entries) => self.node.fetched(&fetch, entries),
             ConsensusEvent::Applied(index) => self.node.applied(index),
-            ConsensusEvent::Checkpointed(index) => self.release(index),
+            ConsensusEvent::Checkpointed(index) => self.checkpointed(index),
             ConsensusEvent::SnapshotMade(wanted, made) => self.snapshot_made(wanted, *made),
             ConsensusEvent::SnapshotSent(wanted, reached) => self.node.snapshot_sent(&wanted, reached),
             ConsensusEvent::SnapshotReceived(message, received) => self.snapshot_received(*message, received),
@@ -228,8 +253,12 @@ impl ConsensusThread {
         if matches!(message.body, Body::InstallSnapshot { .. }) && self.received.is_none() {
             return tracing::warn!(from = %from, "a member announces a snapshot without sending it");
         }
-        if let Err(error) = self.node.step(message) {
-            tracing::warn!(from = %from, error = %error, "a message of another member was refused");
+        match self.node.step(message) {
+            Ok(()) => {}
+            Err(StepError::ContradictsCommitted { theirs, ours }) => self.contradicted(from, theirs, ours),
+            Err(error) => {
+                tracing::warn!(from = %from, error = %error, "a message of another member was refused");
+            }
         }
     }
 
@@ -264,6 +293,10 @@ impl ConsensusThread {
         if self.shared.second.swap(second, Ordering::Relaxed) != second {
             self.give_up(second);
             self.promote_learners();
+            self.settle_contradictions();
+            if self.shared.disk_full.load(Ordering::Relaxed) {
+                self.release();
+            }
         }
     }
 
@@ -288,6 +321,7 @@ impl ConsensusThread {
             self.transport.send(ready.send);
         }
         if let Some(persist) = ready.persist {
+            self.log_sizes.follow(&persist);
             let _ = self.log.send(LogEvent::Persist(persist));
         }
         for fetch in ready.fetches {
@@ -360,18 +394,37 @@ impl ConsensusThread {
         }
     }
 
-    /// The log up to a checkpoint is no longer needed here; some is kept for followers that are behind, and more for those
-    /// that are catching up: a snapshot under many writes would be out of date on arrival, again and again.
-    fn release(&mut self, checkpoint: Index) {
-        let mut through = Index(checkpoint.0.saturating_sub(self.pace.catch_up_entries));
-        if let Some(needed) = self.node.log_needed_after() {
-            through = through.min(needed.max(Index(checkpoint.0.saturating_sub(CATCH_UP_ENTRIES_MAX))));
-        }
-        through = through.min(self.node.applied_index());
-        if through > Index::ZERO {
+    fn checkpointed(&mut self, index: Index) {
+        self.checkpoint = index;
+        self.release();
+    }
+
+    /// Releases the part of the log that nobody needs.
+    fn release(&mut self) {
+        let through = self.needed_after().min(self.checkpoint).min(self.node.applied_index());
+        if through > self.node.base().index {
             self.node.compact_to(through);
+            self.log_sizes.release(through);
             let _ = self.log.send(LogEvent::Release(through));
         }
+    }
+
+    /// Returns the entry after which the log is kept. What a checkpoint has is no longer needed here; some is kept for
+    /// followers that are behind, and more for those that are catching up: a snapshot under many writes would be out of date
+    /// on arrival, again and again.
+    ///
+    /// But not more bytes than a snapshot is worth, and nothing at all if the disk has no space for another file of the log: it
+    /// may be full of just this.
+    fn needed_after(&self) -> Index {
+        if self.shared.disk_full.load(Ordering::Relaxed) {
+            return self.checkpoint;
+        }
+        let before_checkpoint = |entries: u64| Index(self.checkpoint.0.saturating_sub(entries));
+        let mut after = before_checkpoint(self.pace.catch_up_entries);
+        if let Some(needed) = self.node.log_needed_after() {
+            after = after.min(needed.max(before_checkpoint(CATCH_UP_ENTRIES_MAX)));
+        }
+        after.max(self.log_sizes.start_of_last(self.pace.catch_up_bytes))
     }
 
     /// Answers everybody who still waits, and passes the word on.
@@ -394,7 +447,7 @@ struct Clock {
 
 /// What a look at the clock says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Time {
+pub(super) enum Time {
     /// No tick is due.
     Early,
     /// A tick is due.
@@ -431,108 +484,4 @@ impl Clock {
 }
 
 #[cfg(test)]
-mod tests {
-    use raft::{
-        Config, EntryId, HardState, History, Incarnation, Membership, Payload, Restored, Session, Term,
-        TermRuns,
-    };
-
-    use super::super::inbox::inbox;
-    use super::super::waiters::Waiters;
-    use super::*;
-    use crate::config::MetricsDetail;
-
-    fn entry(index: u64, term: u64) -> Entry {
-        Entry { index: Index(index), term: Term(term), payload: Payload::Command(Default::default()) }
-    }
-
-    /// The thread of n1, a follower among three, whose disk has this log; and what the apply thread gets.
-    fn follower(log: Vec<Entry>, commit: u64) -> (ConsensusThread, Inbox<ApplyEvent>) {
-        let mut terms = TermRuns::new(EntryId::ZERO);
-        log.iter().for_each(|entry| terms.append(entry.id()));
-        let membership = Membership::new([1, 2, 3].map(NodeId), []);
-        let restored = Restored {
-            hard_state: HardState { term: Term(1), vote: None },
-            terms,
-            tail: log,
-            commit: Index(commit),
-            applied: Index(commit),
-            memberships: History::new(Index::ZERO, membership.clone()),
-            ..Restored::fresh(membership)
-        };
-        let (own, events) = inbox();
-        let (log, _) = inbox();
-        let (apply, applied) = inbox();
-        let metrics = Arc::new(Metrics::new(MetricsDetail::Basic));
-        let millis = Duration::from_millis;
-        let thread = ConsensusThread {
-            node: Node::new(Config::new(NodeId(1), 1), restored),
-            inbox: events,
-            own,
-            log,
-            apply,
-            transport: Transport::default(),
-            mailboxes: vec![Mailbox::new()],
-            shared: Arc::new(Shared::new(Waiters::new(1, 0), millis(7000))),
-            status: Arc::new(EngineStatus::of(1)),
-            lessor: Arc::new(Lessor::new(metrics.clone())),
-            metrics,
-            pace: Pace { tick: millis(100), election_timeout: millis(1000), catch_up_entries: 0 },
-            pending: Pending::default(),
-            changes: Changes::new(machine::ChangeRules { learners_max: 1, strict: false }, false),
-            received: None,
-            disk: DiskWatch::default(),
-        };
-        (thread, applied)
-    }
-
-    /// A checkpoint of what the disk lost would be ahead of the log that the next start finds.
-    #[test]
-    fn a_log_that_was_cut_is_not_stable_as_far_as_it_was() {
-        let (mut thread, applied) = follower((1..=5).map(|index| entry(index, 1)).collect(), 3);
-        thread.publish_stable();
-        assert!(thread.shared.stable.has(Index(5)));
-        // The leader of the next term never had the last two; what it has is committed elsewhere.
-        let previous = EntryId::new(Index(3), Term(1));
-        let body = Body::Append {
-            session: Session(1),
-            previous,
-            entries: vec![entry(4, 2), entry(5, 2)],
-            commit: Index(5),
-        };
-        let message =
-            Message { from: NodeId(2), incarnation: Incarnation(1), to: NodeId(1), term: Term(2), body };
-        thread.step(message);
-        thread.carry_out();
-        let mut events = Vec::new();
-        applied.take(&mut events, Some(Instant::now()));
-        let last = events.iter().rev().find_map(|event| match event {
-            ApplyEvent::Committed(entries) => entries.last().map(Entry::id),
-            _ => None,
-        });
-        assert_eq!(last, Some(EntryId::new(Index(5), Term(2))), "it is applied before the own disk has it");
-        assert!(!thread.shared.stable.has(Index(4)), "and not checkpointed");
-        assert!(thread.shared.stable.has(Index(3)));
-    }
-
-    #[test]
-    fn a_pause_is_told_from_a_late_tick() {
-        let millis = Duration::from_millis;
-        let pace = Pace { tick: millis(100), election_timeout: millis(1000), catch_up_entries: 0 };
-        let mut clock = Clock::new(pace);
-        let start = clock.started;
-        let looks = [
-            (50, Time::Early),
-            (100, Time::TickDue),
-            (199, Time::Early),
-            (900, Time::TickDue),
-            (1900, Time::TickDue),
-            (2901, Time::WasLost),
-            (2950, Time::Early),
-            (3001, Time::TickDue),
-        ];
-        for (at, expected) in looks {
-            assert_eq!(clock.look_at(start + millis(at)), expected, "{at} ms");
-        }
-    }
-}
+mod tests;

@@ -13,6 +13,8 @@ struct State<T> {
     items: Vec<T>,
     sleeping: bool,
     closed: bool,
+    /// How many can still send.
+    senders: usize,
 }
 
 struct Shared<T> {
@@ -25,7 +27,20 @@ pub(crate) struct Sender<T>(Arc<Shared<T>>);
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
+        self.0.state.lock().senders += 1;
         Self(self.0.clone())
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.senders -= 1;
+        let is_last = state.senders == 0;
+        drop(state);
+        if is_last {
+            self.0.wake.notify_one();
+        }
     }
 }
 
@@ -37,7 +52,7 @@ pub(crate) struct Inbox<T>(Arc<Shared<T>>);
 /// It has no bound of its own: what may be in flight is bounded where requests are admitted (see
 /// [`crate::limits`]), and a thread of ours that waits for room in another's inbox could wait for itself.
 pub(crate) fn inbox<T>() -> (Sender<T>, Inbox<T>) {
-    let state = State { items: Vec::new(), sleeping: false, closed: false };
+    let state = State { items: Vec::new(), sleeping: false, closed: false, senders: 1 };
     let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new() });
     (Sender(shared.clone()), Inbox(shared))
 }
@@ -45,6 +60,10 @@ pub(crate) fn inbox<T>() -> (Sender<T>, Inbox<T>) {
 /// The consumer is gone; what was sent is dropped.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Closed;
+
+/// The last sender is gone, and everything that was sent has been taken: nothing will ever come.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Abandoned;
 
 impl<T> Sender<T> {
     /// Adds one item.
@@ -70,9 +89,15 @@ impl<T> Sender<T> {
 
 impl<T> Inbox<T> {
     /// Moves everything queued into `batch`, waiting until there is something or `deadline` has passed.
-    pub(crate) fn take(&self, batch: &mut Vec<T>, deadline: Option<Instant>) {
+    ///
+    /// # Errors
+    /// [`Abandoned`]: the consumer should end, as it would wait for nothing.
+    pub(crate) fn take(&self, batch: &mut Vec<T>, deadline: Option<Instant>) -> Result<(), Abandoned> {
         let mut state = self.0.state.lock();
         while state.items.is_empty() {
+            if state.senders == 0 {
+                return Err(Abandoned);
+            }
             state.sleeping = true;
             let timed_out = match deadline {
                 Some(at) => self.0.wake.wait_until(&mut state, at).timed_out(),
@@ -91,6 +116,7 @@ impl<T> Inbox<T> {
         } else {
             batch.append(&mut state.items);
         }
+        Ok(())
     }
 }
 
@@ -115,7 +141,7 @@ mod tests {
         sender.send(1).unwrap();
         sender.send_all([2, 3]).unwrap();
         let mut batch = Vec::new();
-        inbox.take(&mut batch, None);
+        inbox.take(&mut batch, None).unwrap();
         assert_eq!(batch, [1, 2, 3]);
     }
 
@@ -124,7 +150,7 @@ mod tests {
         let (sender, inbox) = inbox();
         let consumer = std::thread::spawn(move || {
             let mut batch = Vec::new();
-            inbox.take(&mut batch, None);
+            inbox.take(&mut batch, None).unwrap();
             batch
         });
         sender.send(7).unwrap();
@@ -135,7 +161,7 @@ mod tests {
     fn a_deadline_ends_the_wait() {
         let (_sender, inbox) = inbox::<u8>();
         let mut batch = Vec::new();
-        inbox.take(&mut batch, Some(Instant::now()));
+        inbox.take(&mut batch, Some(Instant::now())).unwrap();
         assert!(batch.is_empty());
     }
 
@@ -144,5 +170,25 @@ mod tests {
         let (sender, inbox) = inbox();
         drop(inbox);
         assert_eq!(sender.send(1), Err(Closed));
+    }
+
+    #[test]
+    fn a_consumer_learns_that_nobody_can_send_any_more() {
+        let (sender, inbox) = inbox();
+        let other = sender.clone();
+        sender.send(1).unwrap();
+        drop((sender, other));
+        let mut batch = Vec::new();
+        inbox.take(&mut batch, None).unwrap();
+        assert_eq!(batch, [1], "what was sent comes first");
+        assert_eq!(inbox.take(&mut batch, None), Err(Abandoned));
+    }
+
+    #[test]
+    fn a_sleeping_consumer_is_woken_by_the_last_sender() {
+        let (sender, inbox) = inbox::<u8>();
+        let consumer = std::thread::spawn(move || inbox.take(&mut Vec::new(), None));
+        drop(sender);
+        assert_eq!(consumer.join().unwrap(), Err(Abandoned));
     }
 }

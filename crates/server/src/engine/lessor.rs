@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use machine::lease_clock::{Due, LeaseClock, LeaseClockOptions, Millis, RenewError, Renewed, TimeToLive};
+use machine::lease_clock::{
+    Checkpoint, Expired, LeaseClock, LeaseClockOptions, Millis, RenewError, Renewed, TimeToLive,
+};
 use machine::{Effect, Machine};
 use mvcc::LeaseId;
 use parking_lot::Mutex;
@@ -103,10 +105,20 @@ impl Lessor {
         }
     }
 
-    /// Takes what is due. From then on renewals of these leases wait until their expiry is decided.
-    pub(crate) fn take_due(&self) -> Due {
-        let due = self.clock.lock().scan(self.now());
+    /// Takes what is due: has the checkpoints among it proposed, in the term in which this member leads, and returns the
+    /// leases that have expired. From then on renewals of these leases wait until their expiry is decided.
+    ///
+    /// Whoever renews a lease after the scan may propose a reset, on another thread: the log must have it after the
+    /// checkpoint. So `propose` is called under the lock, and must not return before consensus has the command in its queue.
+    pub(crate) fn take_due(&self, propose: impl FnOnce(u64, Vec<Checkpoint>)) -> Vec<Expired> {
+        let mut clock = self.clock.lock();
+        let due = clock.scan(self.now());
+        if let Some(term) = clock.term()
+            && !due.checkpoints.is_empty()
+        {
+            propose(term, due.checkpoints);
+        }
         self.metrics.server.lease_expired.add(due.expired.len() as u64);
-        due
+        due.expired
     }
 }

@@ -4,7 +4,7 @@
 //! Beside the log writer, which has promised the new writes to be quick. The entries of a job cannot be unlinked while
 //! it waits here.
 
-use raft::durable::FetchJob;
+use raft::durable::{Error, FetchJob};
 
 use super::consensus::ConsensusEvent;
 use super::fatal::stop_process;
@@ -28,8 +28,7 @@ impl LogReader {
     /// Runs until the member stops.
     pub(crate) fn run(self) {
         let mut jobs = Vec::new();
-        loop {
-            self.inbox.take(&mut jobs, None);
+        while self.inbox.take(&mut jobs, None).is_ok() {
             for job in jobs.drain(..) {
                 match job {
                     ReadLog::Read(job) => self.read(&job),
@@ -39,11 +38,15 @@ impl LogReader {
         }
     }
 
-    fn read(&self, job: &FetchJob) {
-        match job.run() {
-            Ok(entries) => drop(self.consensus.send(ConsensusEvent::Fetched(*job.fetch(), entries))),
+    pub(super) fn read(&self, job: &FetchJob) {
+        let entries = match job.run() {
+            Ok(entries) => entries,
+            // They were cut off by another leader, or replaced by a snapshot, after they were asked for. The answer is that
+            // there is nothing; the node asks again if it still needs something.
+            Err(Error::Wal(wal::Error::NoSuchRecord(_))) => Vec::new(),
             // Damage to what was durable once (rule W9).
             Err(error) => stop_process("the raft log cannot be read", &error),
-        }
+        };
+        let _ = self.consensus.send(ConsensusEvent::Fetched(*job.fetch(), entries));
     }
 }

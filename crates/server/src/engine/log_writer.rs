@@ -14,6 +14,7 @@ use raft::{Fetch, Index, Message, Persist, Persisted, SnapshotMeta};
 use super::consensus::ConsensusEvent;
 use super::fatal::stop_process;
 use super::inbox::{Inbox, Sender};
+use super::log_preparer::Prepare;
 use super::log_reader::ReadLog;
 use super::shared::Shared;
 use super::snapshots::ReceivedStore;
@@ -32,8 +33,8 @@ pub(crate) enum LogEvent {
     Expect(SnapshotMeta, ReceivedStore),
     /// It has: begin behind it.
     Reset(SnapshotMeta),
-    /// Remove what was received and is not wanted.
-    Discard(ReceivedStore),
+    /// The next file was made, or not.
+    Prepared(Result<(), Error>),
     /// The member stops.
     Stop,
 }
@@ -50,6 +51,7 @@ pub(crate) struct LogWriter {
     pub(crate) inbox: Inbox<LogEvent>,
     pub(crate) consensus: Sender<ConsensusEvent>,
     pub(crate) reader: Sender<ReadLog>,
+    pub(crate) preparer: Sender<Prepare>,
     pub(crate) transport: Transport,
     pub(crate) shared: Arc<Shared>,
     pub(crate) metrics: Arc<Metrics>,
@@ -60,10 +62,15 @@ pub(crate) struct LogWriter {
 #[derive(Default)]
 pub(crate) struct Waiting {
     events: VecDeque<LogEvent>,
+    /// There was no space for the first of them.
+    is_stuck: bool,
+    /// Something was written since the end of the log was last marked as synced.
+    is_unwitnessed: bool,
     /// Durable up to here.
     synced: Index,
     /// What the next sync makes true.
     proved: Option<Proved>,
+    next_file: NextFile,
 }
 
 /// What may be said once everything appended is durable, and not before (rule W6).
@@ -74,71 +81,162 @@ struct Proved {
     messages: Vec<Message>,
 }
 
-/// The member stops before there is space.
-struct Stopped;
+/// The file that the log goes on in when the current one is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum NextFile {
+    /// It is not known to be there.
+    #[default]
+    Unknown,
+    /// It is being made, while the log ends in this segment.
+    Asked(u64),
+    /// It is there, until the log leaves this segment.
+    Ready(u64),
+    /// There was no space for it, at this time.
+    NoSpace(Instant),
+}
+
+/// Whether another round follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Round {
+    /// When there is something to do, or when [`LogWriter::look_again`] says so.
+    Next,
+    /// None: the member stops.
+    Last,
+}
 
 impl LogWriter {
     /// Runs until the member stops.
     pub(crate) fn run(mut self) {
-        self.write_until_stopped();
+        let mut taken = Vec::new();
+        loop {
+            if self.inbox.take(&mut taken, self.look_again(Instant::now())).is_err() {
+                taken.push(LogEvent::Stop);
+            }
+            if self.round(&mut taken) == Round::Last {
+                break;
+            }
+        }
         let _ = self.reader.send(ReadLog::Stop);
+        let _ = self.preparer.send(Prepare::Stop);
     }
 
-    fn write_until_stopped(&mut self) {
-        let mut taken = Vec::new();
-        let mut witnessed = true;
-        loop {
-            let is_full = self.shared.disk_full.load(Ordering::Relaxed);
-            let look_again = (is_full || !witnessed).then(|| Instant::now() + IDLE);
-            self.inbox.take(&mut taken, look_again);
-            self.waiting.events.extend(taken.drain(..));
-            if self.waiting.events.is_empty() {
-                if !witnessed {
-                    self.witness();
-                    witnessed = true;
-                }
-                // While writes are refused nothing else would bring us here.
-                self.prepare();
-                continue;
-            }
-            let mut release = None;
-            let mut stop = false;
-            while let Some(event) = self.waiting.events.pop_front() {
-                match event {
-                    LogEvent::Persist(persist) => {
-                        witnessed &= !persist.is_write();
-                        // Nobody was promised anything of what stays undone.
-                        let Ok(()) = self.append(persist) else { return };
-                    }
-                    LogEvent::Fetch(fetch) => self.fetch(fetch),
-                    LogEvent::Release(through) => release = Some(through),
-                    LogEvent::Expect(snapshot, received) => self.expect(snapshot, received),
-                    LogEvent::Reset(snapshot) => self.reset(snapshot),
-                    LogEvent::Discard(received) => drop(received),
-                    LogEvent::Stop => stop = true,
-                }
-            }
-            self.prove();
-            if let Some(through) = release {
-                self.release(through);
-            }
-            if stop {
-                return self.witness();
-            }
-            self.prepare();
+    /// Returns when the next round is due even if nothing happens.
+    fn look_again(&self, now: Instant) -> Option<Instant> {
+        let is_full = self.shared.disk_full.load(Ordering::Relaxed);
+        match self.waiting.is_stuck {
+            true => Some(now + FULL_DISK_RETRY),
+            false => (is_full || self.waiting.is_unwitnessed).then(|| now + IDLE),
         }
     }
 
-    /// Appends, waiting for space if there is none: nothing of the batch is acknowledged meanwhile, new writes are
-    /// refused, reads go on.
-    fn append(&mut self, persist: Persist) -> Result<(), Stopped> {
-        let started = Instant::now();
-        while let Err(error) = self.log.append(&persist) {
-            if !error.is_no_space() {
-                stop_process("the raft log cannot be written", &error);
+    /// Does everything that was taken from the inbox, and syncs once for all of it.
+    pub(crate) fn round(&mut self, taken: &mut Vec<LogEvent>) -> Round {
+        self.waiting.events.extend(taken.drain(..));
+        if self.waiting.is_stuck && self.overtake() == Round::Last {
+            // Nobody was promised anything of what stays undone.
+            return Round::Last;
+        }
+        if self.waiting.events.is_empty() {
+            self.witness();
+        }
+        let (mut release, mut round) = (None, Round::Next);
+        if std::mem::take(&mut self.waiting.is_stuck) {
+            // Whether there is space again is to be found out anew.
+            self.waiting.next_file = NextFile::Unknown;
+        }
+        while let Some(event) = self.waiting.events.pop_front() {
+            match event {
+                LogEvent::Release(through) => release = Some(through),
+                LogEvent::Stop => round = Round::Last,
+                event => {
+                    if let Some(stuck) = self.carry_out(event) {
+                        self.waiting.events.push_front(stuck);
+                        self.waiting.is_stuck = true;
+                        break;
+                    }
+                }
             }
-            self.report_full(&error);
-            self.wait_for_space()?;
+        }
+        self.prove();
+        if let Some(through) = release {
+            self.release(through);
+        }
+        match round {
+            Round::Last => self.witness(),
+            Round::Next => self.prepare(),
+        }
+        round
+    }
+
+    /// Does one thing. Returns it if there is no space for it: nothing behind it is acknowledged then, new writes are
+    /// refused, reads go on.
+    fn carry_out(&mut self, event: LogEvent) -> Option<LogEvent> {
+        match event {
+            LogEvent::Persist(persist) => return self.append(persist),
+            LogEvent::Expect(snapshot, received) => return self.expect(snapshot, received),
+            LogEvent::Reset(snapshot) => return self.reset(snapshot),
+            LogEvent::Fetch(fetch) => self.fetch(fetch),
+            LogEvent::Prepared(result) => self.prepared(result),
+            LogEvent::Release(_) | LogEvent::Stop => unreachable!("taken by the round"),
+        }
+        None
+    }
+
+    /// Does what need not wait behind the piece that has no space: a checkpoint may have come to an end and make space by
+    /// what it releases, a snapshot makes space by replacing the log, and the member may be stopped.
+    fn overtake(&mut self) -> Round {
+        let mut kept = VecDeque::new();
+        for event in std::mem::take(&mut self.waiting.events) {
+            let stays = match event {
+                LogEvent::Stop => return Round::Last,
+                LogEvent::Release(through) if through <= self.waiting.synced => {
+                    self.release(through);
+                    None
+                }
+                event @ (LogEvent::Expect(..) | LogEvent::Prepared(_)) => self.carry_out(event),
+                LogEvent::Reset(snapshot) => self.reset_before(&mut kept, snapshot),
+                event => Some(event),
+            };
+            kept.extend(stays);
+        }
+        self.waiting.events = kept;
+        Round::Next
+    }
+
+    /// Begins behind a snapshot before these pieces are written. What they promise, term, vote and loss, is written first: the
+    /// snapshot may be of a later term than the disk knows of. Their entries are void then: they are part of the snapshot, or
+    /// contradict it, so that nobody counts them.
+    fn reset_before(&mut self, waiting: &mut VecDeque<LogEvent>, snapshot: SnapshotMeta) -> Option<LogEvent> {
+        for piece in pieces(waiting) {
+            let promises = Persist {
+                truncate_from: None,
+                entries: Vec::new(),
+                commit: self.log.base(),
+                then_send: Vec::new(),
+                ..*piece
+            };
+            if let Err(error) = self.log.append(&promises) {
+                self.expect_no_space("the raft log cannot be written", &error);
+                return Some(LogEvent::Reset(snapshot));
+            }
+            (piece.hard_state, piece.loss) = (None, None);
+        }
+        let stays = self.reset(snapshot);
+        if stays.is_none() {
+            for piece in pieces(waiting) {
+                piece.truncate_from = None;
+                piece.entries.clear();
+            }
+        }
+        stays
+    }
+
+    fn append(&mut self, persist: Persist) -> Option<LogEvent> {
+        let started = Instant::now();
+        self.waiting.is_unwitnessed |= persist.is_write();
+        if let Err(error) = self.log.append(&persist) {
+            self.expect_no_space("the raft log cannot be written", &error);
+            return Some(LogEvent::Persist(persist));
         }
         self.metrics.disk.wal_write.observe(started.elapsed());
         let bytes: usize = persist.entries.iter().map(raft::Entry::weight).sum();
@@ -151,7 +249,17 @@ impl LogWriter {
             }
             None => self.waiting.proved = Some(Proved { ack, messages: then_send }),
         }
-        Ok(())
+        None
+    }
+
+    /// Notes that the disk is full, if that is the error; any other one ends the process.
+    fn expect_no_space(&mut self, what: &str, error: &Error) {
+        if !error.is_no_space() {
+            stop_process(what, error);
+        }
+        self.report_full(error);
+        // That there is space again shows with the next file, too; but not at once.
+        self.waiting.next_file = NextFile::NoSpace(Instant::now());
     }
 
     /// Makes everything appended durable by one sync, and says so.
@@ -164,22 +272,6 @@ impl LogWriter {
         let _ = self.consensus.send(ConsensusEvent::Persisted(ack));
     }
 
-    /// Waits a little. A checkpoint may come to an end meanwhile and make space by what it releases, and the member
-    /// may be stopped; everything else keeps its turn.
-    fn wait_for_space(&mut self) -> Result<(), Stopped> {
-        let mut taken = Vec::new();
-        self.inbox.take(&mut taken, Some(Instant::now() + FULL_DISK_RETRY));
-        self.waiting.events.extend(taken);
-        for event in std::mem::take(&mut self.waiting.events) {
-            match event {
-                LogEvent::Release(through) if through <= self.waiting.synced => self.release(through),
-                LogEvent::Stop => return Err(Stopped),
-                event => self.waiting.events.push_back(event),
-            }
-        }
-        Ok(())
-    }
-
     fn sync(&mut self) {
         let started = Instant::now();
         match self.log.sync() {
@@ -190,22 +282,26 @@ impl LogWriter {
     }
 
     /// Notes that a snapshot comes, so that a start after a crash knows what to make of a state ahead of the log.
-    fn expect(&mut self, snapshot: SnapshotMeta, received: ReceivedStore) {
+    fn expect(&mut self, snapshot: SnapshotMeta, received: ReceivedStore) -> Option<LogEvent> {
         if let Err(error) = self.log.expect_snapshot(&snapshot) {
-            stop_process("a snapshot cannot be noted in the raft log", &error);
+            self.expect_no_space("a snapshot cannot be noted in the raft log", &error);
+            return Some(LogEvent::Expect(snapshot, received));
         }
         let _ = self.consensus.send(ConsensusEvent::SnapshotExpected(snapshot, received));
+        None
     }
 
     /// Begins behind a snapshot.
-    fn reset(&mut self, snapshot: SnapshotMeta) {
+    fn reset(&mut self, snapshot: SnapshotMeta) -> Option<LogEvent> {
         // What was appended before is gone with this, but what was promised with it must be true first.
         self.prove();
         if let Err(error) = self.log.reset_to(&snapshot) {
-            stop_process("the raft log cannot begin behind a snapshot", &error);
+            self.expect_no_space("the raft log cannot begin behind a snapshot", &error);
+            return Some(LogEvent::Reset(snapshot));
         }
         self.waiting.synced = snapshot.last.index;
         let _ = self.consensus.send(ConsensusEvent::LogReset(snapshot));
+        None
     }
 
     /// Has entries read by another thread: a follower that is far behind must not hold up the writes of today. What
@@ -219,6 +315,9 @@ impl LogWriter {
 
     /// Leaves proof that everything was synced, so that damage to the last batch is known for what it is.
     fn witness(&mut self) {
+        if !std::mem::take(&mut self.waiting.is_unwitnessed) {
+            return;
+        }
         match self.log.witness() {
             Ok(()) => {}
             Err(error) if error.is_no_space() => self.report_full(&error),
@@ -226,16 +325,34 @@ impl LogWriter {
         }
     }
 
-    /// Reserves the next segment while the current one still has room, so that a full disk shows early.
+    /// Has the next file made while the current one still has room, by another thread: reserving its space takes long, and a
+    /// full disk shows early.
     fn prepare(&mut self) {
-        match self.log.prepare_next() {
+        let segment = self.log.segment();
+        match self.waiting.next_file {
+            NextFile::Asked(at) | NextFile::Ready(at) if at == segment => return,
+            NextFile::NoSpace(since) if since.elapsed() < FULL_DISK_RETRY => return,
+            _ => {}
+        }
+        self.waiting.next_file = NextFile::Asked(segment);
+        let _ = self.preparer.send(Prepare::NextFile);
+    }
+
+    /// The next file is there, or there is no space for it.
+    fn prepared(&mut self, result: Result<(), Error>) {
+        match result {
             Ok(()) => {
-                if self.shared.disk_full.swap(false, Ordering::Relaxed) {
+                if let NextFile::Asked(segment) = self.waiting.next_file {
+                    self.waiting.next_file = NextFile::Ready(segment);
+                }
+                // A piece that is stuck needs something else.
+                if !self.waiting.is_stuck && self.shared.disk_full.swap(false, Ordering::Relaxed) {
                     tracing::info!("there is space on the disk again: writes are taken");
                 }
             }
-            Err(error) if error.is_no_space() => self.report_full(&error),
-            Err(error) => stop_process("the raft log cannot be extended", &error),
+            Err(error) => {
+                self.expect_no_space("the raft log cannot be extended", &error);
+            }
         }
     }
 
@@ -257,137 +374,13 @@ impl LogWriter {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::time::Duration;
-
-    use raft::durable::Options;
-    use raft::{Membership, Node, NodeId, Ready};
-    use wal::SimDisk;
-
-    use super::*;
-    use crate::engine::inbox::inbox;
-    use crate::engine::waiters::Waiters;
-
-    const SEGMENT_BYTES: u64 = 4096;
-
-    /// A log writer on a thread, for a node that is alone.
-    struct Bench {
-        disk: SimDisk,
-        node: Node,
-        log: Sender<LogEvent>,
-        consensus: Inbox<ConsensusEvent>,
-        shared: Arc<Shared>,
-        thread: std::thread::JoinHandle<()>,
-    }
-
-    fn bench() -> Bench {
-        let disk = SimDisk::new(1);
-        let alone = NodeId(1);
-        let options = Options {
-            identity: [1, 1],
-            segment_bytes: SEGMENT_BYTES,
-            tail_bytes_max: 1 << 20,
-            membership: Membership::new([alone], []),
-            incarnation: raft::Incarnation(1),
-        };
-        let mut log =
-            raft::durable::Log::open(Arc::new(disk.clone()), Path::new("/log"), options).unwrap().log;
-        let mut node = Node::new(raft::Config::new(alone, 1), log.restore(Index::ZERO).unwrap());
-        node.campaign();
-        let (log_sender, log_inbox) = inbox();
-        let (consensus_sender, consensus) = inbox();
-        let (reader, _) = inbox();
-        let shared = Arc::new(Shared::new(Waiters::new(1, 0), Duration::from_secs(7)));
-        let writer = LogWriter {
-            log,
-            inbox: log_inbox,
-            consensus: consensus_sender,
-            reader,
-            transport: Transport::default(),
-            shared: shared.clone(),
-            metrics: Arc::new(Metrics::new(crate::config::Config::default().metrics)),
-            waiting: Waiting::default(),
-        };
-        let thread = std::thread::spawn(move || writer.run());
-        Bench { disk, node, log: log_sender, consensus, shared, thread }
-    }
-
-    impl Bench {
-        /// Hands what the node wants persisted to the writer.
-        fn hand_over(&mut self) {
-            while let Some(Ready { persist, .. }) = self.node.ready() {
-                if let Some(persist) = persist {
-                    self.log.send(LogEvent::Persist(persist)).unwrap();
-                }
-            }
-        }
-
-        /// Takes the writer's next report to the node.
-        fn hear(&mut self) {
-            let mut events = Vec::new();
-            self.consensus.take(&mut events, None);
-            for event in events {
-                if let ConsensusEvent::Persisted(persisted) = event {
-                    self.node.persisted(persisted);
-                }
-            }
-        }
-
-        /// Has one entry after the other persisted.
-        fn fill(&mut self, entries: usize) {
-            for _ in 0..entries {
-                self.node.propose(vec![7; 500].into()).unwrap();
-                self.hand_over();
-                self.hear();
-            }
-        }
-
-        fn wait_until_full(&self) {
-            while !self.shared.disk_full.load(Ordering::Relaxed) {
-                std::thread::yield_now();
-            }
-        }
-    }
-
-    #[test]
-    fn a_member_stops_while_its_disk_is_full() {
-        let mut bench = bench();
-        bench.hand_over();
-        bench.hear();
-        bench.disk.set_capacity(Some(0));
-        // More than the segments that are there take.
-        for _ in 0..40 {
-            bench.node.propose(vec![7; 500].into()).unwrap();
-        }
-        bench.hand_over();
-        bench.wait_until_full();
-        bench.log.send(LogEvent::Stop).unwrap();
-        bench.thread.join().unwrap();
-    }
-
-    #[test]
-    fn what_a_checkpoint_releases_makes_space_for_what_waits() {
-        let mut bench = bench();
-        bench.hand_over();
-        bench.hear();
-        bench.fill(40);
-        let used: usize =
-            bench.disk.files().iter().filter_map(|path| bench.disk.content(path)).map(|c| c.len()).sum();
-        bench.disk.set_capacity(Some(used as u64));
-        let durable = bench.node.status().commit;
-        let proposed = 20;
-        for _ in 0..proposed {
-            bench.node.propose(vec![7; 500].into()).unwrap();
-        }
-        bench.hand_over();
-        bench.wait_until_full();
-        bench.log.send(LogEvent::Release(durable)).unwrap();
-        while bench.node.status().commit.0 < durable.0 + proposed {
-            bench.hear();
-        }
-        bench.log.send(LogEvent::Stop).unwrap();
-        bench.thread.join().unwrap();
-    }
+/// The pieces of work among what waits.
+fn pieces(waiting: &mut VecDeque<LogEvent>) -> impl Iterator<Item = &mut Persist> {
+    waiting.iter_mut().filter_map(|event| match event {
+        LogEvent::Persist(persist) => Some(persist),
+        _ => None,
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,12 @@ impl Mailbox {
         }
     }
 
+    /// Everything that was put in.
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> Vec<Delivery> {
+        std::mem::take(&mut *self.queue.lock())
+    }
+
     /// Waits for deliveries and moves them all into `batch`.
     pub(crate) async fn take(&self, batch: &mut Vec<Delivery>) {
         loop {

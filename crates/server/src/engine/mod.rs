@@ -38,6 +38,7 @@ pub(crate) mod fatal;
 pub(crate) mod inbound;
 pub(crate) mod inbox;
 pub(crate) mod lessor;
+pub(crate) mod log_preparer;
 pub(crate) mod log_reader;
 pub(crate) mod log_writer;
 pub(crate) mod mailbox;
@@ -51,3 +52,6 @@ pub(crate) mod status;
 pub(crate) mod views;
 pub(crate) mod waiters;
 pub(crate) mod worker;
+
+#[cfg(test)]
+mod tests;

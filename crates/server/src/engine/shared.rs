@@ -2,7 +2,7 @@
 //!
 //! No state is changed through here; each field has one writer.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use raft::Index;
@@ -15,8 +15,6 @@ use super::waiters::Waiters;
 pub(crate) struct Shared {
     /// Callers that wait for commands.
     pub(crate) waiters: Waiters,
-    /// Bytes of commands in flight; written by the workers.
-    pub(crate) in_flight_bytes: AtomicUsize,
     /// Seconds since the process started; written by the consensus thread as it ticks.
     pub(crate) second: AtomicU32,
     /// Milliseconds since the process started, as of the last tick; written by the consensus thread.
@@ -44,8 +42,29 @@ pub(crate) struct Shared {
     pub(crate) disk_full: AtomicBool,
     /// Whether this member has to end by itself.
     pub(crate) ending: Word,
-    /// The state may be wrong, so nobody is served from it (rule A6); written by the apply thread.
-    in_doubt: watch::Sender<bool>,
+    /// What may be wrong, so that nobody is served from it (rules A6, X3).
+    in_doubt: watch::Sender<Doubts>,
+}
+
+/// What of a member may be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// Its state: it is not the leader's. Written by the apply thread.
+    State,
+    /// Its log: it contradicts a leader's. Written by the consensus thread.
+    Log,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Doubts {
+    state: bool,
+    log: bool,
+}
+
+impl Doubts {
+    fn is_any(self) -> bool {
+        self.state || self.log
+    }
 }
 
 impl Shared {
@@ -53,7 +72,6 @@ impl Shared {
     pub(crate) fn new(waiters: Waiters, request_timeout: Duration) -> Self {
         Self {
             waiters,
-            in_flight_bytes: AtomicUsize::new(0),
             second: AtomicU32::new(0),
             millis: AtomicU64::new(0),
             request_timeout,
@@ -67,7 +85,7 @@ impl Shared {
             stopping: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
             ending: Word::default(),
-            in_doubt: watch::Sender::new(false),
+            in_doubt: watch::Sender::new(Doubts::default()),
         }
     }
 
@@ -77,6 +95,12 @@ impl Shared {
     pub(crate) fn sole_voter_is_caught_up(&self) -> bool {
         self.sole_voter.load(Ordering::Acquire)
             && self.applied.load(Ordering::Acquire) >= self.committed.load(Ordering::Acquire)
+    }
+
+    /// Returns how many entries are committed and not applied here.
+    pub(crate) fn apply_lag(&self) -> u64 {
+        let applied = self.applied.load(Ordering::Acquire);
+        self.committed.load(Ordering::Acquire).saturating_sub(applied)
     }
 
     /// Publishes who leads, 0 for nobody, and returns who did before.
@@ -98,20 +122,23 @@ impl Shared {
         }
     }
 
-    /// Publishes whether the state may be wrong.
-    pub(crate) fn set_in_doubt(&self, is_in_doubt: bool) {
-        self.in_doubt.send_replace(is_in_doubt);
+    /// Publishes whether something may be wrong.
+    pub(crate) fn set_in_doubt(&self, what: Doubt, is_in_doubt: bool) {
+        self.in_doubt.send_modify(|doubts| match what {
+            Doubt::State => doubts.state = is_in_doubt,
+            Doubt::Log => doubts.log = is_in_doubt,
+        });
     }
 
-    /// Whether the state may be wrong.
+    /// Whether state or log may be wrong.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        *self.in_doubt.borrow()
+        self.in_doubt.borrow().is_any()
     }
 
-    /// Returns when the state may be wrong.
+    /// Returns when state or log may be wrong.
     pub(crate) async fn doubted(&self) {
         // Ends with an error only when the sender is gone, and it lives in here.
-        let _ = self.in_doubt.subscribe().wait_for(|is_in_doubt| *is_in_doubt).await;
+        let _ = self.in_doubt.subscribe().wait_for(|doubts| doubts.is_any()).await;
     }
 
     /// From now on nothing new is taken.
@@ -191,6 +218,17 @@ mod tests {
             assert!(shared.waiters.expire(last_second).is_empty(), "{millis} ms may not have passed");
             assert_eq!(shared.waiters.expire(last_second + 1).len(), 1, "{millis} ms");
         }
+    }
+
+    #[test]
+    fn one_doubt_that_is_settled_leaves_the_other() {
+        let shared = Shared::new(Waiters::new(1, 0), Duration::from_secs(7));
+        shared.set_in_doubt(Doubt::State, true);
+        shared.set_in_doubt(Doubt::Log, true);
+        shared.set_in_doubt(Doubt::State, false);
+        assert!(shared.is_in_doubt());
+        shared.set_in_doubt(Doubt::Log, false);
+        assert!(!shared.is_in_doubt());
     }
 
     #[test]

@@ -74,6 +74,16 @@ impl Drop for ReceivedStore {
     }
 }
 
+#[cfg(test)]
+impl ReceivedStore {
+    /// One without files.
+    pub(super) fn without_files() -> Self {
+        let disk = Arc::new(wal::SimDisk::new(1));
+        let place = StorePlace { disk, dir: "/kv".into(), options: Options::default() };
+        Self { place, dir: "/incoming".into(), _slot: Slot(Arc::default()) }
+    }
+}
+
 /// Nothing is there if it was used.
 fn remove(place: &StorePlace, dir: &Path) {
     if place.disk.exists(dir).unwrap_or(false)

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::reply::CommandReply;
-use crate::limits::IN_FLIGHT_MAX;
+use crate::limits::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX};
 
 /// Identifies one proposed command in the whole cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,11 +37,15 @@ pub(crate) struct Waiter {
 struct Slot {
     id: RequestId,
     waiter: Waiter,
+    /// Length of the command.
+    bytes: usize,
 }
 
 struct Table {
     slots: Vec<Option<Slot>>,
     waiting: usize,
+    /// Bytes of the commands that are waited for.
+    bytes: usize,
     next: u64,
 }
 
@@ -51,7 +55,7 @@ pub(crate) struct Waiters {
     table: Mutex<Table>,
 }
 
-/// There are [`IN_FLIGHT_MAX`] commands in flight already.
+/// There are [`IN_FLIGHT_MAX`] commands in flight already, or [`IN_FLIGHT_BYTES_MAX`] of them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooMany;
 
@@ -61,6 +65,7 @@ impl Waiters {
         let table = Table {
             slots: std::iter::repeat_with(|| None).take(SLOTS).collect(),
             waiting: 0,
+            bytes: 0,
             next: first & NUMBER,
         };
         Self { member_prefix: member_id << 48, table: Mutex::new(table) }
@@ -87,11 +92,30 @@ impl Waiters {
             let id = self.advance(&mut table);
             let slot = slot_of(id);
             if table.slots[slot].is_none() {
-                table.slots[slot] = Some(Slot { id, waiter });
+                table.slots[slot] = Some(Slot { id, waiter, bytes: 0 });
                 table.waiting += 1;
                 return Ok(id);
             }
         }
+    }
+
+    /// Notes how long a registered caller's command is. It counts until the caller is taken out, answered or late, and not
+    /// until the caller hangs up: what was let in is in some queue until then.
+    ///
+    /// # Errors
+    /// [`TooMany`] when the bound on bytes in flight is reached; the caller is taken out then.
+    pub(crate) fn weigh(&self, id: RequestId, bytes: usize) -> Result<(), TooMany> {
+        let mut table = self.table.lock();
+        if table.bytes + bytes > IN_FLIGHT_BYTES_MAX {
+            table.take(id);
+            return Err(TooMany);
+        }
+        let Some(slot) = table.slots[slot_of(id)].as_mut().filter(|slot| slot.id == id) else {
+            return Ok(());
+        };
+        slot.bytes = bytes;
+        table.bytes += bytes;
+        Ok(())
     }
 
     fn advance(&self, table: &mut Table) -> RequestId {
@@ -150,8 +174,10 @@ impl Table {
         if slot.as_ref()?.id != id {
             return None;
         }
+        let slot = slot.take()?;
         self.waiting -= 1;
-        slot.take().map(|slot| slot.waiter)
+        self.bytes -= slot.bytes;
+        Some(slot.waiter)
     }
 }
 
@@ -211,6 +237,24 @@ mod tests {
         assert_eq!(waiters.register(waiter(1).0).unwrap_err(), TooMany);
         waiters.take(ids[0]).unwrap();
         waiters.register(waiter(1).0).unwrap();
+    }
+
+    #[test]
+    fn bytes_count_until_the_caller_is_answered_or_late_and_not_until_it_hangs_up() {
+        let waiters = Waiters::new(1, 0);
+        let (first, caller) = waiter(5);
+        let first = waiters.register(first).unwrap();
+        waiters.weigh(first, IN_FLIGHT_BYTES_MAX - 10).unwrap();
+        drop(caller);
+        let second = waiters.register(waiter(9).0).unwrap();
+        assert_eq!(waiters.weigh(second, 11), Err(TooMany));
+        assert!(!waiters.is_waiting(second), "who is refused does not wait");
+        waiters.expire(6);
+        let third = waiters.register(waiter(9).0).unwrap();
+        waiters.weigh(third, IN_FLIGHT_BYTES_MAX).unwrap();
+        waiters.take(third).unwrap();
+        let fourth = waiters.register(waiter(9).0).unwrap();
+        waiters.weigh(fourth, IN_FLIGHT_BYTES_MAX).unwrap();
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use raft::NodeId;
+use raft::{NodeId, Term};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::consensus::ConsensusEvent;
@@ -18,7 +18,7 @@ use super::mailbox::{Delivery, Mailbox};
 use super::reply::{CommandReply, Unserved};
 use super::shared::Shared;
 use super::waiters::{RequestId, Waiter};
-use crate::limits::IN_FLIGHT_BYTES_MAX;
+use crate::limits::APPLY_LAG_ENTRIES_MAX;
 use crate::watch::catch_up::CatchUp;
 use crate::watch::hub::Hub;
 
@@ -114,20 +114,16 @@ impl Worker {
         proposer: Proposer,
         build: impl FnOnce(RequestId) -> Bytes,
     ) -> CommandReply {
+        if self.shared.apply_lag() > APPLY_LAG_ENTRIES_MAX {
+            return Err(Unserved::TooMany);
+        }
         let (reply, answer) = oneshot::channel();
         let deadline_second = self.shared.deadline_second();
         let started_millis = self.shared.millis.load(Ordering::Relaxed);
         let waiter = Waiter { worker: self.index, reply, started_millis, deadline_second };
         let id = self.shared.waiters.register(waiter).map_err(|_| Unserved::TooMany)?;
         let command = build(id);
-        let size = command.len();
-        let _in_flight = match self.shared.admit(size) {
-            Some(admitted) => admitted,
-            None => {
-                self.shared.waiters.take(id);
-                return Err(Unserved::TooMany);
-            }
-        };
+        self.shared.waiters.weigh(id, command.len()).map_err(|_| Unserved::TooMany)?;
         let first = {
             let mut outbox = self.outbox.lock();
             let proposals = match proposer {
@@ -205,6 +201,12 @@ impl Worker {
         let _ = self.consensus.send(ConsensusEvent::Transfer(to));
     }
 
+    /// Proposes what this member saw as the leader of this term. It is in the queue of consensus when this returns, and
+    /// nobody waits for what becomes of it.
+    pub(crate) fn propose_in_term(&self, term: Term, proposal: Proposal) {
+        let _ = self.consensus.send(ConsensusEvent::ProposeInTerm(term, proposal));
+    }
+
     /// Runs a piece of work on the hub and sends off the catch-up jobs it made.
     pub(crate) fn with_hub<T>(&self, work: impl FnOnce(&mut Hub) -> T) -> T {
         let mut hub = self.hub.lock();
@@ -277,25 +279,5 @@ impl Worker {
                 }
             }
         }
-    }
-}
-
-/// Bytes admitted for one command; given back when dropped.
-pub(crate) struct Admitted<'a> {
-    shared: &'a Shared,
-    bytes: usize,
-}
-
-impl Drop for Admitted<'_> {
-    fn drop(&mut self) {
-        self.shared.in_flight_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-impl Shared {
-    fn admit(&self, bytes: usize) -> Option<Admitted<'_>> {
-        let before = self.in_flight_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let admitted = Admitted { shared: self, bytes };
-        (before + bytes <= IN_FLIGHT_BYTES_MAX).then_some(admitted)
     }
 }

@@ -87,7 +87,7 @@ impl Staged {
     async fn asked(&self) -> ConsensusEvent {
         let mut events = Vec::new();
         while events.is_empty() {
-            self.consensus.take(&mut events, Some(Instant::now()));
+            self.consensus.take(&mut events, Some(Instant::now())).unwrap();
             tokio::task::yield_now().await;
         }
         assert_eq!(events.len(), 1);
@@ -108,7 +108,7 @@ impl Staged {
 
     fn asks_nothing_of_apply(&self) -> bool {
         let mut events = Vec::new();
-        self.apply.take(&mut events, Some(Instant::now()));
+        self.apply.take(&mut events, Some(Instant::now())).unwrap();
         events.is_empty()
     }
 }

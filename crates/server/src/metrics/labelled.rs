@@ -332,6 +332,13 @@ impl Alarms {
         let key = (alarm_type.to_owned(), member.to_string());
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, raised);
     }
+
+    /// Records that these alarms are raised, each a name and a member, and no others.
+    pub fn set_raised(&self, raised: impl IntoIterator<Item = (String, String)>) {
+        let mut alarms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        alarms.values_mut().for_each(|raised| *raised = false);
+        alarms.extend(raised.into_iter().map(|alarm| (alarm, true)));
+    }
 }
 
 impl Metric for Alarms {

@@ -15,6 +15,7 @@ use crate::bootstrap::{PROTOCOL, PROTOCOL_HEADER};
 use crate::config::Config;
 use crate::grpc::body::ResponseBody;
 use crate::http::{Alarm, Consistency, HealthProbe, Http, RaftStatus, ReadFailure, Surface, Versions};
+use crate::ids::MemberId;
 use crate::version;
 
 /// The client port: gRPC, and HTTP beside it.
@@ -148,10 +149,22 @@ fn refresh_gauges(api: &Api) {
     metrics.mvcc.watch_streams.set(streams as i64);
     metrics.mvcc.watchers.set(watchers as i64);
     metrics.mvcc.slow_watchers.set(slow as i64);
+    metrics.server.alarms.set_raised(raised_alarms(api));
     if let Some(version) = api.status.cluster_version() {
         let minor = version.rsplit_once('.').map_or(version.as_str(), |(minor, _)| minor);
         metrics.server.cluster_version.set(minor);
     }
+}
+
+/// Returns the alarms of the cluster, and the one that this member raises for itself when what it holds may be wrong; each a
+/// name and a member.
+fn raised_alarms(api: &Api) -> Vec<(String, String)> {
+    let name = |kind: i32| AlarmType::try_from(kind).map_or("UNKNOWN", |kind| kind.as_str_name()).to_owned();
+    let of_member = |id: u64| MemberId(id).to_string();
+    let alarms = api.status.alarms();
+    let raised = alarms.iter().map(|alarm| (name(alarm.alarm), of_member(alarm.member_id)));
+    let own = (Alarm::Corrupt.name().to_owned(), of_member(api.member_id));
+    raised.chain(api.shared.is_in_doubt().then_some(own)).collect()
 }
 
 /// The member as its health checks see it.

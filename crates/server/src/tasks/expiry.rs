@@ -6,14 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use machine::lease_clock::{Checkpoint, Due, Expired};
+use machine::lease_clock::{Checkpoint, Expired};
 use proto::etcdserverpb::{LeaseCheckpoint, LeaseCheckpointRequest};
 use proto::quoratepb::LeaseExpire;
+use raft::Term;
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
-use crate::engine::command::Field;
-use crate::engine::worker::Worker;
+use crate::engine::command::{Field, encode_command};
+use crate::engine::worker::{Proposal, Worker};
 
 /// Expiries in flight: a mass expiry must not crowd out clients (etcd: 16).
 const IN_FLIGHT_MAX: usize = 16;
@@ -27,11 +28,7 @@ pub(crate) async fn run(api: Arc<Api>, workers: Vec<Arc<Worker>>) {
     loop {
         api.lessor.wait_until_due().await;
         let _ = tokio::time::timeout(TURN_TIME_MAX, serve_waiting(&workers)).await;
-        let Due { expired, checkpoints } = api.lessor.take_due();
-        if !checkpoints.is_empty() {
-            checkpoint(&api, checkpoints).await;
-        }
-        for lease in expired {
+        for lease in api.lessor.take_due(|term, due| checkpoint(&api, term, due)) {
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             let api = api.clone();
             tokio::spawn(async move {
@@ -58,13 +55,14 @@ async fn expire(api: &Api, lease: Expired) {
     }
 }
 
-async fn checkpoint(api: &Api, due: Vec<Checkpoint>) {
+/// Proposes what is left of leases. Nobody waits for it: one that is lost makes a lease live longer after a change of
+/// leader, never shorter.
+fn checkpoint(api: &Api, term: u64, due: Vec<Checkpoint>) {
     let checkpoints = due
         .into_iter()
         .map(|due| LeaseCheckpoint { id: due.id.0, remaining_ttl: due.remaining_seconds })
         .collect();
-    let request = LeaseCheckpointRequest { checkpoints };
-    if let Err(status) = api.propose_as_leader(Field::LeaseCheckpoint, &request).await {
-        tracing::debug!(status = %status, "remaining lease times were not recorded");
-    }
+    let id = api.shared.waiters.anonymous_id();
+    let command = encode_command(id, Field::LeaseCheckpoint, &LeaseCheckpointRequest { checkpoints });
+    api.worker.propose_in_term(Term(term), Proposal { id, command });
 }

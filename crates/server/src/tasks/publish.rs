@@ -48,7 +48,9 @@ pub(crate) async fn run(api: &Api, introduction: Introduction) {
 
 /// Whether the cluster may not have heard of the command.
 fn is_no_answer(code: Code) -> bool {
-    matches!(code, Code::Unavailable | Code::Unknown | Code::DeadlineExceeded)
+    // Too much is under way: after a start there may be much to be applied again.
+    let is_busy = code == Code::ResourceExhausted;
+    is_busy || matches!(code, Code::Unavailable | Code::Unknown | Code::DeadlineExceeded)
 }
 
 /// Repeats what was not answered; a refusal is an answer: another start of this member did the same before.

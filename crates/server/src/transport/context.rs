@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use raft::NodeId;
+use raft::{NodeId, Term};
 use tokio::task::AbortHandle;
 
 use super::handle::Shared;
@@ -57,8 +57,18 @@ pub(super) struct Table {
     pub(super) removed: BTreeSet<NodeId>,
     /// Streams of messages that peers have opened, one for each.
     pub(super) inlets: BTreeMap<NodeId, Inlet>,
-    /// To whom a snapshot is on its way.
-    pub(super) sending: BTreeSet<NodeId>,
+    /// The snapshots that are on their way, by receiver.
+    pub(super) sending: BTreeMap<NodeId, Sending>,
+}
+
+/// A snapshot on its way.
+pub(super) struct Sending {
+    /// Tells this transfer from the next one to the same peer.
+    pub(super) number: u64,
+    /// The term in which this member sends it. In a later one the receiver would refuse it, after all the work.
+    pub(super) term: Term,
+    /// Ends it.
+    pub(super) task: AbortHandle,
 }
 
 /// A peer's stream of messages.

@@ -48,3 +48,11 @@ impl Incoming {
 
 /// An engine that others share.
 pub(crate) type SharedInbound = Arc<dyn Inbound>;
+
+#[cfg(test)]
+impl Incoming {
+    /// One message, as from its sender.
+    pub(crate) fn of(message: raft::Message) -> Self {
+        Self { from: message.from, messages: vec![message], notes: Vec::new(), room: None }
+    }
+}

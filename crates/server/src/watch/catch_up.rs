@@ -58,13 +58,13 @@ pub(crate) fn catch_up(views: Arc<Views>, mailboxes: Vec<Arc<Mailbox>>) -> (Catc
 }
 
 impl CatchUpThread {
-    /// Serves jobs in turn until the member ends.
+    /// Serves jobs in turn until no worker is left to send one. A member that starts over in the same process has other
+    /// workers and another such thread, and this one would keep all of the old store in memory.
     pub(crate) fn run(self) {
         priority::yield_often();
         let mut orders = Vec::new();
         let mut pace = Pace { revision: self.views.get().revision(), written: None };
-        loop {
-            self.inbox.take(&mut orders, None);
+        while self.inbox.take(&mut orders, None).is_ok() {
             let waiting = orders.len();
             for Order { worker, job } in orders.drain(..) {
                 // Damage is reported by file and offset, here and to the client.
@@ -184,5 +184,20 @@ mod tests {
         assert_eq!(pace.rest(6, start, 1000, 1), CATCH_UP_REST);
         assert_eq!(pace.rest(6, start + QUIET / 2, 1000, 1), CATCH_UP_REST);
         assert_eq!(pace.rest(6, start + QUIET, 1000, 1), Duration::ZERO);
+    }
+
+    /// A member that starts over in the same process must not keep the old store in memory.
+    #[test]
+    fn the_thread_ends_and_frees_the_store_when_the_last_worker_is_gone() {
+        let disk = std::sync::Arc::new(wal::SimDisk::new(1));
+        let store = mvcc::Store::open(disk, std::path::Path::new("/kv"), mvcc::Options::default()).unwrap();
+        let views = Arc::new(Views::new(store.view()));
+        let kept = Arc::downgrade(&views);
+        let (worker, thread) = catch_up(views, Vec::new());
+        let other = worker.clone();
+        let running = std::thread::spawn(move || thread.run());
+        drop((worker, other));
+        running.join().unwrap();
+        assert!(kept.upgrade().is_none());
     }
 }

@@ -105,6 +105,44 @@ async fn an_acknowledgement_takes_two_disks() {
     }
 }
 
+/// Large values written while a disk hangs: more than twice what the log of a member takes that needs none of it.
+const LARGE_WRITES: usize = 500;
+const LARGE_BYTES: usize = 900_000;
+
+/// Files of 64 MiB that the log of a leader may have: those that the last checkpoint does not cover, the current one and the
+/// next one.
+const LOG_BYTES_MAX: u64 = 5 * (64 << 20);
+
+fn log_bytes(member: &testkit::Server) -> u64 {
+    let files = std::fs::read_dir(member.data_dir().join("member/wal")).expect("a log");
+    files.filter_map(|file| file.ok()?.metadata().ok()).map(|file| file.len()).sum()
+}
+
+/// A heartbeat's answer needs nothing of its disk, so it is there for its leader.
+#[tokio::test]
+async fn a_follower_whose_disk_hangs_does_not_fill_the_disk_of_its_leader() {
+    let flags = [IMPATIENT, &["--snapshot-catchup-entries=10"]].concat();
+    let cluster = Cluster::start(&disks::program(), 3, &flags);
+    put(cluster.member(0), "key", "before").await.expect("three are enough");
+    let leads = leader(&cluster, &[0, 1, 2]).await;
+    let hung = (leads + 1) % 3;
+    let hang = hang(cluster.member(hung));
+    let value = "x".repeat(LARGE_BYTES);
+    for number in 0..LARGE_WRITES {
+        let key = format!("key {}", number % 10);
+        eventually("a write", || async { put(cluster.member(leads), &key, &value).await.ok() }).await;
+    }
+    eventually("the log of the leader to be released", || async {
+        (log_bytes(cluster.member(leads)) <= LOG_BYTES_MAX).then_some(())
+    })
+    .await;
+    // It gets a snapshot instead.
+    drop(hang);
+    let last =
+        eventually("a read on the follower", || async { get(cluster.member(hung), "key 9").await.ok() });
+    assert_eq!(last.await.map(|value| value.len()), Some(LARGE_BYTES));
+}
+
 #[tokio::test]
 async fn nobody_misses_a_follower_whose_disk_hangs() {
     let mut cluster = Cluster::start(&disks::program(), 3, PATIENT);

@@ -16,10 +16,12 @@ mod leaders;
 mod leases;
 mod long_entries;
 mod membership;
+mod network;
 mod replication;
 mod restarts;
 mod snapshots;
 mod traffic;
+mod two_elections;
 #[path = "../crash/writer.rs"]
 mod writer;
 

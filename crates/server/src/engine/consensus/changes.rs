@@ -24,6 +24,7 @@ use crate::engine::command::{Field, encode_command};
 use crate::engine::reply::Unserved;
 use crate::engine::waiters::RequestId;
 use crate::engine::worker::Proposal;
+use crate::limits::{CHANGES_WAITING_BYTES_MAX, CHANGES_WAITING_MAX};
 use crate::transport::{PeerNote, Refusal};
 
 /// Changes that wait for their turn at the leader.
@@ -31,16 +32,19 @@ pub(crate) struct Changes {
     rules: ChangeRules,
     /// `--auto-promote-learners`.
     promotes_learners: bool,
-    waiting: VecDeque<Waiting>,
+    pub(super) waiting: VecDeque<Waiting>,
     /// The first one is with the state machine to be checked.
     is_checking: bool,
-    /// The entry of the last change that was proposed: nothing else is looked at before it is applied.
-    proposed: Index,
+    /// The entry of the last change that was proposed in this leadership: nothing else is looked at before it is applied.
+    /// Without leadership it is zero, as the entry may be cut off and never be applied.
+    pub(super) proposed: Index,
     /// The removal of this leader for which leadership was to be handed over.
     handed_over_before: Option<RequestId>,
+    /// Bytes of the commands that wait.
+    bytes: usize,
 }
 
-struct Waiting {
+pub(super) struct Waiting {
     /// The member whose client asked.
     origin: NodeId,
     proposal: Proposal,
@@ -69,6 +73,7 @@ impl Changes {
             is_checking: false,
             proposed: Index::ZERO,
             handed_over_before: None,
+            bytes: 0,
         }
     }
 }
@@ -99,6 +104,11 @@ impl ConsensusThread {
         if MemberChange::of(&request).is_none() {
             return self.refuse_change(origin, &proposal, Refusal::Unknown);
         }
+        let bytes = self.changes.bytes + proposal.command.len();
+        if self.changes.waiting.len() >= CHANGES_WAITING_MAX || bytes > CHANGES_WAITING_BYTES_MAX {
+            return self.refuse_change(origin, &proposal, Refusal::Busy);
+        }
+        self.changes.bytes = bytes;
         let since = self.shared.millis.load(Ordering::Relaxed);
         let request = Box::new(request);
         self.changes.waiting.push_back(Waiting { origin, proposal, request, since });
@@ -162,7 +172,7 @@ impl ConsensusThread {
     }
 
     /// Whether the last change is over and done with.
-    fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         let applied = self.node.applied_index();
         self.changes.proposed <= applied
             && !self.node.membership().is_joint()
@@ -233,6 +243,7 @@ impl ConsensusThread {
     /// The first change is proposed or refused.
     fn end_change(&mut self, refused: Option<Refusal>) {
         let Some(first) = self.changes.waiting.pop_front() else { return };
+        self.changes.bytes -= first.proposal.command.len();
         if let Some(why) = refused {
             self.refuse_change(first.origin, &first.proposal, why);
         }
@@ -258,6 +269,8 @@ impl ConsensusThread {
     /// This member does not lead (any more): the changes look for the next leader.
     pub(super) fn send_changes_back(&mut self) {
         self.changes.is_checking = false;
+        self.changes.proposed = Index::ZERO;
+        self.changes.bytes = 0;
         for Waiting { origin, proposal, .. } in std::mem::take(&mut self.changes.waiting) {
             self.refuse_change(origin, &proposal, Refusal::NotLeader);
         }
@@ -272,6 +285,7 @@ impl ConsensusThread {
         let first = self.changes.waiting.drain(..keep).next();
         self.changes.waiting.retain(|waiting| now.saturating_sub(waiting.since) < patience);
         first.into_iter().for_each(|first| self.changes.waiting.push_front(first));
+        self.changes.bytes = self.changes.waiting.iter().map(|waiting| waiting.proposal.command.len()).sum();
     }
 
     /// Hands leadership over.

@@ -12,6 +12,12 @@ impl ConsensusThread {
     /// A checkpoint is there for a follower that needs it.
     pub(super) fn snapshot_made(&mut self, wanted: SnapshotWanted, made: Made) {
         let last = made.last();
+        // The log has moved on: what came directly after this checkpoint is gone, and so is the configuration that was in
+        // force there. The follower asks for a newer one.
+        if last.index < self.node.base().index {
+            tracing::info!(to = %wanted.to, "snapshot-index" = last.index.0, "a snapshot is too old to be sent");
+            return self.node.snapshot_sent(&wanted, None);
+        }
         let membership = self.node.membership_at(last.index).clone();
         let message = wanted.message(SnapshotMeta { last, membership });
         let consensus = self.own.clone();
@@ -38,8 +44,7 @@ impl ConsensusThread {
         // What raft wants of it is carried out now; else it is removed.
         self.carry_out();
         if let Some(unwanted) = self.received.take() {
-            // Removing it takes a disk, which nobody waits for here.
-            let _ = self.log.send(LogEvent::Discard(unwanted));
+            discard(unwanted);
         }
     }
 
@@ -62,6 +67,15 @@ impl ConsensusThread {
     /// The log begins behind it.
     pub(super) fn log_reset(&mut self, snapshot: &SnapshotMeta) {
         self.node.installed(snapshot);
+        self.forget_contradictions();
         self.publish_stable();
     }
+}
+
+/// Removes a received store. Unlinking gigabytes takes a disk a while, for which neither ticks nor syncs of the log may
+/// wait. There is one received store at a time, so there is one such thread.
+fn discard(unwanted: ReceivedStore) {
+    let discard = std::thread::Builder::new().name("discard".to_owned()).spawn(move || drop(unwanted));
+    // Without a thread it was removed here.
+    drop(discard);
 }

@@ -60,7 +60,7 @@ impl Joiner {
         }
         sink.finish(message()).expect("the snapshot is sound");
         let mut events = Vec::new();
-        self.inbox.take(&mut events, None);
+        self.inbox.take(&mut events, None).unwrap();
         let Some(ConsensusEvent::SnapshotReceived(_, received)) = events.pop() else {
             panic!("it has arrived")
         };

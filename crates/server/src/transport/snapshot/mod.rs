@@ -77,7 +77,8 @@ pub(crate) struct SnapshotJob {
     pub(crate) offer: SnapshotOffer,
     /// The content.
     pub(crate) source: Box<dyn SnapshotSource>,
-    /// Told how it ended, on the transport's thread; not at all if the transport stops first.
+    /// Told how it ended, on the transport's thread; not at all if the transport stops first, or if a
+    /// snapshot of a later term takes its place.
     pub(crate) done: Box<dyn FnOnce(Result<(), SnapshotFailure>) + Send>,
 }
 

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::super::codec::SnapshotFrame;
-use super::super::context::Context;
+use super::super::context::{Context, Sending};
 use super::super::dial::{self, PeerStream};
 use super::super::frame::FrameReader;
 use super::super::handshake::StreamKind;
@@ -23,21 +23,31 @@ use super::{SnapshotFailure, SnapshotFault, SnapshotJob, SnapshotOffer, Snapshot
 use crate::logging::messages;
 use crate::metrics::peers;
 
-/// Sends a snapshot in a task of its own.
+/// Sends a snapshot in a task of its own. One that is on its way there since an earlier term ends: its receiver would refuse
+/// it.
 pub(in crate::transport) fn send(job: SnapshotJob, context: &Arc<Context>) {
     let SnapshotJob { offer, source, done } = job;
-    let to = offer.message.to;
-    if !context.table.lock().sending.insert(to) {
-        return done(Err(SnapshotFailure::UnderWay(to)));
+    let (to, term) = (offer.message.to, offer.message.term);
+    let mut table = context.table.lock();
+    match table.sending.remove(&to) {
+        Some(before) if before.term >= term => {
+            table.sending.insert(to, before);
+            drop(table);
+            return done(Err(SnapshotFailure::UnderWay(to)));
+        }
+        Some(before) => before.task.abort(),
+        None => {}
     }
-    let context = context.clone();
-    tokio::spawn(async move {
+    let number = context.next_number();
+    context.metrics.peers.of(to.0).snapshot_send.inflight.add(1);
+    let under_way = UnderWay { to, number, context: context.clone() };
+    // The task does not run before this one waits, so it finds itself in the table.
+    let task = tokio::spawn(async move {
+        let context = under_way.context.clone();
         let metrics = context.metrics.peers.of(to.0);
         let started = Instant::now();
-        metrics.snapshot_send.inflight.add(1);
         tracing::info!("remote-peer-id" = %Hex(to), "{}", messages::SNAPSHOT_SENDING);
         let result = Transfer::new(offer, source, metrics.clone()).run(&context).await;
-        metrics.snapshot_send.inflight.add(-1);
         match &result {
             Ok(()) => {
                 metrics.snapshot_send.success.inc();
@@ -49,9 +59,27 @@ pub(in crate::transport) fn send(job: SnapshotJob, context: &Arc<Context>) {
                 tracing::warn!("remote-peer-id" = %Hex(to), error = %error, "{}", messages::SNAPSHOT_NOT_SENT);
             }
         }
-        context.table.lock().sending.remove(&to);
+        drop(under_way);
         done(result);
     });
+    table.sending.insert(to, Sending { number, term, task: task.abort_handle() });
+}
+
+/// A transfer that is in the table until this is dropped, however it ends.
+struct UnderWay {
+    to: NodeId,
+    number: u64,
+    context: Arc<Context>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.context.metrics.peers.of(self.to.0).snapshot_send.inflight.add(-1);
+        let mut table = self.context.table.lock();
+        if table.sending.get(&self.to).is_some_and(|sending| sending.number == self.number) {
+            table.sending.remove(&self.to);
+        }
+    }
 }
 
 /// Why an attempt failed.

@@ -220,6 +220,24 @@ fn a_leader_of_a_later_term_goes_first() {
     });
 }
 
+/// A receiver would refuse the old one, after all the work.
+#[test]
+fn a_leader_that_leads_again_does_not_finish_what_it_sent_before() {
+    let (one, two) = pair();
+    two.engine.change(|state| state.chunks_max = Some(2));
+    let first = send(&one, two.id, 3, None);
+    two.engine.wait_for("the first", |state| state.sinks.first().map(|_| ()));
+    let second = send(&one, two.id, 4, None);
+    assert!(first.done.recv_timeout(PATIENCE).is_err(), "nobody is told of the end of one that was replaced");
+    two.engine.change(|state| state.chunks_max = None);
+    second.wait().unwrap();
+    two.engine.wait_for("the second", |state| {
+        state.sinks.iter().any(|sink| sink.finished.as_ref() == Some(&second.message)).then_some(())
+    });
+    assert_eq!(one.metrics.peers.of(two.id.0).snapshot_send.inflight.get(), 0);
+    send(&one, two.id, 4, None).wait().unwrap();
+}
+
 #[test]
 fn a_snapshot_for_nobody_is_not_sent() {
     let one = Member::start(1);

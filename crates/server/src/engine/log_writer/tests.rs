@@ -1,0 +1,299 @@
+//! The log writer on a simulated disk.
+
+use std::path::Path;
+use std::time::Duration;
+
+use raft::durable::Options;
+use raft::{Body, Entry, EntryId, Membership, Node, NodeId, Payload, Ready, Session, Term};
+use wal::{Disk, SimDisk};
+
+use super::*;
+use crate::engine::inbox::inbox;
+use crate::engine::log_preparer::LogPreparer;
+use crate::engine::log_reader::LogReader;
+use crate::engine::waiters::Waiters;
+
+const SEGMENT_BYTES: u64 = 4096;
+
+/// A log writer for the only member of a cluster, or for one of three, that does a round when it is told to.
+struct Parts {
+    disk: SimDisk,
+    node: Node,
+    writer: LogWriter,
+    log: Sender<LogEvent>,
+    preparer: LogPreparer,
+    consensus: Inbox<ConsensusEvent>,
+    shared: Arc<Shared>,
+}
+
+fn parts(members: &[u64]) -> Parts {
+    let disk = SimDisk::new(1);
+    let own = NodeId(1);
+    let options = Options {
+        identity: [1, 1],
+        segment_bytes: SEGMENT_BYTES,
+        tail_bytes_max: 1 << 20,
+        membership: Membership::new(members.iter().copied().map(NodeId), []),
+        incarnation: raft::Incarnation(1),
+    };
+    let mut log = raft::durable::Log::open(Arc::new(disk.clone()), Path::new("/log"), options).unwrap().log;
+    let node = Node::new(raft::Config::new(own, 1), log.restore(Index::ZERO).unwrap());
+    let (log_sender, log_inbox) = inbox();
+    let (consensus_sender, consensus) = inbox();
+    let (reader, _) = inbox();
+    let (preparer_sender, preparer_inbox) = inbox();
+    let shared = Arc::new(Shared::new(Waiters::new(1, 0), Duration::from_secs(7)));
+    let preparer = LogPreparer { preparer: log.preparer(), inbox: preparer_inbox, log: log_sender.clone() };
+    let writer = LogWriter {
+        log,
+        inbox: log_inbox,
+        consensus: consensus_sender,
+        reader,
+        preparer: preparer_sender,
+        transport: Transport::default(),
+        shared: shared.clone(),
+        metrics: Arc::new(Metrics::new(crate::config::Config::default().metrics)),
+        waiting: Waiting::default(),
+    };
+    Parts { disk, node, writer, log: log_sender, preparer, consensus, shared }
+}
+
+impl Parts {
+    /// Lets the writer do everything there is for it in one round.
+    fn round(&mut self) -> Round {
+        let mut taken = Vec::new();
+        self.writer.inbox.take(&mut taken, Some(Instant::now())).unwrap();
+        self.writer.round(&mut taken)
+    }
+
+    /// Hands over what the node wants persisted, and does it.
+    fn persist(&mut self) {
+        while let Some(Ready { persist, .. }) = self.node.ready() {
+            let persist = persist.map(LogEvent::Persist);
+            self.log.send_all(persist).unwrap();
+        }
+        self.round();
+    }
+
+    fn reports(&mut self) -> Vec<ConsensusEvent> {
+        let mut events = Vec::new();
+        self.consensus.take(&mut events, Some(Instant::now())).unwrap();
+        events
+    }
+
+    fn used_bytes(&self) -> u64 {
+        self.disk
+            .files()
+            .iter()
+            .filter_map(|path| self.disk.content(path))
+            .map(|file| file.len() as u64)
+            .sum()
+    }
+
+    /// Lets the leader of the first term append large entries after the last one.
+    fn append(&mut self, entries: u64) {
+        let previous = self.node.last();
+        let entry = |index: u64| Entry {
+            index: Index(index),
+            term: Term(1),
+            payload: Payload::Command(vec![7; 500].into()),
+        };
+        let entries = (1..=entries).map(|number| entry(previous.index.0 + number)).collect();
+        let body = Body::Append { session: Session(1), previous, entries, commit: Index::ZERO };
+        self.node.step(message(body)).unwrap();
+    }
+}
+
+fn message(body: Body) -> Message {
+    Message { from: NodeId(2), incarnation: raft::Incarnation(1), to: NodeId(1), term: Term(1), body }
+}
+
+/// A log writer and its preparer on threads, for a node that is alone.
+struct Bench {
+    disk: SimDisk,
+    node: Node,
+    log: Sender<LogEvent>,
+    consensus: Inbox<ConsensusEvent>,
+    shared: Arc<Shared>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+fn bench() -> Bench {
+    let Parts { disk, mut node, writer, log, preparer, consensus, shared } = parts(&[1]);
+    node.campaign();
+    let thread = std::thread::spawn(move || writer.run());
+    std::thread::spawn(move || preparer.run());
+    Bench { disk, node, log, consensus, shared, thread }
+}
+
+impl Bench {
+    /// Hands what the node wants persisted to the writer.
+    fn hand_over(&mut self) {
+        while let Some(Ready { persist, .. }) = self.node.ready() {
+            if let Some(persist) = persist {
+                self.log.send(LogEvent::Persist(persist)).unwrap();
+            }
+        }
+    }
+
+    /// Takes the writer's next report to the node.
+    fn hear(&mut self) {
+        let mut events = Vec::new();
+        self.consensus.take(&mut events, None).unwrap();
+        for event in events {
+            if let ConsensusEvent::Persisted(persisted) = event {
+                self.node.persisted(persisted);
+            }
+        }
+    }
+
+    /// Has one entry after the other persisted.
+    fn fill(&mut self, entries: usize) {
+        for _ in 0..entries {
+            self.node.propose(vec![7; 500].into()).unwrap();
+            self.hand_over();
+            self.hear();
+        }
+    }
+
+    fn wait_until_full(&self) {
+        while !self.shared.disk_full.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn a_member_stops_while_its_disk_is_full() {
+    let mut bench = bench();
+    bench.hand_over();
+    bench.hear();
+    bench.disk.set_capacity(Some(0));
+    // More than the segments that are there take.
+    for _ in 0..40 {
+        bench.node.propose(vec![7; 500].into()).unwrap();
+    }
+    bench.hand_over();
+    bench.wait_until_full();
+    bench.log.send(LogEvent::Stop).unwrap();
+    bench.thread.join().unwrap();
+}
+
+#[test]
+fn what_a_checkpoint_releases_makes_space_for_what_waits() {
+    let mut bench = bench();
+    bench.hand_over();
+    bench.hear();
+    bench.fill(40);
+    let used: usize =
+        bench.disk.files().iter().filter_map(|path| bench.disk.content(path)).map(|c| c.len()).sum();
+    bench.disk.set_capacity(Some(used as u64));
+    let durable = bench.node.status().commit;
+    let proposed = 20;
+    for _ in 0..proposed {
+        bench.node.propose(vec![7; 500].into()).unwrap();
+    }
+    bench.hand_over();
+    bench.wait_until_full();
+    bench.log.send(LogEvent::Release(durable)).unwrap();
+    while bench.node.status().commit.0 < durable.0 + proposed {
+        bench.hear();
+    }
+    bench.log.send(LogEvent::Stop).unwrap();
+    bench.thread.join().unwrap();
+}
+
+#[test]
+fn the_next_file_is_not_made_by_the_thread_that_syncs() {
+    let mut parts = parts(&[1, 2, 3]);
+    let next = Path::new("/log/entries/next.tmp");
+    parts.append(1);
+    parts.persist();
+    assert!(!parts.disk.exists(next).unwrap());
+    assert!(parts.reports().iter().any(|event| matches!(event, ConsensusEvent::Persisted(_))));
+    // It was asked for once, however many rounds there were.
+    parts.append(1);
+    parts.persist();
+    let mut asked = Vec::new();
+    parts.preparer.inbox.take(&mut asked, Some(Instant::now())).unwrap();
+    assert_eq!(asked, [Prepare::NextFile]);
+    parts.preparer.prepare();
+    assert!(parts.disk.exists(next).unwrap());
+    parts.round();
+    parts.append(20);
+    parts.persist();
+    parts.preparer.inbox.take(&mut asked, Some(Instant::now())).unwrap();
+    assert_eq!(asked.len(), 2, "the log is in another file now");
+}
+
+/// Installing the snapshot is what makes space.
+#[test]
+fn a_snapshot_does_not_wait_behind_a_piece_that_has_no_space() {
+    let mut parts = parts(&[1, 2, 3]);
+    parts.append(6);
+    parts.persist();
+    parts.reports();
+    // A cut needs a few KiB.
+    parts.disk.set_capacity(Some(parts.used_bytes() + SEGMENT_BYTES / 2));
+    parts.append(20);
+    parts.persist();
+    assert!(parts.shared.disk_full.load(Ordering::Relaxed));
+    assert!(parts.reports().is_empty(), "nothing of it is acknowledged");
+    // A later piece waits, too.
+    parts.append(1);
+    parts.persist();
+
+    let last = EntryId::new(Index(100), Term(1));
+    let snapshot = SnapshotMeta { last, membership: Membership::new([1, 2, 3].map(NodeId), []) };
+    let body = Body::InstallSnapshot { session: Session(1), snapshot: snapshot.clone() };
+    parts.node.step(message(body)).unwrap();
+    while let Some(ready) = parts.node.ready() {
+        assert!(ready.install.is_none_or(|wanted| wanted == snapshot));
+    }
+    parts.log.send(LogEvent::Expect(snapshot.clone(), ReceivedStore::without_files())).unwrap();
+    parts.round();
+    assert!(matches!(parts.reports()[..], [ConsensusEvent::SnapshotExpected(..)]));
+    parts.log.send(LogEvent::Reset(snapshot.clone())).unwrap();
+    parts.round();
+    let reports = parts.reports();
+    assert!(matches!(reports[..], [ConsensusEvent::LogReset(_), ConsensusEvent::Persisted(_)]));
+    assert_eq!(parts.writer.log.last(), last, "the entries of the pieces that waited are void");
+    for report in reports {
+        match report {
+            ConsensusEvent::LogReset(snapshot) => parts.node.installed(&snapshot),
+            ConsensusEvent::Persisted(persisted) => parts.node.persisted(persisted),
+            _ => {}
+        }
+    }
+    assert_eq!(parts.node.stable(), last.index);
+    parts.node.check_invariants();
+
+    // And there is space again.
+    parts.append(1);
+    parts.persist();
+    assert_eq!(parts.writer.log.last().index, Index(101));
+    parts.disk.set_capacity(None);
+    parts.preparer.prepare();
+    parts.round();
+    assert!(!parts.shared.disk_full.load(Ordering::Relaxed));
+}
+
+/// A follower was to get entries that were not committed, and another leader cut them off before they were read.
+#[test]
+fn entries_that_were_cut_before_they_were_read_are_nothing_and_no_damage() {
+    let mut parts = parts(&[1, 2, 3]);
+    parts.append(30);
+    parts.persist();
+    let purpose = raft::FetchPurpose::Peer { node: NodeId(3), session: Session(1), term: Term(1) };
+    let fetch = Fetch { purpose, first: Index(25), last: Index(28), bytes_max: 1 << 20 };
+    let job = parts.writer.log.fetch(&fetch).expect("they are there");
+    let entry = Entry { index: Index(2), term: Term(2), payload: Payload::Empty };
+    let previous = EntryId::new(Index(1), Term(1));
+    let body = Body::Append { session: Session(1), previous, entries: vec![entry], commit: Index::ZERO };
+    parts.node.step(Message { term: Term(2), ..message(body) }).unwrap();
+    parts.persist();
+    parts.reports();
+    let (_, inbox) = inbox();
+    LogReader { inbox, consensus: parts.writer.consensus.clone() }.read(&job);
+    assert!(matches!(&parts.reports()[..], [ConsensusEvent::Fetched(_, entries)] if entries.is_empty()));
+}

@@ -1,0 +1,481 @@
+//! Consensus, log writer, log reader and apply together, on a simulated disk, with the real queues between them and one
+//! thread that lets each do a round in turn. What the other members say comes by hand.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mvcc::{Applied, LeaseId, Store};
+use proto::etcdserverpb::PutRequest;
+use raft::durable::{Log, Options as LogOptions};
+use raft::{
+    Body, Config, Entry, EntryId, Incarnation, Index, Limits, Membership, Message, Node, NodeId, Payload,
+    RoleName, Session, SnapshotMeta, Term,
+};
+use tokio::sync::oneshot;
+use wal::{Crash, SimDisk};
+
+use super::apply::{ApplyEvent, ApplyThread};
+use super::checkpointer::Checkpointer;
+use super::command::{Field, encode_command};
+use super::compaction_hash::CompactionHasher;
+use super::comparison::Comparison;
+use super::consensus::changes::Changes;
+use super::consensus::{ConsensusEvent, ConsensusThread, Pace, Time};
+use super::inbox::{Inbox, Sender, inbox};
+use super::lessor::Lessor;
+use super::log_preparer::{LogPreparer, Prepare};
+use super::log_reader::{LogReader, ReadLog};
+use super::log_writer::LogWriter;
+use super::mailbox::{Delivery, Mailbox};
+use super::reply::{CommandReply, Unserved};
+use super::shared::Shared;
+use super::snapshots::{Made, Receiver, StorePlace};
+use super::status::EngineStatus;
+use super::views::Views;
+use super::waiters::{RequestId, Waiter, Waiters};
+use super::worker::Proposal;
+use crate::config::MetricsDetail;
+use crate::metrics::Metrics;
+use crate::transport::{Incoming, SnapshotSource, Transport};
+
+const OWN: NodeId = NodeId(1);
+const SEGMENT_BYTES: u64 = 64 << 10;
+
+/// n1 of three members: everything that owns its state.
+struct Member {
+    disk: SimDisk,
+    consensus: ConsensusThread,
+    writer: LogWriter,
+    reader: LogReader,
+    preparer: LogPreparer,
+    apply: ApplyThread,
+    shared: Arc<Shared>,
+    mailbox: Arc<Mailbox>,
+    snapshots: Receiver,
+    /// Where consensus takes its events from.
+    events: Sender<ConsensusEvent>,
+    /// The state machine does nothing.
+    is_apply_held: bool,
+}
+
+fn membership() -> Membership {
+    Membership::new([1, 2, 3].map(NodeId), [])
+}
+
+impl Member {
+    /// A start from this disk.
+    fn start(disk: SimDisk) -> Member {
+        Member::start_within(disk, Limits::default())
+    }
+
+    fn start_within(disk: SimDisk, limits: Limits) -> Member {
+        let options = LogOptions {
+            identity: [7, OWN.0],
+            segment_bytes: SEGMENT_BYTES,
+            tail_bytes_max: 1 << 20,
+            membership: membership(),
+            incarnation: Incarnation(1),
+        };
+        let place = StorePlace {
+            disk: Arc::new(disk.clone()),
+            dir: "/data/kv".into(),
+            options: mvcc::Options { identity: [7, OWN.0], ..mvcc::Options::default() },
+        };
+        let machine = place.open().expect("a store");
+        let applied = machine.store().applied();
+        let mut log = Log::open(Arc::new(disk.clone()), Path::new("/data/wal"), options).expect("a log").log;
+        let applied = EntryId::new(Index(applied.index), Term(applied.term));
+        let restored = log.restore_at(applied).expect("log and state meet");
+        let node = Node::new(Config { limits, ..Config::new(OWN, 1) }, restored);
+
+        let (events, consensus_inbox) = inbox();
+        let (log_sender, log_inbox) = inbox();
+        let (apply, apply_inbox) = inbox();
+        let (read, reader_inbox) = inbox();
+        let (prepare, preparer_inbox) = inbox();
+        let metrics = Arc::new(Metrics::new(MetricsDetail::Basic));
+        let shared = Arc::new(Shared::new(Waiters::new(OWN.0, 0), Duration::from_secs(7)));
+        let status = Arc::new(EngineStatus::of(OWN.0));
+        let lessor = Arc::new(Lessor::new(metrics.clone()));
+        let (mailbox, transport) = (Mailbox::new(), Transport::default());
+        let consensus = ConsensusThread {
+            node,
+            inbox: consensus_inbox,
+            own: events.clone(),
+            log: log_sender.clone(),
+            apply: apply.clone(),
+            transport: transport.clone(),
+            mailboxes: vec![mailbox.clone()],
+            shared: shared.clone(),
+            status: status.clone(),
+            lessor: lessor.clone(),
+            metrics: metrics.clone(),
+            pace: Pace {
+                tick: Duration::from_millis(100),
+                election_timeout: Duration::from_millis(1000),
+                catch_up_entries: 0,
+                catch_up_bytes: 1 << 30,
+            },
+            pending: Default::default(),
+            changes: Changes::new(machine::ChangeRules { learners_max: 1, strict: false }, false),
+            received: None,
+            disk: Default::default(),
+            checkpoint: Index::ZERO,
+            log_sizes: Default::default(),
+            contradictions: Default::default(),
+        };
+        let preparer =
+            LogPreparer { preparer: log.preparer(), inbox: preparer_inbox, log: log_sender.clone() };
+        let writer = LogWriter {
+            log,
+            inbox: log_inbox,
+            consensus: events.clone(),
+            reader: read,
+            preparer: prepare,
+            transport: transport.clone(),
+            shared: shared.clone(),
+            metrics: metrics.clone(),
+            waiting: Default::default(),
+        };
+        let reader = LogReader { inbox: reader_inbox, consensus: events.clone() };
+        let apply = ApplyThread {
+            views: Arc::new(Views::new(machine.view())),
+            machine,
+            place: place.clone(),
+            inbox: apply_inbox,
+            consensus: events.clone(),
+            checkpointer: Checkpointer::new(apply),
+            comparison: Comparison::new(OWN.0, events.clone(), shared.clone()),
+            hasher: CompactionHasher::default(),
+            mailboxes: vec![mailbox.clone()],
+            shared: shared.clone(),
+            status,
+            transport: transport.clone(),
+            lessor,
+            metrics,
+            slow_apply: Duration::from_secs(3600),
+            batch: Default::default(),
+            early_reads: Default::default(),
+            snapshots_wanted: Default::default(),
+            retired: None,
+        };
+        let snapshots = Receiver::new(place, events.clone());
+        let is_apply_held = false;
+        Member {
+            disk,
+            consensus,
+            writer,
+            reader,
+            preparer,
+            apply,
+            shared,
+            mailbox,
+            snapshots,
+            events,
+            is_apply_held,
+        }
+    }
+
+    /// Lets each do a round, until nobody has anything to do.
+    fn settle(&mut self) {
+        while self.round() {}
+    }
+
+    fn round(&mut self) -> bool {
+        let mut events = taken(&self.consensus.inbox);
+        let mut is_busy = !events.is_empty();
+        self.consensus.round(&mut events, Time::Early, Duration::ZERO);
+        let mut events = taken(&self.writer.inbox);
+        if !events.is_empty() {
+            is_busy = true;
+            self.writer.round(&mut events);
+        }
+        for job in taken(&self.reader.inbox) {
+            is_busy = true;
+            if let ReadLog::Read(job) = job {
+                self.reader.read(&job);
+            }
+        }
+        // Its report is of use when there is space again, and comes with the next piece.
+        if taken(&self.preparer.inbox).contains(&Prepare::NextFile) {
+            self.preparer.prepare();
+        }
+        if !self.is_apply_held {
+            let mut events = taken(&self.apply.inbox);
+            is_busy |= !events.is_empty();
+            self.apply.round(&mut events);
+        }
+        is_busy
+    }
+
+    /// These messages arrive together, so that consensus handles them in one round.
+    fn hear(&mut self, messages: Vec<Message>) {
+        for message in messages {
+            let incoming = ConsensusEvent::Received(Incoming::of(message));
+            self.events.send(incoming).expect("consensus is there");
+        }
+        self.settle();
+    }
+
+    /// A leader that nobody contradicts says this.
+    fn follow(&mut self, term: u64, previous: (u64, u64), entries: Vec<Entry>, commit: u64) {
+        self.hear(vec![append(2, term, previous, entries, commit)]);
+    }
+
+    /// Has this member elected.
+    fn lead(&mut self, term: u64) {
+        self.consensus.node.campaign();
+        self.settle();
+        for body in
+            [Body::PreVoteReply { next_term: Term(term), granted: true }, Body::VoteReply { granted: true }]
+        {
+            let of = if matches!(body, Body::PreVoteReply { .. }) { term - 1 } else { term };
+            self.hear(vec![message(2, of, body)]);
+        }
+        assert_eq!(self.consensus.node.role(), RoleName::Leader);
+    }
+
+    /// The second member has the leader's log up to here.
+    fn acknowledge(&mut self, term: u64, index: u64) {
+        let body = Body::AppendReply { session: Session(1), matched: Index(index) };
+        self.hear(vec![message(2, term, body)]);
+    }
+
+    /// A put of a client here, and where its answer comes.
+    fn put(&mut self, key: &str, value: &str) -> (RequestId, oneshot::Receiver<CommandReply>) {
+        let (reply, answer) = oneshot::channel();
+        let waiter = Waiter { worker: 0, reply, started_millis: 0, deadline_second: u32::MAX };
+        let id = self.shared.waiters.register(waiter).expect("there is room");
+        let proposal = Proposal { id, command: put(id, key, value) };
+        self.events.send(ConsensusEvent::Propose(vec![proposal])).expect("consensus is there");
+        (id, answer)
+    }
+
+    /// The answers that came for callers.
+    fn answers(&self) -> Vec<CommandReply> {
+        let deliveries = self.mailbox.taken();
+        let answers = deliveries.into_iter().filter_map(|delivery| match delivery {
+            Delivery::Reply(_, reply) => Some(reply),
+            _ => None,
+        });
+        answers.collect()
+    }
+
+    fn has(&self, key: &str, value: &str) -> bool {
+        let item = self.apply.machine.view().get(key.as_bytes()).expect("the store can be read");
+        item.is_some_and(|item| item.encoded.windows(value.len()).any(|part| part == value.as_bytes()))
+    }
+
+    fn is_applied(&self) -> Index {
+        Index(self.apply.machine.store().applied().index)
+    }
+}
+
+fn taken<T>(inbox: &Inbox<T>) -> Vec<T> {
+    let mut batch = Vec::new();
+    inbox.take(&mut batch, Some(Instant::now())).expect("somebody can send");
+    batch
+}
+
+fn message(from: u64, term: u64, body: Body) -> Message {
+    Message { from: NodeId(from), incarnation: Incarnation(1), to: OWN, term: Term(term), body }
+}
+
+fn append(from: u64, term: u64, previous: (u64, u64), entries: Vec<Entry>, commit: u64) -> Message {
+    let previous = EntryId::new(Index(previous.0), Term(previous.1));
+    message(from, term, Body::Append { session: Session(1), previous, entries, commit: Index(commit) })
+}
+
+fn put(id: RequestId, key: &str, value: &str) -> Bytes {
+    let (key, value) = (Bytes::copy_from_slice(key.as_bytes()), Bytes::copy_from_slice(value.as_bytes()));
+    encode_command(id, Field::Put, &PutRequest { key, value, ..Default::default() })
+}
+
+/// An entry of another leader: a put of its own name.
+fn entry(index: u64, term: u64) -> Entry {
+    let command = put(RequestId(0), &format!("key {index}"), &format!("of term {term}"));
+    Entry { index: Index(index), term: Term(term), payload: Payload::Command(command) }
+}
+
+fn entries(indexes: std::ops::RangeInclusive<u64>, term: u64) -> Vec<Entry> {
+    indexes.map(|index| entry(index, term)).collect()
+}
+
+#[test]
+fn a_put_is_answered_when_a_quorum_has_it_on_its_disks() {
+    let mut member = Member::start(SimDisk::new(1));
+    member.follow(1, (0, 0), entries(1..=3, 1), 3);
+    assert_eq!(member.is_applied(), Index(3));
+    member.lead(2);
+    member.acknowledge(2, 4);
+    let (_, _caller) = member.put("key", "value");
+    member.settle();
+    assert!(member.answers().is_empty() && !member.has("key", "value"), "one disk is not enough");
+    member.acknowledge(2, 5);
+    assert!(matches!(member.answers()[..], [Ok(_)]));
+    assert!(member.has("key", "value"));
+    // What was acknowledged is on the disk, whatever becomes of the process.
+    let again = Member::start(member.disk.crash(Crash::LoseAll));
+    assert_eq!(again.consensus.node.last(), EntryId::new(Index(5), Term(2)));
+}
+
+/// A leader with a suffix that nobody else has is cut off during two elections, and then finds the messages of both new
+/// leaders at once: what it cuts off, and what takes its place and is committed, are in one piece of work.
+#[test]
+fn a_deposed_leader_that_hears_two_leaders_at_once_has_the_right_state() {
+    for crashes in [false, true] {
+        let mut member = Member::start(SimDisk::new(1));
+        member.follow(1, (0, 0), entries(1..=3, 1), 3);
+        member.lead(2);
+        member.acknowledge(2, 4);
+        for number in 0..3 {
+            member.put(&format!("key {}", 5 + number), "lost");
+        }
+        member.settle();
+        assert_eq!(member.consensus.node.stable(), Index(7));
+
+        member.hear(vec![
+            append(2, 3, (4, 2), vec![entry(5, 3)], 5),
+            append(3, 4, (5, 3), vec![entry(6, 4)], 6),
+        ]);
+        if crashes {
+            member = Member::start(member.disk.crash(Crash::LoseAll));
+            member.hear(vec![append(3, 4, (6, 4), vec![], 6)]);
+        }
+        assert_eq!(member.is_applied(), Index(6));
+        assert!(member.has("key 5", "of term 3") && member.has("key 6", "of term 4"));
+        assert!(!member.has("key 7", "lost"));
+        member.hear(vec![append(3, 4, (6, 4), vec![entry(7, 4)], 7)]);
+        assert!(member.has("key 7", "of term 4"));
+        assert_eq!(member.writer.log.last(), EntryId::new(Index(7), Term(4)));
+    }
+}
+
+/// Commands that take the state machine long: what waits for it is bounded, and what was taken is done.
+#[test]
+fn a_state_machine_that_does_not_keep_up_stops_the_intake_and_not_the_cluster() {
+    let limits = Limits {
+        handed_entries_max: 20,
+        unapplied_entries_max: 100,
+        pending_entries_max: 200,
+        ..Limits::default()
+    };
+    let mut member = Member::start_within(SimDisk::new(1), limits);
+    member.follow(1, (0, 0), entries(1..=3, 1), 3);
+    member.lead(2);
+    member.acknowledge(2, 4);
+    member.is_apply_held = true;
+    let mut callers = Vec::new();
+    let refused = loop {
+        callers.push(member.put("key", &callers.len().to_string()));
+        member.settle();
+        let answers = member.answers();
+        if !answers.is_empty() {
+            break answers;
+        }
+        member.acknowledge(2, member.consensus.node.last().index.0);
+        assert!(callers.len() < 1000, "all of it is taken");
+    };
+    assert!(matches!(refused[..], [Err(Unserved::TooMany)]), "{refused:?}");
+    assert_eq!(callers.len(), 101);
+    let waiting: usize = taken(&member.apply.inbox)
+        .into_iter()
+        .map(|event| match event {
+            ApplyEvent::Committed(entries) => {
+                let waiting = entries.len();
+                member.apply.round(&mut vec![ApplyEvent::Committed(entries)]);
+                waiting
+            }
+            event => {
+                member.apply.round(&mut vec![event]);
+                0
+            }
+        })
+        .sum();
+    assert_eq!(waiting, 20, "the rest is in the log");
+    // Heartbeats are answered all the while: the member is alive.
+    assert_eq!(member.consensus.node.role(), RoleName::Leader);
+
+    member.is_apply_held = false;
+    member.settle();
+    assert_eq!(member.answers().len(), 100, "what was taken is answered");
+    assert!(member.has("key", "99"));
+    member.put("key", "taken again");
+    member.settle();
+    member.acknowledge(2, 105);
+    assert!(matches!(member.answers()[..], [Ok(_)]));
+    assert!(member.has("key", "taken again"));
+}
+
+/// A follower far behind its leader, whose state machine stands still: what it holds in memory does not grow.
+#[test]
+fn a_follower_with_a_slow_state_machine_keeps_what_is_committed_on_the_disk() {
+    let limits = Limits { handed_entries_max: 20, tail_entries_max: 50, ..Limits::default() };
+    let mut member = Member::start_within(SimDisk::new(1), limits);
+    member.is_apply_held = true;
+    for first in (1..=1000).step_by(10) {
+        let previous = if first == 1 { (0, 0) } else { (first - 1, 1) };
+        member.follow(1, previous, entries(first..=first + 9, 1), first + 9);
+    }
+    assert!(member.consensus.node.entries_in_memory() <= 60, "{}", member.consensus.node.entries_in_memory());
+    member.is_apply_held = false;
+    member.settle();
+    assert_eq!(member.is_applied(), Index(1000));
+    assert!(member.has("key 1000", "of term 1"));
+}
+
+/// The store of another member, after its first hundred entries.
+fn snapshot() -> (Store, Made, SnapshotMeta) {
+    let last = EntryId::new(Index(100), Term(1));
+    let options = mvcc::Options { identity: [7, 2], ..mvcc::Options::default() };
+    let mut store = Store::open(Arc::new(SimDisk::new(2)), &PathBuf::from("/kv"), options).expect("a store");
+    let mut txn = store.txn();
+    txn.put("key".into(), "from the snapshot".into(), LeaseId(0)).expect("a put");
+    txn.commit().expect("a change");
+    store.set_applied(Applied { index: last.index.0, term: last.term.0 });
+    store.checkpoint().expect("a checkpoint");
+    let made = Made::new(store.snapshot().expect("an export"));
+    (store, made, SnapshotMeta { last, membership: membership() })
+}
+
+/// Its log has no space for what the leader sends. Installing a snapshot makes space, and does not wait for it.
+#[test]
+fn a_member_with_a_full_disk_takes_a_snapshot() {
+    let mut member = Member::start(SimDisk::new(1));
+    member.follow(1, (0, 0), entries(1..=3, 1), 3);
+    let (_store, mut made, meta) = snapshot();
+    let body = Body::InstallSnapshot { session: Session(1), snapshot: meta.clone() };
+    let install = message(2, 1, body);
+    let mut sink = member.snapshots.begin(&made.offer(install.clone())).expect("nothing else is under way");
+    while let Some(chunk) = made.next_chunk().expect("the export can be read") {
+        sink.push(chunk).expect("the chunk is sound");
+    }
+    sink.finish(install).expect("the snapshot is sound");
+    let arrival = taken(&member.consensus.inbox);
+
+    let used: usize =
+        member.disk.files().iter().filter_map(|path| member.disk.content(path)).map(|file| file.len()).sum();
+    // The store needs some; the log gets no other file.
+    member.disk.set_capacity(Some(used as u64 + SEGMENT_BYTES / 2));
+    let large = |index| {
+        let command = put(RequestId(0), "large", &"x".repeat(4000));
+        Entry { index: Index(index), term: Term(1), payload: Payload::Command(command) }
+    };
+    let mut last = 3;
+    while !(member.shared.disk_full.load(Ordering::Relaxed) && member.consensus.node.stable().0 < last) {
+        member.follow(1, (last, 1), vec![large(last + 1)], 3);
+        last += 1;
+        assert!(last < 90, "the disk does not fill up");
+    }
+    member.events.send_all(arrival).expect("consensus is there");
+    member.settle();
+    assert_eq!(member.is_applied(), meta.last.index);
+    assert!(member.has("key", "from the snapshot"));
+    assert_eq!(member.writer.log.last(), meta.last);
+    assert_eq!(member.consensus.node.stable(), meta.last.index);
+    member.follow(1, (100, 1), vec![entry(101, 1)], 101);
+    assert!(member.has("key 101", "of term 1"));
+}
