@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskDir, DiskFile};
 use inode::Inode;
 use names::Names;
 
@@ -87,6 +87,11 @@ pub struct SimDisk {
 struct SimFile {
     disk: SimDisk,
     inode: u64,
+}
+
+struct SimDir {
+    disk: SimDisk,
+    path: PathBuf,
 }
 
 /// A small generator of pseudo-random numbers (splitmix64), enough to toss coins with.
@@ -369,18 +374,24 @@ impl Disk for SimDisk {
         Ok(())
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.state.lock();
-        state.operate()?;
-        state.risk(Fault::SyncDir, eio)?;
-        state.names.sync_dir(dir);
-        state.collect_garbage();
-        Ok(())
+    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn DiskDir>> {
+        Ok(Box::new(SimDir { disk: self.clone(), path: dir.to_owned() }))
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         let state = self.state.lock();
         Ok(state.names.find(path).is_some() || state.names.is_dir(path))
+    }
+}
+
+impl DiskDir for SimDir {
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.state.lock();
+        state.operate()?;
+        state.risk(Fault::SyncDir, eio)?;
+        state.names.sync_dir(&self.path);
+        state.collect_garbage();
+        Ok(())
     }
 }
 
