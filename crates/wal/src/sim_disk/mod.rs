@@ -56,6 +56,8 @@ pub enum Fault {
     SyncDir,
     /// The creation of a file fails with `ENOSPC`.
     Create,
+    /// The creation or opening of a file or directory fails with `EMFILE`.
+    NoDescriptor,
     /// A rename fails with `EIO`.
     Rename,
     /// A removal fails with `EIO`.
@@ -123,6 +125,10 @@ fn not_found(path: &Path) -> io::Error {
 
 fn eio() -> io::Error {
     io::Error::from_raw_os_error(5)
+}
+
+fn emfile() -> io::Error {
+    io::Error::from_raw_os_error(24)
 }
 
 fn enospc() -> io::Error {
@@ -308,6 +314,7 @@ impl Disk for SimDisk {
     fn create(&self, path: &Path, len: u64) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state.lock();
         state.operate()?;
+        state.risk(Fault::NoDescriptor, emfile)?;
         state.risk(Fault::Create, enospc)?;
         state.check_room(len)?;
         if state.names.find(path).is_some() {
@@ -324,6 +331,7 @@ impl Disk for SimDisk {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state.lock();
+        state.risk(Fault::NoDescriptor, emfile)?;
         let number = state.find(path)?;
         Ok(self.handle(&mut state, number))
     }
@@ -375,6 +383,7 @@ impl Disk for SimDisk {
     }
 
     fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn DiskDir>> {
+        self.state.lock().risk(Fault::NoDescriptor, emfile)?;
         Ok(Box::new(SimDir { disk: self.clone(), path: dir.to_owned() }))
     }
 
