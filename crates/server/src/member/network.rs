@@ -12,7 +12,7 @@ use proto::quoratepb::ClusterBootstrap;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
-use super::{ClientListeners, STOP_GRACE, spawn};
+use super::{ClientListeners, STOP_GRACE, start_thread};
 use crate::api::Api;
 use crate::config::{Config, Url};
 use crate::engine::questions::Asked;
@@ -22,7 +22,7 @@ use crate::limits::HEADER_TIMEOUT;
 use crate::net::accept::accept;
 use crate::net::connection::{self, Http2Settings};
 use crate::net::serve::ClientPort;
-use crate::tasks;
+use crate::{spawn, tasks};
 
 /// The workers before they start.
 pub(super) struct Network {
@@ -103,7 +103,7 @@ impl Network {
                 http2: self.http2,
                 first: lead.take(),
             };
-            threads.push(spawn(&format!("network {index}"), move || runtime.block_on(worker.run()))?);
+            threads.push(start_thread(&format!("network {index}"), move || runtime.block_on(worker.run()))?);
         }
         Ok((stop, is_ready, threads))
     }
@@ -124,19 +124,19 @@ struct First {
 
 impl First {
     async fn run(self, stopped: watch::Receiver<bool>) {
-        tokio::spawn(tasks::answers::run(self.api.clone(), self.asked));
+        spawn::task("answers to members", tasks::answers::run(self.api.clone(), self.asked));
         tasks::publish::run(&self.api, self.introduction).await;
-        tokio::spawn(tasks::cluster_version::run(self.api.clone()));
-        tokio::spawn(tasks::expiry::run(self.api.clone()));
-        tokio::spawn(tasks::auto_compaction::run(self.api.clone(), self.auto_compaction));
+        spawn::task("cluster version", tasks::cluster_version::run(self.api.clone()));
+        spawn::task("lease expiry", tasks::expiry::run(self.api.clone()));
+        spawn::task("auto compaction", tasks::auto_compaction::run(self.api.clone(), self.auto_compaction));
         for listener in self.listeners.client {
-            tokio::spawn(accept(listener, self.client_doors.clone()));
+            spawn::task("accept", accept(listener, self.client_doors.clone()));
         }
         let http = Arc::new(ClientPort::new(self.api.clone(), &self.config));
         let door = |listeners: Vec<TcpListener>| {
             let (send, receive) = unbounded_channel();
             for listener in listeners {
-                tokio::spawn(accept(listener, vec![send.clone()]));
+                spawn::task("accept", accept(listener, vec![send.clone()]));
             }
             receive
         };
@@ -145,7 +145,7 @@ impl First {
         {
             let port = http.clone();
             let respond = move |request| port.clone().respond_http(surface, request);
-            tokio::spawn(serve_all(door(listeners), Arc::new(respond), self.http2, stopped.clone()));
+            spawn::task("http", serve_all(door(listeners), Arc::new(respond), self.http2, stopped.clone()));
         }
         let _ = self.ready.send(());
     }
@@ -164,10 +164,10 @@ struct NetworkWorker {
 impl NetworkWorker {
     async fn run(self) {
         let worker = self.api.worker.clone();
-        tokio::spawn(worker.clone().run_flush());
-        tokio::spawn(worker.run_pump());
+        spawn::task("flush", worker.clone().run_flush());
+        spawn::task("pump", worker.run_pump());
         if let Some(first) = self.first {
-            tokio::spawn(first.run(self.stopped.clone()));
+            spawn::task("first worker", first.run(self.stopped.clone()));
         }
         let port = self.port;
         let respond = move |request| port.clone().respond(request);
@@ -191,7 +191,12 @@ async fn serve_all<S, F>(
     loop {
         let stream = tokio::select! {
             stream = connections.recv() => stream,
-            Some(_) = open.join_next() => continue,
+            Some(ended) = open.join_next() => {
+                if let Err(panic) = ended {
+                    tracing::error!(error = %panic, "the task of a connection panicked; the connection is closed");
+                }
+                continue;
+            }
             () = connection::stopped(&mut stopped) => break,
         };
         let Some(stream) = stream else { break };

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::api::Api;
 use crate::engine::command::Field;
+use crate::spawn;
 
 /// Expiries in flight: a mass expiry must not crowd out clients (etcd: 16).
 const IN_FLIGHT_MAX: usize = 16;
@@ -24,7 +25,7 @@ pub(crate) async fn run(api: Arc<Api>) {
         for lease in expired {
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             let api = api.clone();
-            tokio::spawn(async move {
+            spawn::task("lease expiry", async move {
                 expire(&api, lease).await;
                 drop(slot);
             });

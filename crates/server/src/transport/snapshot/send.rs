@@ -22,6 +22,7 @@ use super::stream::{self, Broken};
 use super::{SnapshotFailure, SnapshotFault, SnapshotJob, SnapshotOffer, SnapshotSource};
 use crate::logging::messages;
 use crate::metrics::peers;
+use crate::spawn;
 
 /// Sends a snapshot in a task of its own.
 pub(in crate::transport) fn send(job: SnapshotJob, context: &Arc<Context>) {
@@ -31,7 +32,7 @@ pub(in crate::transport) fn send(job: SnapshotJob, context: &Arc<Context>) {
         return done(Err(SnapshotFailure::UnderWay(to)));
     }
     let context = context.clone();
-    tokio::spawn(async move {
+    spawn::task("snapshot to a peer", async move {
         let metrics = context.metrics.peers.of(to.0);
         let started = Instant::now();
         metrics.snapshot_send.inflight.add(1);
