@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use mvcc::{Changes, Item, KeyRange, LeaseId, RangeEnd};
+use mvcc::{Changes, Item, LeaseId};
 use proto::etcdserverpb::{LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest};
 use proto::quoratepb::LeaseExpire;
 
@@ -167,10 +167,9 @@ impl Machine {
         }
         let mut txn = self.store.txn();
         let lease = self.leases.by_id.get(&id).expect("looked at above");
-        for key in &lease.keys {
-            let deleted = txn.delete_range(&KeyRange { start: key.clone(), end: RangeEnd::Single })?;
-            assert!(!deleted.is_empty(), "key {key:?} is attached to lease {id:?} but does not exist");
-        }
+        let deleted = txn.delete_keys(lease.keys.iter().cloned())?;
+        let attached = lease.keys.len();
+        assert!(deleted == attached, "of {attached} keys attached to lease {id:?} {deleted} exist");
         let changes = txn.commit();
         self.leases.by_id.remove(&id);
         tables::delete_lease(&mut self.store, id);

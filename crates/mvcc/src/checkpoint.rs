@@ -20,7 +20,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use wal::Position;
 
-use crate::history::{History, SealedRun};
+use crate::history::{History, Sealed, SealedRun};
+use crate::reap::Deleted;
 use crate::record::{Fields, crc};
 use crate::shared::Inner;
 use crate::state_hash::StateHash;
@@ -221,6 +222,8 @@ pub(crate) struct Background {
     pub(crate) floor: Revision,
     /// How far an interrupted job got: places of the frozen changes, in order.
     pub(crate) places: Vec<Position>,
+    /// What was deleted in the runs that are not published yet.
+    pub(crate) deleted: Vec<Deleted>,
     /// Whether a job failed for good.
     pub(crate) is_closed: bool,
 }
@@ -283,7 +286,7 @@ impl CheckpointJob {
 
     fn run_with(&self, background: &mut Background) -> Result<Done, Error> {
         let transactions = self.frozen.transactions.lock();
-        background.write_history(&transactions)?;
+        background.write_history(&transactions, self.frozen.mark.compact_revision)?;
         let mark = background.write_tables(&self.frozen, &transactions, &self.inner)?;
         drop(transactions);
         self.publish(background)?;
@@ -316,6 +319,7 @@ impl CheckpointJob {
             (runs, std::mem::replace(&mut shared.snapshot, snapshot))
         };
         drop(old);
+        background.deleted.drain(..).for_each(|deleted| deleted.reap(&self.inner));
         self.shrink_cache();
         Ok(())
     }
@@ -353,18 +357,38 @@ impl CheckpointJob {
 
 impl Background {
     /// Appends the frozen changes that are not in the history yet, and syncs.
-    fn write_history(&mut self, transactions: &[Arc<[Change]>]) -> Result<(), Error> {
+    fn write_history(&mut self, transactions: &[Arc<[Change]>], compact_revision: i64) -> Result<(), Error> {
         let done = self.places.len();
         for change in transactions.iter().flat_map(|changes| changes.iter()).skip(done) {
             let (place, sealed) = self.history.append(change)?;
-            if let Some(run) = sealed {
-                self.floor = run.last;
-                self.tail_start = place;
-                self.runs.push(Arc::new(run));
+            if let Some(sealed) = sealed {
+                self.add_run(sealed, place);
             }
             self.places.push(place);
         }
+        self.seal_what_was_compacted(compact_revision)?;
         self.history.sync()?;
+        Ok(())
+    }
+
+    fn add_run(&mut self, Sealed { run, deleted }: Sealed, tail_start: Position) {
+        self.floor = run.last;
+        self.tail_start = tail_start;
+        self.runs.push(Arc::new(run));
+        self.deleted.push(deleted);
+    }
+
+    /// Seals the tail if it holds deletions that compaction has passed, so that their entries leave the index.
+    fn seal_what_was_compacted(&mut self, compact_revision: i64) -> Result<(), Error> {
+        if !self.history.has_unsealed_deletion(compact_revision) {
+            return Ok(());
+        }
+        match self.history.seal() {
+            Ok(sealed) => self.add_run(sealed, self.history.end()),
+            // It may be this checkpoint that makes space. The next one tries again.
+            Err(error) if error.is_retryable() => {}
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 
@@ -386,15 +410,30 @@ impl Background {
             rows: frozen.rows.iter().map(|(key, value)| (key.clone(), value.as_deref())).collect(),
             mark: mark.encode(),
         };
+        if !self.tables.is_open() {
+            self.reopen_tables(inner)?;
+        }
         if let Err(error) = self.tables.commit(&batch) {
             if error.is_retryable() {
-                // redb refuses everything after an IO error; a new handle starts from the last commit.
-                self.tables.reopen()?;
-                inner.shared.write().snapshot = Arc::new(self.tables.snapshot()?);
+                self.reopen_tables(inner)?;
             }
             return Err(error);
         }
         Ok(mark)
+    }
+
+    /// Opens the database anew and shows it to readers: redb refuses everything after an IO error, and a new handle starts
+    /// from the last commit. If this fails too, the database is closed, and the next attempt begins with this.
+    fn reopen_tables(&mut self, inner: &Inner) -> Result<(), Error> {
+        self.tables.reopen()?;
+        match self.tables.snapshot() {
+            Ok(snapshot) => inner.shared.write().snapshot = Arc::new(snapshot),
+            Err(error) => {
+                self.tables.close();
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -34,6 +34,13 @@ pub enum Error {
     /// There is no space for the checkpoint. Nothing is lost: it can be run again when there is.
     #[error("no space left on the device for a checkpoint: {0}")]
     NoSpace(String),
+    /// The database was closed after it had run out of space, and could not be opened again so far. Nothing is lost: the
+    /// next checkpoint tries again.
+    #[error("{} could not be opened again yet after a checkpoint without space", path.display())]
+    NotOpen {
+        /// Its file.
+        path: PathBuf,
+    },
     /// An earlier checkpoint failed with an error that is not retryable: what the disk holds is not known (W5).
     #[error("the store is closed after a failed checkpoint")]
     Closed,
@@ -65,7 +72,13 @@ impl Error {
     /// Whether the operation may be repeated, with nothing lost so far.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::NoSpace(_))
+        match self {
+            Self::NoSpace(_) | Self::NotOpen { .. } => true,
+            Self::History(error) => error.is_retryable(),
+            // To open a file takes a descriptor, and the process may have none left for a while.
+            Self::Io { source, .. } => wal::is_out_of_files(source),
+            _ => false,
+        }
     }
 }
 

@@ -67,40 +67,61 @@ pub(crate) fn hash_kv(inner: &Inner, at: Option<i64>) -> Result<HashKv, ReadErro
     let (revision, compact_revision) = (shared.revision, shared.compact_revision);
     let hold = shared.hold(inner, compact_revision.min(at));
     drop(shared);
-    let hash = compute(inner, &Span { at, compact_revision, is_compaction: false }, &hold)?;
+    let span = Span { at, compact_revision, is_compaction: false };
+    let hash = compute(inner, &span, &hold, &|| true)?.expect("it is wanted to the end");
     Ok(HashKv { hash, hash_revision: at, compact_revision, revision })
 }
 
-/// The hash of what the caller holds on to.
-fn compute(inner: &Inner, span: &Span, hold: &Hold) -> Result<u32, ReadError> {
+/// Asked now and then whether the hash is still wanted.
+type IsWanted<'a> = &'a dyn Fn() -> bool;
+
+/// The hash of what the caller holds on to; `None` if it is not wanted any more.
+fn compute(
+    inner: &Inner,
+    span: &Span,
+    hold: &Hold,
+    is_wanted: IsWanted<'_>,
+) -> Result<Option<u32>, ReadError> {
     let joiner = Joiner::new();
     let mut crc = crc32c::crc32c(BUCKET);
-    for part in kept(inner, span, hold)? {
+    let Some(parts) = kept(inner, span, hold, is_wanted)? else { return Ok(None) };
+    for part in parts {
         crc = joiner.join(crc, part.crc, part.len);
     }
     let mut scanner = Scanner::held(span.compact_revision + 1, span.at, hold);
     while let Some(changes) = scanner.next_batch(inner)? {
+        if !is_wanted() {
+            return Ok(None);
+        }
         for change in &changes {
             let (key, value) = record(change);
             crc = crc32c::crc32c_append(crc32c::crc32c_append(crc, &key), &value);
         }
     }
-    Ok(crc)
+    Ok(Some(crc))
 }
 
 /// The records up to the compaction revision that count.
-fn kept(inner: &Inner, span: &Span, hold: &Hold) -> Result<Vec<Part>, ReadError> {
+fn kept(
+    inner: &Inner,
+    span: &Span,
+    hold: &Hold,
+    is_wanted: IsWanted<'_>,
+) -> Result<Option<Vec<Part>>, ReadError> {
     let Span { at, compact_revision, is_compaction } = *span;
     if compact_revision < 2 {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     }
-    let (is_any_live, parts) = versions(inner, at, compact_revision, hold)?;
+    let Some((is_any_live, parts)) = versions(inner, at, compact_revision, hold, is_wanted)? else {
+        return Ok(None);
+    };
     // A compaction keeps the tombstones of its own revision, too.
     if is_any_live || (is_compaction && has_tombstone(inner, at, hold)?) {
-        return Ok(parts);
+        return Ok(Some(parts));
     }
     // etcd's rule is off when nothing is to be kept: then what the last compaction kept counts.
-    Ok(versions(inner, compact_revision, compact_revision, hold)?.1)
+    let versions = versions(inner, compact_revision, compact_revision, hold, is_wanted)?;
+    Ok(versions.map(|(_, parts)| parts))
 }
 
 /// Whether this revision deleted a key.
@@ -114,14 +135,24 @@ fn has_tombstone(inner: &Inner, main: i64, hold: &Hold) -> Result<bool, ReadErro
     Ok(false)
 }
 
-/// Whether any key is live at revision `at`, and the versions then that are from `newest` or before, by revision.
-fn versions(inner: &Inner, at: i64, newest: i64, hold: &Hold) -> Result<(bool, Vec<Part>), Error> {
+/// Whether any key is live at revision `at`, and the versions then that are from `newest` or before, by revision. `None`
+/// if they are not wanted any more.
+fn versions(
+    inner: &Inner,
+    at: i64,
+    newest: i64,
+    hold: &Hold,
+    is_wanted: IsWanted<'_>,
+) -> Result<Option<(bool, Vec<Part>)>, Error> {
     let range = KeyRange::all();
     let wanted = Wanted { range: &range, at, parts: Parts::All };
     let mut cursor = Cursor::held(inner, wanted, Vec::new(), hold);
     let mut is_any_live = false;
     let mut parts = Vec::new();
     while !cursor.is_done() {
+        if !is_wanted() {
+            return Ok(None);
+        }
         for item in cursor.step(CHUNK)? {
             is_any_live = true;
             let revision = item.meta.mod_revision;
@@ -133,7 +164,7 @@ fn versions(inner: &Inner, at: i64, newest: i64, hold: &Hold) -> Result<(bool, V
         }
     }
     parts.sort_unstable_by_key(|part| part.revision);
-    Ok((is_any_live, parts))
+    Ok(Some((is_any_live, parts)))
 }
 
 /// The record that etcd has for a change.

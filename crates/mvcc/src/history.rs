@@ -8,9 +8,9 @@
 //!
 //! A record has the change's *after* (or says that it is a tombstone) and its *before*, so it explains itself: a watcher's
 //! catch-up is a sequential scan, and the value of a key at an old revision is the *before* of its first change after it.
-//! When a segment is nearly full its changes get an index in records of the log (sorted blocks, then a root that names
+//! When a segment is nearly full, or compaction has passed deletions in it (see [`crate::reap`]), its changes get an index in records of the log (sorted blocks, then a root that names
 //! them) and the segment is closed. What such an index covers is a [*run*](SealedRun): one segment, or several if a crash
-//! cut some short. Neither start-up nor memory grows with the sealed part. Compaction unlinks whole runs.
+//! cut some short or a change was longer than a segment. Neither start-up nor memory grows with the sealed part. Compaction unlinks whole runs.
 //!
 //! Only checkpoints write here, on their own thread; see [`crate::checkpoint`].
 
@@ -27,6 +27,7 @@ pub(crate) use self::block::Life;
 pub(crate) use self::change::{Payload, decode, parse_payload, read};
 use self::run::RunBuilder;
 pub(crate) use self::run::SealedRun;
+use crate::reap::Deleted;
 use crate::{Change, Error};
 
 /// Record kinds in the log.
@@ -34,6 +35,12 @@ pub(crate) const CHANGE: u8 = 1;
 const BLOCK: u8 = 2;
 const ROOT: u8 = 3;
 const LIVES: u8 = 4;
+
+/// A run that was just sealed, and the keys that were deleted in it.
+pub(crate) struct Sealed {
+    pub(crate) run: SealedRun,
+    pub(crate) deleted: Deleted,
+}
 
 /// The writer's end of the history.
 pub(crate) struct History {
@@ -85,11 +92,8 @@ impl History {
     /// Appends a change. If its segment is full, the run before it is sealed first and returned.
     ///
     /// On [`Error::NoSpace`] nothing was appended, and the call can be repeated.
-    pub(crate) fn append(&mut self, change: &Change) -> Result<(Position, Option<SealedRun>), Error> {
-        if let Some(end) = self.cut {
-            self.wal.truncate_to(end)?;
-            self.cut = None;
-        }
+    pub(crate) fn append(&mut self, change: &Change) -> Result<(Position, Option<Sealed>), Error> {
+        self.cut_off()?;
         let payload = change::Payload::of(change);
         let needed =
             (payload.len() + wal_record_overhead()) as u64 + self.building.index_bytes_with(&change.key);
@@ -102,13 +106,32 @@ impl History {
         Ok((position, sealed))
     }
 
-    /// Writes the index of everything since the last run, and starts a segment.
-    fn seal(&mut self) -> Result<SealedRun, Error> {
+    /// Cuts off what is beyond the last checkpoint.
+    fn cut_off(&mut self) -> Result<(), Error> {
+        if let Some(end) = self.cut {
+            self.wal.truncate_to(end)?;
+            self.cut = None;
+        }
+        Ok(())
+    }
+
+    /// Whether a deletion at this main revision or before is in no run yet.
+    pub(crate) fn has_unsealed_deletion(&self, through: i64) -> bool {
+        self.building.first_deletion().is_some_and(|revision| revision.main <= through)
+    }
+
+    /// Writes the index of everything since the last run, which is something, and starts a segment.
+    ///
+    /// When it fails with an error that can be retried, the call can be repeated.
+    pub(crate) fn seal(&mut self) -> Result<Sealed, Error> {
+        self.cut_off()?;
         self.wal.prepare_next()?;
         let run = self.building.write(&mut self.wal)?;
-        self.building.restart();
+        // If this finds no space, the index is written once more.
         self.wal.roll()?;
-        Ok(run)
+        let deleted = self.building.deleted();
+        self.building.restart();
+        Ok(Sealed { run, deleted })
     }
 
     /// Makes all of it durable; returns where it ends.

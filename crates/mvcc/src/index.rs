@@ -5,7 +5,7 @@
 //! key), and there are no pointers between nodes, so there is no unsafe code and bulk building fills leaves to the brim.
 //!
 //! Besides live keys it holds *dead* entries: keys deleted within the unsealed tail of the history, whose older versions
-//! are found through them. They are not counted, and go when the tail is sealed.
+//! are found through them. They are not counted, and go when the tail is sealed (see [`crate::reap`]).
 //!
 //! Invariants (`check_invariants`, in tests): keys ascend strictly, within nodes and across separators; all leaves are at
 //! the same depth; a child's count is the number of live entries below it; no node but the root is empty or over-full.

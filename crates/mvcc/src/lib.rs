@@ -53,7 +53,8 @@
 //!
 //! # Costs
 //!
-//! Memory: about 110 bytes and the key's own bytes for each key; the cache's budget; the overlay (at most twice
+//! Memory: about 110 bytes and the key's own bytes for each key, also for one that was deleted in the unsealed part of the
+//! history (a compaction that has passed the deletion has that part sealed); the cache's budget; the overlay (at most twice
 //! `checkpoint_bytes` if the disk keeps up); 56 bytes for each change in the unsealed part of the history; 24 MB of pages in
 //! redb. Disk: 128 bytes, twice the key, and the value for a live key, half of that again for the B-tree's room; a change in
 //! the history takes both its values. A checkpoint rewrites each page that it touches: updates all over a large key space
@@ -100,6 +101,7 @@ mod view;
 
 mod cache;
 mod index;
+mod reap;
 mod shared;
 mod state_hash;
 mod tail;

@@ -5,11 +5,9 @@
 //! be what the mark says, so that nothing can be missing or too much; the history counts up to the mark, and its part
 //! that has no index on the disk is read to index it in memory. What it has beyond the mark is cut off by the next checkpoint.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::RwLock;
 use wal::Position;
 
@@ -65,10 +63,9 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
     };
     let (mut index, live_bytes) = load_index(&tables, &mark)?;
     let side = load_side(&tables, &mark)?;
-    let mut dead = VecDeque::new();
     let mut superseded = Superseded::default();
     mark.runs.iter().for_each(|run| superseded.add(run.last.main, run.superseded_bytes));
-    let tail = load_tail(&mut history, &history_dir, &mark, &mut index, &mut dead, &mut superseded)?;
+    let tail = load_tail(&mut history, &history_dir, &mark, &mut index, &mut superseded)?;
     superseded.compact(mark.compact_revision);
     let runs: Vec<_> = mark.runs.iter().copied().map(RunMark::open).collect();
     let shared = Shared {
@@ -90,9 +87,10 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
         tail_start: mark.tail_start,
         floor: mark.floor,
         places: Vec::new(),
+        deleted: Vec::new(),
         is_closed: false,
     };
-    Ok(Opened { inner, background, side, mark, live_bytes, superseded, dead })
+    Ok(Opened { inner, background, side, mark, live_bytes, superseded })
 }
 
 fn read_mark(tables: &Tables, path: &Path, options: &Options) -> Result<Mark, Error> {
@@ -148,7 +146,6 @@ fn load_tail(
     dir: &Path,
     mark: &Mark,
     index: &mut Index,
-    dead: &mut VecDeque<(Bytes, Revision)>,
     superseded: &mut Superseded,
 ) -> Result<Tail, Error> {
     let corrupt = |what| Error::Corrupt { path: dir.to_owned(), what };
@@ -170,10 +167,7 @@ fn load_tail(
         let position = record.position;
         history.note(&change, position);
         superseded.add(last.main, superseded_bytes(&change));
-        let is_dead = link(index, &mut tail, &change, position);
-        if is_dead && !change.is_put() {
-            dead.push_back((Bytes::copy_from_slice(&change.key), last));
-        }
+        link(index, &mut tail, &change, position);
     }
     if last.main != mark.revision {
         return Err(corrupt(format!(
@@ -184,9 +178,9 @@ fn load_tail(
     Ok(tail)
 }
 
-/// Links a change to the one before it of the same key. Returns whether the key is dead in the end: then it is not in the
-/// database, and gets a dead entry.
-fn link(index: &mut Index, tail: &mut Tail, change: &Change, position: Position) -> bool {
+/// Links a change to the one before it of the same key. A key that is dead in the end is not in the database, and gets a
+/// dead entry.
+fn link(index: &mut Index, tail: &mut Tail, change: &Change, position: Position) {
     match index.get_mut(&change.key) {
         Some(entry) => {
             let previous = (entry.link != NO_LINK).then_some((change.revision, entry.link));
@@ -194,14 +188,12 @@ fn link(index: &mut Index, tail: &mut Tail, change: &Change, position: Position)
             if !entry.is_live() {
                 (entry.mod_revision, entry.mod_sub) = (change.revision.main, change.revision.sub);
             }
-            !entry.is_live()
         }
         None => {
             let link = tail.push_flushed(change, position, None);
             let Revision { main, sub } = change.revision;
             let entry = Entry { mod_revision: main, mod_sub: sub, slot: u32::MAX, link, ..Entry::default() };
             index.insert(&change.key, entry);
-            true
         }
     }
 }

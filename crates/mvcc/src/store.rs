@@ -1,6 +1,5 @@
 //! The store: the one writer, and where everything begins.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,8 +22,6 @@ use crate::{
     SnapshotExport, View,
 };
 
-/// Dead index entries looked at in one commit: more than a commit can add, but for deletes of whole ranges.
-const DEAD_PER_COMMIT: usize = 4;
 /// What an empty store counts: a database has its pages before it has a key.
 const EMPTY_BYTES: u64 = 16 << 10;
 /// Keys visited under one hold of the lock.
@@ -38,7 +35,7 @@ pub struct Options {
     /// A checkpoint is due when the changes since the last one take this many bytes.
     pub checkpoint_bytes: usize,
     /// Length of a history segment, in bytes: the unit in which compaction gives space back, and about what a start goes
-    /// through. A transaction's largest change must fit.
+    /// through. A change that is longer gets a segment of its own.
     pub history_segment_bytes: u64,
     /// Whose store it is (a cluster and a member): that of another is refused.
     pub identity: [u64; 2],
@@ -75,8 +72,6 @@ pub struct Store {
     frozen: Option<Arc<Frozen>>,
     /// What the last checkpoint begun says: without a change since there is none to make.
     last_mark: Mark,
-    /// Keys that died, with the revision: dead entries leave the index when their history has an index on the disk.
-    dead: VecDeque<(Bytes, Revision)>,
     /// The last compaction, until a checkpoint releases what its hash needs.
     compaction: Option<Compaction>,
     /// Empty, their memory used again by each transaction.
@@ -99,7 +94,6 @@ pub(crate) struct Opened {
     pub(crate) mark: Mark,
     pub(crate) live_bytes: u64,
     pub(crate) superseded: Superseded,
-    pub(crate) dead: VecDeque<(Bytes, Revision)>,
 }
 
 impl Store {
@@ -110,7 +104,7 @@ impl Store {
     /// [`Error::Corrupt`] if anything that is read here is damaged (values are checked when they are read), a newer
     /// format, somebody else's store, and those of the disk.
     pub fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: Options) -> Result<Self, Error> {
-        let Opened { inner, background, side, mark, live_bytes, superseded, dead } =
+        let Opened { inner, background, side, mark, live_bytes, superseded } =
             open::open(disk, dir, &options)?;
         let sizes = Sizes::default();
         sizes.database.store(background.tables.file_bytes() as i64, Ordering::Relaxed);
@@ -131,7 +125,6 @@ impl Store {
             overlay: Overlay::default(),
             frozen: None,
             last_mark: mark,
-            dead,
             compaction: None,
             staging: Vec::new(),
             entries: Vec::new(),
@@ -251,16 +244,12 @@ impl Store {
             }
             shared.tail.add_pending(changes.clone());
             shared.revision = main;
-            bury(shared, &mut self.dead);
         }
         self.revision = main;
         (self.key_hash, self.live_bytes) = (sums.hash, sums.live_bytes);
         self.superseded.add(main, changes.iter().map(superseded_bytes).sum());
         entries.clear();
         self.entries = entries;
-        for change in changes.iter().filter(|change| !change.is_put()) {
-            self.dead.push_back((Bytes::copy_from_slice(&change.key), change.revision));
-        }
         self.overlay.bytes += changes.iter().map(Change::bytes).sum::<usize>();
         self.overlay.transactions.push(changes.clone());
         Changes { revision: main, changes }
@@ -482,19 +471,6 @@ fn apply(shared: &mut Shared, sums: &mut Sums, change: &Change, mut entry: Entry
         old => {
             settle(old.as_deref(), &mut entry);
             shared.index.insert(key, entry);
-        }
-    }
-}
-
-/// Takes some dead entries out of the index whose history is indexed on the disk.
-fn bury(shared: &mut Shared, dead: &mut VecDeque<(Bytes, Revision)>) {
-    for _ in 0..DEAD_PER_COMMIT {
-        if dead.front().is_none_or(|(_, revision)| *revision > shared.tail.floor()) {
-            return;
-        }
-        let (key, revision) = dead.pop_front().expect("it was looked at");
-        if shared.index.get(&key).is_some_and(|entry| !entry.is_live() && entry.revision() == revision) {
-            shared.index.remove(&key);
         }
     }
 }

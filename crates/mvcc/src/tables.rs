@@ -43,7 +43,7 @@ const PAGE_CACHE_BYTES: usize = 24 << 20;
 pub(crate) struct Tables {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    /// `None` only while it is being reopened.
+    /// `None`: it could not be opened anew, on a disk that was still full for example.
     database: Option<Database>,
     health: Arc<Health>,
 }
@@ -123,8 +123,17 @@ impl Tables {
         Ok(())
     }
 
-    fn database(&self) -> &Database {
-        self.database.as_ref().expect("open, but for the moment of reopening")
+    pub(crate) fn is_open(&self) -> bool {
+        self.database.is_some()
+    }
+
+    /// Closes it until the next [`reopen`](Self::reopen).
+    pub(crate) fn close(&mut self) {
+        self.database = None;
+    }
+
+    fn database(&self) -> Result<&Database, Error> {
+        self.database.as_ref().ok_or_else(|| Error::NotOpen { path: self.path.clone() })
     }
 
     /// Length of the file in bytes.
@@ -144,16 +153,18 @@ impl Tables {
 
     /// The state as of the last commit, for readers.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, Error> {
+        let database = self.database()?;
         self.guard(|| {
-            let transaction = self.database().begin_read()?;
+            let transaction = database.begin_read()?;
             let values = transaction.open_table(VALUES)?;
             Ok(Snapshot { path: self.path.clone(), health: self.health.clone(), transaction, values })
         })
     }
 
     pub(crate) fn mark(&self) -> Result<Vec<u8>, Error> {
+        let database = self.database()?;
         let mark = self.guard(|| {
-            let table = self.database().begin_read()?.open_table(MARK)?;
+            let table = database.begin_read()?.open_table(MARK)?;
             Ok(table.get(MARK_KEY)?.map(|mark| mark.value().to_vec()))
         })?;
         mark.ok_or_else(|| self.corrupt("it has no mark"))
@@ -183,9 +194,10 @@ impl Tables {
         table: TableDefinition<'static, &[u8], &[u8]>,
         mut each: impl FnMut(&[u8], &[u8]) -> Result<(), &'static str>,
     ) -> Result<(), Error> {
+        let database = self.database()?;
         let mut damage = None;
         self.guard(|| {
-            let table = self.database().begin_read()?.open_table(table)?;
+            let table = database.begin_read()?.open_table(table)?;
             for pair in table.iter()? {
                 let (key, record) = pair?;
                 damage = each(key.value(), record.value()).err();
@@ -200,8 +212,9 @@ impl Tables {
 
     /// Writes a checkpoint: all of it, durably, or nothing.
     pub(crate) fn commit(&self, batch: &Batch<'_>) -> Result<(), Error> {
+        let database = self.database()?;
         self.guard(|| {
-            let mut transaction = self.database().begin_write()?;
+            let mut transaction = database.begin_write()?;
             transaction.set_durability(redb::Durability::Immediate)?;
             transaction.set_quick_repair(true);
             {

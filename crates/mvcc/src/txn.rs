@@ -4,15 +4,19 @@
 //! all at once; dropping it leaves nothing behind. There is no IO in a commit. A transaction without a change uses no
 //! revision.
 
+mod emptied;
+
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::emptied::{Emptied, Piece};
 use crate::index::Entry;
 use crate::item::{Change, Changes, Item};
 use crate::store::Store;
-use crate::{Error, KeyRange, LeaseId, Meta, RangeQuery, RangeResult, ReadError, Revision};
+use crate::{Error, KeyRange, LeaseId, Meta, RangeEnd, RangeQuery, RangeResult, ReadError, Revision};
 
 /// From so many changes on they are looked up in a map.
 const SCAN_MAX: usize = 8;
@@ -34,12 +38,15 @@ pub struct Txn<'a> {
     staged: Vec<Staged>,
     /// The last staged change of each key, once there are many.
     latest: BTreeMap<Bytes, usize>,
+    /// Those of them that are puts.
+    puts: BTreeMap<Bytes, usize>,
+    emptied: Emptied,
 }
 
 impl<'a> Txn<'a> {
     pub(crate) fn new(store: &'a mut Store) -> Self {
         let staged = store.take_staging();
-        Self { store, staged, latest: BTreeMap::new() }
+        Self { store, staged, latest: BTreeMap::new(), puts: BTreeMap::new(), emptied: Emptied::default() }
     }
 
     /// The main revision of what is visible here: one more than before as soon as there is a change.
@@ -87,36 +94,112 @@ impl<'a> Txn<'a> {
     /// # Errors
     /// If the revision asked for is compacted or after the revision before this transaction, and those of the disk.
     pub fn range(&self, query: &RangeQuery) -> Result<RangeResult, ReadError> {
-        let staged = match query.at {
-            None => self.staged_in(&query.range),
-            Some(_) => BTreeMap::new(),
+        if query.at.is_some() || self.staged.is_empty() {
+            return Ok(RangeResult { revision: self.revision(), ..self.store.range(query)? });
+        }
+        match query.range.end {
+            RangeEnd::Single => self.range_of_one(query),
+            _ => self.range_of_many(query),
+        }
+    }
+
+    fn range_of_one(&self, query: &RangeQuery) -> Result<RangeResult, ReadError> {
+        let revision = self.revision();
+        let Some(staged) = self.staged(&query.range.start) else {
+            return Ok(RangeResult { revision, ..self.store.range(query)? });
         };
-        if staged.is_empty() {
-            let result = self.store.range(query)?;
-            return Ok(RangeResult { revision: self.revision(), ..result });
-        }
-        // Each staged change takes at most one item away, and one more tells whether there are more.
-        let limit = if query.limit == 0 { 0 } else { query.limit.saturating_add(staged.len() + 1) };
-        let committed = self.store.range(&RangeQuery { limit, without_count: false, ..query.clone() })?;
-        let count = staged.values().fold(committed.count, |count, staged| {
-            count + u64::from(staged.after.is_some()) - u64::from(staged.before.is_some())
-        });
+        let count = u64::from(staged.after.is_some());
+        let items = if query.count_only { None } else { shown(staged, query.keys_only) };
+        Ok(RangeResult { items: items.into_iter().collect(), count, more: false, revision })
+    }
+
+    fn range_of_many(&self, query: &RangeQuery) -> Result<RangeResult, ReadError> {
+        let revision = self.revision();
         if query.count_only {
-            return Ok(RangeResult { items: Vec::new(), count, more: false, revision: self.revision() });
+            let count = self.count(&query.range)?;
+            return Ok(RangeResult { items: Vec::new(), count, more: false, revision });
         }
-        let mut items = merge(committed.items, staged, query.keys_only);
-        // Where the committed items were cut off, there are more even if the staged changes leave only `limit` of them.
-        let more = query.limit != 0 && (committed.more || items.len() > query.limit);
+        // One more than asked for tells whether there are more.
+        let wanted = if query.limit == 0 { usize::MAX } else { query.limit.saturating_add(1) };
+        let mut items = Vec::new();
+        for piece in self.pieces(&query.range) {
+            self.read(piece, query, wanted - items.len(), &mut items)?;
+            if items.len() == wanted {
+                break;
+            }
+        }
+        let more = query.limit != 0 && items.len() > query.limit;
+        let count = match more {
+            false => items.len() as u64,
+            true if query.without_count => 0,
+            true => self.count(&query.range)?,
+        };
         if more {
             items.truncate(query.limit);
         }
-        Ok(RangeResult { items, count, more, revision: self.revision() })
+        Ok(RangeResult { items, count, more, revision })
     }
 
-    /// The last staged change of each key in a range.
+    /// The parts of a range, in order; with few changes it is one.
+    fn pieces(&self, range: &KeyRange) -> impl Iterator<Item = Piece> {
+        let is_whole = self.staged.len() <= SCAN_MAX;
+        let whole = is_whole.then(|| Piece::Untouched(range.clone()));
+        let parts = (!is_whole).then(|| self.emptied.split(range));
+        whole.into_iter().chain(parts.into_iter().flatten())
+    }
+
+    /// Appends the first `wanted` items of a part.
+    fn read(
+        &self,
+        piece: Piece,
+        query: &RangeQuery,
+        wanted: usize,
+        items: &mut Vec<Item>,
+    ) -> Result<(), ReadError> {
+        match piece {
+            Piece::Emptied(range) => {
+                let puts = self.puts_in(&range).filter_map(|staged| shown(staged, query.keys_only));
+                items.extend(puts.take(wanted));
+            }
+            Piece::Untouched(range) => {
+                let staged = self.staged_in(&range);
+                // Each staged change takes at most one item away.
+                let limit = wanted.saturating_add(staged.len());
+                let query = RangeQuery { range, limit, without_count: true, ..query.clone() };
+                let merged = merge(self.store.range(&query)?.items, staged, query.keys_only);
+                items.extend(merged.into_iter().take(wanted));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many keys there are in a range of more than one.
+    fn count(&self, range: &KeyRange) -> Result<u64, ReadError> {
+        self.pieces(range).try_fold(0, |count, piece| match piece {
+            Piece::Emptied(range) => Ok(count + self.puts_in(&range).count() as u64),
+            Piece::Untouched(range) => {
+                let query = RangeQuery { count_only: true, ..RangeQuery::new(range) };
+                let committed = self.store.range(&query)?.count;
+                Ok(self.staged_in(&query.range).values().fold(count + committed, |count, staged| {
+                    count + u64::from(staged.after.is_some()) - u64::from(staged.before.is_some())
+                }))
+            }
+        })
+    }
+
+    /// The last staged change of each key in a range of more than one.
     fn staged_in(&self, range: &KeyRange) -> BTreeMap<&[u8], &Staged> {
-        let in_range = self.staged.iter().filter(|staged| range.contains(&staged.key));
-        in_range.map(|staged| (&staged.key[..], staged)).collect()
+        if self.staged.len() <= SCAN_MAX {
+            let in_range = self.staged.iter().filter(|staged| range.contains(&staged.key));
+            return in_range.map(|staged| (&staged.key[..], staged)).collect();
+        }
+        let in_range = within(&self.latest, range);
+        in_range.map(|(key, &number)| (&key[..], &self.staged[number])).collect()
+    }
+
+    /// The staged puts in a range of more than one key, in order. There are many changes.
+    fn puts_in<'b>(&'b self, range: &'b KeyRange) -> impl Iterator<Item = &'b Staged> {
+        within(&self.puts, range).map(|(_, &number)| &self.staged[number])
     }
 
     /// Puts a key. Returns its previous version.
@@ -155,11 +238,32 @@ impl<'a> Txn<'a> {
                 Some(staged) => staged.before.clone(),
                 None => Some(item.clone()),
             };
-            let revision = self.next_revision();
-            let entry = Entry { mod_revision: revision.main, mod_sub: revision.sub, ..Entry::default() };
-            self.stage(Staged { key, after: None, before, entry });
+            self.stage_deletion(key, before);
+        }
+        self.emptied.add(range);
+        Ok(deleted)
+    }
+
+    /// Deletes single keys, in the order in which they come. Returns how many there were. The time that it takes is that
+    /// of as many look-ups, whatever else the transaction has changed.
+    ///
+    /// # Errors
+    /// Those of the disk, if a version is not in memory. A part is staged then, so the transaction is to be dropped.
+    pub fn delete_keys(&mut self, keys: impl IntoIterator<Item = Bytes>) -> Result<usize, Error> {
+        let mut deleted = 0;
+        for key in keys {
+            if let (Some(_), before) = self.previous(&key)? {
+                self.stage_deletion(key, before);
+                deleted += 1;
+            }
         }
         Ok(deleted)
+    }
+
+    fn stage_deletion(&mut self, key: Bytes, before: Option<Item>) {
+        let revision = self.next_revision();
+        let entry = Entry { mod_revision: revision.main, mod_sub: revision.sub, ..Entry::default() };
+        self.stage(Staged { key, after: None, before, entry });
     }
 
     /// The previous version of a key, and that from before the transaction.
@@ -179,11 +283,18 @@ impl<'a> Txn<'a> {
         self.staged.push(staged);
         match self.staged.len() {
             len if len <= SCAN_MAX => {}
-            len if len == SCAN_MAX + 1 => {
-                self.latest =
-                    self.staged.iter().enumerate().map(|(at, staged)| (staged.key.clone(), at)).collect();
-            }
-            len => drop(self.latest.insert(self.staged[len - 1].key.clone(), len - 1)),
+            len if len == SCAN_MAX + 1 => (0..len).for_each(|number| self.index(number)),
+            len => self.index(len - 1),
+        }
+    }
+
+    /// Notes a staged change as the last one of its key.
+    fn index(&mut self, number: usize) {
+        let Staged { key, after, .. } = &self.staged[number];
+        self.latest.insert(key.clone(), number);
+        match after {
+            Some(_) => drop(self.puts.insert(key.clone(), number)),
+            None => drop(self.puts.remove(key)),
         }
     }
 
@@ -197,14 +308,26 @@ impl<'a> Txn<'a> {
     }
 }
 
+/// The entries of a map whose keys are in a range of more than one.
+fn within<'m>(
+    map: &'m BTreeMap<Bytes, usize>,
+    range: &KeyRange,
+) -> impl Iterator<Item = (&'m Bytes, &'m usize)> {
+    let from: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(&range.start[..]), Bound::Unbounded);
+    map.range::<[u8], _>(from).take_while(|(key, _)| !range.ends_before(key))
+}
+
+/// A staged change as a range shows it; nothing if it is a deletion.
+fn shown(staged: &Staged, keys_only: bool) -> Option<Item> {
+    staged.after.as_ref().map(|item| match keys_only {
+        true => Item::without_value(item.key_bytes(), item.meta),
+        false => item.clone(),
+    })
+}
+
 /// Lays staged changes over committed items.
 fn merge(committed: Vec<Item>, staged: BTreeMap<&[u8], &Staged>, keys_only: bool) -> Vec<Item> {
-    let shown = |staged: &Staged| {
-        staged.after.as_ref().map(|item| match keys_only {
-            true => Item::without_value(item.key_bytes(), item.meta),
-            false => item.clone(),
-        })
-    };
+    let shown = |staged: &Staged| shown(staged, keys_only);
     let mut items = Vec::with_capacity(committed.len() + staged.len());
     let mut staged = staged.into_iter().peekable();
     for item in committed {

@@ -246,3 +246,129 @@ fn a_store_opens_and_is_read_on_a_disk_without_a_single_free_byte() {
     }
     assert!(with_remains > 20, "the disk was full {with_remains} times");
 }
+
+#[test]
+fn a_database_that_cannot_be_opened_again_is_opened_later() {
+    // So many writes of the database find no space, one after the other, from each of its writes on: the commit's, and
+    // those with which it is opened again.
+    let (mut closed, mut runs) = (0, 0);
+    for failures in [1, 2, 3, 8] {
+        for writes in 0.. {
+            let disk = SimDisk::new(1);
+            let (mut store, mut model) = filled(&disk, 100);
+            for (number, command) in commands(200).iter().enumerate().skip(100) {
+                model.apply(command);
+                Model::command(&mut store, command, number as u64 + 1);
+            }
+            (0..failures).for_each(|_| disk.inject_after(Fault::WriteNoSpace, writes));
+            let is_whole = match store.checkpoint() {
+                Ok(()) => true,
+                // In the history; there, a write without space is a failed write.
+                Err(Error::History(_)) => continue,
+                Err(error) => {
+                    assert!(error.is_retryable(), "{failures} from {writes} on: {error}");
+                    false
+                }
+            };
+            for _ in 0..failures {
+                check(&store, &model, &[KeyRange::all()], [1, 50, model.revision()].into_iter());
+                match store.checkpoint() {
+                    Ok(()) => break,
+                    Err(error) => assert!(error.is_retryable(), "{failures} from {writes} on: {error}"),
+                }
+                closed += 1;
+            }
+            store.checkpoint().unwrap();
+            check(&store, &model, &[KeyRange::all()], [1, 50, model.revision()].into_iter());
+            drop(store);
+            let store = try_open(&disk.crash(Crash::LoseAll)).unwrap();
+            assert_eq!(store.applied().index, 200);
+            check(&store, &model, &[KeyRange::all()], [1, 50, model.revision()].into_iter());
+            runs += 1;
+            if is_whole {
+                break;
+            }
+        }
+    }
+    assert!(closed > 10 && runs > 40, "the database was closed {closed} times in {runs} runs");
+}
+
+#[test]
+fn without_descriptors_a_checkpoint_is_made_later_and_nothing_is_lost() {
+    let mut refused = 0;
+    for opened in 0.. {
+        let disk = SimDisk::new(1);
+        let (mut store, mut model) = filled(&disk, 100);
+        for (number, command) in commands(300).iter().enumerate().skip(100) {
+            model.apply(command);
+            Model::command(&mut store, command, number as u64 + 1);
+        }
+        // None to be had for a while, and those of files that are not needed at the moment do not help.
+        let failures = 40;
+        (0..failures).for_each(|_| disk.inject_after(Fault::NoDescriptor, opened));
+        let mut attempts = 1;
+        while let Err(error) = store.checkpoint() {
+            assert!(error.is_retryable(), "after {opened}: {error}");
+            attempts += 1;
+            assert!(attempts < failures, "after {opened}: {error}");
+        }
+        refused += attempts - 1;
+        drop(store);
+        let store = try_open(&disk.crash(Crash::LoseAll)).unwrap();
+        assert_eq!(store.applied().index, 300);
+        check(&store, &model, &[KeyRange::all()], [1, 50, model.revision()].into_iter());
+        if attempts == 1 {
+            break;
+        }
+    }
+    assert!(refused > 10, "{refused} checkpoints were refused");
+}
+
+#[test]
+fn a_change_that_is_longer_than_a_segment_is_kept_like_any_other() {
+    let disk = SimDisk::new(1);
+    let mut store = try_open(&disk).unwrap();
+    let mut model = Model::default();
+    let put = |key: &str, len: usize, byte: u8| Op::Put { key: key.into(), value: vec![byte; len], lease: 0 };
+    let segment = options().history_segment_bytes as usize;
+    // Twice the same key, so that the record has both values; between small ones, and with a long key.
+    let long_key = "k".repeat(2 * segment);
+    let mut ops = vec![put("a", 10, 1), put("big", segment, 2), put("big", segment, 3), put("b", 10, 4)];
+    ops.extend([put("big", 3 * segment, 5), put("big", 4 * segment, 6), put(&long_key, 5, 7)]);
+    ops.extend([put(&long_key, 6, 8), put("c", 5, 9), Op::Delete(KeyRange::all()), put("d", 5, 1)]);
+    for (number, op) in ops.iter().enumerate() {
+        let command = Command::Txn(vec![op.clone()]);
+        model.apply(&command);
+        Model::command(&mut store, &command, number as u64 + 1);
+        store.checkpoint().unwrap();
+        check(&store, &model, &[KeyRange::all()], 1..=model.revision());
+        // As of this checkpoint, also with a torn write of the next one.
+        for crash in [Crash::LoseAll, Crash::TearLast(number as u64)] {
+            let again = try_open(&disk.crash(crash)).unwrap();
+            assert_eq!(again.applied().index, number as u64 + 1);
+            check(&again, &model, &[KeyRange::all()], 1..=model.revision());
+        }
+    }
+    let before = store.disk_bytes();
+    store.compact(model.revision()).unwrap();
+    store.checkpoint().unwrap();
+    assert!(store.disk_bytes() < before - 10 * segment as u64, "what was compacted is released");
+}
+
+#[test]
+fn long_keys_share_a_segment() {
+    let disk = SimDisk::new(1);
+    let options = Options { history_segment_bytes: 1 << 20, ..options() };
+    let mut store = Store::open(Arc::new(disk.clone()), Path::new("/data"), options).unwrap();
+    let count = 60;
+    for number in 0..count {
+        let mut txn = store.txn();
+        txn.put(format!("{number:03}{}", "k".repeat(20_000)).into(), "v".into(), LeaseId(0)).unwrap();
+        txn.commit();
+        store.checkpoint().unwrap();
+    }
+    let segments =
+        disk.files().iter().filter(|path| path.extension().is_some_and(|end| end == "wal")).count();
+    // The record, a block of the index, and the root have the key: sixteen changes a segment.
+    assert!(segments <= count / 10, "{segments} segments for {count} changes");
+}

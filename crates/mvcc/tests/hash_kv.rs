@@ -80,7 +80,7 @@ fn that_of_a_compaction_is_what_etcd_remembers_whenever_it_is_taken() {
             let delay = if let Take::Later(lines) = take { lines } else { 0 };
             while let Some((_, hash)) = waiting.pop_front_if(|(since, _)| *since + delay <= number) {
                 let revision = hash.revision();
-                assert_eq!(hash.take().unwrap().hash_revision, revision);
+                assert_eq!(hash.take(|| true).unwrap().unwrap().hash_revision, revision);
             }
             if number % checkpoint_every == checkpoint_every - 1 {
                 store.checkpoint().unwrap();
@@ -103,7 +103,7 @@ fn the_history_that_a_hash_needs_is_kept_until_it_is_taken_or_given_up() {
         store.checkpoint().unwrap();
         assert!(store.released_revision() < 250);
         if is_taken {
-            assert_eq!(hash.take().unwrap(), store.view().hash_kv(Some(250)).unwrap());
+            assert_eq!(hash.take(|| true).unwrap().unwrap(), store.view().hash_kv(Some(250)).unwrap());
         } else {
             drop(hash);
             assert_eq!(store.view().hash_kv(Some(250)).unwrap().compact_revision, 250);

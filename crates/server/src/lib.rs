@@ -30,6 +30,7 @@ mod net;
 pub mod notify;
 mod random;
 pub mod signals;
+mod spawn;
 mod tasks;
 mod transport;
 pub mod version;

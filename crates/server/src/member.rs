@@ -99,7 +99,7 @@ impl Running {
                 announce();
             }
         };
-        spawn("ready", wait).map(drop)
+        start_thread("ready", wait).map(drop)
     }
 
     /// Whether clients are served.
@@ -121,7 +121,7 @@ impl Running {
             Ending::StartsOver => end(),
             Ending::Stopped => {}
         };
-        spawn("ending", wait).map(drop)
+        start_thread("ending", wait).map(drop)
     }
 
     /// Why the member ends, if it does so by itself.
@@ -311,7 +311,7 @@ impl Assembly {
         let (handle, metrics) = (self.transport.clone(), self.metrics.clone());
         let thread = TransportThread::new(handle, settings, listeners, http, Arc::new(inbound), metrics)
             .map_err(|source| StartError::System { what: "cannot start the transport", source })?;
-        spawn("transport", move || thread.run())
+        start_thread("transport", move || thread.run())
     }
 
     /// Starts the threads that own the state.
@@ -372,12 +372,12 @@ impl Assembly {
             retired: None,
         };
         let mut owners = vec![
-            spawn("consensus", move || consensus_thread.run())?,
-            spawn("apply", move || apply_thread.run())?,
+            start_thread("consensus", move || consensus_thread.run())?,
+            start_thread("apply", move || apply_thread.run())?,
         ];
         owners.extend(self.start_log(log, log_inbox, &consensus, &log_sender)?);
         // Ends when the last worker is gone.
-        spawn("watch catch-up", move || catch_up_thread.run())?;
+        start_thread("watch catch-up", move || catch_up_thread.run())?;
         let (questions, asked) = Questions::new(transport.clone(), random());
         let questions = Arc::new(questions);
         Ok(Engine { consensus, apply, views, revision, catch_up, questions, asked, owners })
@@ -408,9 +408,9 @@ impl Assembly {
         };
         let reader = LogReader { inbox: reader_inbox, consensus: consensus.clone() };
         Ok([
-            spawn("log writer", move || writer.run())?,
-            spawn("log reader", move || reader.run())?,
-            spawn("log preparer", move || log_preparer.run())?,
+            start_thread("log writer", move || writer.run())?,
+            start_thread("log reader", move || reader.run())?,
+            start_thread("log preparer", move || log_preparer.run())?,
         ])
     }
 
@@ -464,19 +464,8 @@ fn first_peers(machine: &Machine, known: Vec<KnownMember>) -> Vec<Peer> {
     known.into_iter().map(|member| Peer { id: NodeId(member.id.0), urls: member.peer_urls }).collect()
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    // A thread that panics takes the process with it: half a member would neither serve nor fail.
-    let guarded = {
-        let name = name.to_owned();
-        move || {
-            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
-                crate::engine::fatal::stop_process(&name, &"panicked");
-            }
-        }
-    };
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(guarded)
+fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    crate::spawn::thread(name, run)
         .map_err(|source| StartError::System { what: "cannot start a thread", source })
 }
 

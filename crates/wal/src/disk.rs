@@ -23,10 +23,20 @@ pub trait Disk: Send + Sync {
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
     /// Makes a directory and those above it, as far as they are missing, durably.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// Opens a directory, so that its names can be made durable without another descriptor.
+    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn DiskDir>>;
     /// Makes the names in a directory durable.
-    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.open_dir(dir)?.sync()
+    }
     /// Whether there is a file or directory of this name.
     fn exists(&self, path: &Path) -> io::Result<bool>;
+}
+
+/// An open directory.
+pub trait DiskDir: Send + Sync {
+    /// Makes the names in it durable.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// An open file with positional access.
@@ -45,6 +55,15 @@ pub trait DiskFile: Send + Sync {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
+}
+
+/// Returns whether an operation failed because the process, or the machine, has no descriptor left for another file.
+/// Nothing has changed then, and it can be repeated when some file or connection is closed.
+#[must_use]
+pub fn is_out_of_files(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let code = error.raw_os_error();
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| code == Some(errno.raw_os_error()))
 }
 
 /// Reads a whole file of at most `limit` bytes.

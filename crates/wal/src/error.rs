@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::disk::is_out_of_files;
+
 /// A fault of a log. What has been acknowledged by a sync is unharmed by any of them but [`Error::Corrupt`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -53,8 +55,8 @@ pub enum Error {
         /// The newest format known here.
         known: u32,
     },
-    /// A record is larger than a segment.
-    #[error("a record of {bytes} bytes does not fit into a segment, which takes {max}")]
+    /// A record is longer than any may be.
+    #[error("a record of {bytes} bytes is longer than the {max} that one may have")]
     TooLarge {
         /// Length of the payload.
         bytes: usize,
@@ -70,6 +72,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns whether the call may be repeated, with nothing lost and nothing done so far: there was no space for
+    /// another segment, or no descriptor left to open a file with.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NoSpace { .. } => true,
+            // Nothing that has begun to write needs a new descriptor, so this never hides a failed write.
+            Self::Io { source, .. } => is_out_of_files(source),
+            _ => false,
+        }
+    }
+
     pub(crate) fn corrupt(path: &Path, offset: u64, what: &'static str) -> Self {
         Self::Corrupt { path: path.to_owned(), offset, what }
     }

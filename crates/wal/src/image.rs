@@ -1,5 +1,6 @@
 //! The pending part of the log: an image of the sectors that the next write puts behind those of the file.
 
+use crate::limits::PENDING_BYTES_MAX;
 use crate::record::{Header, RECORD_HEADER_BYTES};
 use crate::sector::{self, BODY, SECTOR, Stamper};
 
@@ -46,6 +47,8 @@ impl Image {
         debug_assert!(self.is_aligned(), "only padded sectors are written");
         self.first += (self.bytes.len() / SECTOR) as u32;
         self.bytes.clear();
+        // One very long record must not keep its memory.
+        self.bytes.shrink_to(4 * PENDING_BYTES_MAX);
     }
 
     /// Begins the next batch: everything written so far was synced.

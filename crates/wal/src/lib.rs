@@ -35,7 +35,9 @@
 //!   log shows is durable, whatever the page cache believed before.
 //! * Damage to anything that was durable is found when it is read, at the latest, and reported with its file and
 //!   offset ([`Error::Corrupt`]). It is never taken for the end of the log.
-//! * A failed write or sync closes the log ([`Error::Poisoned`]); a full disk ([`Error::NoSpace`]) does not.
+//! * A failed write or sync closes the log ([`Error::Poisoned`]); a full disk ([`Error::NoSpace`]) does not, nor does a
+//!   process that has no descriptor left for another file ([`Error::is_retryable`]).
+//! * A record that is longer than a segment gets a segment of its own length.
 //! * Bytes of whatever origin make it neither panic nor allocate more than the file that they are in is long.
 //!
 //! # How it tells the end from damage
@@ -69,8 +71,10 @@
 //!
 //! 36 bytes a record, 8 in each 512, and on average half a sector a flush. A record costs some hundred nanoseconds of
 //! CPU besides its copy (`cargo run --release -p quorate-wal --example throughput`). Memory: what is appended and not
-//! flushed (4 MiB at most), a few hundred bytes a segment, and for the moment of opening as much as the newest segment
-//! holds. A new segment costs one sync of its header and one of the directory, every 64 MiB.
+//! flushed (a MiB, or one record that is longer), a few hundred bytes a segment, and for the moment of opening as much as the newest
+//! segment holds. A new segment costs one sync of its header and one of the directory, every 64 MiB. Descriptors: two
+//! for the newest segment and the directory, one for the prepared segment, and at most 16 for sealed ones, which are
+//! opened when they are read.
 //!
 //! # Caveats
 //!
@@ -84,6 +88,7 @@ mod disk;
 mod error;
 mod image;
 pub mod limits;
+mod open_files;
 mod os_disk;
 mod prepare;
 mod reader;
@@ -95,7 +100,7 @@ mod sim_disk;
 mod tail;
 mod wal;
 
-pub use disk::{Disk, DiskFile, read_file, replace_file};
+pub use disk::{Disk, DiskDir, DiskFile, is_out_of_files, read_file, replace_file};
 pub use error::Error;
 pub use limits::{PAYLOAD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 pub use os_disk::OsDisk;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FallocateFlags;
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskDir, DiskFile};
 
 /// Files of the operating system: mode 0600, directories 0700.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,8 +57,8 @@ impl Disk for OsDisk {
         }
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        File::open(dir)?.sync_all()
+    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn DiskDir>> {
+        Ok(Box::new(OsDir(File::open(dir)?)))
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
@@ -81,6 +81,15 @@ fn reserve(file: &File, len: u64) -> io::Result<()> {
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
         Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(len),
         other => other.map_err(io::Error::from),
+    }
+}
+
+/// An open directory.
+struct OsDir(File);
+
+impl DiskDir for OsDir {
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
     }
 }
 

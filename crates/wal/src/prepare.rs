@@ -7,16 +7,17 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::Error;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::DiskFile;
 use crate::error::Context;
 use crate::limits::SEGMENT_BYTES_MIN;
+use crate::open_files::OpenFiles;
 
 /// Makes the next segment ahead of need, on any thread.
 ///
 /// While it works, [`append`](crate::Wal::append) waits for it only when the current segment is full.
 #[derive(Clone)]
 pub struct Preparer {
-    disk: Arc<dyn Disk>,
+    files: Arc<OpenFiles>,
     dir: PathBuf,
     segment_bytes: u64,
     slot: Arc<Mutex<Option<Prepared>>>,
@@ -24,13 +25,13 @@ pub struct Preparer {
 
 /// A file without a name, and how long it is.
 pub(crate) struct Prepared {
-    pub(crate) file: Box<dyn DiskFile>,
+    pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) bytes: u64,
 }
 
 impl Preparer {
-    pub(crate) fn new(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> Self {
-        Self { disk, dir: dir.to_owned(), segment_bytes, slot: Arc::default() }
+    pub(crate) fn new(files: Arc<OpenFiles>, dir: &Path, segment_bytes: u64) -> Self {
+        Self { files, dir: dir.to_owned(), segment_bytes, slot: Arc::default() }
     }
 
     /// Makes the next segment, unless it is there: its space is reserved, all zeros, and synced.
@@ -41,6 +42,17 @@ impl Preparer {
         let mut slot = self.slot.lock();
         if slot.is_none() {
             *slot = Some(self.make(self.segment_bytes)?);
+        }
+        Ok(())
+    }
+
+    /// As [`prepare`](Self::prepare), with a segment of at least `bytes`: longer than usual for a record that is longer.
+    /// A prepared one that is too short is removed.
+    pub(crate) fn prepare_at_least(&self, bytes: u64) -> Result<(), Error> {
+        let mut slot = self.slot.lock();
+        if slot.as_ref().is_none_or(|prepared| prepared.bytes < bytes) {
+            *slot = None;
+            *slot = Some(self.make(self.segment_bytes.max(bytes))?);
         }
         Ok(())
     }
@@ -76,16 +88,17 @@ impl Preparer {
 
     fn make(&self, bytes: u64) -> Result<Prepared, Error> {
         let path = self.path();
-        if self.disk.exists(&path).context("look for", &path)? {
-            self.disk.remove(&path).context("remove", &path)?;
+        let disk = self.files.disk();
+        if disk.exists(&path).context("look for", &path)? {
+            disk.remove(&path).context("remove", &path)?;
         }
         let made = self
-            .disk
-            .create(&path, bytes)
-            .and_then(|file| file.sync_data().map(|()| Prepared { file, bytes }));
+            .files
+            .with_descriptor(|disk| disk.create(&path, bytes))
+            .and_then(|file| file.sync_data().map(|()| Prepared { file: file.into(), bytes }));
         made.map_err(|source| {
             // What could not be made whole must not keep a full disk full; the file is nobody's yet.
-            let _ = self.disk.remove(&path);
+            let _ = disk.remove(&path);
             match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::NoSpace { path },
                 _ => Error::Io { path, op: "create", source },

@@ -10,7 +10,7 @@ use crate::record::{Found, Head, Header, Record, find};
 use crate::segment::{FIRST, Segment, Window};
 use crate::{Error, Position};
 
-/// The open segments of a log, oldest first, shared by its writer and its readers. Never empty.
+/// The segments of a log, oldest first, shared by its writer and its readers. Never empty.
 pub(crate) struct Shared {
     segments: RwLock<Vec<Arc<Segment>>>,
 }
@@ -82,7 +82,7 @@ impl Shared {
             end: Position { segment: segment.id(), offset: segment.end() },
             first: segment.first(),
             sealed: place + 1 < segments.len(),
-            file_bytes: segment.file.len().unwrap_or(0),
+            file_bytes: segment.file_bytes(),
         };
         segments.iter().enumerate().map(describe).collect()
     }

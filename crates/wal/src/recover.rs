@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::Error;
-use crate::disk::Disk;
+use crate::disk::DiskFile;
 use crate::error::Context;
 use crate::limits::{READ_BYTES, RECOVERY_BYTES};
+use crate::open_files::OpenFiles;
 use crate::record::{Found, Head, find};
 use crate::sector::{self, SECTOR};
 use crate::segment::{FIRST, Segment, segment_id};
@@ -49,7 +50,12 @@ pub(crate) struct Recovered {
 }
 
 /// Reads the log in `dir`; `None` if there is none.
-pub(crate) fn recover(disk: &dyn Disk, dir: &Path, identity: [u64; 2]) -> Result<Option<Recovered>, Error> {
+pub(crate) fn recover(
+    open_files: &Arc<OpenFiles>,
+    dir: &Path,
+    identity: [u64; 2],
+) -> Result<Option<Recovered>, Error> {
+    let disk = open_files.disk();
     let mut files = BTreeMap::new();
     for path in disk.list(dir).context("list", dir)? {
         if path.extension().is_some_and(|extension| extension == "tmp") {
@@ -61,7 +67,7 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, identity: [u64; 2]) -> Result
     }
     // The last rename may be known to the page cache alone.
     disk.sync_dir(dir).context("sync", dir)?;
-    let segments = live_segments(disk, &mut files, identity)?;
+    let segments = live_segments(open_files, &mut files, identity)?;
     for path in files.into_values() {
         disk.remove(&path).context("remove", &path)?;
         disk.sync_dir(dir).context("sync", dir)?;
@@ -75,7 +81,7 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, identity: [u64; 2]) -> Result
 
 /// Takes the segments that count out of `files`, and leaves those that are void: cut off by a later one.
 fn live_segments(
-    disk: &dyn Disk,
+    open_files: &Arc<OpenFiles>,
     files: &mut BTreeMap<u64, PathBuf>,
     identity: [u64; 2],
 ) -> Result<Vec<Arc<Segment>>, Error> {
@@ -85,7 +91,7 @@ fn live_segments(
         let Some(path) = files.remove(&id) else {
             return missing(&segments, files, id).map_or(Ok(()), Err).map(|()| oldest_first(segments));
         };
-        let segment = Segment::open(disk, path, identity)?;
+        let segment = Segment::open(open_files, path, identity)?;
         if let Some(predecessor) = segments.last().and_then(|later| later.header.predecessor) {
             seal(&segment, predecessor.end, predecessor.last)?;
         }
@@ -111,7 +117,7 @@ fn missing(segments: &[Arc<Segment>], files: &BTreeMap<u64, PathBuf>, id: u64) -
 
 /// Checks what can be checked of a sealed segment without reading all of it, and publishes its end.
 fn seal(segment: &Segment, end: u64, last: Option<u64>) -> Result<(), Error> {
-    let length = segment.file.len().context("look at", &segment.path)?;
+    let length = segment.file_bytes();
     if length < end.next_multiple_of(SECTOR as u64) {
         return Err(segment.corrupt(length, "the file ends before the segment does"));
     }
@@ -149,22 +155,24 @@ fn first_head(segment: &Segment) -> Result<Head, Error> {
 /// Finds the end of the newest segment and writes everything again that the last sync may not have reached.
 fn settle(segment: &Segment) -> Result<(Tail, usize), Error> {
     let length = segment.header.length;
-    let actual = segment.file.len().context("look at", &segment.path)?;
+    let actual = segment.file_bytes();
     if actual != length {
         let what =
             "the file has not the length that it was made with: it was cut, or later segments are missing";
         return Err(segment.corrupt(actual.min(length), what));
     }
-    let content = read_used(segment, length)?;
+    segment.keep_open()?;
+    let file = segment.file().context("open", &segment.path)?;
+    let content = read_used(&*file, &segment.path, length)?;
     let sectors = sector::sector_of(length);
     let examined = examine(&content, sectors, &segment.stamper, segment.header.chain);
     let tail = examined.map_err(|Damage { offset, what }| segment.corrupt(offset, what))?;
     for writes in [tail.erasures(), tail.rewrites(&content)] {
         for (offset, bytes) in &writes {
-            segment.file.write_at(*offset, bytes).context("write", &segment.path)?;
+            file.write_at(*offset, bytes).context("write", &segment.path)?;
         }
         if !writes.is_empty() {
-            segment.file.sync_data().context("sync", &segment.path)?;
+            file.sync_data().context("sync", &segment.path)?;
         }
     }
     segment.set_end(u64::from(tail.end) * SECTOR as u64, tail.last);
@@ -174,13 +182,13 @@ fn settle(segment: &Segment) -> Result<(Tail, usize), Error> {
 }
 
 /// The bytes of a segment up to the last one that is not zero, in whole sectors.
-fn read_used(segment: &Segment, length: u64) -> Result<Vec<u8>, Error> {
+fn read_used(file: &dyn DiskFile, path: &Path, length: u64) -> Result<Vec<u8>, Error> {
     let mut content = Vec::new();
     let mut zeros = 0;
     let mut offset = 0;
     while offset < length {
         let mut chunk = vec![0; (length - offset).min(RECOVERY_BYTES) as usize];
-        segment.file.read_at(offset, &mut chunk).context("read", &segment.path)?;
+        file.read_at(offset, &mut chunk).context("read", path)?;
         offset += chunk.len() as u64;
         let used = chunk.chunks_exact(SECTOR).rposition(|sector| !sector::is_zero(sector));
         let used = used.map_or(0, |last| (last + 1) * SECTOR);

@@ -115,6 +115,11 @@ pub(crate) fn to_file(stream: u64) -> u64 {
     stream / BODY as u64 * SECTOR as u64 + STAMP as u64 + stream % BODY as u64
 }
 
+/// Length of a file that has room for so many bytes of stream after its header.
+pub(crate) fn file_bytes_for(stream: u64) -> u64 {
+    (1 + stream.div_ceil(BODY as u64)) * SECTOR as u64
+}
+
 /// Appends the stream's bytes of whole sectors to `out`.
 pub(crate) fn strip_stamps(sectors: &[u8], out: &mut Vec<u8>) {
     out.reserve(sectors.len() / SECTOR * BODY);
@@ -173,5 +178,8 @@ mod tests {
         assert_eq!(to_file(1007), 1023);
         assert_eq!(to_file(1008), 1032);
         assert_eq!(body_of(2), 1032);
+        for (stream, file) in [(0, 512), (1, 1024), (504, 1024), (505, 1536)] {
+            assert_eq!(file_bytes_for(stream), file);
+        }
     }
 }

@@ -14,15 +14,18 @@
 //!
 //! Magic, format and CRC (of bytes 0..508) stay where they are in every format to come.
 
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::DiskFile;
 use crate::error::Context;
 use crate::limits::SEGMENT_BYTES_MAX;
+use crate::open_files::OpenFiles;
 use crate::record::{Head, le_u32, le_u64};
 use crate::sector::{self, SECTOR, Stamper, State};
 use crate::{Error, Position};
@@ -119,12 +122,17 @@ impl SegmentHeader {
     }
 }
 
-/// An open segment. Whoever holds it can read it, also after it was released.
+/// A segment of the log. A reader that holds it can read it, also after it was released.
 pub(crate) struct Segment {
     pub(crate) path: PathBuf,
-    pub(crate) file: Box<dyn DiskFile>,
     pub(crate) header: SegmentHeader,
     pub(crate) stamper: Stamper,
+    /// Where its file is to be had while it is not kept open here.
+    files: Arc<OpenFiles>,
+    /// Its file, while it is written to, and where it was released while somebody read it.
+    kept_open: RwLock<Option<Arc<dyn DiskFile>>>,
+    file_bytes: AtomicU64,
+    is_released: AtomicBool,
     /// Offset behind what can be read: flushed, and not void.
     end: AtomicU64,
     /// Where the last record starts, 0 if there is none or it is not known.
@@ -148,11 +156,26 @@ pub(crate) fn segment_id(path: &Path) -> Option<u64> {
 }
 
 impl Segment {
-    pub(crate) fn new(path: PathBuf, file: Box<dyn DiskFile>, header: SegmentHeader) -> Self {
+    /// A segment that was just made.
+    pub(crate) fn new(
+        files: Arc<OpenFiles>,
+        path: PathBuf,
+        file: Arc<dyn DiskFile>,
+        header: SegmentHeader,
+    ) -> Self {
+        let segment = Self::closed(files, path, header, header.length);
+        *segment.kept_open.write() = Some(file);
+        segment
+    }
+
+    fn closed(files: Arc<OpenFiles>, path: PathBuf, header: SegmentHeader, file_bytes: u64) -> Self {
         Self {
             path,
-            file,
             header,
+            files,
+            kept_open: RwLock::new(None),
+            file_bytes: AtomicU64::new(file_bytes),
+            is_released: AtomicBool::new(false),
             stamper: Stamper::new(header.identity, header.id),
             end: AtomicU64::new(SECTOR as u64),
             last: AtomicU64::new(0),
@@ -162,9 +185,11 @@ impl Segment {
     }
 
     /// Opens a segment and checks its header. Its end is the caller's to find out.
-    pub(crate) fn open(disk: &dyn Disk, path: PathBuf, identity: [u64; 2]) -> Result<Self, Error> {
-        let file = disk.open(&path).context("open", &path)?;
-        if file.len().context("look at", &path)? < SECTOR as u64 {
+    pub(crate) fn open(files: &Arc<OpenFiles>, path: PathBuf, identity: [u64; 2]) -> Result<Self, Error> {
+        let file: Arc<dyn DiskFile> =
+            files.with_descriptor(|disk| disk.open(&path)).context("open", &path)?.into();
+        let file_bytes = file.len().context("look at", &path)?;
+        if file_bytes < SECTOR as u64 {
             return Err(Error::corrupt(&path, 0, "the segment is shorter than its header"));
         }
         let mut bytes = [0; SECTOR];
@@ -173,7 +198,45 @@ impl Segment {
         if header.identity != identity {
             return Err(Error::ForeignLog { path, found: header.identity, expected: identity });
         }
-        Ok(Self::new(path, file, header))
+        files.put(header.id, file);
+        Ok(Self::closed(files.clone(), path, header, file_bytes))
+    }
+
+    /// Returns its file, which is opened if it is not open.
+    pub(crate) fn file(&self) -> io::Result<Arc<dyn DiskFile>> {
+        if let Some(file) = &*self.kept_open.read() {
+            return Ok(file.clone());
+        }
+        self.files.get(self.id(), &self.path)
+    }
+
+    /// Keeps its file open: it is going to be written to.
+    pub(crate) fn keep_open(&self) -> Result<(), Error> {
+        let file = self.file().context("open", &self.path)?;
+        *self.kept_open.write() = Some(file);
+        Ok(())
+    }
+
+    /// Says that its file is about to be removed, and that nobody gets hold of the segment any more. Those who have it
+    /// already keep the file with it.
+    pub(crate) fn release(self: &Arc<Self>) {
+        self.is_released.store(true, Ordering::Release);
+        if Arc::strong_count(self) > 1 {
+            // Without a descriptor for it they find that the segment was released.
+            let _ = self.keep_open();
+        }
+        self.files.forget(self.id());
+    }
+
+    /// Takes back what [`release`](Self::release) said: the file could not be removed.
+    pub(crate) fn unrelease(&self) {
+        self.is_released.store(false, Ordering::Release);
+        *self.kept_open.write() = None;
+    }
+
+    /// Length of its file in bytes.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file_bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -209,11 +272,17 @@ impl Segment {
 
     /// Gives the unused rest of a sealed segment's file back. A sealed segment never keeps the length that it was made
     /// with, the newest always has it: so that the loss of the newest is noticed. Nothing else depends on this, so it
-    /// is neither synced nor insisted on; recovery does it again where it is missing.
+    /// is neither synced nor insisted on; recovery does it again where it is missing. The file is closed when others
+    /// are read.
     pub(crate) fn mark_sealed(&self) {
         let used = self.end().next_multiple_of(SECTOR as u64);
         let len = if used == self.header.length { used + SECTOR as u64 } else { used };
-        let _ = self.file.set_len(len);
+        if self.file().and_then(|file| file.set_len(len)).is_ok() {
+            self.file_bytes.store(len, Ordering::Relaxed);
+        }
+        if let Some(file) = self.kept_open.write().take() {
+            self.files.put(self.id(), file);
+        }
     }
 
     pub(crate) fn corrupt(&self, offset: u64, what: &'static str) -> Error {
@@ -227,12 +296,16 @@ impl Segment {
         let from = offset / SECTOR as u64 * SECTOR as u64;
         let to = until.max(from + bytes).min(end).next_multiple_of(SECTOR as u64);
         let mut sectors = vec![0; to.saturating_sub(from) as usize];
-        self.file.read_at(from, &mut sectors).map_err(|source| match source.kind() {
+        let file = self.file().map_err(|source| match self.is_released.load(Ordering::Acquire) {
+            true => Error::NoSuchRecord(Position { segment: self.id(), offset }),
+            false => Error::Io { path: self.path.clone(), op: "open", source },
+        })?;
+        file.read_at(from, &mut sectors).map_err(|source| match source.kind() {
             // The end was cut off, and the file with it, since the caller asked.
-            std::io::ErrorKind::UnexpectedEof if self.end() < end => {
+            io::ErrorKind::UnexpectedEof if self.end() < end => {
                 Error::NoSuchRecord(Position { segment: self.id(), offset })
             }
-            std::io::ErrorKind::UnexpectedEof => self.corrupt(from, "the file ends before the segment does"),
+            io::ErrorKind::UnexpectedEof => self.corrupt(from, "the file ends before the segment does"),
             _ => Error::Io { path: self.path.clone(), op: "read", source },
         })?;
         for (sector, content) in (sector::sector_of(from)..).zip(sectors.chunks_exact(SECTOR)) {

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskDir};
 use crate::error::Context;
 use crate::image::Image;
 use crate::limits::{PAYLOAD_BYTES_MAX, PENDING_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::open_files::OpenFiles;
 use crate::prepare::{Prepared, Preparer};
 use crate::reader::{Reader, SegmentInfo, Shared};
 use crate::record::{Head, Header, RECORD_HEADER_BYTES};
@@ -19,8 +20,8 @@ use crate::{Error, Position};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Length of a segment file in bytes, a multiple of 512 between [`SEGMENT_BYTES_MIN`] and
-    /// [`SEGMENT_BYTES_MAX`]. A record must fit into one. May differ from one opening to the
-    /// next: segments that exist stay as they are.
+    /// [`SEGMENT_BYTES_MAX`]. A record that is longer gets a segment of its own length. May differ from one opening
+    /// to the next: segments that exist stay as they are.
     pub segment_bytes: u64,
     /// Whose log it is (a cluster and a member): written into each segment, and the log of another is refused.
     pub identity: [u64; 2],
@@ -50,8 +51,10 @@ impl Default for Options {
 /// Invariants: no sector is written twice (but by recovery); a batch begins in a sector of its own, after everything
 /// before it was synced; a segment gets its name after everything that it calls its past was synced.
 pub struct Wal {
-    disk: Arc<dyn Disk>,
+    files: Arc<OpenFiles>,
     dir: PathBuf,
+    /// The directory, open: once a segment has begun to change, no descriptor is needed that might not be had.
+    names: Box<dyn DiskDir>,
     options: Options,
     shared: Arc<Shared>,
     current: Arc<Segment>,
@@ -81,17 +84,20 @@ impl Wal {
         let bytes = options.segment_bytes;
         assert!(bounds.contains(&bytes) && bytes.is_multiple_of(SECTOR as u64), "{bytes} bytes in a segment");
         disk.create_dir_all(dir).context("create", dir)?;
-        let preparer = Preparer::new(disk.clone(), dir, options.segment_bytes);
-        let found = match recover(&*disk, dir, options.identity)? {
+        let names = disk.open_dir(dir).context("open", dir)?;
+        let files = Arc::new(OpenFiles::new(disk));
+        let preparer = Preparer::new(files.clone(), dir, options.segment_bytes);
+        let found = match recover(&files, dir, options.identity)? {
             Some(found) => found,
-            None => create(&*disk, dir, options, &preparer)?,
+            None => create(&files, dir, &*names, options, &preparer)?,
         };
         let current = found.segments.last().cloned().expect("a log has at least one segment");
         let image = Image::new(current.stamper.clone(), found.end);
         let last = current.last();
         let wal = Self {
-            disk,
+            files,
             dir: dir.to_owned(),
+            names,
             options,
             shared: Arc::new(Shared::new(found.segments)),
             current,
@@ -108,20 +114,20 @@ impl Wal {
     /// Appends a record whose payload is the parts one behind the other, and says where it starts.
     ///
     /// It is in memory until [`flush`](Self::flush) or [`sync`](Self::sync). When it does not fit into the current
-    /// segment, the log is synced and the next segment begun.
+    /// segment, the log is synced and the next segment begun, which is as long as the record needs.
     ///
     /// # Errors
-    /// [`Error::TooLarge`]; [`Error::NoSpace`] when another segment is needed and there is no space: nothing was
+    /// [`Error::TooLarge`] beyond [`PAYLOAD_BYTES_MAX`]; [`Error::NoSpace`] when another segment is needed and there is no space: nothing was
     /// appended and the log goes on. [`Error::Io`], [`Error::Poisoned`].
     pub fn append(&mut self, head: Head, payload: &[&[u8]]) -> Result<Position, Error> {
         self.check_alive()?;
         let bytes: usize = payload.iter().map(|part| part.len()).sum();
-        if bytes as u64 > self.payload_max() {
-            return Err(Error::TooLarge { bytes, max: self.payload_max() });
+        if bytes as u64 > PAYLOAD_BYTES_MAX {
+            return Err(Error::TooLarge { bytes, max: PAYLOAD_BYTES_MAX });
         }
-        // Twice if the next one is short, left by a cut on a full disk.
-        while self.room() < (RECORD_HEADER_BYTES + bytes) as u64 {
-            self.start_next()?;
+        let needed = (RECORD_HEADER_BYTES + bytes) as u64;
+        if self.room() < needed {
+            self.start_next(needed)?;
         }
         if self.image.pending_bytes() >= PENDING_BYTES_MAX {
             self.flush()?;
@@ -144,7 +150,7 @@ impl Wal {
         position
     }
 
-    /// Longest payload that fits into a segment, in bytes.
+    /// Longest payload that fits into a segment of the usual length, in bytes.
     pub fn payload_max(&self) -> u64 {
         self.options.payload_max()
     }
@@ -165,7 +171,8 @@ impl Wal {
         self.check_alive()?;
         let Some((offset, bytes)) = self.image.pad() else { return Ok(()) };
         let end = offset + bytes.len() as u64;
-        let written = self.current.file.write_at(offset, bytes).context("write", &self.current.path);
+        let written = self.current.file().and_then(|file| file.write_at(offset, bytes));
+        let written = written.context("write", &self.current.path);
         self.poison_on_error(written)?;
         self.image.written();
         self.unsynced = true;
@@ -181,7 +188,8 @@ impl Wal {
     pub fn sync(&mut self) -> Result<Position, Error> {
         self.flush()?;
         if self.unsynced {
-            let synced = self.current.file.sync_data().context("sync", &self.current.path);
+            let synced = self.current.file().and_then(|file| file.sync_data());
+            let synced = synced.context("sync", &self.current.path);
             self.poison_on_error(synced)?;
             self.unsynced = false;
             self.image.synced();
@@ -231,12 +239,13 @@ impl Wal {
     /// As [`append`](Self::append).
     pub fn roll(&mut self) -> Result<(), Error> {
         self.check_alive()?;
-        if self.last.is_none() { Ok(()) } else { self.start_next() }
+        if self.last.is_none() { Ok(()) } else { self.start_next(0) }
     }
 
-    fn start_next(&mut self) -> Result<(), Error> {
+    /// Starts a segment that has room for a record with so many bytes, its header included.
+    fn start_next(&mut self, needed: u64) -> Result<(), Error> {
         // First, what may fail without harm.
-        self.preparer.prepare()?;
+        self.preparer.prepare_at_least(sector::file_bytes_for(needed))?;
         self.sync()?;
         let sealed = self.current.clone();
         self.start_segment(
@@ -257,7 +266,8 @@ impl Wal {
             length: prepared.bytes,
             predecessor: Some(predecessor),
         };
-        let named = name_segment(&*self.disk, &self.dir, header, prepared, &self.preparer.path());
+        let named =
+            name_segment(&self.files, &self.dir, &*self.names, header, prepared, &self.preparer.path());
         let segment = Arc::new(self.poison_on_error(named)?);
         self.shared.push(segment.clone());
         self.image.restart(segment.stamper.clone(), 1);
@@ -293,7 +303,8 @@ impl Wal {
         for segment in void.iter().rev() {
             // Nobody reads on in what is void, whoever holds it.
             segment.set_end(0, None);
-            let removed = self.disk.remove(&segment.path).context("remove", &segment.path);
+            self.files.forget(segment.id());
+            let removed = self.files.disk().remove(&segment.path).context("remove", &segment.path);
             self.poison_on_error(removed)?;
             self.sync_dir()?;
         }
@@ -323,7 +334,9 @@ impl Wal {
     pub fn release_before(&mut self, segment: u64) -> Result<(), Error> {
         self.check_alive()?;
         while let Some(oldest) = self.shared.take_oldest(segment.min(self.current.id())) {
-            if let Err(error) = self.disk.remove(&oldest.path).context("remove", &oldest.path) {
+            oldest.release();
+            if let Err(error) = self.files.disk().remove(&oldest.path).context("remove", &oldest.path) {
+                oldest.unrelease();
                 self.shared.put_back(oldest);
                 return Err(error);
             }
@@ -334,7 +347,7 @@ impl Wal {
 
     /// Makes a removal durable before the next one, so that a crash leaves no gap.
     fn sync_dir(&mut self) -> Result<(), Error> {
-        let synced = self.disk.sync_dir(&self.dir).context("sync", &self.dir);
+        let synced = self.names.sync().context("sync", &self.dir);
         self.poison_on_error(synced)
     }
 
@@ -369,7 +382,13 @@ impl Wal {
 }
 
 /// Makes the first segment of a log.
-fn create(disk: &dyn Disk, dir: &Path, options: Options, preparer: &Preparer) -> Result<Recovered, Error> {
+fn create(
+    files: &Arc<OpenFiles>,
+    dir: &Path,
+    names: &dyn DiskDir,
+    options: Options,
+    preparer: &Preparer,
+) -> Result<Recovered, Error> {
     preparer.prepare()?;
     let prepared = preparer.take().expect("the next segment was prepared");
     let header = SegmentHeader {
@@ -379,15 +398,16 @@ fn create(disk: &dyn Disk, dir: &Path, options: Options, preparer: &Preparer) ->
         length: prepared.bytes,
         predecessor: None,
     };
-    let segment = Arc::new(name_segment(disk, dir, header, prepared, &preparer.path())?);
+    let segment = Arc::new(name_segment(files, dir, names, header, prepared, &preparer.path())?);
     let recovery = Recovery { created: true, ..Recovery::default() };
     Ok(Recovered { segments: vec![segment], end: 1, chain: 0, recovery })
 }
 
 /// Gives the prepared file its header and then its name, durably (W4).
 fn name_segment(
-    disk: &dyn Disk,
+    files: &Arc<OpenFiles>,
     dir: &Path,
+    names: &dyn DiskDir,
     header: SegmentHeader,
     Prepared { file, .. }: Prepared,
     temporary: &Path,
@@ -395,7 +415,7 @@ fn name_segment(
     let path = segment_path(dir, header.id);
     file.write_at(0, &header.encode()).context("write", temporary)?;
     file.sync_data().context("sync", temporary)?;
-    disk.rename(temporary, &path).context("rename", temporary)?;
-    disk.sync_dir(dir).context("sync", dir)?;
-    Ok(Segment::new(path, file, header))
+    files.disk().rename(temporary, &path).context("rename", temporary)?;
+    names.sync().context("sync", dir)?;
+    Ok(Segment::new(files.clone(), path, file, header))
 }

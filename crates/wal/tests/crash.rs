@@ -28,6 +28,10 @@ fn written_traces() -> Vec<Vec<Step>> {
         vec![Append(504 - 36), Sync, Append(504 - 36), Append(504 - 35), Witness, Witness, Append(2 * 504 - 36), Sync],
         vec![Append(900), Sync, Reopen, Append(900), Flush, Reopen, Append(900), Truncate(1), Reopen, Append(1), Sync],
         vec![Append(3000), Append(3000), Append(3000), Sync, Truncate(2), Truncate(1), Append(5), Sync, Release(1), Reopen],
+        // Records longer than a segment: in the middle of a batch, first of all, with one prepared that is too short, torn.
+        vec![Append(100), Append(5000), Append(20), Sync, Append(9000), Sync, Append(30), Sync, Release(1)],
+        vec![Append(6000), Sync, Prepare, Append(4500), Flush, Append(10), Sync, Truncate(1), Reopen, Append(5000), Sync],
+        vec![Append(10), Sync, Append(7000), Flush, Reopen, Append(7000), Truncate(1), Append(4300), Sync, Truncate(2), Sync],
     ]
 }
 

@@ -225,15 +225,70 @@ fn a_log_of_another_is_refused() {
 }
 
 #[test]
-fn a_record_larger_than_a_segment_is_refused_and_the_largest_is_not() {
+fn a_record_longer_than_a_segment_gets_one_of_its_own_length() {
     let disk = SimDisk::new(7);
     let mut wal = open(&disk);
-    let max = wal.payload_max() as usize;
-    assert!(matches!(append(&mut wal, 1, max + 1), Err(Error::TooLarge { .. })));
-    append(&mut wal, 1, max).unwrap();
-    append(&mut wal, 2, max).unwrap();
+    let usual = wal.payload_max() as usize;
+    let lengths = [10, usual, usual, usual + 1, 10, 40 * usual, 20, 40 * usual, usual];
+    for (number, len) in (1..).zip(lengths) {
+        append(&mut wal, number, len).unwrap();
+        wal.prepare_next().unwrap();
+    }
+    let segments = wal.segments();
     wal.sync().unwrap();
+    let of_record = |number: u64| {
+        let record = entries(&wal).unwrap().into_iter().find(|record| record.number == number).unwrap();
+        segments.iter().find(|segment| segment.id == record.position.segment).unwrap().file_bytes
+    };
+    assert_eq!(of_record(2), SEGMENT_BYTES + 512, "full, sealed");
+    // Header and payload in sectors of 504 bytes, the segment's header, and one more as it is full and sealed.
+    let expected = |len: usize| ((36 + len).div_ceil(504) + 2) as u64 * 512;
+    assert_eq!((of_record(4), of_record(6)), (expected(usual + 1), expected(40 * usual)));
+    let image = disk.crash(Crash::LoseAll);
+    let found: Vec<usize> =
+        entries(&open(&image)).unwrap().iter().map(|record| record.payload.len()).collect();
+    assert_eq!(found, lengths);
+    // One is cut off like any other, and one is released.
+    let records = entries(&wal).unwrap();
+    wal.truncate_to(records[7].position).unwrap();
+    wal.release_before(records[5].position.segment).unwrap();
+    let kept: Vec<u64> = entries(&wal).unwrap().iter().map(|record| record.number).collect();
+    assert_eq!(kept, [6, 7]);
     assert_eq!(count(&disk.crash(Crash::LoseAll)), 2);
+}
+
+#[test]
+fn a_long_record_waits_for_space_and_short_ones_do_not() {
+    let disk = SimDisk::new(8);
+    let mut wal = open(&disk);
+    append(&mut wal, 1, 500).unwrap();
+    wal.prepare_next().unwrap();
+    disk.set_capacity(Some(3 * SEGMENT_BYTES));
+    for _ in 0..2 {
+        let refused = append(&mut wal, 2, 20_000);
+        assert!(
+            matches!(&refused, Err(error @ Error::NoSpace { .. }) if error.is_retryable()),
+            "{refused:?}"
+        );
+    }
+    append(&mut wal, 2, 500).unwrap();
+    append(&mut wal, 3, 3000).unwrap();
+    disk.set_capacity(None);
+    append(&mut wal, 4, 20_000).unwrap();
+    wal.sync().unwrap();
+    assert_eq!(count(&disk.crash(Crash::LoseAll)), 4);
+}
+
+#[test]
+fn a_record_longer_than_any_may_be_is_refused() {
+    let disk = SimDisk::new(7);
+    let mut wal = open(&disk);
+    let half = vec![0; wal::PAYLOAD_BYTES_MAX as usize / 2];
+    let refused = wal.append(Head { kind: 1, number: 1, tag: 2 }, &[&half, &half, b"!"]);
+    assert!(matches!(&refused, Err(error @ Error::TooLarge { .. }) if !error.is_retryable()), "{refused:?}");
+    append(&mut wal, 1, 10).unwrap();
+    wal.sync().unwrap();
+    assert_eq!(count(&disk.crash(Crash::LoseAll)), 1);
 }
 
 /// No log survives a disk that lies about its last batch; but whatever came after that one gives it away.

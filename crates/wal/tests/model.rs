@@ -6,7 +6,7 @@ mod support;
 
 use proptest::prelude::*;
 use support::{budget, open_with};
-use wal::{Error, Head, Position, SimDisk, Wal};
+use wal::{Head, Position, SimDisk, Wal};
 
 const SEGMENT_BYTES: u64 = 8 * 512;
 
@@ -95,11 +95,8 @@ impl Model {
         let head = Head { kind, number: self.records.len() as u64, tag };
         let payload = parts.concat();
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-        match log.append(head, &parts) {
-            Ok(position) => self.records.push((position, head, payload)),
-            Err(Error::TooLarge { bytes, max }) => assert!(payload.len() == bytes && bytes as u64 > max),
-            Err(error) => panic!("{error}"),
-        }
+        let position = log.append(head, &parts).unwrap();
+        self.records.push((position, head, payload));
     }
 
     fn pick(&self, at: &prop::sample::Index) -> Option<usize> {

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{HashKv, Span, compute};
+use super::{HashKv, IsWanted, Span, compute};
 use crate::shared::{Hold, Inner};
 use crate::{ReadError, Store};
 
@@ -62,13 +62,21 @@ pub(super) fn of_compaction(inner: &Inner, at: i64) -> Result<Option<HashKv>, Re
     Ok(match hashed {
         None => None,
         Some(Hashed::Taken(hash)) => Some(HashKv { revision, ..hash }),
-        Some(Hashed::Possible(previous, hold)) => Some(take(inner, at, previous, &hold, revision)?),
+        Some(Hashed::Possible(previous, hold)) => take(inner, at, previous, &hold, revision, &|| true)?,
     })
 }
 
-fn take(inner: &Inner, at: i64, previous: i64, hold: &Hold, revision: i64) -> Result<HashKv, ReadError> {
-    let hash = compute(inner, &Span { at, compact_revision: previous, is_compaction: true }, hold)?;
-    Ok(HashKv { hash, hash_revision: at, compact_revision: previous, revision })
+fn take(
+    inner: &Inner,
+    at: i64,
+    previous: i64,
+    hold: &Hold,
+    revision: i64,
+    is_wanted: IsWanted<'_>,
+) -> Result<Option<HashKv>, ReadError> {
+    let span = Span { at, compact_revision: previous, is_compaction: true };
+    let hash = compute(inner, &span, hold, is_wanted)?;
+    Ok(hash.map(|hash| HashKv { hash, hash_revision: at, compact_revision: previous, revision }))
 }
 
 /// The hash of a compaction, to be taken. Made by [`Store::compaction_hash`]. It keeps what the compaction released on the
@@ -89,17 +97,19 @@ impl CompactionHash {
     }
 
     /// Takes the hash, which [`View::hash_kv`](crate::View::hash_kv) answers with from then on. Reads every key and the history
-    /// that the compaction released.
+    /// that the compaction released, for as long as `is_wanted` says so, which is asked every few hundred keys. Returns
+    /// `None`, and leaves no hash, if it says no.
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn take(self) -> Result<HashKv, ReadError> {
+    pub fn take(self, is_wanted: impl Fn() -> bool) -> Result<Option<HashKv>, ReadError> {
         let newest = self.inner.shared.read().revision;
-        let hash = take(&self.inner, self.revision, self.previous, &self.hold, newest)?;
+        let taken = take(&self.inner, self.revision, self.previous, &self.hold, newest, &is_wanted)?;
+        let Some(hash) = taken else { return Ok(None) };
         if let Some(hashed) = self.inner.shared.write().hashes.get_mut(self.revision) {
             *hashed = Hashed::Taken(hash);
         }
-        Ok(hash)
+        Ok(Some(hash))
     }
 }
 

@@ -15,6 +15,7 @@ use super::block::{BLOCK_BYTES, ENTRY_OVERHEAD, Entries, Entry, Life, Noted, Wri
 use super::{BLOCK, LIVES, ROOT, wal_record_overhead};
 use crate::encoding::{put_varint, take_varint};
 use crate::index::Keys;
+use crate::reap::Deleted;
 use crate::versions::superseded_bytes;
 use crate::{Change, Error, KeyRange, Revision};
 
@@ -226,10 +227,42 @@ pub(super) struct RunBuilder {
     changes: Vec<Noted>,
     /// Deletions, each with the create revision of what was deleted: numbers of changes, ascending.
     deletions: Vec<(u32, i64)>,
-    longest_key: usize,
-    /// Most bytes that the entries can take.
-    entry_bytes: usize,
+    /// All deletions, also of what the same transaction had put: numbers of changes, ascending.
+    tombstones: Vec<u32>,
+    size: IndexSize,
     superseded_bytes: u64,
+}
+
+/// Upper bounds for what the index takes, counted as entries are added.
+#[derive(Debug, Default, Clone, Copy)]
+struct IndexSize {
+    /// Bytes of all entries.
+    entries: usize,
+    /// Bytes of keys that fill a block each. Such a key stands in the root once for each of its entries.
+    long_keys: usize,
+    /// The longest of the other keys.
+    longest_key: usize,
+}
+
+impl IndexSize {
+    fn add(&mut self, key: &[u8]) {
+        self.entries += key.len() + ENTRY_OVERHEAD;
+        if key.len() >= BLOCK_BYTES {
+            self.long_keys += key.len();
+        } else {
+            self.longest_key = self.longest_key.max(key.len());
+        }
+    }
+
+    /// Bytes of log for all blocks and the root.
+    fn log_bytes(&self, changes: usize) -> usize {
+        // A block is closed by the entry that fills it, so all but the last of each kind are full.
+        let blocks = self.entries / BLOCK_BYTES + 2;
+        let first_keys = self.long_keys + blocks * self.longest_key;
+        let marks = (changes / MARK_EVERY + 2) * ENTRY_OVERHEAD;
+        let overhead = blocks * (wal_record_overhead() + ENTRY_OVERHEAD) + wal_record_overhead() + 32;
+        self.entries + first_keys + marks + overhead
+    }
 }
 
 impl RunBuilder {
@@ -240,36 +273,51 @@ impl RunBuilder {
     /// Forgets the changes, for the next run, which will need as much memory.
     pub(super) fn restart(&mut self) {
         // Each field by its name: none is to be forgotten.
-        let Self { keys, changes, deletions, longest_key, entry_bytes, superseded_bytes } = self;
+        let Self { keys, changes, deletions, tombstones, size, superseded_bytes } = self;
         keys.clear();
         changes.clear();
         deletions.clear();
-        (*longest_key, *entry_bytes, *superseded_bytes) = (0, 0, 0);
+        tombstones.clear();
+        (*size, *superseded_bytes) = (IndexSize::default(), 0);
+    }
+
+    /// The first deletion among the changes.
+    pub(super) fn first_deletion(&self) -> Option<Revision> {
+        self.tombstones.first().map(|&number| self.changes[number as usize].revision)
+    }
+
+    /// The keys that were deleted.
+    pub(super) fn deleted(&self) -> Deleted {
+        let mut deleted = Deleted::default();
+        for &number in &self.tombstones {
+            deleted.push(self.key(number), self.changes[number as usize].revision);
+        }
+        deleted
     }
 
     pub(super) fn add(&mut self, change: &Change, position: Position) {
         let key = &change.key[..];
         self.keys.push(key);
         let noted = Noted { revision: change.revision, has_before: change.before.is_some(), position };
-        if let Some(before) = change.before.as_ref().filter(|_| !change.is_put()) {
-            self.deletions.push((self.changes.len() as u32, before.meta.create_revision));
-            self.entry_bytes += key.len() + ENTRY_OVERHEAD;
+        let number = self.changes.len() as u32;
+        if !change.is_put() {
+            self.tombstones.push(number);
+            if let Some(before) = &change.before {
+                self.deletions.push((number, before.meta.create_revision));
+                self.size.add(key);
+            }
         }
         self.changes.push(noted);
-        self.longest_key = self.longest_key.max(key.len());
-        self.entry_bytes += key.len() + ENTRY_OVERHEAD;
+        self.size.add(key);
         self.superseded_bytes += superseded_bytes(change);
     }
 
     /// Most bytes of log that the index can take once this key is added.
     pub(super) fn index_bytes_with(&self, key: &[u8]) -> u64 {
+        let mut size = self.size;
         // A deletion has two entries, one in each kind of block.
-        let entries = self.entry_bytes + 2 * (key.len() + ENTRY_OVERHEAD);
-        // A block is closed by the entry that fills it, so all but the last of each kind are full.
-        let blocks = entries / BLOCK_BYTES + 2;
-        let block = wal_record_overhead() + ENTRY_OVERHEAD + self.longest_key.max(key.len());
-        let marks = (self.changes.len() / MARK_EVERY + 2) * ENTRY_OVERHEAD;
-        (entries + blocks * block + marks + wal_record_overhead() + 32) as u64
+        (0..2).for_each(|_| size.add(key));
+        size.log_bytes(self.changes.len() + 1) as u64
     }
 
     /// Appends blocks and root.

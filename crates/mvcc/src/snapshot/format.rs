@@ -26,8 +26,8 @@ pub const CHUNK_BYTES_MAX: usize = 1 << 20;
 pub(super) const CHUNK_HEADER_BYTES: usize = 8;
 /// Bytes of a record before its content.
 pub(super) const RECORD_HEADER_BYTES: usize = 5;
-/// Longest content of a record, in bytes: as long as one in the history can be, which holds a key's versions.
-pub(super) const CONTENT_BYTES_MAX: usize = wal::PAYLOAD_BYTES_MAX as usize;
+/// Longest content of a record, in bytes: a change's revision, and its record in the history, which holds a key's versions.
+pub(super) const CONTENT_BYTES_MAX: usize = 12 + wal::PAYLOAD_BYTES_MAX as usize;
 
 /// Kinds of records, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

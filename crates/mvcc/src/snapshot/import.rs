@@ -11,7 +11,7 @@ use super::format::{
     CHUNK_HEADER_BYTES, CONTENT_BYTES_MAX, End, FORMAT, Header, Kind, RECORD_HEADER_BYTES, open_chunk,
 };
 use crate::checkpoint::{Mark, RunMark};
-use crate::history::{self, History, Payload};
+use crate::history::{self, History, Payload, Sealed};
 use crate::index::Entry;
 use crate::open::{DATABASE, HISTORY};
 use crate::record::Fields;
@@ -419,7 +419,7 @@ impl Changes {
 
     fn append(&mut self, change: &Change) -> Result<(), Error> {
         let (place, sealed) = self.history.append(change)?;
-        if let Some(run) = sealed {
+        if let Some(Sealed { run, .. }) = sealed {
             self.floor = run.last;
             self.tail_start = place;
             self.runs.push(RunMark::of(&run));

@@ -63,9 +63,10 @@ impl Loader {
         work: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), Error> {
         let Self { tables, transaction, .. } = self;
+        let database = tables.database()?;
         tables.guard(|| {
             if transaction.is_none() {
-                let mut begun = tables.database().begin_write()?;
+                let mut begun = database.begin_write()?;
                 begun.set_durability(redb::Durability::None)?;
                 *transaction = Some(begun);
             }

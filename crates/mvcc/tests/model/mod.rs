@@ -176,7 +176,7 @@ impl Model {
                 None => {
                     bytes.push(b't');
                     bytes.push(0x0a);
-                    bytes.push(record.key.len() as u8);
+                    varint(&mut bytes, record.key.len() as u64);
                     bytes.extend(&record.key);
                 }
             }
@@ -200,20 +200,24 @@ impl Model {
     }
 }
 
-/// Protobuf wire form, for keys and values shorter than 128 bytes or so.
+fn varint(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 128 {
+        bytes.push(number as u8 | 128);
+        number /= 128;
+    }
+    bytes.push(number as u8);
+}
+
+/// Protobuf wire form.
 fn wire(key: &[u8], version: &Version) -> Vec<u8> {
     fn number(bytes: &mut Vec<u8>, tag: u8, number: i64) {
-        let mut number = number as u64;
         if number != 0 {
             bytes.push(tag);
-            while number >= 128 {
-                bytes.push(number as u8 | 128);
-                number /= 128;
-            }
-            bytes.push(number as u8);
+            varint(bytes, number as u64);
         }
     }
-    let mut bytes = vec![0x0a, key.len() as u8];
+    let mut bytes = vec![0x0a];
+    varint(&mut bytes, key.len() as u64);
     bytes.extend(key);
     number(&mut bytes, 0x10, version.meta.create_revision);
     number(&mut bytes, 0x18, version.meta.mod_revision.main);

@@ -139,9 +139,15 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the disk is full and nothing else is wrong: the call may be repeated when there is space.
+    /// Whether the disk is full, or the process has no descriptor left for a file, and nothing else is wrong: the call may be
+    /// repeated when there is space.
     #[must_use]
     pub fn is_no_space(&self) -> bool {
-        matches!(self, Self::NoSpace { .. } | Self::Wal(wal::Error::NoSpace { .. }))
+        match self {
+            Self::NoSpace { .. } => true,
+            Self::Wal(error) => error.is_retryable(),
+            Self::Io { source, .. } => wal::is_out_of_files(source),
+            _ => false,
+        }
     }
 }

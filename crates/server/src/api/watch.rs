@@ -14,6 +14,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Status, Streaming};
 
 use super::Api;
+use crate::spawn;
 use crate::watch::hub::{CreateWatch, Options, StreamId};
 use crate::watch::reply::WatchReply;
 
@@ -31,7 +32,12 @@ impl Api {
         let stream = self.worker.with_hub(|hub| hub.open());
         let (end, ended) = tokio::sync::oneshot::channel();
         let serve = serve(self.clone(), stream, requests, end);
-        Watches { api: self.clone(), stream, requests: tokio::spawn(serve).abort_handle(), ended }
+        Watches {
+            api: self.clone(),
+            stream,
+            requests: spawn::task("watch stream", serve).abort_handle(),
+            ended,
+        }
     }
 }
 

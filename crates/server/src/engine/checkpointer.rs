@@ -104,10 +104,14 @@ impl Checkpointer {
             };
             let _ = apply.send(event);
         };
-        let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(write);
-        match thread {
+        // A panic ends the process there: nobody would report the checkpoint, and there would never be another.
+        match crate::spawn::thread("checkpoint", write) {
             Ok(thread) => self.running = Some(thread),
-            Err(error) => super::fatal::stop_process("no thread for a checkpoint", &error),
+            // The store hands the job out again (rule I6).
+            Err(error) => {
+                tracing::warn!(error = %error, "no thread for a checkpoint, which will be tried again");
+                self.finished(false);
+            }
         }
     }
 
@@ -134,10 +138,9 @@ impl Checkpointer {
 
     /// Waits for the checkpoint that is being written.
     pub(crate) fn join(&mut self) {
-        if let Some(thread) = self.running.take()
-            && thread.join().is_err()
-        {
-            super::fatal::stop_process("a checkpoint", &"panicked");
+        if let Some(thread) = self.running.take() {
+            // One that panics has ended the process.
+            let _ = thread.join();
         }
     }
 }

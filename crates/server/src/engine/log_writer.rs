@@ -347,7 +347,7 @@ impl LogWriter {
                 }
                 // A piece that is stuck needs something else.
                 if !self.waiting.is_stuck && self.shared.disk_full.swap(false, Ordering::Relaxed) {
-                    tracing::info!("there is space on the disk again: writes are taken");
+                    tracing::info!("the raft log can grow again: writes are taken");
                 }
             }
             Err(error) => {
@@ -358,7 +358,7 @@ impl LogWriter {
 
     fn report_full(&self, error: &Error) {
         if !self.shared.disk_full.swap(true, Ordering::Relaxed) {
-            tracing::warn!(error = %error, "the disk is full: writes are refused until there is space");
+            tracing::warn!(error = %error, "the raft log cannot grow: writes are refused until there is space");
         }
     }
 

@@ -19,6 +19,7 @@ use super::reply::{CommandReply, Unserved};
 use super::shared::Shared;
 use super::waiters::{RequestId, Waiter};
 use crate::limits::APPLY_LAG_ENTRIES_MAX;
+use crate::spawn;
 use crate::watch::catch_up::CatchUp;
 use crate::watch::hub::Hub;
 
@@ -211,7 +212,8 @@ impl Worker {
     pub(crate) fn with_hub<T>(&self, work: impl FnOnce(&mut Hub) -> T) -> T {
         let mut hub = self.hub.lock();
         hub.identity.raft_term = self.shared.term.load(Ordering::Relaxed);
-        let result = work(&mut hub);
+        // Also from the task of a connection, whose panic would leave a broken hub to the others.
+        let result = spawn::guard("the hub of watchers", || work(&mut hub));
         let jobs = hub.take_jobs();
         drop(hub);
         if !jobs.is_empty() {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_chan
 use tokio::sync::watch;
 
 use super::stopping::STOP_GRACE;
-use super::{ClientListeners, spawn};
+use super::{ClientListeners, start_thread};
 use crate::api::Api;
 use crate::config::{Config, Url};
 use crate::engine::questions::Asked;
@@ -24,7 +24,7 @@ use crate::limits::HEADER_TIMEOUT;
 use crate::net::accept::{OpenDoor, accept};
 use crate::net::connection::{self, Http2Settings};
 use crate::net::serve::ClientPort;
-use crate::tasks;
+use crate::{spawn, tasks};
 
 /// The workers before they start.
 pub(super) struct Network {
@@ -151,7 +151,7 @@ impl Network {
                 http2: self.http2,
                 first: lead.take(),
             };
-            threads.push(spawn(&format!("network {index}"), move || runtime.block_on(worker.run()))?);
+            threads.push(start_thread(&format!("network {index}"), move || runtime.block_on(worker.run()))?);
         }
         Ok((Workers { close, closed, leave, empty, end, threads }, is_ready))
     }
@@ -174,19 +174,19 @@ struct First {
 
 impl First {
     async fn run(self, leaving: watch::Receiver<bool>) {
-        tokio::spawn(tasks::answers::run(self.api.clone(), self.asked));
+        spawn::task("answers to members", tasks::answers::run(self.api.clone(), self.asked));
         tasks::publish::run(&self.api, self.introduction).await;
-        tokio::spawn(tasks::cluster_version::run(self.api.clone()));
-        tokio::spawn(tasks::expiry::run(self.api.clone(), self.workers));
-        tokio::spawn(tasks::auto_compaction::run(self.api.clone(), self.auto_compaction));
+        spawn::task("cluster version", tasks::cluster_version::run(self.api.clone()));
+        spawn::task("lease expiry", tasks::expiry::run(self.api.clone(), self.workers));
+        spawn::task("auto compaction", tasks::auto_compaction::run(self.api.clone(), self.auto_compaction));
         for listener in self.listeners.client {
-            tokio::spawn(accept(listener, self.client_doors.clone(), self.door.clone()));
+            spawn::task("accept", accept(listener, self.client_doors.clone(), self.door.clone()));
         }
         let http = Arc::new(ClientPort::new(self.api.clone(), &self.config));
         let door = |listeners: Vec<TcpListener>| {
             let (send, receive) = unbounded_channel();
             for listener in listeners {
-                tokio::spawn(accept(listener, vec![send.clone()], self.door.clone()));
+                spawn::task("accept", accept(listener, vec![send.clone()], self.door.clone()));
             }
             receive
         };
@@ -196,7 +196,7 @@ impl First {
             let port = http.clone();
             let respond = move |request| port.clone().respond_http(surface, request);
             let all = serve_all(door(listeners), Arc::new(respond), self.http2, leaving.clone(), || {});
-            tokio::spawn(all);
+            spawn::task("http", all);
         }
         let _ = self.ready.send(());
     }
@@ -218,10 +218,10 @@ impl NetworkWorker {
     /// Serves clients until the member leaves, and then other members and the member's own tasks until it ends.
     async fn run(mut self) {
         let worker = self.api.worker.clone();
-        tokio::spawn(worker.clone().run_flush());
-        tokio::spawn(worker.clone().run_pump());
+        spawn::task("flush", worker.clone().run_flush());
+        spawn::task("pump", worker.clone().run_pump());
         if let Some(first) = self.first {
-            tokio::spawn(first.run(self.leaving.clone()));
+            spawn::task("first worker", first.run(self.leaving.clone()));
         }
         let port = self.port;
         let respond = move |request| port.clone().respond(request);
@@ -259,7 +259,12 @@ async fn serve_all<S, F>(
     loop {
         let stream = tokio::select! {
             stream = connections.recv() => stream,
-            Some(_) = open.join_next() => continue,
+            Some(ended) = open.join_next() => {
+                if let Err(panic) = ended {
+                    tracing::error!(error = %panic, "the task of a connection panicked; the connection is closed");
+                }
+                continue;
+            }
             () = connection::stopped(&mut leaving) => break,
         };
         let Some(stream) = stream else { break };

@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::api::Api;
 use crate::engine::questions::Asked;
 use crate::limits::QUESTIONS_MAX;
+use crate::spawn;
 
 /// Runs for as long as the member.
 pub(crate) async fn run(api: Arc<Api>, mut questions: mpsc::Receiver<Asked>) {
@@ -14,7 +15,7 @@ pub(crate) async fn run(api: Arc<Api>, mut questions: mpsc::Receiver<Asked>) {
     while let Some(Asked { from, nonce, question }) = questions.recv().await {
         let Ok(slot) = slots.clone().acquire_owned().await else { return };
         let api = api.clone();
-        tokio::spawn(async move {
+        spawn::task("answer to a member", async move {
             let answer = api.answer(question).await;
             api.questions.answer(from, nonce, answer);
             drop(slot);

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use crate::api::Api;
 use crate::engine::command::{Field, encode_command};
 use crate::engine::worker::{Proposal, Worker};
+use crate::spawn;
 
 /// Expiries in flight: a mass expiry must not crowd out clients (etcd: 16).
 const IN_FLIGHT_MAX: usize = 16;
@@ -31,7 +32,7 @@ pub(crate) async fn run(api: Arc<Api>, workers: Vec<Arc<Worker>>) {
         for lease in api.lessor.take_due(|term, due| checkpoint(&api, term, due)) {
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             let api = api.clone();
-            tokio::spawn(async move {
+            spawn::task("lease expiry", async move {
                 expire(&api, lease).await;
                 drop(slot);
             });

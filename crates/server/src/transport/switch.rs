@@ -15,6 +15,7 @@ use super::note::PeerNote;
 use super::snapshot;
 use crate::config::Url;
 use crate::logging::messages;
+use crate::spawn;
 
 /// Does what the engine wants, until it wants the transport to stop.
 pub(super) async fn run(context: Arc<Context>) {
@@ -100,7 +101,7 @@ fn open(id: NodeId, urls: Vec<Url>, context: &Arc<Context>) {
     let link = Link::new(id, urls, context);
     context.shared.activity.write().insert(id, None);
     context.table.lock().links.insert(id, link.clone());
-    tokio::spawn(link.run(context.clone()));
+    spawn::task("link to a peer", link.run(context.clone()));
 }
 
 /// A member is none any more. What is queued for it is still written: it may be the news of its removal.

@@ -13,6 +13,7 @@ use super::limits::{BLOCKING_THREADS_MAX, STOP_GRACE};
 use super::switch;
 use crate::limits::HEADER_TIMEOUT;
 use crate::metrics::Metrics;
+use crate::spawn;
 
 /// A transport about to run.
 pub(crate) struct TransportThread {
@@ -52,7 +53,8 @@ impl TransportThread {
         let context = Context::new(settings, transport.0, inbound, metrics);
         runtime.block_on(async {
             for listener in listeners {
-                tokio::spawn(door::accept(listener, HEADER_TIMEOUT, http.clone(), context.clone()));
+                let accept = door::accept(listener, HEADER_TIMEOUT, http.clone(), context.clone());
+                spawn::task("accept of peers", accept);
             }
             switch::run(context.clone()).await;
             let _ = timeout(STOP_GRACE, farewell(&context)).await;

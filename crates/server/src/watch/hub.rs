@@ -69,6 +69,8 @@ struct Watcher {
     watch_id: i64,
     range: KeyRange,
     options: Options,
+    /// The first revision that its client asked for; 0: from now on.
+    start_revision: i64,
     /// Lowest revision that it may still be sent; never goes down (V3).
     next_revision: i64,
     feed: Feed,
@@ -228,6 +230,7 @@ impl Hub {
             watch_id,
             range: request.range,
             options: request.options,
+            start_revision: request.start_revision.unwrap_or(0),
             next_revision: request.start_revision.unwrap_or(current + 1),
             feed: Feed::Stalled,
             active: false,
@@ -495,9 +498,10 @@ impl Hub {
 }
 
 impl Watcher {
-    /// Everything up to `position` was sent to it, and it wants to know of that.
+    /// Returns whether everything up to `position` was sent to it, and the revision that it asked for has come: before
+    /// that it is sent no progress (contract: semantics 7.3).
     fn is_up_to_date(&self, position: i64) -> bool {
-        self.feed == Feed::Live && self.next_revision <= position + 1
+        self.feed == Feed::Live && self.next_revision <= position + 1 && self.start_revision <= position
     }
 }
 

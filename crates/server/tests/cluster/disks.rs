@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use server::config::{Config, Invocation};
 use testkit::{Program, Server};
-use wal::{Disk, DiskFile, OsDisk};
+use wal::{Disk, DiskDir, DiskFile, OsDisk};
 
 /// `ENOSPC`, on every system that has it.
 const NO_SPACE: i32 = 28;
@@ -137,13 +137,24 @@ impl Disk for MoodyDisk {
         OsDisk.create_dir_all(dir)
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.wait()?;
-        OsDisk.sync_dir(dir)
+    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn DiskDir>> {
+        Ok(Box::new(MoodyDir { disk: self.clone(), dir: OsDisk.open_dir(dir)? }))
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         OsDisk.exists(path)
+    }
+}
+
+struct MoodyDir {
+    disk: MoodyDisk,
+    dir: Box<dyn DiskDir>,
+}
+
+impl DiskDir for MoodyDir {
+    fn sync(&self) -> io::Result<()> {
+        self.disk.wait()?;
+        self.dir.sync()
     }
 }
 

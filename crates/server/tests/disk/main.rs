@@ -5,5 +5,7 @@
 
 mod client;
 mod damage;
+mod descriptors;
 mod full;
+mod large;
 mod quota;

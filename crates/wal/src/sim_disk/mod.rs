@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskDir, DiskFile};
 use inode::Inode;
 use names::Names;
 
@@ -56,6 +56,8 @@ pub enum Fault {
     SyncDir,
     /// The creation of a file fails with `ENOSPC`.
     Create,
+    /// The creation or opening of a file or directory fails with `EMFILE`.
+    NoDescriptor,
     /// A rename fails with `EIO`.
     Rename,
     /// A removal fails with `EIO`.
@@ -89,6 +91,11 @@ struct SimFile {
     inode: u64,
 }
 
+struct SimDir {
+    disk: SimDisk,
+    path: PathBuf,
+}
+
 /// A small generator of pseudo-random numbers (splitmix64), enough to toss coins with.
 #[derive(Debug, Clone)]
 struct Coins(u64);
@@ -118,6 +125,10 @@ fn not_found(path: &Path) -> io::Error {
 
 fn eio() -> io::Error {
     io::Error::from_raw_os_error(5)
+}
+
+fn emfile() -> io::Error {
+    io::Error::from_raw_os_error(24)
 }
 
 fn enospc() -> io::Error {
@@ -303,6 +314,7 @@ impl Disk for SimDisk {
     fn create(&self, path: &Path, len: u64) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state.lock();
         state.operate()?;
+        state.risk(Fault::NoDescriptor, emfile)?;
         state.risk(Fault::Create, enospc)?;
         state.check_room(len)?;
         if state.names.find(path).is_some() {
@@ -319,6 +331,7 @@ impl Disk for SimDisk {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state.lock();
+        state.risk(Fault::NoDescriptor, emfile)?;
         let number = state.find(path)?;
         Ok(self.handle(&mut state, number))
     }
@@ -369,18 +382,25 @@ impl Disk for SimDisk {
         Ok(())
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.state.lock();
-        state.operate()?;
-        state.risk(Fault::SyncDir, eio)?;
-        state.names.sync_dir(dir);
-        state.collect_garbage();
-        Ok(())
+    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn DiskDir>> {
+        self.state.lock().risk(Fault::NoDescriptor, emfile)?;
+        Ok(Box::new(SimDir { disk: self.clone(), path: dir.to_owned() }))
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         let state = self.state.lock();
         Ok(state.names.find(path).is_some() || state.names.is_dir(path))
+    }
+}
+
+impl DiskDir for SimDir {
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.state.lock();
+        state.operate()?;
+        state.risk(Fault::SyncDir, eio)?;
+        state.names.sync_dir(&self.path);
+        state.collect_garbage();
+        Ok(())
     }
 }
 

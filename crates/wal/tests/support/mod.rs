@@ -57,7 +57,9 @@ pub(crate) fn random_trace(choices: &mut Choices, steps: usize) -> Vec<Step> {
     let step = |choices: &mut Choices| match choices.below(24) {
         0..5 => Step::Append(choices.below(60)),
         5..8 => Step::Append(380 + choices.below(200)),
-        8..10 => Step::Append(900 + choices.below(1500)),
+        8 => Step::Append(900 + choices.below(1500)),
+        9 if choices.below(4) == 0 => Step::Append(3500 + choices.below(6000)),
+        9 => Step::Append(900 + choices.below(1500)),
         10..12 => Step::Flush,
         12..17 => Step::Sync,
         17 => Step::Witness,

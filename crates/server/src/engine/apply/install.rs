@@ -10,6 +10,7 @@ use crate::engine::consensus::ConsensusEvent;
 use crate::engine::fatal::stop_process;
 use crate::engine::mailbox::Delivery;
 use crate::engine::snapshots::{Made, ReceivedStore};
+use crate::spawn;
 
 impl ApplyThread {
     /// A follower needs a snapshot. It gets the last checkpoint; if that is older than what the log can go on from, one is
@@ -74,7 +75,7 @@ impl ApplyThread {
     /// longer than a write may wait.
     pub(super) fn close_retired(&mut self) {
         let Some(retired) = self.retired.take() else { return };
-        let close = std::thread::Builder::new().name("close".to_owned()).spawn(move || drop(retired));
+        let close = spawn::thread("close", move || drop(retired));
         // Without a thread it was closed here.
         drop(close);
     }

@@ -19,6 +19,7 @@ use super::stream::{self, Broken};
 use super::{SnapshotFault, SnapshotOffer, SnapshotSink};
 use crate::logging::messages;
 use crate::metrics::peers;
+use crate::spawn;
 
 /// The snapshot that is being received, or a part of one that waits for its sender to come back.
 #[derive(Default)]
@@ -165,7 +166,7 @@ fn park(part: Part, context: &Arc<Context>) {
     let number = context.next_number();
     context.receiving.lock().parked = Some(Parked { number, part });
     let context = context.clone();
-    tokio::spawn(async move {
+    spawn::task("part of a snapshot", async move {
         sleep(SNAPSHOT_PARKED).await;
         let mut receiving = context.receiving.lock();
         if receiving.parked.as_ref().is_some_and(|parked| parked.number == number) {

@@ -22,6 +22,7 @@ use super::stream::{self, Broken};
 use super::{SnapshotFailure, SnapshotFault, SnapshotJob, SnapshotOffer, SnapshotSource};
 use crate::logging::messages;
 use crate::metrics::peers;
+use crate::spawn;
 
 /// Sends a snapshot in a task of its own. One that is on its way there since an earlier term ends: its receiver would refuse
 /// it.
@@ -42,7 +43,7 @@ pub(in crate::transport) fn send(job: SnapshotJob, context: &Arc<Context>) {
     context.metrics.peers.of(to.0).snapshot_send.inflight.add(1);
     let under_way = UnderWay { to, number, context: context.clone() };
     // The task does not run before this one waits, so it finds itself in the table.
-    let task = tokio::spawn(async move {
+    let task = spawn::task("snapshot to a peer", async move {
         let context = under_way.context.clone();
         let metrics = context.metrics.peers.of(to.0);
         let started = Instant::now();

@@ -306,6 +306,27 @@ fn a_progress_clock_tells_quiet_watchers_that_asked_for_it() {
 }
 
 #[test]
+fn a_watcher_of_the_future_is_told_no_progress_before_its_first_revision() {
+    let mut world = World::with_history(wide(), 3);
+    let stream = world.hub.open();
+    let notified = Options { progress_notify: true, ..Options::default() };
+    let from =
+        |start| CreateWatch { options: notified, range: KeyRange::single(key(7)), ..watch_from(start) };
+    // The store is at 4: one is due with the next revision, another with the one after.
+    world.create(stream, from(5));
+    world.create(stream, from(6));
+    world.all(stream);
+    let mut told = Vec::new();
+    for _ in 4..=6 {
+        world.hub.progress_tick(stream);
+        world.hub.progress_request(stream);
+        told.push(lines(&world.all(stream)).join(", "));
+        world.put(0);
+    }
+    assert_eq!(told, ["", "0@5: progress", "0@6: progress, 1@6: progress, -1@6: progress"]);
+}
+
+#[test]
 fn a_full_stream_is_told_no_progress() {
     let mut world = World::new(TIGHT);
     let stream = world.hub.open();
