@@ -9,6 +9,7 @@ mod authority;
 pub(crate) mod connection;
 mod conversation;
 mod frames;
+mod huffman;
 mod inbound;
 pub(crate) mod listen;
 mod outbound;
