@@ -16,11 +16,14 @@ use super::{ClientListeners, STOP_GRACE, spawn};
 use crate::api::Api;
 use crate::config::{Config, Url};
 use crate::engine::questions::Asked;
+use crate::engine::worker::Worker;
 use crate::error::StartError;
 use crate::http::Surface;
 use crate::limits::HEADER_TIMEOUT;
-use crate::net::accept::accept;
-use crate::net::connection::{self, Http2Settings};
+use crate::net::accept::{Accepted, accept};
+use crate::net::connection::{self, Http2Settings, Terms};
+use crate::net::descriptors::Places;
+use crate::net::heads::HeadBudget;
 use crate::net::serve::ClientPort;
 use crate::tasks;
 
@@ -53,7 +56,7 @@ impl Network {
                 keepalive_interval: config.keepalive.interval,
                 keepalive_timeout: config.keepalive.timeout.unwrap_or(Duration::from_secs(20)),
                 ping_min_time: config.keepalive.min_time,
-                first_word_within: HEADER_TIMEOUT,
+                head_within: HEADER_TIMEOUT,
             },
             introduction: tasks::publish::Introduction {
                 bootstrap,
@@ -70,6 +73,8 @@ impl Network {
     pub(super) fn start(self) -> Result<Started, StartError> {
         let (stop, stopped) = watch::channel(false);
         let (ready, is_ready) = std::sync::mpsc::channel();
+        let terms = Terms::new(self.http2, Arc::new(HeadBudget::default()));
+        let workers: Arc<[Arc<Worker>]> = self.apis.iter().map(|api| api.worker.clone()).collect();
         let mut threads = Vec::new();
         let mut client_doors = Vec::new();
         let mut doors = Vec::new();
@@ -87,8 +92,9 @@ impl Network {
             auto_compaction: self.auto_compaction,
             asked: self.asked,
             ready,
-            http2: self.http2,
-            config: self.config.clone(),
+            http: Arc::new(ClientPort::new(self.apis[0].clone(), workers.clone(), &self.config)),
+            places: Places::of_process(),
+            terms: terms.clone(),
         });
         for (index, (api, connections)) in doors.into_iter().enumerate() {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -96,11 +102,11 @@ impl Network {
                 .build()
                 .map_err(|source| StartError::System { what: "cannot start a network worker", source })?;
             let worker = NetworkWorker {
-                port: Arc::new(ClientPort::new(api.clone(), &self.config)),
+                port: Arc::new(ClientPort::new(api.clone(), workers.clone(), &self.config)),
                 api,
                 connections,
                 stopped: stopped.clone(),
-                http2: self.http2,
+                terms: terms.clone(),
                 first: lead.take(),
             };
             threads.push(spawn(&format!("network {index}"), move || runtime.block_on(worker.run()))?);
@@ -113,13 +119,14 @@ impl Network {
 struct First {
     api: Arc<Api>,
     listeners: ClientListeners,
-    client_doors: Vec<UnboundedSender<std::net::TcpStream>>,
+    client_doors: Vec<UnboundedSender<Accepted>>,
     introduction: tasks::publish::Introduction,
     auto_compaction: crate::config::AutoCompaction,
     asked: mpsc::Receiver<Asked>,
     ready: std::sync::mpsc::Sender<()>,
-    http2: Http2Settings,
-    config: Arc<Config>,
+    http: Arc<ClientPort>,
+    places: Arc<Places>,
+    terms: Terms,
 }
 
 impl First {
@@ -130,22 +137,21 @@ impl First {
         tokio::spawn(tasks::expiry::run(self.api.clone()));
         tokio::spawn(tasks::auto_compaction::run(self.api.clone(), self.auto_compaction));
         for listener in self.listeners.client {
-            tokio::spawn(accept(listener, self.client_doors.clone()));
+            tokio::spawn(accept(listener, self.client_doors.clone(), self.places.clone()));
         }
-        let http = Arc::new(ClientPort::new(self.api.clone(), &self.config));
         let door = |listeners: Vec<TcpListener>| {
             let (send, receive) = unbounded_channel();
             for listener in listeners {
-                tokio::spawn(accept(listener, vec![send.clone()]));
+                tokio::spawn(accept(listener, vec![send.clone()], self.places.clone()));
             }
             receive
         };
         for (listeners, surface) in
             [(self.listeners.http, Surface::Client), (self.listeners.metrics, Surface::Metrics)]
         {
-            let port = http.clone();
+            let port = self.http.clone();
             let respond = move |request| port.clone().respond_http(surface, request);
-            tokio::spawn(serve_all(door(listeners), Arc::new(respond), self.http2, stopped.clone()));
+            tokio::spawn(serve_all(door(listeners), Arc::new(respond), self.terms.clone(), stopped.clone()));
         }
         let _ = self.ready.send(());
     }
@@ -155,9 +161,9 @@ impl First {
 struct NetworkWorker {
     port: Arc<ClientPort>,
     api: Arc<Api>,
-    connections: UnboundedReceiver<std::net::TcpStream>,
+    connections: UnboundedReceiver<Accepted>,
     stopped: watch::Receiver<bool>,
-    http2: Http2Settings,
+    terms: Terms,
     first: Option<First>,
 }
 
@@ -171,33 +177,35 @@ impl NetworkWorker {
         }
         let port = self.port;
         let respond = move |request| port.clone().respond(request);
-        serve_all(self.connections, Arc::new(respond), self.http2, self.stopped).await;
+        serve_all(self.connections, Arc::new(respond), self.terms, self.stopped).await;
     }
 }
 
 /// Serves connections as they come, until the member stops and the last of them has ended.
 async fn serve_all<S, F>(
-    mut connections: UnboundedReceiver<std::net::TcpStream>,
+    mut connections: UnboundedReceiver<Accepted>,
     respond: Arc<S>,
-    http2: Http2Settings,
+    terms: Terms,
     mut stopped: watch::Receiver<bool>,
 ) where
     S: Fn(http::Request<hyper::body::Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = http::Response<crate::grpc::body::ResponseBody>> + Send + 'static,
 {
-    let builder = connection::builder(http2);
     let mut open = tokio::task::JoinSet::new();
     let is_stopped = stopped.clone();
     loop {
-        let stream = tokio::select! {
-            stream = connections.recv() => stream,
+        let accepted = tokio::select! {
+            accepted = connections.recv() => accepted,
             Some(_) = open.join_next() => continue,
             () = connection::stopped(&mut stopped) => break,
         };
-        let Some(stream) = stream else { break };
+        let Some(Accepted { stream, place }) = accepted else { break };
         let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-        let how = (builder.clone(), http2);
-        open.spawn(connection::serve(stream, how, respond.clone(), is_stopped.clone()));
+        let connection = connection::serve(stream, terms.clone(), respond.clone(), is_stopped.clone());
+        open.spawn(async move {
+            connection.await;
+            drop(place);
+        });
     }
     let _ = tokio::time::timeout(STOP_GRACE, async { while open.join_next().await.is_some() {} }).await;
 }
