@@ -40,3 +40,4 @@ pub use bootstrap::BootstrapError;
 pub use engine::ending::Ending;
 pub use error::StartError;
 pub use member::{Running, start, start_on};
+pub use net::descriptors::raise_limit as raise_descriptor_limit;

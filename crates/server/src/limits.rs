@@ -54,20 +54,93 @@ pub(crate) const ENTRY_BYTES_MAX: usize =
 /// that is longer has a frame of its own.
 pub(crate) const FORWARD_BYTES_MAX: usize = 1 << 20;
 
+// What clients meet first are the limits of the HTTP libraries (rule X4). grpc-go, on which etcd stands, has few of them, so
+// each is set on purpose here, or made harmless:
+//
+// | limit | default | here |
+// |---|---|---|
+// | hyper, h2: windows, frame size, size of a header list, send buffer | | the constants below |
+// | h2: streams reset before they were accepted (`too_many_resets`) | 20 | [`PENDING_RESETS_MAX`], and `net::intake` |
+// | h2: streams reset by the library in the life of a connection (`too_many_internal_resets`) | 1,024 | none; `net::intake` |
+// | h2: unread small DATA frames (`too_many_data_frames`) | half the connection window | [`STREAM_WINDOW_BYTES`], and `net::intake` |
+// | h2: empty DATA frames in the life of a connection (`too_many_data_frames`) | 100 | left out by `net::frames`, unless they are padded |
+// | h2: CONTINUATION frames of a block (`too_many_continuations`) | 1.25 × list / frame | follows: 1,280 |
+// | h2: header list that ends the connection (`header_list_way_too_large`) | 4 × list | follows: 64 MiB |
+// | http: fields of a request | 24,576 names | not settable; beyond it the request gets a 431 |
+// | h2: streams that are remembered after their reset | 50, for 1 s | not settable; later frames get a reset, which is harmless without the limit above |
+// | h2: table of header fields | 4 KiB | RFC 7541's, and etcd's |
+// | hyper: an HTTP/1.1 request's head | 408 KiB, 100 fields, 65,534 bytes of URI | [`HTTP1_HEAD_BYTES_MAX`], [`HTTP1_FIELDS_MAX`]; the URI is not settable |
+// | hyper: time for an HTTP/1.1 head, counted from the answer before it | 30 s | off; [`HEADER_TIMEOUT`] counts from its first byte |
+// | hyper: an HTTP/1.1 client that closes its half | given up | answered |
+// | streams at once | 200 | `--max-concurrent-streams` |
+
 /// HTTP/2 connection window. With 64 KiB a 250 KB reply costs a third more, and bursts of small stream messages can
 /// run a connection out of window.
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
-/// HTTP/2 stream window: what one request may send before it is read.
-pub(crate) const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// HTTP/2 stream window: what one request may send before it is read. With as much as this, no stream of gRPC messages
+/// can by itself have so many unread that the library ends the connection, however long the process is paused or a
+/// keepalive waits for a leader; see the assertion.
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 128 << 10;
+
+/// DATA frames with fewer bytes are small to the library: it reckons each with what it lacks of this.
+pub(crate) const SMALL_DATA_BYTES: usize = 256;
+
+/// The shortest message of gRPC: its prefix and nothing in it.
+const GRPC_MESSAGE_BYTES_MIN: usize = 5;
+
+/// A window full of the shortest messages, one a frame, stays below the library's budget, half the connection window.
+const _: () = assert!(
+    STREAM_WINDOW_BYTES as usize / GRPC_MESSAGE_BYTES_MIN * (SMALL_DATA_BYTES - GRPC_MESSAGE_BYTES_MIN)
+        <= CONNECTION_WINDOW_BYTES as usize / 2
+);
+
+/// Longest HTTP/2 frame that a client may send: RFC 9113's default, and etcd's.
+pub(crate) const HTTP2_FRAME_BYTES_MAX: u32 = 16 << 10;
+
+/// Bytes of a request's metadata, each field reckoned with 32 more (RFC 9113, section 6.5.2): grpc-go's, and so etcd's.
+/// Tokens and tracing baggage grow (grpc/grpc-java#2601). What this costs is bounded by [`UNFINISHED_HEADS_BYTES_MAX`].
+pub(crate) const HEADER_LIST_BYTES_MAX: u32 = 16 << 20;
+
+/// Streams of a connection that were reset before they were accepted. `net::intake` lets the library accept streams after
+/// each read in which there was a reset. A read is 64 KiB at most, and a request with its reset takes 25 bytes at
+/// least: the limit is not reached.
+pub(crate) const PENDING_RESETS_MAX: usize = 4096;
+
+/// Frames that are read from a client after it stopped reading. For each the library may have an answer that waits in
+/// memory, at some 600 bytes.
+pub(crate) const FRAMES_WHILE_BLOCKED_MAX: u64 = 4096;
+
+/// Bytes of an HTTP/1.1 request's head: Go's default with its slop, and so etcd's.
+pub(crate) const HTTP1_HEAD_BYTES_MAX: usize = (1 << 20) + 4096;
+
+/// Fields of an HTTP/1.1 request. Go does not count them; each costs the parser 64 bytes here, whether it is there or not.
+pub(crate) const HTTP1_FIELDS_MAX: usize = 4096;
+
+/// Bytes of an unfinished head that no budget is asked for: what ordinary requests have.
+pub(crate) const HEAD_BYTES_FREE: usize = 64 << 10;
+
+/// Bytes of unfinished heads of all connections, beyond what is free: sixteen of the largest at a time. A connection that
+/// would exceed it is ended with `too_many_header_bytes`.
+pub(crate) const UNFINISHED_HEADS_BYTES_MAX: usize = 256 << 20;
 
 /// Bytes of one stream's replies that hyper buffers while the client is slow.
 pub(crate) const SEND_BUFFER_BYTES: usize = 1 << 20;
 
-/// Time for the HTTP/2 preface with the first frame, or for the head of each HTTP/1.1 request, so that sockets on which
-/// nothing is said cannot pile up (rule S3). A client that speaks HTTP/2 may be idle; whether it is alive,
-/// `--grpc-keepalive-interval` and TCP's keepalive find out.
+/// The longest message that is sent: grpc-go's default for a server, which etcd sets too. Clients have a limit of their own,
+/// most of them a smaller one.
+pub(crate) const SENT_MESSAGE_BYTES_MAX: usize = i32::MAX as usize;
+
+/// Time for the HTTP/2 preface with the first frame, for a header block in several frames, or for the head of an HTTP/1.1
+/// request from its first byte, so that sockets on which nothing is said cannot pile up (rule S3), nor unfinished heads. A
+/// client may be idle otherwise; whether it is alive, `--grpc-keepalive-interval` and TCP's keepalive find out.
 pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Descriptors that clients' connections never take, as a part of the limit: for the log, the store's files and the other
+/// members. etcd keeps 150 back.
+pub(crate) const RESERVED_DESCRIPTORS_PART: u64 = 4;
+/// See [`RESERVED_DESCRIPTORS_PART`]: no more than these are kept back.
+pub(crate) const RESERVED_DESCRIPTORS_MAX: u64 = 1024;
 
 /// Idle time after which TCP asks whether the other side is still there (etcd's), so that a client whose machine is gone
 /// does not keep its watches and its socket until the next HTTP/2 ping.

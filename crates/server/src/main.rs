@@ -65,6 +65,7 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
     }
     tracing::info!(?arguments, "quorate-version" = server::version::QUORATE, "{}", messages::STARTING);
     config.notices.iter().for_each(server::config::Notice::log);
+    server::raise_descriptor_limit();
     let mut member = match server::start(config) {
         Ok(member) => member,
         Err(error) => return fail(&error),

@@ -18,14 +18,20 @@ use super::Api;
 use super::method::{Method, unknown};
 use super::observe::Started;
 use super::status::{corrupt, no_leader, not_for_learners};
+use crate::grpc::admission;
 use crate::grpc::body::ResponseBody;
 use crate::grpc::codec::WireCodec;
+use crate::grpc::deadline::{Deadline, Timer, exceeded, within};
 use crate::grpc::reply::WireReply;
-use crate::grpc::unary::{Encoding, failure, read_message, respond};
+use crate::grpc::unary::{Encoding, check_sent, failure, read_message, respond};
 use crate::logging::messages;
 
-/// Serves one gRPC request.
+/// Serves one gRPC request, and ends it at its deadline.
 pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response<ResponseBody> {
+    let deadline = match admission::admit(&request) {
+        Ok(deadline) => deadline,
+        Err(refusal) => return *refusal,
+    };
     let Some(method) = Method::of(request.uri().path()) else {
         return failure(&unknown(request.uri().path()));
     };
@@ -38,8 +44,20 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
         }
     };
     let wants_leader = wants_leader(request.headers());
-    let call = Call { api, method, started, encoding, wants_leader, body: request.into_body() };
-    match method {
+    let body = request.into_body();
+    let call = Call { api: api.clone(), method, started, encoding, wants_leader, deadline, body };
+    match within(deadline, dispatch(call)).await {
+        Some(response) => response,
+        None => {
+            api.observer.handled(method, started, Code::DeadlineExceeded);
+            failure(&exceeded())
+        }
+    }
+}
+
+/// Calls the method.
+async fn dispatch(call: Call) -> Response<ResponseBody> {
+    match call.method {
         Method::Range => call.unary(|api, q| async move { api.range(q).await }).await,
         Method::Put => call.unary(|api, q| async move { api.put(q).await }).await,
         Method::Txn => call.unary(|api, q| async move { api.txn(q).await }).await,
@@ -127,6 +145,7 @@ struct Call {
     started: Started,
     encoding: Encoding,
     wants_leader: bool,
+    deadline: Option<Deadline>,
     body: Incoming,
 }
 
@@ -146,10 +165,11 @@ impl Call {
             }
             Err(status) => Err(status),
         };
-        if let Ok(reply) = &reply {
-            api.observer.sent(method, reply.wire_len());
-        }
+        let bytes = reply.as_ref().map_or(0, WireReply::wire_len);
         let (code, response) = respond(reply, encoding);
+        if code == Code::Ok {
+            api.observer.sent(method, bytes);
+        }
         api.observer.handled(method, started, code);
         warn_if_slow(&api, method, started);
         response
@@ -163,7 +183,7 @@ impl Call {
         F: FnOnce(Arc<Api>, Q) -> Fut,
         Fut: Future<Output = Result<S, Status>>,
     {
-        let Self { api, method, started, encoding, body, .. } = self;
+        let Self { api, method, started, encoding, deadline, body, .. } = self;
         let stream = match read_message(body, encoding, api.settings.receive_bytes_max).await {
             Ok((request, bytes)) => {
                 api.observer.received(method, bytes);
@@ -174,7 +194,7 @@ impl Call {
         match stream {
             Ok(stream) => {
                 let ending = Ending { api, method, started, code: Code::Cancelled };
-                stream_response::<Q, R, S>(ending, encoding, stream)
+                stream_response::<Q, R, S>(ending, encoding, deadline, stream)
             }
             Err(status) => {
                 api.observer.handled(method, started, status.code());
@@ -190,13 +210,13 @@ impl Call {
         S: Stream<Item = Result<R, Status>> + Send + 'static,
         F: FnOnce(&Arc<Api>, Streaming<Q>) -> S,
     {
-        let Self { api, method, started, encoding, wants_leader, body } = self;
+        let Self { api, method, started, encoding, wants_leader, deadline, body } = self;
         let decoder = WireCodec::<Q, R>::default().decoder();
         let limit = Some(api.settings.receive_bytes_max);
         let requests = Streaming::new_request(decoder, body, compression(encoding), limit);
         let stream = UntilEnd::new(&api, serve(&api, requests), wants_leader);
         let ending = Ending { api, method, started, code: Code::Cancelled };
-        stream_response::<Q, R, _>(ending, encoding, stream)
+        stream_response::<Q, R, _>(ending, encoding, deadline, stream)
     }
 }
 
@@ -207,14 +227,19 @@ fn compression(encoding: Encoding) -> Option<CompressionEncoding> {
     }
 }
 
-fn stream_response<Q, R, S>(ending: Ending, encoding: Encoding, stream: S) -> Response<ResponseBody>
+fn stream_response<Q, R, S>(
+    ending: Ending,
+    encoding: Encoding,
+    deadline: Option<Deadline>,
+    stream: S,
+) -> Response<ResponseBody>
 where
     Q: Message + Default + Send + 'static,
     R: WireReply,
     S: Stream<Item = Result<R, Status>> + Send + 'static,
 {
     let encoder = WireCodec::<Q, R>::default().encoder();
-    let counted = Counted { stream: Box::pin(stream), ending };
+    let counted = Counted { stream: Box::pin(stream), timer: Timer::new(deadline), ending };
     let body = EncodeBody::new_server(
         encoder,
         counted,
@@ -276,10 +301,26 @@ where
     }
 }
 
-/// A stream whose messages are counted.
+/// A stream whose messages are counted, and which ends at its deadline or with a message that is too long.
 struct Counted<S> {
     stream: Pin<Box<S>>,
+    timer: Timer,
     ending: Ending,
+}
+
+impl<S, R> Counted<S>
+where
+    S: Stream<Item = Result<R, Status>>,
+    R: WireReply,
+{
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<R, Status>>> {
+        // First, as a stream may always have more.
+        if self.timer.poll(cx).is_ready() {
+            return Poll::Ready(Some(Err(exceeded())));
+        }
+        let item = ready!(self.stream.as_mut().poll_next(cx));
+        Poll::Ready(item.map(|item| item.and_then(|reply| check_sent(reply.wire_len()).map(|()| reply))))
+    }
 }
 
 impl<S, R> Stream for Counted<S>
@@ -290,7 +331,7 @@ where
     type Item = Result<R, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let item = ready!(self.stream.as_mut().poll_next(cx));
+        let item = ready!(self.poll_item(cx));
         let ending = &mut self.ending;
         match &item {
             Some(Ok(reply)) => ending.api.observer.sent(ending.method, reply.wire_len()),

@@ -351,6 +351,7 @@ impl ApplyThread {
             return;
         }
         self.metrics.disk.backend_commit.observe(took);
+        self.metrics.disk.backend_commit_write.observe(took);
         let applied = Index(done.applied().index);
         self.machine.store_mut().complete(done);
         self.checkpointer.finished(true);

@@ -41,6 +41,26 @@ pub(crate) enum Proposer {
     LeaderAfterChecks,
 }
 
+/// How much is watched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Watching {
+    pub(crate) streams: usize,
+    pub(crate) watchers: usize,
+    /// Watchers that are behind.
+    pub(crate) slow_watchers: usize,
+}
+
+impl Watching {
+    /// Returns the sum.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            streams: self.streams + other.streams,
+            watchers: self.watchers + other.watchers,
+            slow_watchers: self.slow_watchers + other.slow_watchers,
+        }
+    }
+}
+
 /// Reads of one worker that wait for one barrier.
 #[derive(Debug)]
 pub(crate) struct ReadBatch {
@@ -72,7 +92,8 @@ pub(crate) struct Worker {
     mailbox: Arc<Mailbox>,
     outbox: Mutex<Outbox>,
     flush: Notify,
-    /// Only tasks of this worker take this lock, so nobody ever waits for it.
+    /// Only tasks of this worker take this lock, so nobody ever waits for it; apart from a scrape of the metrics, which counts
+    /// the watchers of all workers.
     hub: Mutex<Hub>,
     catch_up: CatchUp,
     /// Whether streams without an end of their own are to end.
@@ -206,6 +227,16 @@ impl Worker {
     /// nobody waits for what becomes of it.
     pub(crate) fn propose_in_term(&self, term: Term, proposal: Proposal) {
         let _ = self.consensus.send(ConsensusEvent::ProposeInTerm(term, proposal));
+    }
+
+    /// Counts what the clients of this worker watch.
+    pub(crate) fn watching(&self) -> Watching {
+        let hub = self.hub.lock();
+        Watching {
+            streams: hub.stream_count(),
+            watchers: hub.watcher_count(),
+            slow_watchers: hub.slow_watcher_count(),
+        }
     }
 
     /// Runs a piece of work on the hub and sends off the catch-up jobs it made.

@@ -7,7 +7,9 @@
 //!
 //! This module does not know what any message means: that is [`crate::api`].
 
+pub(crate) mod admission;
 pub(crate) mod body;
 pub(crate) mod codec;
+pub(crate) mod deadline;
 pub(crate) mod reply;
 pub(crate) mod unary;

@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 
 use super::body::ResponseBody;
 use super::reply::WireReply;
+use crate::limits::SENT_MESSAGE_BYTES_MAX;
 
 /// Flag byte and length.
 pub(crate) const PREFIX_BYTES: usize = 5;
@@ -139,12 +140,29 @@ fn gunzip(compressed: &[u8], limit: usize) -> Result<Bytes, Status> {
     Ok(plain.into())
 }
 
+/// Refuses a message that is too long to be sent, before any of it is written: in the words of grpc-go, and compressed or not,
+/// as it would have to be in memory as a whole.
+///
+/// # Errors
+/// `ResourceExhausted`.
+pub(crate) fn check_sent(bytes: usize) -> Result<(), Status> {
+    if u32::try_from(bytes).is_err() {
+        return Err(Status::resource_exhausted(format!("grpc: message too large ({bytes} bytes)")));
+    }
+    if bytes > SENT_MESSAGE_BYTES_MAX {
+        let limit = SENT_MESSAGE_BYTES_MAX;
+        let text = format!("grpc: trying to send message larger than max ({bytes} vs. {limit})");
+        return Err(Status::resource_exhausted(text));
+    }
+    Ok(())
+}
+
 /// The response that carries `reply`, or the status.
 pub(crate) fn respond<R: WireReply>(
     reply: Result<R, Status>,
     encoding: Encoding,
 ) -> (Code, Response<ResponseBody>) {
-    match reply {
+    match reply.and_then(|reply| check_sent(reply.wire_len()).map(|()| reply)) {
         Ok(reply) => (Code::Ok, success(&reply, encoding)),
         Err(status) => (status.code(), failure(&status)),
     }
@@ -167,10 +185,15 @@ fn frame<R: WireReply>(reply: &R) -> Bytes {
     let length = reply.wire_len();
     let mut buf = BytesMut::with_capacity(PREFIX_BYTES + length);
     buf.put_u8(0);
-    buf.put_u32(length as u32);
+    buf.put_u32(prefix_length(length));
     reply.write(&mut buf);
-    debug_assert_eq!(buf.len(), PREFIX_BYTES + length, "a reply writes the length that it announced");
+    assert_eq!(buf.len(), PREFIX_BYTES + length, "a reply writes the length that it announced");
     buf.freeze()
+}
+
+/// Returns a message's length as its prefix has it. Longer ones were refused by [`check_sent`].
+fn prefix_length(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("a message that is sent fits its prefix")
 }
 
 fn gzip_frame<R: WireReply>(reply: &R) -> Bytes {
@@ -181,7 +204,7 @@ fn gzip_frame<R: WireReply>(reply: &R) -> Bytes {
     let packed = encoder.write_all(&plain).and_then(|()| encoder.finish()).expect("a Vec takes every write");
     let mut buf = BytesMut::with_capacity(PREFIX_BYTES + packed.len());
     buf.put_u8(1);
-    buf.put_u32(packed.len() as u32);
+    buf.put_u32(prefix_length(packed.len()));
     buf.put_slice(&packed);
     buf.freeze()
 }
@@ -255,6 +278,36 @@ mod tests {
         assert_eq!(read(Bytes::new(), Encoding::Identity, 100).unwrap_err().code(), Code::Internal);
         assert_eq!(read(framed(1, b"x"), Encoding::Identity, 100).unwrap_err().code(), Code::Internal);
         assert_eq!(read(framed(1, b"x"), Encoding::Gzip, 100).unwrap_err().code(), Code::Internal);
+    }
+
+    /// A reply that says how long it is, and is never asked for more.
+    struct Announced(usize);
+
+    impl WireReply for Announced {
+        fn wire_len(&self) -> usize {
+            self.0
+        }
+
+        fn write(&self, _: &mut impl BufMut) {
+            panic!("a reply that is refused is not written");
+        }
+    }
+
+    #[test]
+    fn a_reply_that_is_too_long_is_refused_before_it_is_written() {
+        for (bytes, text) in [
+            (2_348_866_716, "grpc: trying to send message larger than max (2348866716 vs. 2147483647)"),
+            (0x8000_0000, "grpc: trying to send message larger than max (2147483648 vs. 2147483647)"),
+            (0x1_0000_0000, "grpc: message too large (4294967296 bytes)"),
+        ] {
+            assert_eq!(check_sent(bytes).unwrap_err().message(), text);
+            for encoding in [Encoding::Identity, Encoding::Gzip] {
+                let (code, response) = respond(Ok(Announced(bytes)), encoding);
+                assert_eq!(code, Code::ResourceExhausted);
+                assert_eq!(response.headers()["grpc-status"], "8");
+            }
+        }
+        assert!(check_sent(0x7fff_ffff).is_ok());
     }
 
     #[test]

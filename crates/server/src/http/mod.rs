@@ -6,6 +6,7 @@
 //!
 //! What it asks of the member goes through [`HealthProbe`].
 
+mod encoding;
 mod health;
 pub mod probe;
 mod query;
@@ -105,7 +106,7 @@ impl<P: HealthProbe> Http<P> {
             (Surface::Client | Surface::Peer, "/version") => reply::only_get(head, || self.version()),
             (Surface::Client, "/debug/vars") => reply::only_get(head, || self.debug_vars()),
             (Surface::Peer, _) => reply::not_found(),
-            (_, "/metrics") => self.exposition(),
+            (_, "/metrics") => self.exposition(head),
             (_, "/health") => self.health(head).await,
             (_, path) => match health::checks_of(path) {
                 Some(checks) => self.checks(head, checks).await,
@@ -126,8 +127,14 @@ impl<P: HealthProbe> Http<P> {
     }
 
     /// Any method will do, as in etcd.
-    fn exposition(&self) -> Response<Body> {
-        reply::of_type(metrics::text::CONTENT_TYPE, self.metrics.exposition())
+    fn exposition(&self, head: &Parts) -> Response<Body> {
+        let scrape = self.metrics.scrapes.begin();
+        let text = self.metrics.exposition();
+        drop(scrape);
+        if encoding::takes_gzip(&head.headers) {
+            return encoding::gzip(metrics::text::CONTENT_TYPE, text.as_bytes());
+        }
+        reply::of_type(metrics::text::CONTENT_TYPE, text)
     }
 
     /// The two variables that tools read. The command line, which etcd shows here as well, may hold secrets and is left out.

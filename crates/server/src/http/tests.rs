@@ -258,3 +258,20 @@ fn a_host_is_named_without_its_port() {
         assert_eq!(host_of(&request.body(()).unwrap().into_parts().0), host);
     }
 }
+
+#[test]
+fn the_metrics_are_compressed_for_those_who_ask_and_count_their_scrapes() {
+    use std::io::Read;
+    let http = http(healthy(), OPEN);
+    let plain = get(&http, "/metrics").1;
+    assert!(plain.contains("\npromhttp_metric_handler_requests_in_flight 1\n"));
+    assert!(plain.contains("\npromhttp_metric_handler_requests_total{code=\"200\"} 0\n"));
+    let request = Request::get("/metrics").header("accept-encoding", "gzip").body(()).unwrap();
+    let response = now(http.handle(Surface::Client, &request.into_parts().0));
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    let packed = now(response.into_body().collect()).unwrap().to_bytes();
+    assert!(packed.len() * 5 < plain.len(), "{} bytes of {}", packed.len(), plain.len());
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
+    assert!(text.contains("\npromhttp_metric_handler_requests_total{code=\"200\"} 1\n"));
+}

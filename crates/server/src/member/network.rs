@@ -21,8 +21,10 @@ use crate::engine::worker::Worker;
 use crate::error::StartError;
 use crate::http::Surface;
 use crate::limits::HEADER_TIMEOUT;
-use crate::net::accept::{OpenDoor, accept};
-use crate::net::connection::{self, Http2Settings};
+use crate::net::accept::{Accepted, OpenDoor, accept};
+use crate::net::connection::{self, Http2Settings, Terms};
+use crate::net::descriptors::Places;
+use crate::net::heads::HeadBudget;
 use crate::net::serve::ClientPort;
 use crate::{spawn, tasks};
 
@@ -93,7 +95,7 @@ impl Network {
                 keepalive_interval: config.keepalive.interval,
                 keepalive_timeout: config.keepalive.timeout.unwrap_or(Duration::from_secs(20)),
                 ping_min_time: config.keepalive.min_time,
-                first_word_within: HEADER_TIMEOUT,
+                head_within: HEADER_TIMEOUT,
             },
             introduction: tasks::publish::Introduction {
                 bootstrap,
@@ -114,6 +116,8 @@ impl Network {
         let (end, ended) = watch::channel(false);
         let (is_empty, empty) = std::sync::mpsc::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
+        let terms = Terms::new(self.http2, Arc::new(HeadBudget::default()));
+        let workers: Arc<[Arc<Worker>]> = self.apis.iter().map(|api| api.worker.clone()).collect();
         let mut threads = Vec::new();
         let mut client_doors = Vec::new();
         let mut doors = Vec::new();
@@ -125,7 +129,7 @@ impl Network {
         let first = self.apis[0].clone();
         let mut lead = Some(First {
             api: first,
-            workers: self.apis.iter().map(|api| api.worker.clone()).collect(),
+            workers: workers.clone(),
             door: (closing, open_door),
             listeners: self.listeners,
             client_doors,
@@ -133,8 +137,9 @@ impl Network {
             auto_compaction: self.auto_compaction,
             asked: self.asked,
             ready,
-            http2: self.http2,
-            config: self.config.clone(),
+            http: Arc::new(ClientPort::new(self.apis[0].clone(), workers.clone(), &self.config)),
+            places: Places::of_process(),
+            terms: terms.clone(),
         });
         for (index, (api, connections)) in doors.into_iter().enumerate() {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -142,13 +147,13 @@ impl Network {
                 .build()
                 .map_err(|source| StartError::System { what: "cannot start a network worker", source })?;
             let worker = NetworkWorker {
-                port: Arc::new(ClientPort::new(api.clone(), &self.config)),
+                port: Arc::new(ClientPort::new(api.clone(), workers.clone(), &self.config)),
                 api,
                 connections,
                 leaving: leaving.clone(),
                 is_empty: is_empty.clone(),
                 ended: ended.clone(),
-                http2: self.http2,
+                terms: terms.clone(),
                 first: lead.take(),
             };
             threads.push(start_thread(&format!("network {index}"), move || runtime.block_on(worker.run()))?);
@@ -160,16 +165,17 @@ impl Network {
 /// What the first worker does besides.
 struct First {
     api: Arc<Api>,
-    workers: Vec<Arc<Worker>>,
+    workers: Arc<[Arc<Worker>]>,
     door: (watch::Receiver<bool>, OpenDoor),
     listeners: ClientListeners,
-    client_doors: Vec<UnboundedSender<std::net::TcpStream>>,
+    client_doors: Vec<UnboundedSender<Accepted>>,
     introduction: tasks::publish::Introduction,
     auto_compaction: crate::config::AutoCompaction,
     asked: mpsc::Receiver<Asked>,
     ready: std::sync::mpsc::Sender<()>,
-    http2: Http2Settings,
-    config: Arc<Config>,
+    http: Arc<ClientPort>,
+    places: Arc<Places>,
+    terms: Terms,
 }
 
 impl First {
@@ -180,22 +186,25 @@ impl First {
         spawn::task("lease expiry", tasks::expiry::run(self.api.clone(), self.workers));
         spawn::task("auto compaction", tasks::auto_compaction::run(self.api.clone(), self.auto_compaction));
         for listener in self.listeners.client {
-            spawn::task("accept", accept(listener, self.client_doors.clone(), self.door.clone()));
+            let accepting =
+                accept(listener, self.client_doors.clone(), self.places.clone(), self.door.clone());
+            spawn::task("accept", accepting);
         }
-        let http = Arc::new(ClientPort::new(self.api.clone(), &self.config));
         let door = |listeners: Vec<TcpListener>| {
             let (send, receive) = unbounded_channel();
             for listener in listeners {
-                spawn::task("accept", accept(listener, vec![send.clone()], self.door.clone()));
+                let accepting = accept(listener, vec![send.clone()], self.places.clone(), self.door.clone());
+                spawn::task("accept", accepting);
             }
             receive
         };
         for (listeners, surface) in
             [(self.listeners.http, Surface::Client), (self.listeners.metrics, Surface::Metrics)]
         {
-            let port = http.clone();
+            let port = self.http.clone();
             let respond = move |request| port.clone().respond_http(surface, request);
-            let all = serve_all(door(listeners), Arc::new(respond), self.http2, leaving.clone(), || {});
+            let all =
+                serve_all(door(listeners), Arc::new(respond), self.terms.clone(), leaving.clone(), || {});
             spawn::task("http", all);
         }
         let _ = self.ready.send(());
@@ -206,11 +215,11 @@ impl First {
 struct NetworkWorker {
     port: Arc<ClientPort>,
     api: Arc<Api>,
-    connections: UnboundedReceiver<std::net::TcpStream>,
+    connections: UnboundedReceiver<Accepted>,
     leaving: watch::Receiver<bool>,
     is_empty: std::sync::mpsc::Sender<()>,
     ended: watch::Receiver<bool>,
-    http2: Http2Settings,
+    terms: Terms,
     first: Option<First>,
 }
 
@@ -226,7 +235,7 @@ impl NetworkWorker {
         let port = self.port;
         let respond = move |request| port.clone().respond(request);
         let end_streams = move || worker.end_streams();
-        serve_all(self.connections, Arc::new(respond), self.http2, self.leaving, end_streams).await;
+        serve_all(self.connections, Arc::new(respond), self.terms, self.leaving, end_streams).await;
         let _ = self.is_empty.send(());
         connection::stopped(&mut self.ended).await;
     }
@@ -238,27 +247,31 @@ const LAST_ACCEPTED: Duration = Duration::from_millis(100);
 /// Serves connections as they come, until the member leaves and the last of them has ended. `all_told` is called when all
 /// clients have been told to go elsewhere.
 async fn serve_all<S, F>(
-    mut connections: UnboundedReceiver<std::net::TcpStream>,
+    mut connections: UnboundedReceiver<Accepted>,
     respond: Arc<S>,
-    http2: Http2Settings,
+    terms: Terms,
     mut leaving: watch::Receiver<bool>,
     all_told: impl FnOnce(),
 ) where
     S: Fn(http::Request<hyper::body::Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = http::Response<crate::grpc::body::ResponseBody>> + Send + 'static,
 {
-    let builder = connection::builder(http2);
     let mut open = tokio::task::JoinSet::new();
     let is_leaving = leaving.clone();
     let (not_told, mut told) = mpsc::channel(1);
-    let serve = |open: &mut tokio::task::JoinSet<()>, stream| {
+    let serve = |open: &mut tokio::task::JoinSet<()>, Accepted { stream, place }| {
         let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
-        let how = (builder.clone(), http2);
-        open.spawn(connection::serve(stream, how, respond.clone(), is_leaving.clone(), not_told.clone()));
+        let is_leaving = is_leaving.clone();
+        let connection =
+            connection::serve(stream, terms.clone(), respond.clone(), is_leaving, not_told.clone());
+        open.spawn(async move {
+            connection.await;
+            drop(place);
+        });
     };
     loop {
-        let stream = tokio::select! {
-            stream = connections.recv() => stream,
+        let accepted = tokio::select! {
+            accepted = connections.recv() => accepted,
             Some(ended) = open.join_next() => {
                 if let Err(panic) = ended {
                     tracing::error!(error = %panic, "the task of a connection panicked; the connection is closed");
@@ -267,11 +280,11 @@ async fn serve_all<S, F>(
             }
             () = connection::stopped(&mut leaving) => break,
         };
-        let Some(stream) = stream else { break };
-        serve(&mut open, stream);
+        let Some(accepted) = accepted else { break };
+        serve(&mut open, accepted);
     }
-    while let Ok(Some(stream)) = tokio::time::timeout(LAST_ACCEPTED, connections.recv()).await {
-        serve(&mut open, stream);
+    while let Ok(Some(accepted)) = tokio::time::timeout(LAST_ACCEPTED, connections.recv()).await {
+        serve(&mut open, accepted);
     }
     drop(not_told);
     // Nothing is ever sent: this is the end of all that could.

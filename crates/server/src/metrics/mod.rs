@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod labelled;
 pub mod peers;
 mod process;
+mod scrapes;
 pub mod text;
 pub mod value;
 
@@ -18,6 +19,7 @@ pub use labelled::{
     Alarms, ByOperation, BySuccess, CallType, ClientRequests, Direction, Features, HealthChecks, Info,
     Operation, StreamApi, StreamFailures, Success,
 };
+pub use scrapes::Scrapes;
 pub use value::{Counter, Gauge, Histogram, Unit};
 
 use crate::config::MetricsDetail;
@@ -139,6 +141,7 @@ group! {
         wal_write: Histogram = seconds(0.001, 14), "etcd_disk_wal_write_duration_seconds", "Time to write to the raft log.";
         wal_write_bytes: Gauge = gauge(), "etcd_disk_wal_write_bytes_total", "Bytes written to the raft log.";
         backend_commit: Histogram = seconds(0.001, 14), "etcd_disk_backend_commit_duration_seconds", "Time to commit a checkpoint of the store.";
+        backend_commit_write: Histogram = seconds(0.001, 14), "etcd_debugging_disk_backend_commit_write_duration_seconds", "Time to write and sync the checkpoint in a commit: here all of it.";
         backend_snapshot: Histogram = seconds(0.01, 17), "etcd_disk_backend_snapshot_duration_seconds", "Time to send a backup of the store.";
         backend_defrag: Histogram = seconds(0.1, 13), "etcd_disk_backend_defrag_duration_seconds", "Time of a defragmentation.";
         defrag_inflight: Gauge = gauge(), "etcd_disk_defrag_inflight", "1 while a defragmentation runs, else 0.";
@@ -184,6 +187,8 @@ pub struct Metrics {
     pub lease: Lease,
     /// Every gRPC method.
     pub grpc: Grpc,
+    /// What was asked for all this.
+    pub scrapes: Scrapes,
     detail: MetricsDetail,
 }
 
@@ -199,6 +204,7 @@ impl Metrics {
             peers: peers::Peers::default(),
             lease: Lease::new(),
             grpc: Grpc::new(detail),
+            scrapes: Scrapes::default(),
             detail,
         };
         metrics.server.version.set(version::ETCD);
@@ -222,8 +228,11 @@ impl Metrics {
         self.mvcc.collect(out);
         self.disk.collect(out);
         self.network.collect(out);
-        self.peers.collect(self.server.id.get().as_deref().unwrap_or_default(), out);
+        let local = self.server.id.get().unwrap_or_default();
+        self.peers.collect(&local, out);
+        self.peers.collect_known(&local, out);
         self.lease.collect(out);
+        self.scrapes.collect(out);
         let last_health = labelled::LastHealth(&self.server.healthchecks);
         out.family(
             "etcd_server_healthcheck",

@@ -94,7 +94,19 @@ impl Peers {
         Arc::clone(peers.entry(id).or_default())
     }
 
-    /// Writes every family. `local` is this member's id.
+    /// Writes which members the cluster has and had, this one included.
+    pub(super) fn collect_known(&self, local: &str, out: &mut Exposition) {
+        if !local.is_empty() {
+            let peers = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            out.family(
+                "etcd_network_known_peers",
+                "1 for members of the cluster.",
+                &Known { peers: &peers, local },
+            );
+        }
+    }
+
+    /// Writes every family about one peer each. `local` is this member's id.
     pub(super) fn collect(&self, local: &str, out: &mut Exposition) {
         let peers = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let family = |label, value| Family { peers: &peers, labels: Labels::One(label), value };
@@ -114,7 +126,6 @@ impl Peers {
             out.family(name, help_of(name), &Counters(one));
         }
         for (name, one) in [
-            ("etcd_network_known_peers", pair(Value::Gauge(|peer| &peer.known))),
             ("etcd_network_active_peers", pair(Value::Gauge(|peer| &peer.active))),
             (
                 "etcd_network_snapshot_send_inflights_total",
@@ -150,7 +161,6 @@ fn help_of(name: &str) -> &'static str {
         "peer_sent_failures_total" => "Messages that could not be sent to each peer.",
         "peer_received_failures_total" => "Connections of each peer that broke while being read.",
         "peer_round_trip_time_seconds" => "Time from a ping to its answer.",
-        "known_peers" => "1 for members of the cluster.",
         "active_peers" => "1 while the peer is connected, else 0.",
         "disconnected_peers_total" => "How often the connection to each peer was lost.",
         "snapshot_send_inflights_total" => "Snapshots being sent.",
@@ -213,6 +223,25 @@ impl Value {
     }
 }
 
+/// The members that are known.
+struct Known<'a> {
+    peers: &'a BTreeMap<String, Arc<Peer>>,
+    local: &'a str,
+}
+
+impl Metric for Known<'_> {
+    const TYPE: &'static str = "gauge";
+
+    fn samples(&self, out: &mut Samples<'_>) {
+        let mut known: BTreeMap<&str, i64> =
+            self.peers.iter().map(|(id, peer)| (id.as_str(), peer.known.get())).collect();
+        known.insert(self.local, 1);
+        for (id, is_known) in known {
+            out.sample(&[("Local", self.local), ("Remote", id)], is_known as f64);
+        }
+    }
+}
+
 macro_rules! kinds {
     ($($kind:ident = $type:literal;)*) => {$(
         struct $kind<'a>(Family<'a>);
@@ -262,6 +291,25 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
         assert!(!text.contains("snapshot"), "what never happened is not shown:\n{text}");
+    }
+
+    #[test]
+    fn a_member_is_known_to_itself() {
+        let peers = Peers::default();
+        peers.of(0x2f).known.set(1);
+        peers.of(0x9).known.set(0);
+        let mut out = Exposition::default();
+        peers.collect_known("a", &mut out);
+        let text = out.finish();
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(
+            samples,
+            [
+                "etcd_network_known_peers{Local=\"a\",Remote=\"2f\"} 1",
+                "etcd_network_known_peers{Local=\"a\",Remote=\"9\"} 0",
+                "etcd_network_known_peers{Local=\"a\",Remote=\"a\"} 1",
+            ]
+        );
     }
 
     #[test]

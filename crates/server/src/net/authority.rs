@@ -1,51 +1,70 @@
-//! The malformed `:authority` of old etcd clients, put out of harm's way.
+//! An `:authority` that the URI library would not take, put out of harm's way.
 //!
-//! Go clients up to 3.4 send the URL of an endpoint (`http://127.0.0.1:2379`) as `:authority` where a host and a port
-//! belong, those of 3.5.0 even `#initially=[...]`. grpc-go takes anything; the HTTP/2 library here resets the stream,
-//! as RFC 9113 (section 8.3.1) tells it to. Nothing here reads the authority of a gRPC request, so a field that begins
-//! in one of these ways gets another name, as long as the right one, and is then a header like any other.
+//! grpc-go takes anything for an authority, and clients send anything: Go clients up to 3.4 the URL of an endpoint
+//! (`http://127.0.0.1:2379`), those of 3.5.0 `#initially=[...]`, gRPC's C++ core and what is built on it (Python, C#) the
+//! list of its endpoints (`a:2379,b:2379`) or a path with its slashes escaped (`tmp%2Fx.sock`). The HTTP/2 library here
+//! resets the stream, as RFC 9113 (section 8.3.1) tells it to. Nothing here reads the authority of a gRPC request, so one
+//! that the library's own parser refuses gets another name, as long as the right one, and is then a header like any other.
 //!
 //! That is all that must change in a header block (RFC 7541). The value stays as it is, Huffman code or not, and as
 //! name and value keep their lengths, the entry of the dynamic table that the client may refer to from then on has the
 //! same size on both sides. No table has to be kept here: a field that refers to an entry decodes to what the entry was
 //! renamed to.
+//!
+//! Two cases are left to the library. A value that no header may have (control characters) is refused by etcd, too. A
+//! field whose *name* refers to an entry of the dynamic table is not recognised: encoders refer to `:authority` in the
+//! static table, or spell it out.
+
+use std::borrow::Cow;
+
+use http::HeaderValue;
+use http::uri::Authority;
+
+use super::huffman;
 
 /// Takes the place of `:authority`; as long, so that the sizes of table entries agree.
 const NEW_NAME: &[u8; 10] = b"x-endpoint";
 
+/// The name that is replaced.
+const NAME: &[u8; 10] = b":authority";
+
 /// Index of `:authority` in the static table.
 const AUTHORITY: usize = 1;
 
-/// How a value begins that is no authority. None of them can begin with these: there is no empty port, and no `#`.
-const MALFORMED: [&[u8]; 3] = [b"http://", b"https://", b"#"];
-
-/// The block with its malformed `:authority` renamed; `None` if it has none, or is not understood.
+/// Returns the block with its malformed `:authority` renamed; `None` if it has none, or is not understood. The block may
+/// end anywhere behind that field: the rest of it may be in another frame.
 pub(super) fn rename_malformed(block: &[u8]) -> Option<Vec<u8>> {
     let field = find_authority(block)?;
-    if !MALFORMED.iter().any(|start| field.value.starts_with(start)) {
+    if !is_malformed(&field.value.plain()?) {
         return None;
     }
     let mut renamed = Vec::with_capacity(block.len() + 1 + NEW_NAME.len());
-    renamed.extend_from_slice(&block[..field.at]);
+    renamed.extend_from_slice(&block[..field.start]);
     // The same representation with a name of its own: name index 0, then the name as a plain string.
-    renamed.push(block[field.at] & !(AUTHORITY as u8));
+    renamed.push(block[field.start] & !(AUTHORITY as u8));
     renamed.push(NEW_NAME.len() as u8);
     renamed.extend_from_slice(NEW_NAME);
-    renamed.extend_from_slice(&block[field.at + 1..]);
+    renamed.extend_from_slice(&block[field.value_start..]);
     Some(renamed)
 }
 
+/// Returns whether the library would reset the stream because of this authority, though it is a good header value.
+fn is_malformed(value: &[u8]) -> bool {
+    Authority::try_from(value).is_err() && HeaderValue::from_bytes(value).is_ok()
+}
+
 /// A literal field with the name `:authority`.
-struct Authority<'a> {
-    /// Where it begins: one byte with the representation and the name's index, then the value.
-    at: usize,
+struct Field<'a> {
+    /// Where it begins: one byte with the representation and the name's index, then the name if the index is 0.
+    start: usize,
+    value_start: usize,
     value: Text<'a>,
 }
 
-fn find_authority(block: &[u8]) -> Option<Authority<'_>> {
+fn find_authority(block: &[u8]) -> Option<Field<'_>> {
     let mut input = Input { block, at: 0 };
     while let Some(first) = block.get(input.at) {
-        let at = input.at;
+        let start = input.at;
         let name_bits = match first {
             0x80.. => {
                 input.integer(7)?; // indexed: name and value are in a table
@@ -59,12 +78,14 @@ fn find_authority(block: &[u8]) -> Option<Authority<'_>> {
             _ => 4, // literal, not to be indexed
         };
         let name = input.integer(name_bits)?;
-        if name == 0 {
-            input.text()?;
-        }
+        let is_authority = match name {
+            0 => input.text()?.plain().as_deref() == Some(NAME),
+            index => index == AUTHORITY,
+        };
+        let value_start = input.at;
         let value = input.text()?;
-        if name == AUTHORITY {
-            return Some(Authority { at, value });
+        if is_authority {
+            return Some(Field { start, value_start, value });
         }
     }
     None
@@ -76,31 +97,14 @@ struct Text<'a> {
     is_huffman: bool,
 }
 
-impl Text<'_> {
-    fn starts_with(&self, start: &[u8]) -> bool {
-        if !self.is_huffman {
-            return self.bytes.starts_with(start);
+impl<'a> Text<'a> {
+    /// Returns what the string says; `None` if its code is none.
+    fn plain(&self) -> Option<Cow<'a, [u8]>> {
+        if self.is_huffman {
+            huffman::decode(self.bytes).map(Cow::Owned)
+        } else {
+            Some(Cow::Borrowed(self.bytes))
         }
-        // No code is the beginning of another, so the code of the text begins with that of its beginning.
-        let mut bits = self.bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1 == 1));
-        start.iter().all(|symbol| {
-            let (code, length) = huffman_code(*symbol);
-            (0..length).rev().all(|bit| bits.next() == Some(code >> bit & 1 == 1))
-        })
-    }
-}
-
-/// RFC 7541, appendix B: the codes of the characters in [`MALFORMED`], with their lengths in bits.
-fn huffman_code(symbol: u8) -> (u16, u32) {
-    match symbol {
-        b'#' => (0xffa, 12),
-        b'/' => (0x18, 6),
-        b':' => (0x5c, 7),
-        b'h' => (0x27, 6),
-        b'p' => (0x2b, 6),
-        b's' => (0x8, 5),
-        b't' => (0x9, 5),
-        other => unreachable!("{other} is in none of the beginnings"),
     }
 }
 
@@ -163,12 +167,36 @@ mod tests {
         block
     }
 
+    /// What clients send that is no authority.
+    const MALFORMED: [&[u8]; 20] = [
+        b"http://127.0.0.1:2379",
+        b"https://[::1]:1",
+        b"#initially=[a:1;b:2]",
+        b"127.0.0.1:2379,127.0.0.2:2379",
+        b"tmp%2Fx.sock",
+        b"/tmp/x.sock",
+        b"a/b",
+        b"unix:///x",
+        b" ",
+        b"[::1",
+        b"dns:///x:1",
+        b"ipv4:1.2.3.4:5",
+        b"ipv6:[::1]:5,[::1]:6",
+        b"a b",
+        b"{a}",
+        b"a|b",
+        b"a:b:c",
+        "h\u{f6}st:1".as_bytes(),
+        b"\xff",
+        b"",
+    ];
+
     #[test]
-    fn a_url_is_no_authority() {
-        for value in [b"http://127.0.0.1:2379".as_slice(), b"https://[::1]:1", b"#initially=[a:1;b:2]"] {
+    fn what_the_library_refuses_is_renamed() {
+        for value in MALFORMED {
             for representation in [0x41, 0x01, 0x11] {
                 let before = block(representation, value);
-                let after = rename_malformed(&before).unwrap();
+                let after = rename_malformed(&before).unwrap_or_else(|| panic!("{}", value.escape_ascii()));
                 let mut expected = before[..8].to_vec();
                 expected.push(representation - 1);
                 expected.push(10);
@@ -177,6 +205,22 @@ mod tests {
                 assert_eq!(after, expected, "{}", value.escape_ascii());
             }
         }
+    }
+
+    #[test]
+    fn a_name_that_is_spelled_out_is_recognised() {
+        // As gRPC's C++ core sends it: no index, `:authority` as a plain string; then the same in Huffman code.
+        let plain = hex("40 0a 3a617574686f72697479 07 613a312c623a31");
+        let huffman = hex("00 88 b83b5339ec327d7f 07 613a312c623a31");
+        assert_eq!(huffman::decode(&huffman[2..10]).unwrap(), NAME);
+        assert_eq!(rename_malformed(&plain).unwrap(), hex("40 0a 782d656e64706f696e74 07 613a312c623a31"));
+        assert_eq!(rename_malformed(&huffman).unwrap(), hex("00 0a 782d656e64706f696e74 07 613a312c623a31"));
+        assert_eq!(rename_malformed(&hex("40 0a 3a617574686f72697479 01 61")), None, "a good one");
+        assert_eq!(
+            rename_malformed(&hex("40 0a 782d656e64706f696e74 07 613a312c623a31")),
+            None,
+            "another name"
+        );
     }
 
     #[test]
@@ -191,12 +235,34 @@ mod tests {
 
     #[test]
     fn an_authority_stays_what_it_is() {
-        for value in [b"127.0.0.1:2379".as_slice(), b"http:2379", b"httpd.example:80", b""] {
+        for value in [
+            b"127.0.0.1:2379".as_slice(),
+            b"http:2379",
+            b"httpd.example:80",
+            b"[::1]:2379",
+            b"a,b",
+            b"unix:x",
+        ] {
             assert_eq!(rename_malformed(&block(0x41, value)), None, "{}", value.escape_ascii());
         }
         // RFC 7541, C.4.1 and C.4.2: `www.example.com` in Huffman code, then a reference to it.
         assert_eq!(rename_malformed(&hex("828684418cf1e3c2e5f23a6ba0ab90f4ff")), None);
         assert_eq!(rename_malformed(&hex("828684be5886a8eb10649cbf")), None);
+    }
+
+    #[test]
+    fn what_no_header_may_have_is_left_to_the_library() {
+        for value in [b"a\nb".as_slice(), b"a\0", b"\x7f"] {
+            assert_eq!(rename_malformed(&block(0x41, value)), None, "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_rest_of_the_block_may_be_in_another_frame() {
+        let whole = block(0x41, b"a:1,b:1");
+        let expected = rename_malformed(&whole).unwrap();
+        let cut = &whole[..whole.len() - 2];
+        assert_eq!(rename_malformed(cut).unwrap(), expected[..expected.len() - 2]);
     }
 
     #[test]

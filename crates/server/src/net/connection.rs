@@ -1,8 +1,7 @@
 //! One connection: HTTP/2 with gRPC, or HTTP/1.1, on the same port.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -17,10 +16,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use super::conversation::{Conversation, Open};
+use super::heads::{Head, HeadBudget};
 use super::pings::Pings;
 use super::socket::Socket;
 use crate::grpc::body::ResponseBody;
-use crate::limits::{CONNECTION_WINDOW_BYTES, HEADER_TIMEOUT, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES};
+use crate::limits::{
+    CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES_MAX, HTTP1_FIELDS_MAX, HTTP1_HEAD_BYTES_MAX,
+    HTTP2_FRAME_BYTES_MAX, PENDING_RESETS_MAX, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
+};
 
 /// How connections are served.
 #[derive(Debug, Clone, Copy)]
@@ -33,24 +36,56 @@ pub(crate) struct Http2Settings {
     pub(crate) keepalive_timeout: Duration,
     /// `--grpc-keepalive-min-time`.
     pub(crate) ping_min_time: Duration,
-    /// How long to wait for a client to begin to speak.
-    pub(crate) first_word_within: Duration,
+    /// How long a client may take for the head of a request, and for its first word.
+    pub(crate) head_within: Duration,
 }
 
-/// The builder that all connections of a worker share.
-pub(crate) fn builder(settings: Http2Settings) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+/// What the connections of one kind have in common.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    builder: Builder<TokioExecutor>,
+    settings: Http2Settings,
+    heads: Arc<HeadBudget>,
+}
+
+impl Terms {
+    /// Sets every limit that the libraries have on purpose (rule X4).
+    pub(crate) fn new(settings: Http2Settings, heads: Arc<HeadBudget>) -> Self {
+        let mut builder = Builder::new(TokioExecutor::new());
+        set_up_http1(&mut builder);
+        set_up_http2(&mut builder, settings);
+        Self { builder, settings, heads }
+    }
+}
+
+fn set_up_http1(builder: &mut Builder<TokioExecutor>) {
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // The library would begin to count when the request before has been answered: see `Conversation`.
+        .header_read_timeout(None::<Duration>)
+        // A client that closes its half after the request waits for the answer (`nc -N`).
+        .half_close(true)
+        .max_headers(HTTP1_FIELDS_MAX)
+        .max_buf_size(HTTP1_HEAD_BYTES_MAX);
+}
+
+fn set_up_http2(builder: &mut Builder<TokioExecutor>, settings: Http2Settings) {
     builder
         .http2()
         .timer(TokioTimer::new())
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .adaptive_window(false)
+        .max_frame_size(HTTP2_FRAME_BYTES_MAX)
+        .max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        // It counts over the whole life of a connection. What it is to bound, `Intake` does.
+        .max_local_error_reset_streams(None::<usize>)
         .max_send_buf_size(SEND_BUFFER_BYTES)
         .max_concurrent_streams(settings.max_concurrent_streams)
         .keep_alive_interval(settings.keepalive_interval)
         .keep_alive_timeout(settings.keepalive_timeout);
-    builder
 }
 
 /// Waits for the word to stop; for ever, if nobody is left to give it.
@@ -67,7 +102,7 @@ pub(crate) type NotTold = mpsc::Sender<Infallible>;
 /// is told by GOAWAY that its next requests have to go elsewhere; those that cross it on the way are served.
 pub(crate) async fn serve<S, F>(
     stream: TcpStream,
-    (builder, settings): (Builder<TokioExecutor>, Http2Settings),
+    terms: Terms,
     service: Arc<S>,
     mut stop: watch::Receiver<bool>,
     not_told: NotTold,
@@ -75,8 +110,10 @@ pub(crate) async fn serve<S, F>(
     S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<ResponseBody>> + Send + 'static,
 {
-    let conversation = Arc::new(Conversation::default());
-    let socket = Socket::new(stream, Pings::new(settings.ping_min_time), conversation.clone());
+    let Terms { builder, settings, heads } = terms;
+    let conversation = Arc::new(Conversation::new());
+    let pings = Pings::new(settings.ping_min_time);
+    let socket = Socket::new(stream, pings, Head::new(heads), conversation.clone());
     let requests = conversation.clone();
     let respond = service_fn(move |request| {
         let open = Open::new(requests.clone());
@@ -84,19 +121,18 @@ pub(crate) async fn serve<S, F>(
         async move { Ok::<_, Infallible>(open.answer(response.await)) }
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), respond));
-    // Bounds the wait for the first word only: the library does what comes after a request line, and a client of
-    // HTTP/2 may be idle for as long as it likes.
     let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = silence(&conversation, settings.first_word_within) => return tracing::debug!("the client says nothing, or nothing known"),
+        served = in_turns(&conversation, connection.as_mut()) => served,
+        () = conversation.late_head(settings.head_within) => return tracing::debug!("a request's head is not complete in time"),
         () = stopped_between_words(&mut stop, &conversation) => {
             connection.as_mut().graceful_shutdown();
             // One poll has it write the GOAWAY, before anything that comes of the streams' end.
-            let served = poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx))).await;
+            let mut rest = pin!(in_turns(&conversation, connection));
+            let served = std::future::poll_fn(|cx| Poll::Ready(rest.as_mut().poll(cx))).await;
             drop(not_told);
             match served {
                 Poll::Ready(served) => served,
-                Poll::Pending => connection.await,
+                Poll::Pending => rest.await,
             }
         }
     };
@@ -105,25 +141,26 @@ pub(crate) async fn serve<S, F>(
     }
 }
 
-/// How long a client that has just connected has for its first word when the member leaves.
+/// How long a client that has just connected has for its first request when the member leaves.
 const LAST_WORD: Duration = Duration::from_millis(100);
 
-/// Waits for the word to stop, and then for the client's first word: a client that is shut out before that cannot know whether
-/// what it sends is lost. It is served, and told to go away, as any other.
+/// Waits for the word to stop, and then for the head that a client is sending: a client that is shut out before that cannot
+/// know whether what it sends is lost. It is served, and then sent away as any other.
 async fn stopped_between_words(stop: &mut watch::Receiver<bool>, conversation: &Conversation) {
     stopped(stop).await;
-    let spoken = async {
-        while !conversation.has_spoken() {
+    let complete = async {
+        while conversation.is_amid_head() {
             sleep(Duration::from_millis(1)).await;
         }
     };
-    let _ = tokio::time::timeout(LAST_WORD, spoken).await;
+    let _ = tokio::time::timeout(LAST_WORD, complete).await;
 }
 
-/// Returns if the client does not begin to speak within `limit`.
-pub(super) async fn silence(conversation: &Conversation, limit: Duration) {
-    sleep(limit).await;
-    if conversation.has_spoken() {
-        std::future::pending().await
-    }
+/// Polls a connection, and has its socket know when a turn begins.
+async fn in_turns<C: Future>(conversation: &Conversation, mut connection: Pin<&mut C>) -> C::Output {
+    std::future::poll_fn(|cx| {
+        conversation.turn_begins();
+        connection.as_mut().poll(cx)
+    })
+    .await
 }

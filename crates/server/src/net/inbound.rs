@@ -5,7 +5,7 @@
 
 use bytes::BytesMut;
 
-use super::frames::{Frames, Rest, Seen};
+use super::frames::{Frames, Load, Rest, Seen};
 
 /// The bytes of one connection.
 #[derive(Debug)]
@@ -25,6 +25,16 @@ impl Inbound {
     /// What has passed so far.
     pub(super) fn seen(&mut self) -> &mut Seen {
         &mut self.frames.seen
+    }
+
+    /// Returns what has passed so far, as a load for the library.
+    pub(super) fn load(&self) -> Load {
+        self.frames.load()
+    }
+
+    /// Returns whether the client speaks something that is not HTTP/2.
+    pub(super) fn is_other(&self) -> bool {
+        self.frames.is_other()
     }
 
     /// Bytes that go before any that are still to come.

@@ -13,6 +13,8 @@ use serde::Serialize;
 use crate::api::{Api, router};
 use crate::bootstrap::{PROTOCOL, PROTOCOL_HEADER};
 use crate::config::Config;
+use crate::engine::worker::{Watching, Worker};
+use crate::grpc::admission::looks_like_grpc;
 use crate::grpc::body::ResponseBody;
 use crate::http::{Alarm, Consistency, HealthProbe, Http, RaftStatus, ReadFailure, Surface, Versions};
 use crate::ids::MemberId;
@@ -21,21 +23,23 @@ use crate::version;
 /// The client port: gRPC, and HTTP beside it.
 pub(crate) struct ClientPort {
     api: Arc<Api>,
+    /// Every worker of the member: a scrape is about all of them, whichever it comes to.
+    workers: Arc<[Arc<Worker>]>,
     http: Http<Probe>,
     /// HTTP has addresses of its own (`--listen-client-http-urls`).
     grpc_only: bool,
 }
 
 impl ClientPort {
-    pub(crate) fn new(api: Arc<Api>, config: &Config) -> Self {
+    pub(crate) fn new(api: Arc<Api>, workers: Arc<[Arc<Worker>]>, config: &Config) -> Self {
         let probe = Arc::new(Probe(api.clone()));
         let http = Http::new(probe, api.metrics.clone(), config.http.clone());
-        Self { api, http, grpc_only: !config.listen.client_http.is_empty() }
+        Self { api, workers, http, grpc_only: !config.listen.client_http.is_empty() }
     }
 
     /// Answers a request on a client address.
     pub(crate) async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Response<ResponseBody> {
-        if self.grpc_only || is_grpc(&request) {
+        if self.grpc_only || looks_like_grpc(request.headers()) {
             router::serve(self.api.clone(), request).await
         } else {
             self.http(Surface::Client, request).await
@@ -52,13 +56,15 @@ impl ClientPort {
     }
 
     async fn http(&self, surface: Surface, request: Request<Incoming>) -> Response<ResponseBody> {
-        refresh_gauges(&self.api);
+        if request.uri().path() == "/metrics" {
+            refresh_gauges(&self.api, &self.workers);
+        }
         let (head, _) = request.into_parts();
         plain(self.http.handle(surface, &head).await)
     }
 }
 
-/// The port that other members will speak to: for now, what tools ask of it.
+/// What tools and joining members ask of the peer port.
 pub(crate) struct PeerPort {
     api: Arc<Api>,
     http: Http<Probe>,
@@ -120,17 +126,12 @@ fn member_json(member: &proto::membershippb::Member) -> MemberJson {
     }
 }
 
-fn is_grpc(request: &Request<Incoming>) -> bool {
-    let content_type = request.headers().get(CONTENT_TYPE);
-    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}
-
 fn plain(response: Response<crate::http::Body>) -> Response<ResponseBody> {
     response.map(ResponseBody::Http)
 }
 
 /// Gauges that are cheaper to look up when somebody asks than to keep up all the time.
-fn refresh_gauges(api: &Api) {
+fn refresh_gauges(api: &Api, workers: &[Arc<Worker>]) {
     let metrics = &api.metrics;
     metrics.server.is_learner.set(i64::from(api.status.is_learner()));
     metrics.server.proposals_pending.set(api.shared.waiters.len() as i64);
@@ -144,11 +145,10 @@ fn refresh_gauges(api: &Api) {
     if let Ok(all) = view.range(&everything) {
         metrics.mvcc.keys.set(all.count as i64);
     }
-    let (streams, watchers, slow) =
-        api.worker.with_hub(|hub| (hub.stream_count(), hub.watcher_count(), hub.slow_watcher_count()));
-    metrics.mvcc.watch_streams.set(streams as i64);
-    metrics.mvcc.watchers.set(watchers as i64);
-    metrics.mvcc.slow_watchers.set(slow as i64);
+    let watching = workers.iter().map(|worker| worker.watching()).fold(Watching::default(), Watching::plus);
+    metrics.mvcc.watch_streams.set(watching.streams as i64);
+    metrics.mvcc.watchers.set(watching.watchers as i64);
+    metrics.mvcc.slow_watchers.set(watching.slow_watchers as i64);
     metrics.server.alarms.set_raised(raised_alarms(api));
     if let Some(version) = api.status.cluster_version() {
         let minor = version.rsplit_once('.').map_or(version.as_str(), |(minor, _)| minor);

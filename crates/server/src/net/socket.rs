@@ -4,9 +4,10 @@
 //! sends each longer one by a system call of its own; without, the border is 1,024 bytes. Replies with a small value,
 //! and watch events, lie between: so the answers to many calls go out in one write.
 //!
-//! What is read is followed frame by frame (see [`super::frames`]): malformed authorities are put right, and pings are
-//! counted. A client that pings too often is sent a GOAWAY with the reason, between two frames of the library's, and
-//! then finds the connection closed.
+//! What is read is followed frame by frame (see [`super::frames`]): malformed authorities are put right, pings are
+//! counted, unfinished heads are measured, and what the library counts is handed to it in small helpings (see
+//! [`super::intake`]). A client that asks for too much is sent a GOAWAY with the reason, between two frames of the
+//! library's, and then finds the connection closed.
 
 use std::io;
 use std::pin::Pin;
@@ -17,16 +18,27 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::conversation::Conversation;
-use super::frames::too_many_pings;
+use super::conversation::{Conversation, Last};
+use super::frames::{Seen, enhance_your_calm};
+use super::heads::Head;
 use super::inbound::Inbound;
+use super::intake::Intake;
 use super::outbound::Outbound;
 use super::pings::{Circumstances, Pings, Verdict};
+
+/// The end of an HTTP/1.1 request's head.
+const EMPTY_LINE: &[u8; 4] = b"\r\n\r\n";
 
 /// A connected socket.
 pub(super) struct Socket {
     stream: TcpStream,
     inbound: Inbound,
+    intake: Intake,
+    head: Head,
+    /// Bytes of an HTTP/1.1 request's head.
+    head_bytes: usize,
+    /// The newest bytes of HTTP/1.1.
+    newest: [u8; EMPTY_LINE.len()],
     pings: Pings,
     judged: u32,
     conversation: Arc<Conversation>,
@@ -34,7 +46,7 @@ pub(super) struct Socket {
     farewell: Farewell,
 }
 
-/// How far the leaving of a client that pings too often is.
+/// How far the leaving of a client that asks for too much is.
 #[derive(Debug)]
 enum Farewell {
     No,
@@ -45,10 +57,14 @@ enum Farewell {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, pings: Pings, conversation: Arc<Conversation>) -> Self {
+    pub(super) fn new(stream: TcpStream, pings: Pings, head: Head, conversation: Arc<Conversation>) -> Self {
         Self {
             stream,
             inbound: Inbound::new(),
+            intake: Intake::default(),
+            head,
+            head_bytes: 0,
+            newest: [0; EMPTY_LINE.len()],
             pings,
             judged: 0,
             conversation,
@@ -64,12 +80,48 @@ impl Socket {
         buf.put_slice(&ready.split_to(length));
     }
 
-    /// Draws the conclusions from what has just come.
-    fn note(&mut self) {
+    /// Draws the conclusions from the bytes that have just come, of HTTP/2.
+    fn note_http2(&mut self) {
         let seen = *self.inbound.seen();
-        if seen.has_spoken && !self.conversation.has_spoken() {
-            self.conversation.set_spoken();
+        let load = self.inbound.load();
+        self.intake.has_read(load, self.conversation.turn());
+        if seen.has_spoken {
+            self.conversation.frames_came(load.block_bytes > 0);
         }
+        if !self.head.is_now(load.block_bytes) {
+            self.farewell = Farewell::Due(enhance_your_calm(seen.last_stream, "too_many_header_bytes"));
+        }
+        self.judge_pings(seen);
+    }
+
+    /// As [`note_http2`](Self::note_http2), for HTTP/1.1: whatever comes while no request is open belongs to a head.
+    fn note_http1(&mut self, bytes: &[u8]) {
+        let newest = &bytes[bytes.len().saturating_sub(EMPTY_LINE.len())..];
+        self.newest.rotate_left(newest.len());
+        self.newest[EMPTY_LINE.len() - newest.len()..].copy_from_slice(newest);
+        let last = if self.newest == *EMPTY_LINE { Last::EmptyLine } else { Last::Other };
+        let begins = self.conversation.bytes_came(last);
+        let before = if begins { 0 } else { self.head_bytes };
+        self.head_bytes = if self.conversation.is_busy() { 0 } else { before + bytes.len() };
+        if !self.head.is_now(self.head_bytes) {
+            self.farewell = Farewell::Due(Vec::new());
+        }
+    }
+
+    /// The head of an HTTP/1.1 request is complete when its answer is written.
+    fn note_answer(&mut self) {
+        if self.head_bytes > 0 && !self.conversation.is_amid_head() {
+            self.head_bytes = 0;
+            self.head.is_now(0);
+        }
+    }
+
+    /// Whether bytes of a farewell may be written now.
+    fn is_between_frames(&self) -> bool {
+        self.inbound.is_other() || self.outbound.is_between_frames()
+    }
+
+    fn judge_pings(&mut self, seen: Seen) {
         while self.judged < seen.pings {
             self.judged += 1;
             let circumstances = Circumstances {
@@ -77,7 +129,7 @@ impl Socket {
                 has_sent: self.outbound.take_has_answered(),
             };
             if self.pings.judge(Instant::now(), circumstances) == Verdict::TooMany {
-                self.farewell = Farewell::Due(too_many_pings(seen.last_stream));
+                self.farewell = Farewell::Due(enhance_your_calm(seen.last_stream, "too_many_pings"));
                 return;
             }
         }
@@ -108,7 +160,7 @@ impl AsyncRead for Socket {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            if matches!(self.farewell, Farewell::Due(_)) && !self.outbound.is_between_frames() {
+            if matches!(self.farewell, Farewell::Due(_)) && !self.is_between_frames() {
                 // The write that ends the frame wakes us.
                 return Poll::Pending;
             }
@@ -119,14 +171,20 @@ impl AsyncRead for Socket {
                 self.hand_on(buf);
                 return Poll::Ready(Ok(()));
             }
+            let turn = self.conversation.turn();
+            ready!(self.intake.poll(turn, cx));
             let before = buf.filled().len();
             ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
             if buf.filled().len() == before {
                 return Poll::Ready(Ok(()));
             }
             let passed = self.inbound.take(&buf.filled()[before..]);
+            if self.inbound.is_other() {
+                self.note_http1(&buf.filled()[before..]);
+            } else {
+                self.note_http2();
+            }
             buf.set_filled(before + passed);
-            self.note();
             if passed > 0 && matches!(self.farewell, Farewell::No) {
                 return Poll::Ready(Ok(()));
             }
@@ -139,9 +197,15 @@ impl AsyncWrite for Socket {
         if matches!(self.farewell, Farewell::Said) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(cx, bytes) else {
+            self.intake.is_blocked();
+            return Poll::Pending;
+        };
+        self.intake.is_unblocked(cx);
+        let written = written?;
         self.outbound.follow(&bytes[..written]);
-        if matches!(self.farewell, Farewell::Due(_)) && self.outbound.is_between_frames() {
+        self.note_answer();
+        if matches!(self.farewell, Farewell::Due(_)) && self.is_between_frames() {
             // Reading goes on with the farewell; it is the same task that does both.
             cx.waker().wake_by_ref();
         }

@@ -1,5 +1,8 @@
 //! Connections seen from the client's side of the wire, byte by byte.
 
+mod heads;
+mod libraries;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use super::connection::{self, Http2Settings, silence};
-use super::conversation::Conversation;
+use super::connection::{self, Http2Settings, Terms};
+use super::heads::HeadBudget;
 use crate::grpc::body::ResponseBody;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -34,7 +37,7 @@ fn settings(ping_min_time: Duration) -> Http2Settings {
         keepalive_interval: None,
         keepalive_timeout: HOUR,
         ping_min_time,
-        first_word_within: HOUR,
+        head_within: HOUR,
     }
 }
 
@@ -45,16 +48,20 @@ struct Client(TcpStream);
 type Frame = (u8, u8, Vec<u8>);
 
 impl Client {
-    /// Connects to a server that answers `/wait` never, `/long` with many bytes, and anything else with the request's `x-endpoint`.
+    /// Connects to a server that answers `/wait` never, `/later` a little later, `/long` with many bytes, and anything else with the request's `x-endpoint`.
     async fn connect_to(settings: Http2Settings) -> Self {
+        Self::connect_under(Terms::new(settings, Arc::new(HeadBudget::default()))).await
+    }
+
+    /// As [`connect_to`](Self::connect_to), on terms that other connections have as well.
+    async fn connect_under(terms: Terms) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
             let (_keep, stop) = watch::channel(false);
-            let how = (connection::builder(settings), settings);
             let (not_told, _) = mpsc::channel(1);
-            connection::serve(stream, how, Arc::new(respond), stop, not_told).await;
+            connection::serve(stream, terms, Arc::new(respond), stop, not_told).await;
         });
         Self(TcpStream::connect(address).await.unwrap())
     }
@@ -67,16 +74,18 @@ impl Client {
         client
     }
 
+    /// Asserts that the connection is there still, and that a request on it is answered.
+    async fn is_served(&mut self, stream: u32) {
+        self.send(HEADERS, END, stream, b"\x82\x86\x84").await;
+        assert_eq!(self.next(&[DATA, GOAWAY]).await.map(|frame| frame.2), Some(b"none".to_vec()));
+    }
+
     async fn write(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.unwrap();
     }
 
     async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-        frame.extend_from_slice(&[kind, flags]);
-        frame.extend_from_slice(&stream.to_be_bytes());
-        frame.extend_from_slice(payload);
-        self.write(&frame).await;
+        self.write(&frame(kind, flags, stream, payload)).await;
     }
 
     /// The next frame of one of these types; `None` at the end of the connection.
@@ -105,9 +114,17 @@ impl Client {
     }
 }
 
+/// A frame in wire form.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
 async fn respond(request: Request<Incoming>) -> Response<ResponseBody> {
-    if request.uri().path() == "/wait" {
-        std::future::pending::<()>().await;
+    match request.uri().path() {
+        "/wait" => std::future::pending().await,
+        "/later" => tokio::time::sleep(SHORT).await,
+        _ => {}
     }
     if request.uri().path() == "/long" {
         return Response::new(ResponseBody::Full(Some(Bytes::from(vec![7; LONG_BYTES]))));
@@ -207,21 +224,10 @@ async fn a_client_may_measure_the_connection_with_a_long_answer() {
 #[tokio::test]
 async fn who_says_nothing_or_half_a_word_is_not_waited_for() {
     for word in [b"".as_slice(), &PREFACE[..10], PREFACE] {
-        let mut client =
-            Client::connect_to(Http2Settings { first_word_within: SHORT, ..settings(HOUR) }).await;
+        let mut client = Client::connect_to(Http2Settings { head_within: SHORT, ..settings(HOUR) }).await;
         // Here as well the connection may be closed already.
         let _ = client.0.write_all(word).await;
         let mut rest = Vec::new();
         let _ = client.0.read_to_end(&mut rest).await;
-    }
-}
-
-#[tokio::test]
-async fn who_has_spoken_may_be_idle() {
-    let (silent, speaking) = (Conversation::default(), Conversation::default());
-    speaking.set_spoken();
-    tokio::select! {
-        () = silence(&speaking, Duration::ZERO) => panic!("it has spoken"),
-        () = silence(&silent, SHORT) => {}
     }
 }

@@ -24,7 +24,7 @@ const IN_FLIGHT_MAX: usize = 16;
 const TURN_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Runs for as long as the member.
-pub(crate) async fn run(api: Arc<Api>, workers: Vec<Arc<Worker>>) {
+pub(crate) async fn run(api: Arc<Api>, workers: Arc<[Arc<Worker>]>) {
     let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
     loop {
         api.lessor.wait_until_due().await;

@@ -1,9 +1,11 @@
-//! The member in trouble: its port or its directory taken, its flags wrong, its disk full, told to stop. (Killed: see
+//! The member in trouble: its port or its directory taken, its flags wrong, its disk full, its clients out of hand, told to
+//! stop. (Killed: see
 //! `tests/crash.rs`.)
 //!
 //! All of it on the real process, with the real clients' protocol. With `QUORATE_TEST_SUBJECT` naming a real etcd, what is
 //! common to both is tried on that one, which tests the tests.
 
+mod connections;
 mod start;
 mod stop;
 
