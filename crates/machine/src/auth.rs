@@ -37,8 +37,10 @@
 //! 3. takes the published state again: if its revision is another, or it is switched on or off, the answer is thrown
 //!    away, and the read starts over or is refused with `AuthOldRevision`, as in etcd.
 //!
-//! Keys that the reader saw were then written before any later change of permissions. A watch asks when it is created and
-//! again when the state was published anew (rule V6), with [`Identity::renewed`]. A snapshot or a restart makes a new
+//! Keys that the reader saw were then written before any later change of permissions. (`Arc::ptr_eq` says whether it is
+//! another state: a change never happens in place while a reader holds the state of before.) A watch asks when it is created and
+//! again when the state was published anew (rule V6), with [`Identity::renewed`], and before it gets the changes that were
+//! applied with it. A snapshot or a restart makes a new
 //! machine, and the shell publishes its state like that of a change.
 //!
 //! # The auth revision
@@ -54,6 +56,23 @@
 //! a role replaces the entries of those who hold it. etcd keeps a cache beside the state, and members with different
 //! caches once applied the same command differently (etcd-io/etcd#14571). Here it is a function of the state, and there
 //! is no other way to make a state than to read it from the store and to apply commands (rule A3).
+//!
+//! # What it costs
+//!
+//! With authentication off: one branch. With it on: to find the user, and for each key or range to find its interval, both
+//! in O(log n); the keys of a lease are compared with the intervals in whichever is less, keys or intervals. A change
+//! copies a few kilobytes, whatever the number of users; a change to a role also looks at the roles of every user.
+//!
+//! # Where etcd does otherwise
+//!
+//! * A transaction without operations needs a user. etcd serves it to everybody.
+//! * A range that is granted again is granted once: what it permits is replaced. etcd keeps both, unless no other range of
+//!   the role starts at the same key, so that to take writing away does not take it away.
+//! * A name longer than [`AUTH_NAME_BYTES_MAX`](crate::limits::AUTH_NAME_BYTES_MAX) is refused. etcd ends its process.
+//! * Whoever changes members, compacts or changes alarms is checked where the command takes effect; etcd checks once, on
+//!   the member that was asked.
+//! * A password in plain text in a command is refused; etcd takes such commands, from logs of before 3.5, and hashes with
+//!   a salt that differs between members.
 
 mod access;
 mod check;

@@ -122,3 +122,19 @@ impl fmt::Debug for SimpleToken {
         f.write_str("SimpleToken(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_not_printed() {
+        let effect = Effect::Authenticated {
+            user: "u".into(),
+            simple_token: Some(SimpleToken("prefix.7".into())),
+            auth_revision: 3,
+        };
+        let text = format!("{effect:?}");
+        assert!(text.contains("SimpleToken(..)") && !text.contains("prefix"), "{text}");
+    }
+}

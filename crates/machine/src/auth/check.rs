@@ -16,7 +16,7 @@ use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RequestOp, TxnRequest};
 
 use super::span::Span;
-use super::state::Permitted;
+use super::state::{Permitted, Rights};
 use super::{Access, AuthState, Identity};
 use crate::Rejection;
 use crate::lease::Leases;
@@ -96,13 +96,8 @@ impl<'a> Caller<'a> {
         if auth_revision < self.auth.revision() {
             return Err(Rejection::AuthOldRevision);
         }
-        let user = self.auth.user(username).ok_or(Rejection::PermissionDenied)?;
-        let leases = self.leases;
-        if user.is_root() {
-            return Ok(Keys { leases, permitted: None });
-        }
-        let permitted = self.auth.permitted(username).ok_or(Rejection::PermissionDenied)?;
-        Ok(Keys { leases, permitted: Some(permitted) })
+        let rights = self.auth.rights(username).ok_or(Rejection::PermissionDenied)?;
+        Ok(Keys { leases: self.leases, rights })
     }
 
     /// A lease without keys is everybody's. For one with keys the role `root` is looked at first, and then the
@@ -132,13 +127,16 @@ impl<'a> Caller<'a> {
 #[derive(Clone, Copy)]
 struct Keys<'a> {
     leases: &'a Leases,
-    /// `None`: everything.
-    permitted: Option<&'a Permitted>,
+    rights: Rights<'a>,
 }
 
 impl Keys<'_> {
     fn allow(self, is_allowed: impl FnOnce(&Permitted) -> bool) -> Result<(), Rejection> {
-        if self.permitted.is_none_or(is_allowed) { Ok(()) } else { Err(Rejection::PermissionDenied) }
+        match self.rights {
+            Rights::Everything => Ok(()),
+            Rights::Ranges(permitted) if is_allowed(permitted) => Ok(()),
+            Rights::Ranges(_) => Err(Rejection::PermissionDenied),
+        }
     }
 
     fn read(self, span: Span<'_>) -> Result<(), Rejection> {

@@ -86,6 +86,15 @@ pub(crate) struct Permitted {
     pub(crate) write: Intervals,
 }
 
+/// What a user may do with keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rights<'a> {
+    /// The user holds the role `root`.
+    Everything,
+    /// What the user's roles permit together.
+    Ranges(&'a Permitted),
+}
+
 impl Permitted {
     /// Unites permissions. A type that this version does not know permits nothing.
     fn by<'a>(permissions: impl Iterator<Item = &'a Permission> + Clone) -> Self {
@@ -136,11 +145,13 @@ impl AuthState {
         self.roles.iter().map(|(name, entry)| (name, &entry.permissions[..]))
     }
 
-    /// What the user's roles permit together; `None` if there is no such user. A role that does not exist permits
-    /// nothing.
-    pub(crate) fn permitted(&self, name: &str) -> Option<&Permitted> {
+    /// What a user may do with keys; `None` if there is no such user. A role that does not exist permits nothing.
+    pub(crate) fn rights(&self, name: &str) -> Option<Rights<'_>> {
         let entry = self.users.get(name)?;
-        Some(entry.permitted.get_or_init(|| self.unite(&entry.user)))
+        if entry.user.is_root() {
+            return Some(Rights::Everything);
+        }
+        Some(Rights::Ranges(entry.permitted.get_or_init(|| self.unite(&entry.user))))
     }
 
     fn unite(&self, user: &User) -> Permitted {
@@ -254,7 +265,10 @@ mod tests {
     }
 
     fn may_write(state: &AuthState, name: &str, key: &str) -> bool {
-        state.permitted(name).unwrap().write.contain(Span::single(key.as_bytes()))
+        match state.rights(name).unwrap() {
+            Rights::Everything => true,
+            Rights::Ranges(permitted) => permitted.write.contain(Span::single(key.as_bytes())),
+        }
     }
 
     #[test]
@@ -277,7 +291,9 @@ mod tests {
         state.put_user("both", user(&[]));
         assert!(!may_write(&state, "both", "b"));
         state.remove_user("both");
-        assert!(state.permitted("both").is_none());
+        assert_eq!(state.rights("both"), None);
+        state.put_user("both", user(&["root"]));
+        assert_eq!(state.rights("both"), Some(Rights::Everything));
         before.check_invariants();
     }
 
@@ -285,7 +301,7 @@ mod tests {
     #[should_panic(expected = "stale")]
     fn a_stale_permission_is_found() {
         let mut state = state();
-        state.permitted("both");
+        state.rights("both");
         state.roles.insert("read", RoleEntry { permissions: Vec::new() });
         state.check_invariants();
     }
