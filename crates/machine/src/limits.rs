@@ -45,6 +45,6 @@ pub const LEASE_CHECKPOINTS_PER_COMMAND_MAX: usize = 1000;
 /// them: counting a reference up and down costs about as much as copying this much.
 pub const REPLY_COPY_BYTES_MAX: usize = 24;
 
-/// Longest name of a user or a role. bbolt's keys are no longer, so an etcd that is given a longer name ends its process,
-/// on every member; and a backup in its format could not hold it. It is refused as other nonsense about users is.
+/// Longest name of a user or a role. A key of bbolt is not longer: an etcd that is given a longer name
+/// ends its process, on every member, and a backup in its format could not hold it.
 pub const AUTH_NAME_BYTES_MAX: usize = 32_768;

@@ -74,23 +74,25 @@ pub enum Effect {
     },
     /// The cluster version is not the same as before: `Machine::cluster_version`.
     ClusterVersionChanged,
-    /// Users, roles or permissions are not the same as before, or nobody looks at them any longer, or somebody does from
-    /// now on: `Machine::auth`, to be published before the next command is applied. Watches are checked again (V6).
+    /// Users, roles or permissions have changed, or authentication was switched on or off:
+    /// `Machine::auth`, to be published before the next command is applied. Watches are checked
+    /// again (rule V6).
     AuthChanged {
         /// The auth revision.
         revision: u64,
     },
-    /// Somebody logged in.
+    /// A user logged in.
     Authenticated {
         /// Who.
         user: Arc<str>,
-        /// The token, which is in the reply and valid on every member from now on; `None` if tokens are not of the
-        /// simple kind, and the member that proposed the command makes one.
+        /// The token, which is in the reply and valid on every member from now on. `None` if tokens
+        /// are not of the simple kind: then the member that proposed the command makes one.
         simple_token: Option<SimpleToken>,
         /// The revision at which the password was right.
         auth_revision: u64,
     },
-    /// A user was deleted, or has another password: simple tokens of this user are no longer valid.
+    /// A user was deleted, or has another password: no simple token of this user is valid any
+    /// longer.
     UserTokensInvalid {
         /// Whose.
         user: Arc<str>,

@@ -141,7 +141,7 @@ rejections! {
     /// one is only proposed once the cluster version says that all members know it.
     UnknownCommand = Internal, "command is not known to this version";
 
-    // Users, roles and permissions. Behind the others, as members call refusals by their places.
+    // Users, roles and permissions. After all others: members call refusals by their places.
 
     /// No credentials were given; or a user is to be added without a name.
     UserEmpty = InvalidArgument, "etcdserver: user name is empty";
@@ -177,8 +177,8 @@ rejections! {
     PermissionNotGiven = InvalidArgument, "etcdserver: permission not given";
     /// The role does not permit exactly this range.
     PermissionNotGranted = FailedPrecondition, "etcdserver: permission is not granted to the role";
-    /// It would leave nobody who could switch authentication off; or a permission has no key, or ends before it starts;
-    /// or a name is too long.
+    /// It would leave no user who could switch authentication off; or a permission has no key, or
+    /// ends before it starts; or a name is too long.
     InvalidAuthMgmt = InvalidArgument, "etcdserver: invalid auth management";
 }
 

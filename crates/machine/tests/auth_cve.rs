@@ -1,5 +1,5 @@
-//! One test for each known fault of etcd that let somebody do or see what they may not, as far as the state machine
-//! decides it: https://nvd.nist.gov/vuln/detail/ with the number.
+//! One test for each known fault of etcd that let somebody do or see what they may not, as far as
+//! the state machine decides it: https://nvd.nist.gov/vuln/detail/ with the number.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests, too
 
@@ -23,8 +23,8 @@ use support::store;
 const DENIED: Result<(), Rejection> = Err(Rejection::PermissionDenied);
 const NOBODY: Result<(), Rejection> = Err(Rejection::UserEmpty);
 
-/// A machine with authentication on. The user `u` reads and writes the keys from `a` to `b`, and writes `w`; `secret`
-/// and `w` are attached to lease 1.
+/// A machine with authentication on. The user `u` reads and writes the keys from `a` to `b`, and
+/// writes `w`; `secret` and `w` are attached to lease 1.
 struct World {
     machine: Machine,
     index: u64,
@@ -119,8 +119,8 @@ fn put(request: PutRequest) -> Request {
     Request::RequestPut(request)
 }
 
-/// Every method of the API has a row that says who may call it, and no command is without one either: nobody can
-/// compact, or take or list leases, without credentials.
+/// Every method of the API has a row that says who may call it, and no command is without one
+/// either: nobody can compact, or take or list leases, without credentials.
 #[test]
 fn cve_2026_33413_no_method_and_no_command_is_without_a_class() {
     let contract = include_str!("../../../proto/contract.tsv");
@@ -168,7 +168,8 @@ fn cve_2026_33413_no_method_and_no_command_is_without_a_class() {
     }
 }
 
-/// Transactions within transactions are looked into, at every depth, in both branches, compares included.
+/// Transactions within transactions are looked into, at every depth, in both branches, compares
+/// included.
 #[test]
 fn cve_2026_33343_nested_transactions_are_looked_into() {
     let mut world = World::new();
@@ -187,8 +188,8 @@ fn cve_2026_33343_nested_transactions_are_looked_into() {
     }
 }
 
-/// In a transaction, too, a put that gives back the old key-value reads it, and one that attaches its key to a lease
-/// decides about the lease's other keys.
+/// In a transaction, too, a put that gives back the old key-value reads it, and one that attaches
+/// its key to a lease decides about the lease's other keys.
 #[test]
 fn cve_2026_44283_previous_values_and_leases_of_puts_in_transactions() {
     let mut world = World::new();
@@ -240,8 +241,9 @@ fn cve_2023_32082_a_leases_time_does_not_tell_its_keys() {
     assert_eq!(world.ask(Access::LeaseList), DENIED);
 }
 
-/// What became of a check at one moment does not carry over to another: a permission that was taken away is gone for
-/// commands proposed before (the members' caches once differed in this, etcd-io/etcd#14571).
+/// What became of a check at one moment does not carry over to another: a permission that was taken
+/// away is gone for commands proposed before (the members' caches once differed in this,
+/// etcd-io/etcd#14571).
 #[test]
 fn a_command_proposed_before_a_permission_was_taken_away_is_refused() {
     let mut world = World::new();
@@ -257,7 +259,8 @@ fn a_command_proposed_before_a_permission_was_taken_away_is_refused() {
     assert_eq!(world.apply(&proposed).result, Err(Rejection::AuthOldRevision));
 }
 
-/// Names as long as what a member can be sent, and as what etcd can keep: it ends its process on longer ones.
+/// Names as long as what a member can be sent, and as what etcd can keep: it ends its process on
+/// longer ones.
 #[test]
 fn names_of_any_length_have_an_outcome() {
     let mut world = World::new();

@@ -1,8 +1,9 @@
-//! Decisions about permission against an oracle that works another way: it writes down every key and range that a
-//! request needs, however deep it is nested, and ticks off the pieces of the key space that they cover.
+//! Decisions about permission against an oracle that works another way: it writes down every key
+//! and range that a request needs, however deep it is nested, and ticks off the pieces of the key
+//! space that they cover.
 //!
-//! 100,000 requests, of 400 random sets of users, roles, permissions and leases. More with `QUORATE_TEST_BUDGET` (a
-//! factor).
+//! 100,000 requests, of 400 random sets of users, roles, permissions and leases. More with
+//! `QUORATE_TEST_BUDGET` (a factor).
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests, too
 
@@ -25,8 +26,8 @@ use support::store;
 /// Requests for each set of users.
 const REQUESTS: usize = 250;
 const KEYS: [&str; 6] = ["\0", "a", "a\0", "b", "bb", "c"];
-/// Where a range may start or end, and behind each key the next possible one: between two of these, nothing starts or
-/// ends.
+/// Where a range may start or end, and behind each key the next possible one: between two of these,
+/// nothing starts or ends.
 const BOUNDS: [&str; 11] = ["\0", "\0\0", "a", "a\0", "a\0\0", "b", "b\0", "bb", "bb\0", "c", "c\0"];
 
 /// Who there is: `u` with the roles, `admin` and `root` with the role `root`.
@@ -250,7 +251,8 @@ fn entry(request: &Request, who: Identity<'_>) -> InternalRaftRequest {
     }
 }
 
-/// Applying refuses what the decision refuses, with the same words and without a trace; and nothing else for permission.
+/// Applying refuses what the decision refuses, with the same words and without a trace; and nothing
+/// else for permission.
 fn check_apply(world: &mut World, who: Identity<'_>, request: &Request, decision: Option<Rejection>) {
     let before = world.machine.store().state_hash();
     let result = world.apply(&entry(request, who));

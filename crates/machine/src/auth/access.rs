@@ -45,14 +45,15 @@ pub enum Access<'a> {
 }
 
 impl<'a> Access<'a> {
-    /// Returns what an alarm request needs: to look at alarms is for every user, to change them is not.
+    /// Returns what an alarm request needs: to look at alarms is for every user, to change them is
+    /// not.
     #[must_use]
     pub fn of_alarm(request: &AlarmRequest) -> Self {
         if request.action == AlarmAction::Get as i32 { Self::AnyUser } else { Self::Admin }
     }
 
-    /// Returns what a question for a lease's time needs: the names of its keys are as secret as the keys
-    /// (CVE-2023-32082).
+    /// Returns what a question for a lease's time needs: the names of its keys are as secret as the
+    /// keys (CVE-2023-32082).
     #[must_use]
     pub fn of_time_to_live(request: &LeaseTimeToLiveRequest) -> Self {
         if request.keys { Self::LeaseKeys(LeaseId(request.id)) } else { Self::AnyUser }

@@ -1,15 +1,18 @@
 //! The one check of permission: in apply for every command, and on a view for every read and watch.
 //!
-//! The order in which things are looked at is visible to clients (semantics contract, section 12.3):
+//! The order in which things are looked at is visible to clients (semantics contract, section
+//! 12.3):
 //!
 //! 1. no credentials: `UserEmpty`;
-//! 2. for keys: an identity older than the state is `AuthOldRevision`, an unknown user `PermissionDenied`; for what
-//!    needs the role `root`: an unknown user is `UserNotFound`, and the revision does not matter;
+//! 2. for keys: an identity older than the state is `AuthOldRevision`, an unknown user
+//!    `PermissionDenied`; for what needs the role `root`: an unknown user is `UserNotFound`, and
+//!    the revision does not matter;
 //! 3. the role `root` may everything;
-//! 4. each key and range of the request must lie in one interval that the user may read, or write: `PermissionDenied`.
+//! 4. each key and range of the request must lie in one interval that the user may read, or write:
+//!    `PermissionDenied`.
 //!
-//! Who asks is looked up once for a request, not once for each of its operations: also a transaction without any
-//! operation needs a user (etcd serves that one to everybody).
+//! Who asks is looked up once for a request, not once for each of its operations: also a
+//! transaction without any operation needs a user (etcd serves that one to everybody).
 
 use mvcc::LeaseId;
 use proto::etcdserverpb::request_op::Request;
@@ -21,8 +24,8 @@ use super::{Access, AuthState, Identity};
 use crate::Rejection;
 use crate::lease::Leases;
 
-/// Returns whether the request may be done, in a state and on behalf of somebody. The whole decision: it is a pure
-/// function of these, and nothing else in this crate or outside decides.
+/// Returns whether the request may be done, in a state and on behalf of somebody. The whole
+/// decision: it is a pure function of these, and nothing else in this crate or outside decides.
 ///
 /// # Errors
 /// `UserEmpty`, `AuthOldRevision`, `UserNotFound`, `PermissionDenied`.
@@ -100,8 +103,8 @@ impl<'a> Caller<'a> {
         Ok(Keys { leases: self.leases, rights })
     }
 
-    /// A lease without keys is everybody's. For one with keys the role `root` is looked at first, and then the
-    /// identity may be an old one.
+    /// A lease without keys is everybody's. For one with keys the role `root` is looked at first,
+    /// and then the identity may be an old one.
     fn on_lease(
         self,
         id: LeaseId,
@@ -157,8 +160,9 @@ impl Keys<'_> {
         self.allow(|permitted| lease.is_none_or(|lease| permitted.read.contain_keys(lease)))
     }
 
-    /// Whoever attaches a key to a lease decides how long the lease's other keys live, and could not revoke it without
-    /// writing them. Keeping the old value or lease needs nothing more; seeing the old value does (CVE-2026-44283).
+    /// Whoever attaches a key to a lease decides how long the lease's other keys live, and could
+    /// not revoke it without writing them. Keeping the old value or lease needs nothing more;
+    /// seeing the old value does (CVE-2026-44283).
     fn put(self, request: &PutRequest) -> Result<(), Rejection> {
         let key = Span::single(&request.key);
         self.write(key)?;
@@ -174,8 +178,8 @@ impl Keys<'_> {
         if request.prev_kv { self.read(keys) } else { Ok(()) }
     }
 
-    /// Both branches, whichever is taken: which one it is would tell what the compares saw. The depth of the recursion
-    /// is that of the request, which its decoder bounds.
+    /// Both branches, whichever is taken: which one it is would tell what the compares saw. The
+    /// depth of the recursion is that of the request, which its decoder bounds.
     fn txn(self, request: &TxnRequest) -> Result<(), Rejection> {
         for compare in &request.compare {
             self.read(Span::of(&compare.key, &compare.range_end))?;

@@ -1,8 +1,9 @@
 //! A sorted map by name whose copies share what they have in common.
 //!
-//! The apply thread changes users and roles while readers hold the state of a moment ago. A copy costs one pointer
-//! for every [`CHUNK_ENTRIES_MAX`] entries, and a change copies one chunk: with a hundred thousand users that is some
-//! ten microseconds, where a copy of the whole map would take tens of milliseconds.
+//! The apply thread changes users and roles while readers hold the state of a moment ago. A copy
+//! costs one pointer for every [`CHUNK_ENTRIES_MAX`] entries, and a change copies one chunk: with a
+//! hundred thousand users that is some ten microseconds, where a copy of the whole map would take
+//! tens of milliseconds.
 //!
 //! ```text
 //!  before   [ ●─ adam … carl ][ ●─ dora … hugo ][ ●─ ida … zoe ]
@@ -15,8 +16,8 @@ use std::sync::Arc;
 /// Entries in one chunk: what a change copies, against what a copy of the directory copies.
 const CHUNK_ENTRIES_MAX: usize = 64;
 
-/// A map from names to values, in byte order of the names. Invariant: no chunk is empty, and names ascend within and
-/// across chunks.
+/// A map from names to values, in byte order of the names. Invariant: no chunk is empty, and names
+/// ascend within and across chunks.
 #[derive(Debug)]
 pub(crate) struct Directory<T> {
     chunks: Vec<Arc<Vec<Entry<T>>>>,

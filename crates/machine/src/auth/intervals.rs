@@ -1,7 +1,8 @@
 //! Sets of keys as disjoint intervals: what a user may read, and what a user may write.
 //!
-//! The permissions of all roles of a user are united, and intervals that overlap *or touch* become one: a request is
-//! allowed if one interval holds all of it, wherever the parts of that interval come from.
+//! The permissions of all roles of a user are united, and intervals that overlap *or touch* become
+//! one: a request is allowed if one interval holds all of it, wherever the parts of that interval
+//! come from.
 //!
 //! ```text
 //!  role "dev"      [a ─────────── f)                [p]
@@ -9,15 +10,16 @@
 //!  union           [a ─────────────────── k)        [p ───────────► no end
 //! ```
 //!
-//! A single key `p` is the interval from `p` to `p\0`, the next possible key. Finding a key takes O(log n).
+//! A single key `p` is the interval from `p` to `p\0`, the next possible key. Finding a key takes
+//! O(log n).
 
 use std::ops::Bound;
 
 use super::span::{Span, SpanEnd};
 use crate::lease::Lease;
 
-/// Disjoint intervals by their start. Invariant: each ends before the next one starts, and only the last may have no
-/// end.
+/// Disjoint intervals by their start. Invariant: each ends before the next one starts, and only the
+/// last may have no end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Intervals(Vec<Interval>);
 
@@ -57,7 +59,8 @@ impl Interval {
 }
 
 impl<'a> FromIterator<Span<'a>> for Intervals {
-    /// Unites the spans. One that no permission may have (see [`Span::is_permissible`]) adds nothing.
+    /// Unites the spans. One that no permission may have (see [`Span::is_permissible`]) adds
+    /// nothing.
     fn from_iter<I: IntoIterator<Item = Span<'a>>>(spans: I) -> Self {
         let spans = spans.into_iter().filter(|span| span.is_permissible());
         let mut sorted: Vec<Interval> = spans.map(Interval::of).collect();
@@ -74,8 +77,8 @@ impl<'a> FromIterator<Span<'a>> for Intervals {
 }
 
 impl Intervals {
-    /// Returns whether one interval holds all of the span. A span that ends before it starts holds no key; its start
-    /// is looked at alone, as in etcd.
+    /// Returns whether one interval holds all of the span. A span that ends before it starts holds
+    /// no key; its start is looked at alone, as in etcd.
     pub(crate) fn contain(&self, span: Span<'_>) -> bool {
         let behind = self.0.partition_point(|interval| &interval.start[..] <= span.start);
         let Some(interval) = behind.checked_sub(1).map(|place| &self.0[place]) else { return false };
@@ -87,8 +90,9 @@ impl Intervals {
             }
     }
 
-    /// Returns whether all keys of the lease are in the set. Looks each key up, or looks for a key between two
-    /// intervals, whichever is less: a lease may have a million keys, and every put with it asks this.
+    /// Returns whether all keys of the lease are in the set. Looks each key up, or looks for a key
+    /// between two intervals, whichever is less: a lease may have a million keys, and every put
+    /// with it asks this.
     pub(crate) fn contain_keys(&self, lease: &Lease) -> bool {
         if lease.keys().len() <= self.0.len() {
             return lease.keys().all(|key| self.contain(Span::single(key)));

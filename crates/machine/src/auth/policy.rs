@@ -1,7 +1,8 @@
 //! Who may call what: one row for every method of the API.
 //!
-//! CVE-2026-33413 was five methods for which nobody had written a check. A server that takes its methods' classes from
-//! here refuses to serve one without a row, and a test compares the rows with the `.proto` files (rule S1).
+//! CVE-2026-33413 was five methods for which nobody had written a check. A server that takes its
+//! methods' classes from here refuses to serve one without a row, and a test compares the rows with
+//! the `.proto` files (rule S1).
 
 /// The class of a method or a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,7 +15,8 @@ pub enum Policy {
     Admin,
     /// Users with a permission on every key of the request.
     ByRange,
-    /// The user that the request is about, or a holder of the role that it is about; or the role `root`.
+    /// The user that the request is about, or a holder of the role that it is about; or the role
+    /// `root`.
     SelfOrRoot,
     /// Members alone: commands that only members propose. No method of the API is of this class.
     PeerOnly,
@@ -22,8 +24,9 @@ pub enum Policy {
 
 use Policy::{Admin, AnyUser, ByRange, Open, SelfOrRoot};
 
-/// Service, method and class. What depends on the request is decided by [`Access`](super::Access): to change an alarm
-/// is `Admin`; a lease's time without its keys is `AnyUser`; a lease that has no keys is every user's.
+/// Service, method and class. What depends on the request is decided by [`Access`](super::Access):
+/// to change an alarm is `Admin`; a lease's time without its keys is `AnyUser`; a lease that has no
+/// keys is every user's.
 pub const METHODS: &[(&str, &str, Policy)] = &[
     ("etcdserverpb.KV", "Range", ByRange),
     ("etcdserverpb.KV", "RangeStream", ByRange),

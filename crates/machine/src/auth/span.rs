@@ -1,7 +1,8 @@
 //! Keys as an interval: the one place where authorisation reads a `range_end`.
 //!
-//! CVE-2026-73499 was a range end that was rewritten before it was checked: "no end" (one zero byte) had become the
-//! empty end of a single key. Here a request comes as it was sent, and this is what it means.
+//! CVE-2026-73499 was a range end that was rewritten before it was checked: "no end" (one zero
+//! byte) had become the empty end of a single key. Here a request comes as it was sent, and this is
+//! what it means.
 
 /// The keys that a request or a permission names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

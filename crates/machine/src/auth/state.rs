@@ -15,11 +15,12 @@ use super::span::Span;
 /// The auth revision of a cluster in which no user was ever added.
 pub(crate) const FRESH_REVISION: u64 = 1;
 
-/// Users, roles and settings as they are after some command. Immutable where it is shared: readers hold an
-/// `Arc<AuthState>` ([`Machine::auth`](crate::Machine::auth)), and the next command makes another one that shares
-/// most of it.
+/// Users, roles and settings as they are after some command. Immutable where it is shared: readers
+/// hold an `Arc<AuthState>` ([`Machine::auth`](crate::Machine::auth)), and the next command makes
+/// another one that shares most of it.
 ///
-/// Invariant: the permissions that an entry remembers are those that follow from the roles in the same state.
+/// Invariant: the permissions that an entry remembers are those that follow from the roles in the
+/// same state.
 #[derive(Debug, Clone)]
 pub struct AuthState {
     enabled: bool,
@@ -145,7 +146,8 @@ impl AuthState {
         self.roles.iter().map(|(name, entry)| (name, &entry.permissions[..]))
     }
 
-    /// What a user may do with keys; `None` if there is no such user. A role that does not exist permits nothing.
+    /// What a user may do with keys; `None` if there is no such user. A role that does not exist
+    /// permits nothing.
     pub(crate) fn rights(&self, name: &str) -> Option<Rights<'_>> {
         let entry = self.users.get(name)?;
         if entry.user.is_root() {
@@ -216,7 +218,8 @@ impl AuthState {
         self.users.remove(name);
     }
 
-    /// Adds a role or replaces its permissions. What its holders may do is united again when somebody asks.
+    /// Adds a role or replaces its permissions. What its holders may do is united again when
+    /// somebody asks.
     pub(crate) fn put_role(&mut self, name: &str, permissions: Vec<Permission>) {
         self.roles.insert(name, RoleEntry { permissions });
         self.users

@@ -11,8 +11,8 @@ use crate::outcome::SimpleToken;
 use crate::{Applied, Body, Effect, Machine, Outcome, Rejection, Reply, txn};
 
 impl Machine {
-    /// Turns permissions on: only if somebody is left who may turn them off again. On again is nothing. Not a change
-    /// of users and roles, so the auth revision stays.
+    /// Turns permissions on: only if somebody is left who may turn them off again. On again is
+    /// nothing. Not a change of users and roles, so the auth revision stays.
     pub(crate) fn auth_enable(&mut self) -> Result<Outcome, Rejection> {
         if self.auth.is_enabled() {
             return Ok(self.header_only());
@@ -45,9 +45,9 @@ impl Machine {
         self.replied_with(body)
     }
 
-    /// Somebody whose password was right, on the member that was asked, gets a token. With simple tokens that is what
-    /// the member drew at random, and this command's index, so that it means the same on every member; otherwise the
-    /// member that was asked makes one from the effect.
+    /// Somebody whose password was right, on the member that was asked, gets a token. With simple
+    /// tokens that is what the member drew at random, and this command's index, so that it means
+    /// the same on every member; otherwise the member that was asked makes one from the effect.
     pub(crate) fn authenticate(
         &mut self,
         applied: Applied,
@@ -100,14 +100,15 @@ impl Machine {
 
 /// What the shell asks.
 impl Machine {
-    /// Users, roles and permissions as they are now. For how readers get at it, see [`auth`](crate::auth).
+    /// Users, roles and permissions as they are now. For how readers get at it, see
+    /// [`auth`](crate::auth).
     #[must_use]
     pub fn auth(&self) -> Arc<AuthState> {
         Arc::clone(&self.auth)
     }
 
-    /// Returns whether a request may be done now: for what the shell answers without a command, and for a change of
-    /// members before it is proposed.
+    /// Returns whether a request may be done now: for what the shell answers without a command, and
+    /// for a change of members before it is proposed.
     ///
     /// # Errors
     /// `UserEmpty`, `AuthOldRevision`, `UserNotFound`, `PermissionDenied`.
@@ -117,14 +118,15 @@ impl Machine {
 }
 
 impl AuthState {
-    /// Returns whether a request may be done in this state: for readers, which do not have the leases.
+    /// Returns whether a request may be done in this state: for readers, which do not have the
+    /// leases.
     ///
     /// # Errors
     /// `UserEmpty`, `AuthOldRevision`, `UserNotFound`, `PermissionDenied`.
     ///
     /// # Panics
-    /// If the request needs to know about leases: a write, a transaction that does not only read, or a request about a
-    /// lease. Those are decided by [`Machine::authorise`].
+    /// If the request needs to know about leases: a write, a transaction that does not only read,
+    /// or a request about a lease. Those are decided by [`Machine::authorise`].
     pub fn authorise(&self, identity: Identity<'_>, access: Access<'_>) -> Result<(), Rejection> {
         let needs_leases = match access {
             Access::Put(_)

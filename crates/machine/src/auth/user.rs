@@ -67,7 +67,8 @@ impl Machine {
         Ok(self.user_tokens_invalid(&request.name))
     }
 
-    /// The role must exist, except `root`. One that the user has already is granted again without a change.
+    /// The role must exist, except `root`. One that the user has already is granted again without a
+    /// change.
     pub(crate) fn user_grant_role(
         &mut self,
         request: &AuthUserGrantRoleRequest,
@@ -126,9 +127,10 @@ impl Machine {
 const BASE64: GeneralPurpose =
     GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
-/// Returns the hash to keep. The member that was asked has hashed the password before it proposed the command (rule
-/// S6): a password in plain text is refused, as hashing it here would draw a salt at random. What is no Base64 is
-/// refused with the text that etcd has for that. An empty hash is kept, and then nobody can log in.
+/// Returns the hash to keep. The member that was asked has hashed the password before it proposed
+/// the command (rule S6): a password in plain text is refused, as hashing it here would draw a salt
+/// at random. What is no Base64 is refused with the text that etcd has for that. An empty hash is
+/// kept, and then nobody can log in.
 fn hash_of(password: &str, hashed_password: &str) -> Result<Bytes, Rejection> {
     if !password.is_empty() && hashed_password.is_empty() {
         return Err(Rejection::NoPasswordUser);

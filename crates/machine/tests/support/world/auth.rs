@@ -1,4 +1,5 @@
-//! The commands of scripts that are about users, roles and permissions, and on whose behalf commands are given.
+//! The commands of scripts that are about users, roles and permissions, and on whose behalf
+//! commands are given.
 
 use std::fmt::Write as _;
 
@@ -49,8 +50,8 @@ impl World {
         self.machine().auth().authorise(Identity::of(&entry), access)
     }
 
-    /// What is answered without a command: `may watch KEY [END]`, `may keepalive ID`, `may ttl ID [keys]`,
-    /// `may leases`, `may status`, `may watch-renewed KEY [END]`.
+    /// What is answered without a command: `may watch KEY [END]`, `may keepalive ID`, `may ttl ID
+    /// [keys]`, `may leases`, `may status`, `may watch-renewed KEY [END]`.
     pub(super) fn may(&mut self, command: &Command) -> String {
         let watch =
             WatchCreateRequest { key: word(command, 2), range_end: word(command, 3), ..Default::default() };
@@ -107,8 +108,8 @@ impl World {
         }
     }
 
-    /// `user add NAME [HASH|--no-password|--plain]`, `user delete|get NAME`, `user passwd NAME [HASH]`,
-    /// `user grant|revoke NAME ROLE`, `user list`, `user show NAME`.
+    /// `user add NAME [HASH|--no-password|--plain]`, `user delete|get NAME`, `user passwd NAME
+    /// [HASH]`, `user grant|revoke NAME ROLE`, `user list`, `user show NAME`.
     pub(super) fn user(&mut self, command: &Command) -> String {
         let entry = InternalRaftRequest::default();
         let name: String = command.text(2).into();
@@ -174,7 +175,8 @@ impl World {
         format!("hash {hash:?} roles {:?}\n", user.roles)
     }
 
-    /// `role add|delete|get NAME`, `role grant NAME TYPE KEY [END]`, `role revoke NAME KEY [END]`, `role list`.
+    /// `role add|delete|get NAME`, `role grant NAME TYPE KEY [END]`, `role revoke NAME KEY [END]`,
+    /// `role list`.
     pub(super) fn role(&mut self, command: &Command) -> String {
         let entry = InternalRaftRequest::default();
         let name: String = command.text(2).into();
