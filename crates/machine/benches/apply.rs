@@ -7,11 +7,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use machine::{Applied, Machine, read};
 use mvcc::{LeaseId, Options, Store};
+use proto::authpb::Permission;
 use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use proto::etcdserverpb::request_op::Request;
-use proto::etcdserverpb::{Compare, InternalRaftRequest, PutRequest, RangeRequest, RequestOp, TxnRequest};
+use proto::etcdserverpb::{
+    AuthEnableRequest, AuthRoleAddRequest, AuthRoleGrantPermissionRequest, AuthUserAddRequest,
+    AuthUserGrantRoleRequest, Compare, InternalRaftRequest, PutRequest, RangeRequest, RequestHeader,
+    RequestOp, TxnRequest,
+};
 use wal::SimDisk;
 
 const KEYS: usize = 100_000;
@@ -39,7 +45,44 @@ fn main() {
     let swaps: Vec<_> = (0..KEYS).map(compare_and_put).collect();
     measure(&mut machine, &mut index, "txn: compare version, put, else get", ROUNDS, &swaps);
     ranges(&machine);
+    with_authentication(&mut machine, &mut index);
     println!("state hash {:032x}", machine.store().state_hash());
+}
+
+/// The same put by a user with three roles of ten permissions each, and by root.
+fn with_authentication(machine: &mut Machine, index: &mut u64) {
+    let entry = InternalRaftRequest::default;
+    let mut commands = Vec::new();
+    for name in ["root", "user"] {
+        let request = AuthUserAddRequest { name: name.into(), ..Default::default() };
+        commands.push(InternalRaftRequest { auth_user_add: Some(request.into()), ..entry() });
+    }
+    for role in ["a", "b", "c"] {
+        let request = AuthRoleAddRequest { name: role.into() };
+        commands.push(InternalRaftRequest { auth_role_add: Some(request.into()), ..entry() });
+        for number in 0..10 {
+            let prefix = format!("/registry/pods/default/pod-{number}{role}");
+            let perm = Permission { perm_type: 2, key: prefix.into(), range_end: Bytes::new() };
+            let request = AuthRoleGrantPermissionRequest { name: role.into(), perm: Some(perm) };
+            commands
+                .push(InternalRaftRequest { auth_role_grant_permission: Some(request.into()), ..entry() });
+        }
+    }
+    let perm = Permission { perm_type: 2, key: "/registry/".into(), range_end: "/registry0".into() };
+    let request = AuthRoleGrantPermissionRequest { name: "b".into(), perm: Some(perm) };
+    commands.push(InternalRaftRequest { auth_role_grant_permission: Some(request.into()), ..entry() });
+    for (user, role) in [("root", "root"), ("user", "a"), ("user", "b"), ("user", "c")] {
+        let request = AuthUserGrantRoleRequest { user: user.into(), role: role.into() };
+        commands.push(InternalRaftRequest { auth_user_grant_role: Some(request.into()), ..entry() });
+    }
+    commands.push(InternalRaftRequest { auth_enable: Some(AuthEnableRequest {}.into()), ..entry() });
+    measure(machine, index, "a change of users or roles", commands.len(), &commands);
+    for name in ["user", "root"] {
+        let header = RequestHeader { id: 1, username: name.into(), auth_revision: machine.auth().revision() };
+        let by = |number| InternalRaftRequest { header: Some(header.clone()), ..put(number) };
+        let puts: Vec<_> = (0..KEYS).map(by).collect();
+        measure(machine, index, &format!("put, old key, by {name}"), ROUNDS, &puts);
+    }
 }
 
 fn open_store() -> Store {
@@ -108,7 +151,7 @@ fn store_alone(commands: &[InternalRaftRequest]) {
     );
 }
 
-fn key(number: usize) -> bytes::Bytes {
+fn key(number: usize) -> Bytes {
     format!("/registry/pods/default/pod-{number:08}").into()
 }
 

@@ -3,6 +3,7 @@
 //! On the wire a command is a message with one optional field for each kind, exactly one of them set. Here it becomes
 //! a closed enum, so that the dispatcher is one `match` and a kind cannot be forgotten.
 
+use mvcc::LeaseId;
 use proto::etcdserverpb::{
     AlarmRequest, CompactionRequest, DeleteRangeRequest, InternalRaftRequest, LeaseCheckpointRequest,
     LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, TxnRequest,
@@ -10,6 +11,7 @@ use proto::etcdserverpb::{
 use proto::membershippb::{ClusterMemberAttrSetRequest, ClusterVersionSetRequest, DowngradeInfoSetRequest};
 use proto::quoratepb::{ClusterBootstrap, LeaseExpire, MembersReset};
 
+use crate::auth::{Access, AuthCommand};
 use crate::{MemberChange, quota};
 
 /// The one command of an entry.
@@ -25,7 +27,8 @@ pub(crate) enum Command<'a> {
     LeaseCheckpoint(&'a LeaseCheckpointRequest),
     LeaseExpire(&'a LeaseExpire),
     Alarm(&'a AlarmRequest),
-    AuthStatus,
+    /// About users, roles and permissions.
+    Auth(AuthCommand<'a>),
     Bootstrap(&'a ClusterBootstrap),
     MemberChange(MemberChange<'a>),
     MembersReset(&'a MembersReset),
@@ -42,7 +45,10 @@ impl<'a> Command<'a> {
     /// The command of the entry; `None` if it holds none that this version knows. The frequent ones are looked for
     /// first.
     pub(crate) fn of(entry: &'a InternalRaftRequest) -> Option<Self> {
-        Self::of_keys(entry).or_else(|| Self::of_leases(entry)).or_else(|| Self::of_cluster(entry))
+        Self::of_keys(entry)
+            .or_else(|| Self::of_leases(entry))
+            .or_else(|| Self::of_cluster(entry))
+            .or_else(|| AuthCommand::of(entry).map(Self::Auth))
     }
 
     fn of_keys(entry: &'a InternalRaftRequest) -> Option<Self> {
@@ -77,9 +83,6 @@ impl<'a> Command<'a> {
     fn of_cluster(entry: &'a InternalRaftRequest) -> Option<Self> {
         if let Some(request) = &entry.alarm {
             return Some(Self::Alarm(request));
-        }
-        if entry.auth_status.is_some() {
-            return Some(Self::AuthStatus);
         }
         if let Some(request) = &entry.cluster_bootstrap {
             return Some(Self::Bootstrap(request));
@@ -119,7 +122,7 @@ impl<'a> Command<'a> {
             | Self::LeaseExpire(_) => true,
             Self::LeaseCheckpoint(_)
             | Self::Alarm(_)
-            | Self::AuthStatus
+            | Self::Auth(_)
             | Self::Bootstrap(_)
             | Self::MemberChange(_)
             | Self::MembersReset(_)
@@ -128,6 +131,34 @@ impl<'a> Command<'a> {
             | Self::DowngradeInfo(_)
             | Self::DowngradeVersionTest
             | Self::StateHash => false,
+        }
+    }
+
+    /// What it needs of whoever gives it. No arm is a default: a new command does not compile without an answer.
+    ///
+    /// Commands that only members propose need nothing here. A change of members is one of them: raft has taken it up
+    /// before it is applied, so it must be checked before it is proposed.
+    pub(crate) fn access(self) -> Access<'a> {
+        match self {
+            Self::Put(request) => Access::Put(request),
+            Self::Txn(request) => Access::Txn(request),
+            Self::DeleteRange(request) => Access::DeleteRange(request),
+            Self::Range(request) => Access::Range(request),
+            Self::Compact(_) => Access::Admin,
+            Self::LeaseGrant(_) => Access::AnyUser,
+            Self::LeaseRevoke(request) => Access::LeaseRevoke(LeaseId(request.id)),
+            Self::Alarm(request) => Access::of_alarm(request),
+            Self::Auth(command) => command.access(),
+            Self::LeaseCheckpoint(_)
+            | Self::LeaseExpire(_)
+            | Self::Bootstrap(_)
+            | Self::MemberChange(_)
+            | Self::MembersReset(_)
+            | Self::MemberAttributes(_)
+            | Self::ClusterVersion(_)
+            | Self::DowngradeInfo(_)
+            | Self::DowngradeVersionTest
+            | Self::StateHash => Access::Member,
         }
     }
 

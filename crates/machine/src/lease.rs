@@ -6,6 +6,7 @@
 //! here as a command.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use bytes::Bytes;
 use mvcc::{Changes, Item, LeaseId};
@@ -45,6 +46,21 @@ impl Lease {
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &Bytes> {
         self.keys.iter()
     }
+
+    /// Returns whether a key lies in an interval, which must not be empty.
+    pub(crate) fn has_key_within(&self, start: Bound<&[u8]>, end: &[u8]) -> bool {
+        self.keys.range::<[u8], _>((start, Bound::Excluded(end))).next().is_some()
+    }
+
+    /// Returns whether a key lies behind that place.
+    pub(crate) fn has_key_from(&self, start: Bound<&[u8]>) -> bool {
+        self.keys.range::<[u8], _>((start, Bound::Unbounded)).next().is_some()
+    }
+
+    pub(crate) fn add_key(&mut self, key: &[u8]) {
+        // A copy: a slice of what was replicated would keep all of it in memory.
+        self.keys.insert(Bytes::copy_from_slice(key));
+    }
 }
 
 /// All leases. Invariant: a live key with a lease is in that lease's set, and in no other.
@@ -72,8 +88,7 @@ impl Leases {
 
     /// Attaches a key that was found in the store with this lease. Returns whether the lease exists.
     pub(crate) fn attach(&mut self, id: LeaseId, key: &[u8]) -> bool {
-        // A copy: a slice of what was replicated would keep all of it in memory.
-        self.by_id.get_mut(&id).map(|lease| lease.keys.insert(Bytes::copy_from_slice(key))).is_some()
+        self.by_id.get_mut(&id).map(|lease| lease.add_key(key)).is_some()
     }
 
     /// Keeps the sets of keys up with what changed. Where no lease is involved, that is two comparisons a change.

@@ -73,6 +73,8 @@ mod range;
 pub mod read;
 pub mod txn;
 
+pub mod auth;
+
 pub mod agreement;
 mod alarm;
 pub mod lease;
@@ -84,7 +86,7 @@ mod tables;
 pub use lease_clock::RenewEpoch;
 pub use machine::{Applied, Machine, OpenError};
 pub use member_change::{ChangeRules, MemberChange};
-pub use outcome::{Effect, Outcome};
+pub use outcome::{Effect, Outcome, SimpleToken};
 pub use rejection::{Code, Rejection};
 pub use reply::{Body, Reply};
 pub use source::Failure;

@@ -44,3 +44,7 @@ pub const LEASE_CHECKPOINTS_PER_COMMAND_MAX: usize = 1000;
 /// Values at least this long are spliced into a reply by reference, shorter ones are copied into the bytes around
 /// them: counting a reference up and down costs about as much as copying this much.
 pub const REPLY_COPY_BYTES_MAX: usize = 24;
+
+/// Longest name of a user or a role. A key of bbolt is not longer: an etcd that is given a longer name
+/// ends its process, on every member, and a backup in its format could not hold it.
+pub const AUTH_NAME_BYTES_MAX: usize = 32_768;

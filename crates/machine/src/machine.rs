@@ -1,11 +1,14 @@
 //! The dispatcher: one command in, its outcome out.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use mvcc::{KeyRange, LeaseId, Store, View};
 use proto::etcdserverpb::{AlarmMember, AlarmType, InternalRaftRequest, RangeRequest};
 use proto::membershippb::Member;
 
 use crate::alarm::Alarms;
+use crate::auth::{self, AuthState, Identity, Policy};
 use crate::command::Command;
 use crate::lease::{Lease, Leases};
 use crate::member::Cluster;
@@ -22,6 +25,7 @@ pub struct Machine {
     pub(crate) store: Store,
     pub(crate) leases: Leases,
     pub(crate) alarms: Alarms,
+    pub(crate) auth: Arc<AuthState>,
     pub(crate) cluster: Cluster,
 }
 
@@ -60,7 +64,8 @@ impl Machine {
             version: tables::cluster_text(&store, CLUSTER_VERSION)?,
             downgrade: tables::cluster_text(&store, DOWNGRADE)?,
         };
-        Ok(Self { alarms: Alarms::new(tables::alarms(&store)?), leases, cluster, store })
+        let auth = Arc::new(auth::tables::read(&store)?);
+        Ok(Self { alarms: Alarms::new(tables::alarms(&store)?), leases, auth, cluster, store })
     }
 
     /// Applies one committed command. Pure and total (A1): the same state and command give the same state and
@@ -74,7 +79,7 @@ impl Machine {
     /// If `applied` does not lie behind what was applied before: a bug of the caller.
     pub fn apply(&mut self, applied: Applied, entry: &InternalRaftRequest) -> Result<Outcome, mvcc::Error> {
         let outcome = match Command::of(entry) {
-            Some(command) => self.dispatch(applied, command),
+            Some(command) => self.dispatch(applied, Identity::of(entry), command),
             None => Err(Rejection::UnknownCommand.into()),
         };
         self.skip(applied);
@@ -95,10 +100,33 @@ impl Machine {
         self.store.set_applied(applied);
     }
 
-    fn dispatch(&mut self, applied: Applied, command: Command<'_>) -> Result<Outcome, Failure> {
-        if let Some(rejection) = self.alarms.stops(command.needs_sound_data(), || command.needs_space()) {
-            return Err(rejection.into());
+    /// Returns whether alarms and permissions let the command through. What clients can tell is etcd's order: whoever
+    /// needs to be `root` is refused first, then alarms stop what they stop, then keys are looked at.
+    fn admit(&self, identity: Identity<'_>, command: Command<'_>) -> Result<(), Rejection> {
+        let stopped = || match self.alarms.stops(command.needs_sound_data(), || command.needs_space()) {
+            Some(rejection) => Err(rejection),
+            None => Ok(()),
+        };
+        if !self.auth.is_enabled() {
+            return stopped();
         }
+        let access = command.access();
+        if access.policy() == Policy::ByRange {
+            stopped()?;
+            self.authorise(identity, access)
+        } else {
+            self.authorise(identity, access)?;
+            stopped()
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        applied: Applied,
+        identity: Identity<'_>,
+        command: Command<'_>,
+    ) -> Result<Outcome, Failure> {
+        self.admit(identity, command)?;
         match command {
             Command::Put(request) => self.put(request),
             Command::Txn(request) => self.txn(request),
@@ -110,7 +138,7 @@ impl Machine {
             Command::LeaseCheckpoint(request) => self.lease_checkpoint(applied, request),
             Command::LeaseExpire(request) => self.lease_expire(applied, request),
             Command::Alarm(request) => self.alarm(request),
-            Command::AuthStatus => Ok(self.auth_status()),
+            Command::Auth(command) => self.apply_auth(applied, command),
             Command::Bootstrap(request) => self.bootstrap(request),
             Command::MemberChange(change) => self.change_member(change),
             Command::MembersReset(request) => self.reset_members(request),
@@ -125,13 +153,6 @@ impl Machine {
     fn range(&mut self, request: &RangeRequest) -> Result<Outcome, Failure> {
         let found = crate::range::range(&self.store.txn(), request)?;
         Ok(Outcome::replied(Reply { revision: found.revision, body: found.into_body() }))
-    }
-
-    /// Authentication is off, at the first revision of its settings.
-    fn auth_status(&self) -> Outcome {
-        let mut body = Body::empty();
-        body.varint(3, 1);
-        Outcome::replied(Reply { revision: self.store.revision(), body })
     }
 
     fn nothing_done(&self) -> Outcome {

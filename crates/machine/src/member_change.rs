@@ -16,6 +16,7 @@ use proto::etcdserverpb::{self as api, InternalRaftRequest};
 use proto::membershippb::{Member, RaftAttributes};
 use proto::quoratepb::{MemberAdd, MemberPromote, MemberRemove, MemberUpdate, MembersReset};
 
+use crate::auth::{Access, Identity};
 use crate::member::Cluster;
 use crate::source::Failure;
 use crate::{Body, Effect, Machine, Outcome, Rejection, Reply, tables};
@@ -72,11 +73,17 @@ impl<'a> MemberChange<'a> {
 }
 
 impl Machine {
-    /// Whether the change may be proposed: what etcd checks, in its order.
+    /// Whether somebody may propose the change: what etcd checks, in its order.
     ///
     /// # Errors
     /// The refusal, for the caller of the change.
-    pub fn check_change(&self, change: MemberChange<'_>, rules: ChangeRules) -> Result<(), Rejection> {
+    pub fn check_change(
+        &self,
+        identity: Identity<'_>,
+        change: MemberChange<'_>,
+        rules: ChangeRules,
+    ) -> Result<(), Rejection> {
+        self.authorise(identity, Access::Admin)?;
         let members = || self.cluster.members.values();
         if let MemberChange::Promote(request) = change
             && self.cluster.members.contains_key(&request.id)

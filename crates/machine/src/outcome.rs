@@ -1,5 +1,8 @@
 //! What applying a command gave.
 
+use std::fmt;
+use std::sync::Arc;
+
 use mvcc::{Changes, LeaseId};
 
 use crate::{Rejection, RenewEpoch, Reply};
@@ -35,7 +38,7 @@ impl Outcome {
 }
 
 /// A change to something other than keys that parts of the shell keep up with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// A lease began: `LeaseClock::granted`.
     LeaseGranted {
@@ -71,9 +74,69 @@ pub enum Effect {
     },
     /// The cluster version is not the same as before: `Machine::cluster_version`.
     ClusterVersionChanged,
+    /// Users, roles or permissions have changed, or authentication was switched on or off:
+    /// `Machine::auth`, to be published before the next command is applied. Watches are checked
+    /// again (rule V6).
+    AuthChanged {
+        /// The auth revision.
+        revision: u64,
+    },
+    /// A user logged in.
+    Authenticated {
+        /// Who.
+        user: Arc<str>,
+        /// The token, which is in the reply and valid on every member from now on. `None` if tokens
+        /// are not of the simple kind: then the member that proposed the command makes one.
+        simple_token: Option<SimpleToken>,
+        /// The revision at which the password was right.
+        auth_revision: u64,
+    },
+    /// A user was deleted, or has another password: no simple token of this user is valid any
+    /// longer.
+    UserTokensInvalid {
+        /// Whose.
+        user: Arc<str>,
+    },
+    /// Authentication was switched on or off: no simple token is valid any longer.
+    AllTokensInvalid,
     /// The history before this revision is released. Whoever asked for a physical compaction waits for the store.
     Compacted {
         /// The compaction revision.
         revision: i64,
     },
+}
+
+/// A token of the simple kind. A secret: whoever has it is the user.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SimpleToken(pub(crate) Arc<str>);
+
+impl SimpleToken {
+    /// The text that clients send.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SimpleToken {
+    /// Without the token (rule S6).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SimpleToken(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_not_printed() {
+        let effect = Effect::Authenticated {
+            user: "u".into(),
+            simple_token: Some(SimpleToken("prefix.7".into())),
+            auth_revision: 3,
+        };
+        let text = format!("{effect:?}");
+        assert!(text.contains("SimpleToken(..)") && !text.contains("prefix"), "{text}");
+    }
 }

@@ -13,12 +13,14 @@ pub enum Code {
     Unknown = 2,
     InvalidArgument = 3,
     NotFound = 5,
+    PermissionDenied = 7,
     ResourceExhausted = 8,
     FailedPrecondition = 9,
     OutOfRange = 11,
     Unimplemented = 12,
     Internal = 13,
     DataLoss = 15,
+    Unauthenticated = 16,
 }
 
 macro_rules! rejections {
@@ -138,6 +140,46 @@ rejections! {
     /// The entry holds no command that this version knows. Refused on every member of this version alike; a newer
     /// one is only proposed once the cluster version says that all members know it.
     UnknownCommand = Internal, "command is not known to this version";
+
+    // Users, roles and permissions. After all others: members call refusals by their places.
+
+    /// No credentials were given; or a user is to be added without a name.
+    UserEmpty = InvalidArgument, "etcdserver: user name is empty";
+    /// The user may not do that: no permission on a key, or not the role `root`.
+    PermissionDenied = PermissionDenied, "etcdserver: permission denied";
+    /// Users, roles or permissions have changed since the caller was identified.
+    AuthOldRevision = InvalidArgument, "etcdserver: revision of auth store is old";
+    /// The token is unknown, forged, or no longer valid: found by the server before it proposes.
+    InvalidAuthToken = Unauthenticated, "etcdserver: invalid auth token";
+    /// Authentication cannot be switched on without a user `root`.
+    RootUserNotExist = FailedPrecondition, "etcdserver: root user does not exist";
+    /// Authentication cannot be switched on as long as the user `root` does not hold the role `root`.
+    RootRoleNotExist = FailedPrecondition, "etcdserver: root user does not have root role";
+    /// Nobody logs in while authentication is off.
+    AuthNotEnabled = FailedPrecondition, "etcdserver: authentication is not enabled";
+    /// No such user, or not the user's password: the caller cannot tell which.
+    AuthFailed = InvalidArgument, "etcdserver: authentication failed, invalid user ID or password";
+    /// A user without a password cannot log in with one; or what should be the hash of a password is none.
+    NoPasswordUser = Unknown, "auth: authentication failed, password was given for no password user";
+    /// A user of this name exists.
+    UserExists = FailedPrecondition, "etcdserver: user name already exists";
+    /// No user has this name.
+    UserNotFound = FailedPrecondition, "etcdserver: user name not found";
+    /// A role is to be added without a name.
+    RoleEmpty = InvalidArgument, "etcdserver: role name is empty";
+    /// A role of this name exists.
+    RoleExists = FailedPrecondition, "etcdserver: role name already exists";
+    /// No role has this name.
+    RoleNotFound = FailedPrecondition, "etcdserver: role name not found";
+    /// The user does not hold the role.
+    RoleNotGranted = FailedPrecondition, "etcdserver: role is not granted to the user";
+    /// A permission is to be granted, but which one is not said.
+    PermissionNotGiven = InvalidArgument, "etcdserver: permission not given";
+    /// The role does not permit exactly this range.
+    PermissionNotGranted = FailedPrecondition, "etcdserver: permission is not granted to the role";
+    /// It would leave no user who could switch authentication off; or a permission has no key, or
+    /// ends before it starts; or a name is too long.
+    InvalidAuthMgmt = InvalidArgument, "etcdserver: invalid auth management";
 }
 
 impl std::fmt::Display for Rejection {

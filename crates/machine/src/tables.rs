@@ -13,6 +13,7 @@
 //!             "version"                     cluster version, UTF-8, as X.Y.Z
 //!             "downgrade"                   target version, UTF-8; absent: no downgrade under way
 //!  5 removed  id (u64 BE)                   01
+//!  6 to 8     users, roles: see auth::tables
 //! ```
 //!
 //! Ids are stored as two's complement, so negative leases sort after positive ones; nothing depends on it.
@@ -41,7 +42,8 @@ pub(crate) const CLUSTER_ID: &[u8] = b"id";
 pub(crate) const CLUSTER_VERSION: &[u8] = b"version";
 pub(crate) const DOWNGRADE: &[u8] = b"downgrade";
 
-const FORMAT: u8 = 1;
+/// The first byte of every record of ours that may once have another form.
+pub(crate) const FORMAT: u8 = 1;
 const LEASE_BYTES: usize = 25;
 
 /// A record of a side table does not decode: the store passed its checksum, so it was written by another version, or
@@ -57,7 +59,7 @@ pub struct Malformed {
     pub what: &'static str,
 }
 
-fn malformed(table: TableId, key: &[u8], what: &'static str) -> Malformed {
+pub(crate) fn malformed(table: TableId, key: &[u8], what: &'static str) -> Malformed {
     Malformed { table: table.0, key: key.to_vec(), what }
 }
 
@@ -98,7 +100,7 @@ fn decode_lease(key: &[u8], record: &[u8]) -> Result<Lease, Malformed> {
     Ok(Lease::new(ttl_seconds, (remaining != 0).then_some(remaining), RenewEpoch(epoch.cast_unsigned())))
 }
 
-fn decode_i64(table: TableId, key: &[u8], bytes: &[u8]) -> Result<i64, Malformed> {
+pub(crate) fn decode_i64(table: TableId, key: &[u8], bytes: &[u8]) -> Result<i64, Malformed> {
     let bytes = bytes.try_into().map_err(|_| malformed(table, key, "number is not 8 bytes long"))?;
     Ok(i64::from_be_bytes(bytes))
 }

@@ -44,12 +44,36 @@ fn state(machine: &Machine) -> String {
     machine.members().for_each(|member| writeln!(text, "{member:?}").unwrap());
     machine.removed_members().for_each(|id| writeln!(text, "removed {id}").unwrap());
     writeln!(text, "{:?} {:?}", machine.cluster_id(), machine.cluster_version()).unwrap();
+    text + &auth(machine)
+}
+
+/// Users, roles, and whether somebody looks at them.
+fn auth(machine: &Machine) -> String {
+    let auth = machine.auth();
+    auth.check_invariants();
+    let mut text = format!("auth {} {}\n", auth.is_enabled(), auth.revision());
+    for (name, user) in auth.users() {
+        writeln!(text, "user {name:?} {:?} {user:?}", user.password_hash).unwrap();
+    }
+    auth.roles().for_each(|(name, permissions)| writeln!(text, "role {name:?} {permissions:?}").unwrap());
     text
 }
 
-/// Any command, those about members included.
+/// Any command, those about members, users and roles included, on anybody's behalf.
 fn command() -> impl Strategy<Value = InternalRaftRequest> {
-    prop_oneof![20 => generate::command(), 1 => generate::member_command()]
+    generate::on_behalf(prop_oneof![
+        20 => generate::command(),
+        12 => generate::auth_command(),
+        1 => generate::member_command(),
+    ])
+}
+
+/// Commands after which a user `root` exists, mostly, and authentication is on.
+fn commands(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<InternalRaftRequest>> {
+    let prepared = || [generate::ADD_ROOT, generate::GRANT_ROOT, generate::ENABLE].map(|make| make());
+    let before = prop_oneof![1 => Just(Vec::new()), 2 => Just(Vec::from(prepared()))];
+    (before, prop::collection::vec(command(), count))
+        .prop_map(|(before, commands)| [before, commands].concat())
 }
 
 proptest! {
@@ -57,7 +81,7 @@ proptest! {
 
     #[test]
     fn the_same_commands_give_the_same(
-        commands in prop::collection::vec(command(), 1..50),
+        commands in commands(1..50),
         checkpoints in prop::collection::btree_set(0..50usize, 0..4),
         crash_at in 0..50usize,
         crash in prop_oneof![Just(Crash::LoseAll), Just(Crash::KeepAll), any::<u64>().prop_map(Crash::Random)],

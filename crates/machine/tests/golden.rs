@@ -24,6 +24,12 @@ macro_rules! scripts {
 
 scripts! {
     alarm
+    auth_enable
+    auth_keys
+    auth_lease
+    auth_roles
+    auth_txn
+    auth_users
     compact
     delete
     hash_kv

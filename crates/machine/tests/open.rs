@@ -42,6 +42,15 @@ fn a_record_that_no_version_writes_is_refused_by_table_and_key() {
         (row(4, b"version", &[0xff]), "not UTF-8"),
         (row(5, &[0; 8], &[2]), "side table 5: "),
         (row(5, &[0; 7], &[1]), "number is not 8 bytes long"),
+        (row(6, b"u", b"\x0a\xff"), "side table 6: record with key [75] does not decode: not a User"),
+        (row(6, b"u", b"\x0a\x01v"), "is another name's record"),
+        (row(6, b"\xff", b"\x0a\x01\xff"), "not UTF-8"),
+        (row(6, b"u", b"\x0a\x01u\x1a\x01s\x1a\x01r"), "roles are not sorted"),
+        (row(7, b"r", b"\x0a\xff"), "side table 7: record with key [72] does not decode: not a Role"),
+        (row(7, b"r", b"\x0a\x01s"), "is another name's record"),
+        (row(7, b"r", b"\x0a\x01r\x12\x03\x12\x01b\x12\x03\x12\x01a"), "permissions are not sorted"),
+        (row(8, b"enabled", &[0]), "side table 8: record with key [65, 6e, 61, 62, 6c, 65, 64]"),
+        (row(8, b"revision", &[1]), "number is not 8 bytes long"),
     ];
     for (actual, expected) in cases {
         assert!(actual.contains(expected), "{actual:?} has no {expected:?}");

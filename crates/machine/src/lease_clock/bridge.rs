@@ -28,6 +28,10 @@ impl LeaseClock {
             | Effect::MembersChanged
             | Effect::ClusterVersionChanged
             | Effect::MemberRemoved { .. }
+            | Effect::AuthChanged { .. }
+            | Effect::Authenticated { .. }
+            | Effect::UserTokensInvalid { .. }
+            | Effect::AllTokensInvalid
             | Effect::Compacted { .. } => {}
         }
     }

@@ -2,12 +2,17 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use proto::authpb::{Permission, UserAddOptions};
 use proto::etcdserverpb::compare::TargetUnion;
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{
-    AlarmRequest, CompactionRequest, Compare, DeleteRangeRequest, InternalRaftRequest, LeaseCheckpoint,
-    LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, RequestOp,
-    TxnRequest,
+    AlarmRequest, AuthDisableRequest, AuthEnableRequest, AuthRoleAddRequest, AuthRoleDeleteRequest,
+    AuthRoleGetRequest, AuthRoleGrantPermissionRequest, AuthRoleListRequest, AuthRoleRevokePermissionRequest,
+    AuthStatusRequest, AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserDeleteRequest,
+    AuthUserGetRequest, AuthUserGrantRoleRequest, AuthUserListRequest, AuthUserRevokeRoleRequest,
+    CompactionRequest, Compare, DeleteRangeRequest, InternalAuthenticateRequest, InternalRaftRequest,
+    LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest,
+    RequestHeader, RequestOp, TxnRequest,
 };
 use proto::membershippb::{ClusterVersionSetRequest, Member, RaftAttributes};
 use proto::quoratepb::{LeaseExpire, MemberAdd, MemberPromote, MemberRemove, MemberUpdate, MembersReset};
@@ -62,6 +67,125 @@ pub(crate) fn member_command() -> impl Strategy<Value = InternalRaftRequest> {
         }),
         1 => Just(InternalRaftRequest { member_add: Some(MemberAdd::default().into()), ..entry() }),
     ]
+}
+
+/// Makes a command.
+type Make = fn() -> InternalRaftRequest;
+
+/// Adds the user `root`.
+pub(crate) const ADD_ROOT: Make = || {
+    let request = AuthUserAddRequest { name: "root".into(), ..Default::default() };
+    InternalRaftRequest { auth_user_add: Some(request.into()), ..Default::default() }
+};
+
+/// Grants it its role.
+pub(crate) const GRANT_ROOT: Make = || {
+    let request = AuthUserGrantRoleRequest { user: "root".into(), role: "root".into() };
+    InternalRaftRequest { auth_user_grant_role: Some(request.into()), ..Default::default() }
+};
+
+/// Turns authentication on.
+pub(crate) const ENABLE: Make =
+    || InternalRaftRequest { auth_enable: Some(AuthEnableRequest {}.into()), ..Default::default() };
+
+/// Commands about users, roles and permissions: few names, so that they meet.
+pub(crate) fn auth_command() -> impl Strategy<Value = InternalRaftRequest> {
+    prop_oneof![5 => switch_command(), 8 => user_command(), 8 => role_command()]
+}
+
+fn switch_command() -> impl Strategy<Value = InternalRaftRequest> {
+    let entry = InternalRaftRequest::default;
+    prop_oneof![
+        4 => Just(InternalRaftRequest { auth_enable: Some(AuthEnableRequest {}.into()), ..entry() }),
+        1 => Just(InternalRaftRequest { auth_disable: Some(AuthDisableRequest {}.into()), ..entry() }),
+        1 => Just(InternalRaftRequest { auth_status: Some(AuthStatusRequest {}.into()), ..entry() }),
+        1 => (user_name(), "[a-z]{0,2}").prop_map(move |(name, simple_token)| {
+            let request = InternalAuthenticateRequest { name, simple_token, ..Default::default() };
+            InternalRaftRequest { authenticate: Some(request.into()), ..entry() }
+        }),
+    ]
+}
+
+fn user_command() -> impl Strategy<Value = InternalRaftRequest> {
+    let entry = InternalRaftRequest::default;
+    let hash = || prop::sample::select(&["", "JDJh", "JDI=", "%"][..]).prop_map(String::from);
+    prop_oneof![
+        4 => (user_name(), hash(), any::<bool>()).prop_map(move |(name, hashed_password, no_password)| {
+            let options = no_password.then_some(UserAddOptions { no_password });
+            let request = AuthUserAddRequest { name, hashed_password, options, ..Default::default() };
+            InternalRaftRequest { auth_user_add: Some(request.into()), ..entry() }
+        }),
+        1 => user_name().prop_map(move |name| {
+            InternalRaftRequest { auth_user_delete: Some(AuthUserDeleteRequest { name }.into()), ..entry() }
+        }),
+        1 => user_name().prop_map(move |name| {
+            InternalRaftRequest { auth_user_get: Some(AuthUserGetRequest { name }.into()), ..entry() }
+        }),
+        1 => (user_name(), hash()).prop_map(move |(name, hashed_password)| {
+            let request = AuthUserChangePasswordRequest { name, hashed_password, ..Default::default() };
+            InternalRaftRequest { auth_user_change_password: Some(request.into()), ..entry() }
+        }),
+        6 => (user_name(), role_name()).prop_map(move |(user, role)| {
+            let request = AuthUserGrantRoleRequest { user, role };
+            InternalRaftRequest { auth_user_grant_role: Some(request.into()), ..entry() }
+        }),
+        1 => (user_name(), role_name()).prop_map(move |(name, role)| {
+            let request = AuthUserRevokeRoleRequest { name, role };
+            InternalRaftRequest { auth_user_revoke_role: Some(request.into()), ..entry() }
+        }),
+        1 => Just(InternalRaftRequest { auth_user_list: Some(AuthUserListRequest {}.into()), ..entry() }),
+    ]
+}
+
+fn role_command() -> impl Strategy<Value = InternalRaftRequest> {
+    let entry = InternalRaftRequest::default;
+    let permission = (0..4i32, key(), range_end()).prop_map(|(perm_type, key, range_end)| Permission {
+        perm_type,
+        key,
+        range_end,
+    });
+    prop_oneof![
+        4 => role_name().prop_map(move |name| {
+            InternalRaftRequest { auth_role_add: Some(AuthRoleAddRequest { name }.into()), ..entry() }
+        }),
+        1 => role_name().prop_map(move |role| {
+            InternalRaftRequest { auth_role_delete: Some(AuthRoleDeleteRequest { role }.into()), ..entry() }
+        }),
+        1 => role_name().prop_map(move |role| {
+            InternalRaftRequest { auth_role_get: Some(AuthRoleGetRequest { role }.into()), ..entry() }
+        }),
+        6 => (role_name(), prop::option::weighted(0.95, permission)).prop_map(move |(name, perm)| {
+            let request = AuthRoleGrantPermissionRequest { name, perm };
+            InternalRaftRequest { auth_role_grant_permission: Some(request.into()), ..entry() }
+        }),
+        2 => (role_name(), key(), range_end()).prop_map(move |(role, key, range_end)| {
+            let request = AuthRoleRevokePermissionRequest { role, key, range_end };
+            InternalRaftRequest { auth_role_revoke_permission: Some(request.into()), ..entry() }
+        }),
+        1 => Just(InternalRaftRequest { auth_role_list: Some(AuthRoleListRequest {}.into()), ..entry() }),
+    ]
+}
+
+/// A command and the identity of whoever gives it: often root as of now, as otherwise little happens with authentication
+/// on.
+pub(crate) fn on_behalf(
+    command: impl Strategy<Value = InternalRaftRequest>,
+) -> impl Strategy<Value = InternalRaftRequest> {
+    let revision = prop_oneof![5 => Just(u64::MAX), 1 => 0..20u64];
+    let name = prop_oneof![3 => Just("root".to_owned()), 2 => user_name()];
+    (command, prop::option::weighted(0.9, (name, revision))).prop_map(|(entry, identity)| {
+        let header =
+            identity.map(|(username, auth_revision)| RequestHeader { id: 1, username, auth_revision });
+        InternalRaftRequest { header, ..entry }
+    })
+}
+
+fn user_name() -> impl Strategy<Value = String> {
+    prop::sample::select(&["root", "root", "u", "v", ""][..]).prop_map(String::from)
+}
+
+fn role_name() -> impl Strategy<Value = String> {
+    prop::sample::select(&["root", "root", "r", "s", ""][..]).prop_map(String::from)
 }
 
 fn lease_command() -> impl Strategy<Value = InternalRaftRequest> {

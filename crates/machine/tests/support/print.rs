@@ -122,6 +122,13 @@ pub(crate) fn effect(effect: &Effect) -> String {
         Effect::MembersChanged => "members changed\n".to_owned(),
         Effect::MemberRemoved { id } => format!("member {id} removed\n"),
         Effect::ClusterVersionChanged => "cluster version changed\n".to_owned(),
+        Effect::AuthChanged { revision } => format!("auth revision {revision}\n"),
+        Effect::Authenticated { user, simple_token, auth_revision } => {
+            let token = simple_token.as_ref().map_or("none", |token| token.reveal());
+            format!("{} logged in at auth revision {auth_revision}, token {token}\n", bytes(user.as_bytes()))
+        }
+        Effect::UserTokensInvalid { user } => format!("tokens of {} invalid\n", bytes(user.as_bytes())),
+        Effect::AllTokensInvalid => "all tokens invalid\n".to_owned(),
         Effect::Compacted { revision } => format!("compacted at r{revision}\n"),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use machine::auth::Access;
 use machine::limits::Limits;
 use machine::{Applied, Body, Failure, Machine, Outcome, Rejection, Reply, read, txn, validate};
 use mvcc::LeaseId;
@@ -21,6 +22,7 @@ use super::{command, print, store};
 
 const TERM: u64 = 3;
 
+mod auth;
 mod members;
 
 pub(crate) struct World {
@@ -28,12 +30,14 @@ pub(crate) struct World {
     /// `None` only while it is being reopened.
     machine: Option<Machine>,
     index: u64,
+    /// On whose behalf the commands are given, and with which auth revision if not the newest.
+    identity: Option<(String, Option<u64>)>,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let disk = SimDisk::new(1);
-        Self { machine: Some(store::open(&disk)), disk, index: 0 }
+        Self { machine: Some(store::open(&disk)), disk, index: 0, identity: None }
     }
 
     fn machine(&mut self) -> &mut Machine {
@@ -63,6 +67,11 @@ impl World {
             "lease" => self.lease(command),
             "alarm" => self.alarm(command),
             "member" => self.member(command),
+            "as" => self.on_behalf(command),
+            "auth" => self.auth(command),
+            "user" => self.user(command),
+            "role" => self.role(command),
+            "may" => self.may(command),
             "hashkv" => self.hash_kv(command),
             "reopen" => self.reopen(),
             "raw" => self.propose(InternalRaftRequest::default(), |_| String::new()),
@@ -94,8 +103,9 @@ impl World {
         if let Err(rejection) = validate::range(&request) {
             return print::rejection(rejection);
         }
-        let viewed = served(read::range(&self.machine().view(), &request));
-        if validate::range_stream(&request).is_ok() {
+        let permitted = self.permitted(Access::Range(&request));
+        let viewed = permitted.and_then(|()| served(read::range(&self.machine().view(), &request)));
+        if permitted.is_ok() && validate::range_stream(&request).is_ok() {
             assert_eq!(viewed, self.streamed(&request));
         }
         let entry = InternalRaftRequest {
@@ -169,7 +179,8 @@ impl World {
     }
 
     fn read_only_txn(&mut self, request: &TxnRequest, entry: &InternalRaftRequest) -> String {
-        let viewed = served(read::txn(&self.machine().view(), request));
+        let permitted = self.permitted(Access::Txn(request));
+        let viewed = permitted.and_then(|()| served(read::txn(&self.machine().view(), request)));
         let applied = self.apply(entry);
         assert!(applied.changes.is_none());
         if applied.result != Err(Rejection::Corrupt) {
@@ -259,6 +270,7 @@ impl World {
     fn apply(&mut self, entry: &InternalRaftRequest) -> Outcome {
         self.index += 1;
         let applied = Applied { index: self.index, term: TERM };
+        let entry = &self.with_header(entry.clone());
         self.machine().apply(applied, entry).expect("the store is readable")
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use machine::auth::Identity;
 use machine::{Applied, ChangeRules, Effect, Machine, MemberChange, Outcome};
 use mvcc::Changes;
 use prost::Message;
@@ -158,7 +159,7 @@ impl ApplyThread {
 
     fn check_change(&self, proposal: Proposal, request: &InternalRaftRequest, rules: ChangeRules) {
         let change = MemberChange::of(request).expect("only changes are checked");
-        let result = self.machine.check_change(change, rules);
+        let result = self.machine.check_change(Identity::of(request), change, rules);
         let checked = Checked { proposal, applied: self.applied(), result };
         let _ = self.consensus.send(ConsensusEvent::ChangeChecked(Box::new(checked)));
     }
@@ -273,6 +274,11 @@ impl ApplyThread {
             Effect::AlarmsChanged | Effect::MembersChanged | Effect::ClusterVersionChanged => {
                 self.batch.status_changed = true;
             }
+            // Nothing proposes commands about users and roles yet, so authentication stays off.
+            Effect::AuthChanged { .. }
+            | Effect::Authenticated { .. }
+            | Effect::UserTokensInvalid { .. }
+            | Effect::AllTokensInvalid => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use machine::auth::Identity;
 use machine::{ChangeRules, MemberChange, Rejection, member_change};
 use prost::Message;
 use proto::etcdserverpb::{InternalRaftRequest, MemberAddResponse, MemberUpdateResponse};
@@ -42,13 +43,20 @@ impl World {
     }
 
     /// A change is checked before it is proposed. What the check refuses is applied all the same: except for the number of
-    /// learners, applying refuses it with the same words.
+    /// learners and for who may do it, applying refuses it with the same words.
     fn change_members(&mut self, entry: &InternalRaftRequest) -> String {
+        let entry = &self.with_header(entry.clone());
         let change = MemberChange::of(entry).expect("a change");
         let machine = self.machine();
-        let checked = machine.check_change(change, RULES);
+        let checked = machine.check_change(Identity::of(entry), change, RULES);
+        if let Err(rejection @ (Rejection::UserEmpty | Rejection::PermissionDenied)) = checked {
+            return print::rejection(rejection);
+        }
         if checked == Err(Rejection::TooManyLearners) {
-            assert_eq!(machine.check_change(change, ChangeRules { learners_max: 2, ..RULES }), Ok(()));
+            assert_eq!(
+                machine.check_change(Identity::of(entry), change, ChangeRules { learners_max: 2, ..RULES }),
+                Ok(())
+            );
             return print::rejection(Rejection::TooManyLearners);
         }
         let text = self.propose(entry.clone(), |body| match change {
