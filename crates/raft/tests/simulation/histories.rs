@@ -63,6 +63,8 @@ fn seeds_that_once_broke_something() {
     for seed in [14, 43, 48, 51] {
         history(seed, Trace::default());
     }
+    // A read whose round was lost, and whose leader became the only voter.
+    history(1410, Trace::default());
     // A loss that a heartbeat had shown was forgotten by a restart, and the member voted.
     for seed in [86, 149] {
         history(seed, Trace::default());

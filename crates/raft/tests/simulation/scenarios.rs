@@ -220,3 +220,21 @@ fn votes_of_all_others_come_before_the_word_of_the_own_disk() {
     assert_eq!(world.node(A).unwrap().role(), RoleName::Leader);
     heal(&mut world);
 }
+
+/// A read's round is lost, and then the only other voter is removed: nobody is left whose answer could end the round.
+#[test]
+fn a_read_in_flight_is_answered_when_its_leader_becomes_the_only_voter() {
+    let mut world = World::new(2, 0, Random::new(1), Weather::calm(), Trace::default());
+    world.input(A, Node::campaign);
+    world.settle();
+    world.read(A);
+    world.ready(A);
+    world.drop_mail_of(B);
+    assert_eq!(world.checkers.reads.waiting(), 1);
+    let proposed = world.input(A, |node| node.propose_change(&[Remove(B)], Bytes::new()));
+    assert!(matches!(proposed, Some(Ok(_))), "{proposed:?}");
+    world.settle();
+    assert!(world.node(A).unwrap().membership().is_lone_voter(A));
+    assert_eq!(world.checkers.reads.waiting(), 0);
+    heal(&mut world);
+}
