@@ -44,8 +44,8 @@ impl Process {
         Ok(Applied::Snapshot(content))
     }
 
-    /// Writes the state to the disk once the log holds durably what it contains, and lets the log go up to `keep`
-    /// entries before it. Returns whether it did.
+    /// Writes the state to the disk once the log holds durably what it contains, and lets the log
+    /// go up to `keep` entries before it. Returns whether it did.
     pub(crate) fn make_checkpoint(&mut self, keep: u64) -> Result<bool, Error> {
         let last = self.state.last.index;
         if last == Index::ZERO || last > self.node.stable() {

@@ -39,8 +39,8 @@ impl World {
         self.trace.note(|| format!("the disk of {id} works and has room"));
     }
 
-    /// Cuts a node off: in both directions, or so that nothing reaches it, or so that it reaches nobody; or cuts a single
-    /// link, in one direction.
+    /// Cuts a node off: in both directions, or so that nothing reaches it, or so that it reaches
+    /// nobody; or cuts a single link, in one direction.
     pub(crate) fn cut_links(&mut self, id: NodeId) {
         let cut = self.random.pick(&[Cut::Lost, Cut::Held]);
         let ids = self.ids();
@@ -62,9 +62,9 @@ impl World {
         self.trace.note(|| format!("links of {id} are cut: mute {is_mute}, deaf {is_deaf}, {cut:?}"));
     }
 
-    /// Holds up everything from and to a node, a leader mostly, while it goes on taking proposals, and lets the others
-    /// change their leader, perhaps more than once. So much happens seldom by chance while one node hears nothing, and
-    /// then all of it comes at once.
+    /// Holds up everything from and to a node, a leader mostly, while it goes on taking proposals,
+    /// and lets the others change their leader, perhaps more than once. So much happens seldom by
+    /// chance while one node hears nothing, and then all of it comes at once.
     pub(crate) fn change_leaders_without(&mut self, id: NodeId) {
         let others: Vec<NodeId> = self.ids().into_iter().filter(|other| *other != id).collect();
         if others.is_empty() || !self.servers[&id].is_active() {
@@ -118,7 +118,8 @@ impl World {
         }
     }
 
-    /// Lets a disk have little room: none, or enough for a small file and not for a file of entries.
+    /// Lets a disk have little room: none, or enough for a small file and not for a file of
+    /// entries.
     pub(crate) fn fill_disk(&mut self, id: NodeId) {
         let room = self.random.pick(&[0, 200, 1000, 3000]);
         self.fill_disk_but_for(id, room);

@@ -1,5 +1,5 @@
-//! Everything is repaired. Then the cluster must work again, whatever happened before: elect a leader, commit, answer a
-//! read, leave a joint configuration, and bring every member up to date.
+//! Everything is repaired. Then the cluster must work again, whatever happened before: elect a
+//! leader, commit, answer a read, leave a joint configuration, and bring every member up to date.
 
 use raft::Node;
 

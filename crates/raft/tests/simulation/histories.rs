@@ -33,7 +33,8 @@ fn history(seed: u64, trace: Trace) -> World {
     world
 }
 
-/// A number from the environment: the tests' budget and seed may come from there, consensus' inputs may not.
+/// A number from the environment: the tests' budget and seed may come from there, consensus' inputs
+/// may not.
 #[allow(clippy::disallowed_methods, reason = "a test's own option")]
 fn option(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|value| value.parse().ok())
@@ -55,11 +56,12 @@ fn random_histories_break_nothing_and_every_cluster_heals() {
     total.assert_enough();
 }
 
-/// These broke once. A change of what is drawn makes other histories of them; then they are as good as any others, and
-/// `scenarios` still has the sequences.
+/// These broke once. A change of what is drawn makes other histories of them; then they are as good
+/// as any others, and `scenarios` still has the sequences.
 #[test]
 fn seeds_that_once_broke_something() {
-    // A hard state that noted entries as committed which lost, with a new term and the cut of those entries in one piece.
+    // A hard state that noted entries as committed which lost, with a new term and the cut of those
+    // entries in one piece.
     for seed in [14, 43, 48, 51] {
         history(seed, Trace::default());
     }

@@ -175,7 +175,8 @@ impl World {
         self.after_input(id);
     }
 
-    /// Asks for one or two changes of members. A node that was removed may be added again, with what it has on its disk.
+    /// Asks for one or two changes of members. A node that was removed may be added again, with
+    /// what it has on its disk.
     fn change_members(&mut self) {
         if !self.random.chance(100 * self.weather.changes) || self.is_anyone_in_doubt() {
             return;
@@ -197,7 +198,8 @@ impl World {
         self.after_input(leader);
     }
 
-    /// Returns whether a member lost entries and may not have them back: the members stay as they are until it has.
+    /// Returns whether a member lost entries and may not have them back: the members stay as they
+    /// are until it has.
     fn is_anyone_in_doubt(&mut self) -> bool {
         self.servers.values().any(|server| server.is_in_trouble) && self.is_anyone_in_trouble()
     }

@@ -1,4 +1,5 @@
-//! The threads of the log writer and the log reader: one piece of work at a time, in the order and with the error handling of the server's.
+//! The threads of the log writer and the log reader: one piece of work at a time, in the order and
+//! with the error handling of the server's.
 
 use raft::durable::Error;
 use raft::{Index, Message, Persist};
@@ -9,7 +10,8 @@ use crate::process::{LogWork, Process, Report};
 /// What the log writer does next, where it has a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// The oldest piece of work; a sync if there is none. While a piece waits for space, that one again.
+    /// The oldest piece of work; a sync if there is none. While a piece waits for space, that one
+    /// again.
     Work,
     /// A sync for everything appended.
     Sync,
@@ -20,7 +22,8 @@ pub(crate) enum Next {
 }
 
 impl Process {
-    /// Does a piece of work, and returns what may be sent then. An error ends the process (rule W5).
+    /// Does a piece of work, and returns what may be sent then. An error ends the process (rule
+    /// W5).
     pub(crate) fn write(&mut self, next: Next, figures: &mut Figures) -> Result<Vec<Message>, Error> {
         if let Some(persist) = self.waiting.take() {
             return self.write_on_full_disk(persist, next, figures).map(|()| Vec::new());
@@ -72,7 +75,8 @@ impl Process {
                 self.reports.push_back(Report::Expected(snapshot, content));
             }
             LogWork::Reset(snapshot) => {
-                // What was appended before goes with this, but what was promised with it must be true first.
+                // What was appended before goes with this, but what was promised with it must be
+                // true first.
                 let messages = self.sync()?;
                 self.log.reset_to(&snapshot)?;
                 self.synced = snapshot.last.index;

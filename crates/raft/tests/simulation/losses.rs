@@ -1,4 +1,5 @@
-//! Members that lose entries which they have acknowledged (rule M5): on purpose, or with their disk.
+//! Members that lose entries which they have acknowledged (rule M5): on purpose, or with their
+//! disk.
 
 use raft::{Index, Membership, NodeId, RoleName};
 use wal::SimDisk;
@@ -7,8 +8,9 @@ use crate::server::{End, Server, is_full};
 use crate::world::World;
 
 impl World {
-    /// Returns whether every server is running and has everything that it ever acknowledged. Only then another one
-    /// may lose entries: with two, entries might be gone for good, and nobody could be elected any more.
+    /// Returns whether every server is running and has everything that it ever acknowledged. Only
+    /// then another one may lose entries: with two, entries might be gone for good, and nobody
+    /// could be elected any more.
     pub(crate) fn is_anyone_in_trouble(&mut self) -> bool {
         for server in self.servers.values_mut().filter(|server| server.is_in_trouble) {
             let node = server.process.as_ref().map(|process| &process.node);
@@ -19,7 +21,8 @@ impl World {
         self.servers.values().any(|server| server.is_in_trouble || !server.is_running())
     }
 
-    /// Returns whether this member may lose entries now: the others, in whatever configuration, are a quorum.
+    /// Returns whether this member may lose entries now: the others, in whatever configuration, are
+    /// a quorum.
     fn may_lose_entries(&mut self, id: NodeId) -> bool {
         if self.checkers.log.last() == Index::ZERO || self.is_anyone_in_trouble() {
             return false;
@@ -29,7 +32,8 @@ impl World {
             !membership.is_joint()
                 && (membership.voters().len() >= 3 || membership.members().next().is_none())
         };
-        // In memory, and on the disk: a configuration that is cut off in memory may come back with a crash.
+        // In memory, and on the disk: a configuration that is cut off in memory may come back with
+        // a crash.
         let has_large = |server: &Server| {
             let process = server.process.as_ref();
             process.is_some_and(|process| is_large(process.node.membership()))
@@ -38,7 +42,8 @@ impl World {
         leader.is_some_and(|leader| leader.membership().contains(id)) && self.servers.values().all(has_large)
     }
 
-    /// Lets a member throw its log away, and then its state (rule A6), perhaps with a crash on the way.
+    /// Lets a member throw its log away, and then its state (rule A6), perhaps with a crash on the
+    /// way.
     pub(crate) fn forget(&mut self, id: NodeId) {
         if !self.may_lose_entries(id) {
             return;
@@ -62,8 +67,9 @@ impl World {
         }
     }
 
-    /// Lets a follower acknowledge an entry, and come back with an older copy of its disk, without that entry, while its
-    /// leader believes it to be there. The next heartbeat tells it so (rule M5).
+    /// Lets a follower acknowledge an entry, and come back with an older copy of its disk, without
+    /// that entry, while its leader believes it to be there. The next heartbeat tells it so (rule
+    /// M5).
     pub(crate) fn lose_end_of_log(&mut self, id: NodeId) {
         let Some(leader) = self.leader().filter(|leader| *leader != id) else { return };
         let follows = self.node(id).is_some_and(|node| node.leader() == Some(leader));
@@ -88,8 +94,9 @@ impl World {
             node.role() == RoleName::Leader
                 && node.term() == term
                 && node.follower(id).is_some_and(|follower| {
-                    // The heartbeat speaks of what is committed. Of acknowledged entries that are not, nothing shows the
-                    // loss, and they may yet be committed before the leader hears of it: rule M5 does not cover that.
+                    // The heartbeat speaks of what is committed. Of acknowledged entries that are
+                    // not, nothing shows the loss, and they may yet be committed before the leader
+                    // hears of it: rule M5 does not cover that.
                     follower.matched > last.index && follower.matched <= node.commit()
                 })
         };

@@ -1,4 +1,5 @@
-//! A running member: the node, the durable log and the state machine, with the queues between their threads.
+//! A running member: the node, the durable log and the state machine, with the queues between their
+//! threads.
 //!
 //! ```text
 //!   messages, ticks, proposals ──► node ──► log_work ──► log writer ──► to_read ──► log reader ─┐
@@ -6,7 +7,8 @@
 //!                                   └──────────── reports ◄──────────┴───────┴──────────────────┘
 //! ```
 //!
-//! In the server each of the four is a thread. Here the history says which one does its next piece of work.
+//! In the server each of the four is a thread. Here the history says which one does its next piece
+//! of work.
 
 use std::collections::VecDeque;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Histories that are written down: sequences that went wrong once, or that chance finds too seldom to rely on it.
+//! Histories that are written down: sequences that went wrong once, or that chance finds too seldom
+//! to rely on it.
 
 use bytes::Bytes;
 use raft::MembershipChange::{AddVoter, Remove};
@@ -42,7 +43,8 @@ fn cluster() -> World {
     world
 }
 
-/// Holds up everything between A and the others. A goes on, and its disk gets entries that nobody else has.
+/// Holds up everything between A and the others. A goes on, and its disk gets entries that nobody
+/// else has.
 fn hold_up_a(world: &mut World) {
     for other in [B, C] {
         world.network.cut(A, other, Cut::Held);
@@ -76,8 +78,8 @@ fn hand_over(world: &mut World, from: NodeId) {
     world.settle_among(&[B, C]);
 }
 
-/// Lets A's log writer work on a disk that stops after so many operations, and the process end with it. Returns whether
-/// the work was done before.
+/// Lets A's log writer work on a disk that stops after so many operations, and the process end with
+/// it. Returns whether the work was done before.
 fn write_and_end(world: &mut World, operations: u64, next: &[Next], end: End) -> bool {
     world.server(A).disk.halt_after(operations);
     let mut figures = world.figures;
@@ -87,8 +89,8 @@ fn write_and_end(world: &mut World, operations: u64, next: &[Next], end: End) ->
     done.is_ok()
 }
 
-/// Plays `prepare`, then lets A do `next` and crash, at each operation of its disk in turn and in all ways. Each time A
-/// starts again, and the cluster works.
+/// Plays `prepare`, then lets A do `next` and crash, at each operation of its disk in turn and in
+/// all ways. Each time A starts again, and the cluster works.
 fn crash_at_each_operation(prepare: impl Fn() -> World, next: &[Next]) {
     for end in ENDS {
         let is_done = |operations: &u64| {
@@ -103,8 +105,9 @@ fn crash_at_each_operation(prepare: impl Fn() -> World, next: &[Next]) {
     }
 }
 
-/// One piece of work brings a new term, cuts off a suffix that the disk has, and says that the entries in its place are
-/// committed: at no moment may the disk say of the suffix that it is committed.
+/// One piece of work brings a new term, cuts off a suffix that the disk has, and says that the
+/// entries in its place are committed: at no moment may the disk say of the suffix that it is
+/// committed.
 #[test]
 fn a_leader_that_missed_two_elections_believes_in_nothing_that_lost() {
     let prepare = || {
@@ -123,8 +126,8 @@ fn a_leader_that_missed_two_elections_believes_in_nothing_that_lost() {
     crash_at_each_operation(prepare, &[Next::Work, Next::Sync]);
 }
 
-/// The same suffix is to be cut while the disk is full. A checkpoint lets the log go up to what it contains meanwhile,
-/// which writes the hard state.
+/// The same suffix is to be cut while the disk is full. A checkpoint lets the log go up to what it
+/// contains meanwhile, which writes the hard state.
 #[test]
 fn a_release_while_a_cut_waits_for_space_believes_in_nothing_that_lost() {
     let prepare = || {
@@ -133,7 +136,8 @@ fn a_release_while_a_cut_waits_for_space_believes_in_nothing_that_lost() {
         let leader = elect_another(&mut world);
         world.drop_mail_of(A);
         world.network.mend_all();
-        // A hears a heartbeat, and its answer makes the leader send entries, which say what is committed by now.
+        // A hears a heartbeat, and its answer makes the leader send entries, which say what is
+        // committed by now.
         world.input(leader, Node::tick);
         world.ready(leader);
         world.arrive_at_once(A);
@@ -153,8 +157,9 @@ fn a_release_while_a_cut_waits_for_space_believes_in_nothing_that_lost() {
     crash_at_each_operation(prepare, &[Next::Release, Next::Work]);
 }
 
-/// A heartbeat shows a follower that it has lost an entry which its acknowledgement committed. Until it has the entry
-/// again it gives no vote (rule M5), also after a restart: with its vote, C could lead without the entry.
+/// A heartbeat shows a follower that it has lost an entry which its acknowledgement committed.
+/// Until it has the entry again it gives no vote (rule M5), also after a restart: with its vote, C
+/// could lead without the entry.
 #[test]
 fn a_loss_that_a_heartbeat_showed_is_remembered_after_a_restart() {
     for end in ENDS {
@@ -177,8 +182,8 @@ fn a_loss_that_a_heartbeat_showed_is_remembered_after_a_restart() {
     }
 }
 
-/// A leader is deposed, removed, and added again under its id, with the log of its own that it still has, while
-/// messages of all its lives are under way.
+/// A leader is deposed, removed, and added again under its id, with the log of its own that it
+/// still has, while messages of all its lives are under way.
 #[test]
 fn a_removed_leader_comes_back_under_its_id() {
     let mut world = cluster();
@@ -197,7 +202,8 @@ fn a_removed_leader_comes_back_under_its_id() {
     assert!(world.node(A).unwrap().membership().is_voter(A));
 }
 
-/// The log writer lets the requests for votes leave, and then tells the node that they could. The answers may be faster.
+/// The log writer lets the requests for votes leave, and then tells the node that they could. The
+/// answers may be faster.
 #[test]
 fn votes_of_all_others_come_before_the_word_of_the_own_disk() {
     let mut world = World::new(3, 0, Random::new(1), Weather::calm(), Trace::default());
@@ -221,7 +227,8 @@ fn votes_of_all_others_come_before_the_word_of_the_own_disk() {
     heal(&mut world);
 }
 
-/// A read's round is lost, and then the only other voter is removed: nobody is left whose answer could end the round.
+/// A read's round is lost, and then the only other voter is removed: nobody is left whose answer
+/// could end the round.
 #[test]
 fn a_read_in_flight_is_answered_when_its_leader_becomes_the_only_voter() {
     let mut world = World::new(2, 0, Random::new(1), Weather::calm(), Trace::default());

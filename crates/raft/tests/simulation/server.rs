@@ -26,8 +26,8 @@ pub(crate) struct Server {
     pub(crate) starts: u64,
     /// The configuration that the cluster began with; empty for a member that joins later.
     founders: Membership,
-    /// After so many of a thousand inputs the node's effects are taken; after the others more inputs come first, and all of
-    /// them make one piece of work.
+    /// After so many of a thousand inputs the node's effects are taken; after the others more
+    /// inputs come first, and all of them make one piece of work.
     pub(crate) pace: usize,
     /// The process is stopped (SIGSTOP): it does nothing, and messages wait for it.
     pub(crate) is_paused: bool,
@@ -82,7 +82,8 @@ impl Server {
         self.process.is_some() && !self.is_paused
     }
 
-    /// Returns what the member would start from if its machine crashed now and lost everything that no sync covered.
+    /// Returns what the member would start from if its machine crashed now and lost everything that
+    /// no sync covered.
     pub(crate) fn survives(&self) -> (Restored, State) {
         let disk = self.disk.crash(Crash::LoseAll);
         disk.set_capacity(None);
@@ -92,7 +93,8 @@ impl Server {
         (restored, state)
     }
 
-    /// Throws the log away, then the state (rule A6), on the log of the running process. An error ends that.
+    /// Throws the log away, then the state (rule A6), on the log of the running process. An error
+    /// ends that.
     pub(crate) fn forget(&mut self) -> Result<(), Error> {
         let mut process = self.process.take().expect("a process that runs");
         process.log.forget_entries()?;

@@ -1,4 +1,5 @@
-//! Letting things come to rest: everything that is due happens, in order, and nothing goes wrong by itself.
+//! Letting things come to rest: everything that is due happens, in order, and nothing goes wrong by
+//! itself.
 
 use raft::NodeId;
 
@@ -20,8 +21,9 @@ impl World {
         self.fail("the cluster never comes to rest");
     }
 
-    /// Lets these nodes do what they have to do, and say to each other what they have to say; not for long, for a disk
-    /// that is full or a process that is paused keeps something from being done.
+    /// Lets these nodes do what they have to do, and say to each other what they have to say; not
+    /// for long, for a disk that is full or a process that is paused keeps something from being
+    /// done.
     pub(crate) fn settle_among(&mut self, ids: &[NodeId]) {
         for _ in 0..60 {
             for id in ids {

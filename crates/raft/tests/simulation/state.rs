@@ -1,7 +1,8 @@
 //! The state machine and its checkpoint.
 //!
-//! All that a state has to tell is which entries it contains and in which order they were applied. So it is the name of
-//! the last one, and a digest of all of them: two states are equal exactly if they applied the same entries.
+//! All that a state has to tell is which entries it contains and in which order they were applied.
+//! So it is the name of the last one, and a digest of all of them: two states are equal exactly if
+//! they applied the same entries.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
@@ -43,8 +44,9 @@ impl State {
         wal::replace_file(disk, Path::new(FILE), &bytes)
     }
 
-    /// Reads the checkpoint; the empty state if there is none. What is returned is durable: a process that was killed
-    /// leaves a file name that is visible and yet lost in the next crash of the machine.
+    /// Reads the checkpoint; the empty state if there is none. What is returned is durable: a
+    /// process that was killed leaves a file name that is visible and yet lost in the next crash of
+    /// the machine.
     pub(crate) fn read(disk: &SimDisk) -> std::io::Result<State> {
         disk.sync_dir(Path::new("/"))?;
         let Some(bytes) = disk.content(Path::new(FILE)) else { return Ok(State::default()) };

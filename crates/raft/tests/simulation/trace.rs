@@ -1,4 +1,5 @@
-//! What happened, as a number that two runs of one seed must agree in, and as text for whoever replays a seed.
+//! What happened, as a number that two runs of one seed must agree in, and as text for whoever
+//! replays a seed.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

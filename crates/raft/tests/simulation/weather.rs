@@ -1,5 +1,5 @@
-//! How a history is: calm in some respects, rough in others (swarm testing), so that faults which hide each other do
-//! not always come together.
+//! How a history is: calm in some respects, rough in others (swarm testing), so that faults which
+//! hide each other do not always come together.
 
 use raft::Limits;
 

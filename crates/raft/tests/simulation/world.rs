@@ -1,7 +1,8 @@
-//! The world: servers, the network between them, and the checkers that look at everything that happens.
+//! The world: servers, the network between them, and the checkers that look at everything that
+//! happens.
 //!
-//! The functions here let one thing happen and show it to the checkers. They decide nothing: which thing is next comes
-//! from a random history (`history`) or from a written one (`scenarios`).
+//! The functions here let one thing happen and show it to the checkers. They decide nothing: which
+//! thing is next comes from a random history (`history`) or from a written one (`scenarios`).
 
 use std::collections::BTreeMap;
 
@@ -200,7 +201,8 @@ impl World {
         self.after_input(to);
     }
 
-    /// Lets a node take a message. Its effects are taken later, except with a snapshot, whose content is at hand only now.
+    /// Lets a node take a message. Its effects are taken later, except with a snapshot, whose
+    /// content is at hand only now.
     pub(crate) fn arrive(&mut self, packet: Packet, copies: Copies) {
         let to = packet.message.to;
         if let (Body::InstallSnapshot { snapshot, .. }, Copies::None) = (&packet.message.body, copies) {

@@ -1,8 +1,8 @@
 //! StateMachineSafety and durable commits, against one global log.
 //!
-//! An entry enters the global log when the leader that commits it first knows so. Whatever any node then takes for
-//! committed, applies, sends as a snapshot, or finds on its disk after a crash as committed, must be in it: by index
-//! *and* term, for an index alone may be about another log.
+//! An entry enters the global log when the leader that commits it first knows so. Whatever any node
+//! then takes for committed, applies, sends as a snapshot, or finds on its disk after a crash as
+//! committed, must be in it: by index *and* term, for an index alone may be about another log.
 
 use raft::{Entry, EntryId, Index, Node, NodeId, Restored, Term};
 
@@ -34,7 +34,8 @@ impl CommittedLog {
         self.entries.get((index.0 as usize).checked_sub(1)?)
     }
 
-    /// Takes what a node believes to be committed, after `from`. Returns how many entries nobody knew of before.
+    /// Takes what a node believes to be committed, after `from`. Returns how many entries nobody
+    /// knew of before.
     pub(crate) fn committed_by(&mut self, node: &Node, from: Index, leaders: &Leaders) -> u64 {
         let before = self.last();
         let base = node.status().base.index;
@@ -51,7 +52,8 @@ impl CommittedLog {
             }
         }
         let first_seen = self.last().since(before);
-        // Entries of earlier terms are committed by one of the leader's own only (Raft paper, section 5.4.2).
+        // Entries of earlier terms are committed by one of the leader's own only (Raft paper,
+        // section 5.4.2).
         let own = first_seen == 0 || self.term_at(node.commit()) == Some(node.term());
         assert!(own, "{} commits an entry of an earlier term by counting", node.id());
         first_seen

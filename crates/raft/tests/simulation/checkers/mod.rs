@@ -1,4 +1,5 @@
-//! What must hold, one concern a file (Raft paper, figure 3; names as in etcd's TLA+ specification).
+//! What must hold, one concern a file (Raft paper, figure 3; names as in etcd's TLA+
+//! specification).
 
 pub(crate) mod committed;
 pub(crate) mod leaders;
@@ -51,7 +52,8 @@ impl Checkers {
         self.observe(node);
     }
 
-    /// Looks at the latest leader, if this node is it: whatever is committed, by it or by an earlier one, it has.
+    /// Looks at the latest leader, if this node is it: whatever is committed, by it or by an
+    /// earlier one, it has.
     pub(crate) fn observe_leader(&self, node: &Node, from: Index) {
         let is_latest = self.leaders.latest() == Some((node.term(), node.id()));
         if is_latest && node.role() == RoleName::Leader {

@@ -1,4 +1,5 @@
-//! What a member has said it has promised: terms do not fall and votes are not forgotten, over restarts too (rules W3, W6).
+//! What a member has said it has promised: terms do not fall and votes are not forgotten, over
+//! restarts too (rules W3, W6).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Linearizable reads: an answer has seen everything that was committed when the read was asked (rules R1 to R5).
+//! Linearizable reads: an answer has seen everything that was committed when the read was asked
+//! (rules R1 to R5).
 
 use std::collections::BTreeMap;
 
