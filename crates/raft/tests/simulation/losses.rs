@@ -1,9 +1,10 @@
 //! Members that lose entries which they have acknowledged (rule M5): on purpose, or with their
 //! disk.
 
-use raft::{Index, Membership, NodeId, RoleName};
+use raft::{Body, Entry, Index, Membership, NodeId, Payload, RoleName};
 use wal::SimDisk;
 
+use crate::network::Packet;
 use crate::server::{End, Server, is_full};
 use crate::world::World;
 
@@ -21,25 +22,37 @@ impl World {
         self.servers.values().any(|server| server.is_in_trouble || !server.is_running())
     }
 
-    /// Returns whether this member may lose entries now: the others, in whatever configuration, are
-    /// a quorum.
+    /// Returns whether this member may lose entries now: the others, in whatever configuration may
+    /// come into force, are a quorum.
     fn may_lose_entries(&mut self, id: NodeId) -> bool {
         if self.checkers.log.last() == Index::ZERO || self.is_anyone_in_trouble() {
             return false;
         }
         let leader = self.leader().and_then(|leader| self.node(leader));
-        let is_large = |membership: &Membership| {
-            !membership.is_joint()
-                && (membership.voters().len() >= 3 || membership.members().next().is_none())
+        leader.is_some_and(|leader| leader.membership().contains(id)) && !self.may_members_change()
+    }
+
+    /// Returns whether a configuration that is not committed, or that needs every voter, is
+    /// anywhere. One that is cut off in memory may come back from the disk with a crash, and one
+    /// that its leader has lost may arrive with a message.
+    fn may_members_change(&self) -> bool {
+        let committed = self.checkers.log.last();
+        let is_settled = |membership: &Membership, since: Index| {
+            let is_large = membership.voters().len() >= 3 || membership.members().next().is_none();
+            since <= committed && is_large && !membership.is_joint()
         };
-        // In memory, and on the disk: a configuration that is cut off in memory may come back with
-        // a crash.
-        let has_large = |server: &Server| {
-            let process = server.process.as_ref();
-            process.is_some_and(|process| is_large(process.node.membership()))
-                && is_large(server.survives().0.memberships.current())
+        let is_server_settled = |server: &Server| {
+            let node = server.process.as_ref().map(|process| &process.node);
+            let on_disk = server.survives().0.memberships;
+            node.is_some_and(|node| is_settled(node.membership(), node.membership_index()))
+                && is_settled(on_disk.current(), on_disk.current_index())
         };
-        leader.is_some_and(|leader| leader.membership().contains(id)) && self.servers.values().all(has_large)
+        let brings_another = |packet: &Packet| {
+            let Body::Append { entries, .. } = &packet.message.body else { return false };
+            let is_change = |entry: &Entry| matches!(entry.payload, Payload::Membership(_));
+            entries.iter().any(|entry| is_change(entry) && entry.index > committed)
+        };
+        self.network.mail.iter().any(brings_another) || !self.servers.values().all(is_server_settled)
     }
 
     /// Lets a member throw its log away, and then its state (rule A6), perhaps with a crash on the
