@@ -1,3 +1,5 @@
+//! Dead entries counted: none is left when no view and no watcher can need it.
+
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;

@@ -28,7 +28,7 @@ use super::inbox::{Inbox, Sender, inbox};
 use super::lessor::Lessor;
 use super::log_preparer::{LogPreparer, Prepare};
 use super::log_reader::{LogReader, ReadLog};
-use super::log_writer::LogWriter;
+use super::log_writer::{LogEvent, LogWriter};
 use super::mailbox::{Delivery, Mailbox};
 use super::reply::{CommandReply, Unserved};
 use super::shared::Shared;
@@ -65,54 +65,63 @@ fn membership() -> Membership {
     Membership::new([1, 2, 3].map(NodeId), [])
 }
 
-impl Member {
-    /// A start from this disk.
-    fn start(disk: SimDisk) -> Member {
-        Member::start_within(disk, Limits::default())
+/// Opens the raft log on this disk, and a node on it that has applied what the state has.
+fn open_log(disk: &SimDisk, limits: Limits, machine: &machine::Machine) -> (Log, Node) {
+    let options = LogOptions {
+        identity: [7, OWN.0],
+        segment_bytes: SEGMENT_BYTES,
+        tail_bytes_max: 1 << 20,
+        membership: membership(),
+        incarnation: Incarnation(1),
+    };
+    let mut log = Log::open(Arc::new(disk.clone()), Path::new("/data/wal"), options).expect("a log").log;
+    let applied = machine.store().applied();
+    let applied = EntryId::new(Index(applied.index), Term(applied.term));
+    let restored = log.restore_at(applied).expect("log and state meet");
+    (log, Node::new(Config { limits, ..Config::new(OWN, 1) }, restored))
+}
+
+/// What the threads of a member have in common.
+struct Common {
+    metrics: Arc<Metrics>,
+    shared: Arc<Shared>,
+    status: Arc<EngineStatus>,
+    lessor: Arc<Lessor>,
+    mailbox: Arc<Mailbox>,
+    transport: Transport,
+}
+
+impl Common {
+    fn new() -> Common {
+        let metrics = Arc::new(Metrics::new(MetricsDetail::Basic));
+        Common {
+            shared: Arc::new(Shared::new(Waiters::new(OWN.0, 0), Duration::from_secs(7))),
+            status: Arc::new(EngineStatus::of(OWN.0)),
+            lessor: Arc::new(Lessor::new(metrics.clone())),
+            mailbox: Mailbox::new(),
+            transport: Transport::default(),
+            metrics,
+        }
     }
 
-    fn start_within(disk: SimDisk, limits: Limits) -> Member {
-        let options = LogOptions {
-            identity: [7, OWN.0],
-            segment_bytes: SEGMENT_BYTES,
-            tail_bytes_max: 1 << 20,
-            membership: membership(),
-            incarnation: Incarnation(1),
-        };
-        let place = StorePlace {
-            disk: Arc::new(disk.clone()),
-            dir: "/data/kv".into(),
-            options: mvcc::Options { identity: [7, OWN.0], ..mvcc::Options::default() },
-        };
-        let machine = place.open().expect("a store");
-        let applied = machine.store().applied();
-        let mut log = Log::open(Arc::new(disk.clone()), Path::new("/data/wal"), options).expect("a log").log;
-        let applied = EntryId::new(Index(applied.index), Term(applied.term));
-        let restored = log.restore_at(applied).expect("log and state meet");
-        let node = Node::new(Config { limits, ..Config::new(OWN, 1) }, restored);
-
-        let (events, consensus_inbox) = inbox();
-        let (log_sender, log_inbox) = inbox();
-        let (apply, apply_inbox) = inbox();
-        let (read, reader_inbox) = inbox();
-        let (prepare, preparer_inbox) = inbox();
-        let metrics = Arc::new(Metrics::new(MetricsDetail::Basic));
-        let shared = Arc::new(Shared::new(Waiters::new(OWN.0, 0), Duration::from_secs(7)));
-        let status = Arc::new(EngineStatus::of(OWN.0));
-        let lessor = Arc::new(Lessor::new(metrics.clone()));
-        let (mailbox, transport) = (Mailbox::new(), Transport::default());
-        let consensus = ConsensusThread {
+    fn consensus(
+        &self,
+        node: Node,
+        inbox: Inbox<ConsensusEvent>,
+        (own, log, apply): (&Sender<ConsensusEvent>, &Sender<LogEvent>, &Sender<ApplyEvent>),
+    ) -> ConsensusThread {
+        ConsensusThread {
             node,
-            inbox: consensus_inbox,
-            own: events.clone(),
-            log: log_sender.clone(),
+            inbox,
+            own: own.clone(),
+            log: log.clone(),
             apply: apply.clone(),
-            transport: transport.clone(),
-            mailboxes: vec![mailbox.clone()],
-            shared: shared.clone(),
-            status: status.clone(),
-            lessor: lessor.clone(),
-            metrics: metrics.clone(),
+            transport: self.transport.clone(),
+            mailboxes: vec![self.mailbox.clone()],
+            shared: self.shared.clone(),
+            status: self.status.clone(),
+            lessor: self.lessor.clone(),
+            metrics: self.metrics.clone(),
             pace: Pace {
                 tick: Duration::from_millis(100),
                 election_timeout: Duration::from_millis(1000),
@@ -126,56 +135,91 @@ impl Member {
             checkpoint: Index::ZERO,
             log_sizes: Default::default(),
             contradictions: Default::default(),
-        };
-        let preparer =
-            LogPreparer { preparer: log.preparer(), inbox: preparer_inbox, log: log_sender.clone() };
-        let writer = LogWriter {
+        }
+    }
+
+    fn log_writer(
+        &self,
+        log: Log,
+        inbox: Inbox<LogEvent>,
+        (consensus, reader, preparer): (&Sender<ConsensusEvent>, Sender<ReadLog>, Sender<Prepare>),
+    ) -> LogWriter {
+        LogWriter {
             log,
-            inbox: log_inbox,
-            consensus: events.clone(),
-            reader: read,
-            preparer: prepare,
-            transport: transport.clone(),
-            shared: shared.clone(),
-            metrics: metrics.clone(),
+            inbox,
+            consensus: consensus.clone(),
+            reader,
+            preparer,
+            transport: self.transport.clone(),
+            shared: self.shared.clone(),
+            metrics: self.metrics.clone(),
             waiting: Default::default(),
-        };
-        let reader = LogReader { inbox: reader_inbox, consensus: events.clone() };
-        let apply = ApplyThread {
+        }
+    }
+
+    fn apply(
+        &self,
+        machine: machine::Machine,
+        place: StorePlace,
+        inbox: Inbox<ApplyEvent>,
+        (consensus, own): (&Sender<ConsensusEvent>, Sender<ApplyEvent>),
+    ) -> ApplyThread {
+        ApplyThread {
             views: Arc::new(Views::new(machine.view())),
             machine,
-            place: place.clone(),
-            inbox: apply_inbox,
-            consensus: events.clone(),
-            checkpointer: Checkpointer::new(apply),
-            comparison: Comparison::new(OWN.0, events.clone(), shared.clone()),
+            place,
+            inbox,
+            consensus: consensus.clone(),
+            checkpointer: Checkpointer::new(own),
+            comparison: Comparison::new(OWN.0, consensus.clone(), self.shared.clone()),
             hasher: CompactionHasher::default(),
-            mailboxes: vec![mailbox.clone()],
-            shared: shared.clone(),
-            status,
-            transport: transport.clone(),
-            lessor,
-            metrics,
+            mailboxes: vec![self.mailbox.clone()],
+            shared: self.shared.clone(),
+            status: self.status.clone(),
+            transport: self.transport.clone(),
+            lessor: self.lessor.clone(),
+            metrics: self.metrics.clone(),
             slow_apply: Duration::from_secs(3600),
             batch: Default::default(),
             early_reads: Default::default(),
             snapshots_wanted: Default::default(),
             retired: None,
+        }
+    }
+}
+
+impl Member {
+    /// A start from this disk.
+    fn start(disk: SimDisk) -> Member {
+        Member::start_within(disk, Limits::default())
+    }
+
+    fn start_within(disk: SimDisk, limits: Limits) -> Member {
+        let place = StorePlace {
+            disk: Arc::new(disk.clone()),
+            dir: "/data/kv".into(),
+            options: mvcc::Options { identity: [7, OWN.0], ..mvcc::Options::default() },
         };
-        let snapshots = Receiver::new(place, events.clone());
-        let is_apply_held = false;
+        let machine = place.open().expect("a store");
+        let (log, node) = open_log(&disk, limits, &machine);
+        let common = Common::new();
+        let (events, consensus_inbox) = inbox();
+        let (log_sender, log_inbox) = inbox();
+        let (apply, apply_inbox) = inbox();
+        let (read, reader_inbox) = inbox();
+        let (prepare, preparer_inbox) = inbox();
         Member {
             disk,
-            consensus,
-            writer,
-            reader,
-            preparer,
-            apply,
-            shared,
-            mailbox,
-            snapshots,
+            consensus: common.consensus(node, consensus_inbox, (&events, &log_sender, &apply)),
+            preparer: LogPreparer { preparer: log.preparer(), inbox: preparer_inbox, log: log_sender },
+            writer: common.log_writer(log, log_inbox, (&events, read, prepare)),
+            reader: LogReader { inbox: reader_inbox, consensus: events.clone() },
+            apply: common.apply(machine, place.clone(), apply_inbox, (&events, apply)),
+            shared: common.shared,
+            mailbox: common.mailbox,
+            snapshots: Receiver::new(place, events.clone()),
             events,
-            is_apply_held,
+            is_apply_held: false,
         }
     }
 
