@@ -15,9 +15,20 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// A Unix socket could not be bound.
+    #[error("listen unix {}: bind: {source}", path.display())]
+    ListenUnix {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A URL names no address to listen on.
-    #[error("cannot listen on {0}: only http URLs with an IP address or localhost are served")]
+    #[error("cannot listen on {0}")]
     Url(String),
+    /// Certificates, keys or lists of revoked certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] crate::data_dir::DataDirError),

@@ -32,6 +32,7 @@ mod random;
 pub mod signals;
 mod spawn;
 mod tasks;
+mod tls;
 mod transport;
 pub mod version;
 mod watch;

@@ -195,3 +195,23 @@ pub(crate) const RECENT_REVISIONS_MAX: usize = 16 * 1024;
 
 /// The longest answer of another member to a question at the start: a list of members is a few KiB.
 pub(crate) const PEER_ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// Time for a TLS handshake (etcd's): who has not finished it by then is not served (rule S3, CVE-2026-73500).
+pub(crate) const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// TLS handshakes under way on one thread. Each holds a descriptor and some 20 KiB; a client that means it is done in
+/// two round trips. A quarter of the descriptors that the process may have, if that is less.
+pub(crate) const TLS_HANDSHAKES_MAX: usize = 1024;
+
+/// A handshake younger than this does not make room for another: a round trip around the world, and the time that
+/// hundreds of honest handshakes before it take.
+pub(crate) const TLS_HANDSHAKE_GRACE: Duration = Duration::from_millis(250);
+
+/// Lines about rejected TLS connections written in a second; those beyond are counted.
+pub(crate) const TLS_REJECTIONS_LOGGED_PER_SECOND: u32 = 10;
+
+/// Size of a file of certificates or of a key: the CAs of a whole operating system have 250 KiB.
+pub(crate) const CERTIFICATE_FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Size of a file of revocation lists: a million revoked certificates have 40 MiB.
+pub(crate) const REVOCATION_FILE_BYTES_MAX: u64 = 64 << 20;

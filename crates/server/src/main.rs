@@ -7,7 +7,7 @@ use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use server::config::{Config, ConfigError, Invocation, help};
+use server::config::{Config, ConfigError, Invocation, Url, help, url};
 use server::logging::{self, FATAL, messages};
 use server::notify;
 use server::signals::{Signals, StopSignal, end_process};
@@ -101,16 +101,21 @@ fn wait(config: &Config, member: &mut Running) -> Result<Option<StopSignal>, Box
     // Not before the member has started: a recovery can be interrupted.
     let mut signals = Signals::watch()?;
     // A member may wait for others for a long time, and can be stopped meanwhile.
-    let addresses = config.listen.client.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    member.when_ready(move || announce(&addresses))?;
+    let (secure, plain): (Vec<Url>, Vec<Url>) =
+        config.listen.client.iter().cloned().partition(Url::is_secure);
+    member.when_ready(move || announce(&secure, &plain))?;
     member.when_it_ends(signals.end_of_wait())?;
     Ok(signals.wait())
 }
 
 /// Says that clients are served, to the log and to whoever started the process.
-fn announce(addresses: &str) {
+fn announce(secure: &[Url], plain: &[Url]) {
     tracing::info!("{}", messages::READY);
-    tracing::info!(address = addresses, "{}", messages::SERVING_INSECURELY);
+    for (urls, message) in [(secure, messages::SERVING_SECURELY), (plain, messages::SERVING_INSECURELY)] {
+        if !urls.is_empty() {
+            tracing::info!(address = url::join(urls), "{message}");
+        }
+    }
     match notify::ready(env::var("NOTIFY_SOCKET").ok().as_deref()) {
         Ok(true) => tracing::info!("{}", messages::NOTIFIED),
         Ok(false) => {}

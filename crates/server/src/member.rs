@@ -5,13 +5,13 @@
 //! opened ([`opened`]); the threads that own the state start ([`Engine`]); then those
 //! that talk to clients ([`network`]). Nobody is answered before all of it has succeeded.
 
+mod listeners;
 mod network;
 mod opened;
 mod stopping;
 #[cfg(test)]
 mod tests;
 
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -54,13 +54,14 @@ use crate::ids::Identity;
 use crate::limits::{GRPC_OVERHEAD_BYTES, LOG_KEPT_BYTES_MAX};
 use crate::logging::messages;
 use crate::metrics::Metrics;
-use crate::net::listen::{SocketOptions, listen};
 use crate::net::serve::PeerPort;
 use crate::random::random;
+use crate::tls::{Connector, Setup};
 use crate::transport::{self, Peer, Transport, TransportThread};
 use crate::watch::bounds::Bounds;
 use crate::watch::catch_up::{CatchUp, catch_up};
 use crate::watch::hub::Hub;
+use listeners::Listeners;
 use network::{Network, Workers};
 use opened::{Opened, Taken};
 
@@ -166,49 +167,12 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
 /// See [`StartError`]; nothing is left running.
 pub fn start_on(disk: Arc<dyn Disk>, config: &Config) -> Result<Running, StartError> {
     // Before the sockets: members that start together ask each other, and a port that nobody listens on answers at once.
-    let taken = Taken::take(config, disk)?;
-    let listeners = Listeners::bind(config)?;
+    let metrics = Arc::new(Metrics::new(config.metrics));
+    let tls = Setup::new(config, &metrics)?;
+    let taken = Taken::take(config, disk, &tls.connector)?;
+    let listeners = Listeners::bind(config, &tls, &metrics)?;
     let opened = taken.open(config)?;
-    Assembly::new(config, &opened).start(config, opened, listeners)
-}
-
-/// Sockets that are bound; nobody is answered yet.
-struct Listeners {
-    clients: ClientListeners,
-    peer: Vec<TcpListener>,
-}
-
-/// The sockets for clients.
-struct ClientListeners {
-    client: Vec<TcpListener>,
-    http: Vec<TcpListener>,
-    metrics: Vec<TcpListener>,
-}
-
-impl Listeners {
-    fn bind(config: &Config) -> Result<Self, StartError> {
-        let options = SocketOptions { reuse_port: config.listen.reuse_port };
-        let bind = |urls: &[Url]| -> Result<Vec<TcpListener>, StartError> {
-            let mut addresses: Vec<SocketAddr> = Vec::new();
-            for url in urls {
-                let address = url.bind_address().ok_or_else(|| StartError::Url(url.to_string()))?;
-                if !addresses.contains(&address) {
-                    addresses.push(address);
-                }
-            }
-            let listen =
-                |address| listen(address, options).map_err(|source| StartError::Listen { address, source });
-            addresses.into_iter().map(listen).collect()
-        };
-        Ok(Self {
-            peer: bind(&config.listen.peer)?,
-            clients: ClientListeners {
-                client: bind(&config.listen.client)?,
-                http: bind(&config.listen.client_http)?,
-                metrics: bind(&config.listen.metrics)?,
-            },
-        })
-    }
+    Assembly::new(config, &opened, metrics, tls.connector).start(config, opened, listeners)
 }
 
 /// What the threads of a member share, before they start.
@@ -219,6 +183,7 @@ struct Assembly {
     metrics: Arc<Metrics>,
     mailboxes: Vec<Arc<Mailbox>>,
     transport: Transport,
+    connector: Arc<Connector>,
 }
 
 /// The threads that own the state, running, and what the workers need of them.
@@ -236,21 +201,20 @@ struct Engine {
 }
 
 impl Assembly {
-    fn new(config: &Config, opened: &Opened) -> Self {
+    fn new(config: &Config, opened: &Opened, metrics: Arc<Metrics>, connector: Arc<Connector>) -> Self {
         let member_id = opened.identity.member.0;
         // 5 s and two election timeouts (contract: semantics, section 1).
         let request_timeout = Duration::from_secs(5) + 2 * config.raft.election_timeout;
         let shared = Arc::new(Shared::new(Waiters::new(member_id, random()), request_timeout));
         let status = Arc::new(EngineStatus::of(member_id));
         status.refresh(&opened.machine);
-        let metrics = Arc::new(Metrics::new(config.metrics));
         let lessor = Arc::new(Lessor::new(metrics.clone()));
         lessor.load(&opened.machine);
         metrics.server.id.set(format!("{member_id:x}"));
         metrics.server.quota_backend_bytes.set(quota(config).unwrap_or(0) as i64);
         metrics.server.feature_enabled.set(config.feature_gates.rows());
         let mailboxes = (0..worker_count()).map(|_| Mailbox::new()).collect();
-        Self { shared, status, lessor, metrics, mailboxes, transport: Transport::default() }
+        Self { shared, status, lessor, metrics, mailboxes, transport: Transport::default(), connector }
     }
 
     fn start(self, config: &Config, opened: Opened, listeners: Listeners) -> Result<Running, StartError> {
@@ -291,7 +255,7 @@ impl Assembly {
         identity: Identity,
         place: StorePlace,
         engine: &Engine,
-        listeners: Vec<TcpListener>,
+        listeners: transport::Listeners,
         port: Arc<PeerPort>,
     ) -> Result<JoinHandle<()>, StartError> {
         let settings = transport::Settings {
@@ -299,6 +263,7 @@ impl Assembly {
             advertised: config.cluster.advertise_peer.iter().map(Url::to_string).collect(),
             read_timeout: config.raft.read_timeout,
             write_timeout: config.raft.write_timeout,
+            connector: self.connector.clone(),
         };
         let http: transport::PeerHttp = Arc::new(move |request| Box::pin(port.clone().respond(request)));
         let snapshots = Receiver::new(place, engine.consensus.clone());
@@ -322,7 +287,7 @@ impl Assembly {
         log: raft::durable::Log,
         node: Node,
     ) -> Result<Engine, StartError> {
-        let Self { shared, status, lessor, metrics, mailboxes, transport } = self;
+        let Self { shared, status, lessor, metrics, mailboxes, transport, .. } = self;
         let (consensus, consensus_inbox) = inbox();
         let (log_sender, log_inbox) = inbox();
         let (apply, apply_inbox) = inbox();
@@ -445,6 +410,7 @@ impl Assembly {
                     questions: questions.clone(),
                     apply: apply.clone(),
                     transport: self.transport.clone(),
+                    connector: self.connector.clone(),
                     observer: Observer::new(metrics.clone()),
                     metrics: metrics.clone(),
                     cluster_id: identity.cluster.0,

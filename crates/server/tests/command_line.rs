@@ -42,7 +42,10 @@ fn settings_that_cannot_be_served_are_one_log_line_and_end_with_1() {
     let cases = [
         ("x", "\"x\" is not a valid flag"),
         ("--election-timeout=0", "--election-timeout must be >0 (set to 0ms)"),
-        ("--auto-tls", "--auto-tls asks for TLS, which this version of quorate does not serve yet"),
+        (
+            "--enable-log-rotation",
+            "--enable-log-rotation asks for log rotation, which this version of quorate does not serve yet",
+        ),
         ("--config-file=/nosuch", "open /nosuch: No such file or directory (os error 2)"),
     ];
     for (flag, message) in cases {

@@ -13,8 +13,8 @@
 //! server.restart(); // same ports, same data directory
 //! ```
 //!
-//! What it does not know: gRPC, Quorate's crates, the tests. It depends on the standard library, on `tempfile` and on
-//! `rustix` for SIGTERM.
+//! What it does not know: gRPC, Quorate's crates, the tests. It depends on the standard library, on `tempfile`, on
+//! `rcgen` for certificates and on `rustix` for SIGTERM.
 //!
 //! Nothing here sleeps to let something happen. Where the outside world gives no event to wait for, [`wait::until`]
 //! asks again and again until a condition holds, under a deadline generous enough for a loaded machine.
@@ -22,6 +22,7 @@
 pub mod cluster;
 pub mod dns;
 pub mod http;
+pub mod pki;
 pub mod ports;
 pub mod program;
 pub mod random;

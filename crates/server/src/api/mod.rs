@@ -39,6 +39,7 @@ use crate::engine::views::Views;
 use crate::engine::worker::{Proposer, Worker};
 use crate::grpc::reply::{Header, Spliced};
 use crate::metrics::{Metrics, Operation, Success};
+use crate::tls::Connector;
 use crate::transport::Transport;
 
 /// What the services of one network worker work with.
@@ -51,6 +52,8 @@ pub(crate) struct Api {
     pub(crate) questions: Arc<Questions>,
     pub(crate) apply: Sender<ApplyEvent>,
     pub(crate) transport: Transport,
+    /// Asks other members over TLS.
+    pub(crate) connector: Arc<Connector>,
     pub(crate) observer: Observer,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) cluster_id: u64,

@@ -1,6 +1,7 @@
 //! Founding a cluster: the flags say who its members are.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::remote::{self, Members};
@@ -9,19 +10,24 @@ use super::{BootstrapError, How, KnownMember, Origin};
 use crate::config::Cluster;
 use crate::config::url::{self, Url};
 use crate::ids::{Identity, MemberId, cluster_id, member_id};
+use crate::tls::Connector;
 
 /// Time for other members to say whether this one has been here before; as in etcd. Usually they are not there yet.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The members of a new cluster, and which of them this is.
-pub(super) async fn found(name: &str, cluster: &Cluster) -> Result<Origin, BootstrapError> {
+pub(super) async fn found(
+    name: &str,
+    cluster: &Cluster,
+    connector: &Arc<Connector>,
+) -> Result<Origin, BootstrapError> {
     let own = own_urls(name, cluster)?;
     check_advertised(name, own, &cluster.advertise_peer).await?;
     check_duplicates(&cluster.initial)?;
     let origin = founded(own, cluster);
     let id = origin.identity.member;
     let others = others(name, cluster);
-    let answers = remote::ask_all(&others, QUESTION_TIMEOUT).await;
+    let answers = remote::ask_all(connector, &others, QUESTION_TIMEOUT).await;
     if answers.into_iter().next().is_some_and(|cluster| has_started(&cluster, id)) {
         return Err(BootstrapError::AlreadyBootstrapped(id));
     }
@@ -107,12 +113,13 @@ mod tests {
     }
 
     async fn founding(name: &str, initial: &str, advertised: &str) -> Result<Origin, BootstrapError> {
-        found(name, &cluster(initial, advertised)).await
+        found(name, &cluster(initial, advertised), &Connector::for_tests()).await
     }
 
     #[tokio::test]
     async fn the_default_member_has_etcds_ids() {
-        let Origin { identity, how, members } = found("default", &Config::default().cluster).await.unwrap();
+        let Origin { identity, how, members } =
+            found("default", &Config::default().cluster, &Connector::for_tests()).await.unwrap();
         assert_eq!((identity.cluster.0, identity.member.0), (14841639068965178418, 10276657743932975437));
         assert_eq!(how, How::Founded);
         assert_eq!((members.len(), members[0].name.as_str()), (1, "default"));

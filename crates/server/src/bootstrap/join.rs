@@ -1,5 +1,6 @@
 //! Joining a running cluster: its members know this one already, and say who it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::found::{check_duplicates, others, own_urls};
@@ -8,17 +9,18 @@ use super::resolve::{self, RESOLVE_TIMEOUT};
 use super::{BootstrapError, How, KnownMember, Origin};
 use crate::config::{Config, Url};
 use crate::ids::{Identity, MemberId};
+use crate::tls::Connector;
 use crate::version;
 
 /// Time for a member to answer; as in etcd.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who this member is in the cluster that it was added to.
-pub(super) async fn join(config: &Config) -> Result<Origin, BootstrapError> {
+pub(super) async fn join(config: &Config, connector: &Arc<Connector>) -> Result<Origin, BootstrapError> {
     let cluster = &config.cluster;
     let own = own_urls(&config.name, cluster)?;
     check_duplicates(&cluster.initial)?;
-    let remote = remote::ask_one_of(&others(&config.name, cluster), QUESTION_TIMEOUT).await?;
+    let remote = remote::ask_one_of(connector, &others(&config.name, cluster), QUESTION_TIMEOUT).await?;
     let listed: Vec<(&str, &[Url])> =
         cluster.initial.iter().map(|(name, urls)| (name.as_str(), urls.as_slice())).collect();
     let members = assign(&remote, &listed, RESOLVE_TIMEOUT).await?;
@@ -28,7 +30,7 @@ pub(super) async fn join(config: &Config) -> Result<Origin, BootstrapError> {
         return Err(BootstrapError::OtherKind(remote.cluster));
     }
     let timeout = Duration::from_secs(5) + 2 * config.raft.election_timeout;
-    check_version(&remote.members, member, timeout).await?;
+    check_version(connector, &remote.members, member, timeout).await?;
     let learners = remote.members.iter().filter(|member| member.is_learner).count();
     if learners > config.cluster.learners_max {
         return Err(BootstrapError::TooManyLearners);
@@ -76,13 +78,15 @@ async fn assign(
 
 /// At least one member must say that the cluster runs at a version that this one knows, and none another.
 async fn check_version(
+    connector: &Arc<Connector>,
     members: &[RemoteMember],
     own: MemberId,
     timeout: Duration,
 ) -> Result<(), BootstrapError> {
     let mut is_known = false;
     for member in members.iter().filter(|member| member.id != own.0) {
-        let Some(version) = remote::cluster_version(&member.peer_urls, timeout).await else { continue };
+        let version = remote::cluster_version(connector, &member.peer_urls, timeout).await;
+        let Some(version) = version else { continue };
         match minor(&version) {
             Some(found)
                 if found > minor(version::ETCD).expect("our own version is one") || found < (3, 0) =>

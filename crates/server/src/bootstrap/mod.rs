@@ -19,11 +19,14 @@ mod remote;
 mod resolve;
 mod srv;
 
+use std::sync::Arc;
+
 use proto::membershippb::Member;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ClusterState, Config};
 use crate::ids::{Identity, MemberId};
+use crate::tls::Connector;
 pub use error::BootstrapError;
 pub(crate) use remote::{PROTOCOL, PROTOCOL_HEADER, server_version};
 
@@ -95,26 +98,26 @@ mod hexadecimal {
 ///
 /// # Errors
 /// See [`BootstrapError`].
-pub(crate) fn origin(config: &Config) -> Result<Origin, BootstrapError> {
+pub(crate) fn origin(config: &Config, connector: &Arc<Connector>) -> Result<Origin, BootstrapError> {
     if let Some(why) = &config.cluster.cannot_found {
         return Err(BootstrapError::Settings(why.clone()));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(BootstrapError::Runtime)?;
-    let origin = runtime.block_on(determine(config));
+    let origin = runtime.block_on(determine(config, connector));
     // A look-up of a name that hangs does not hold up the start.
     runtime.shutdown_background();
     origin
 }
 
-async fn determine(config: &Config) -> Result<Origin, BootstrapError> {
+async fn determine(config: &Config, connector: &Arc<Connector>) -> Result<Origin, BootstrapError> {
     let mut config = config.clone();
     if let Some(discovery) = &config.cluster.discovery {
         config.cluster.initial =
             srv::discover(&config.name, discovery, &config.cluster.advertise_peer).await?;
     }
     match config.cluster.state {
-        ClusterState::New => found::found(&config.name, &config.cluster).await,
-        ClusterState::Existing => join::join(&config).await,
+        ClusterState::New => found::found(&config.name, &config.cluster, connector).await,
+        ClusterState::Existing => join::join(&config, connector).await,
     }
 }

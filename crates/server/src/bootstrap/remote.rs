@@ -1,8 +1,9 @@
-//! Asking the members of a running cluster, over HTTP on their peer ports.
+//! Asking the members of a running cluster, over HTTP or HTTPS on their peer ports.
 //!
 //! What comes back is another program's word: its size is bounded, the time for it too, and nothing in it can do more than
 //! fail a check.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -18,6 +20,7 @@ use super::BootstrapError;
 use crate::config::Url;
 use crate::ids::ClusterId;
 use crate::limits::PEER_ANSWER_BYTES_MAX;
+use crate::tls::{ConnectError, Connector, reason_behind};
 
 /// Says on `/members` which peer protocol is spoken there. A member that joins looks for it: one of etcd would take it into
 /// its list and then wait for messages for ever.
@@ -62,14 +65,16 @@ struct Versions {
 /// Why an answer is of no use.
 #[derive(Debug, thiserror::Error)]
 enum AskError {
-    #[error("TLS is not served yet")]
-    Tls,
+    #[error("members are asked by http and https URLs only")]
+    Unsupported,
+    #[error(transparent)]
+    Tls(#[from] ConnectError),
     #[error("no answer within {0:?}")]
     Timeout(Duration),
     #[error("{0}")]
     Connect(#[from] std::io::Error),
     #[error("{0}")]
-    Http(#[from] hyper::Error),
+    Http(String),
     #[error("the answer cannot be read: {0}")]
     Body(Box<dyn std::error::Error + Send + Sync>),
     #[error("the answer is not what it should be: {0}")]
@@ -78,21 +83,41 @@ enum AskError {
     ClusterId,
 }
 
+impl From<hyper::Error> for AskError {
+    fn from(error: hyper::Error) -> Self {
+        AskError::Http(reason_behind(&error))
+    }
+}
+
 /// The answers of all that answer in time, in the order of `urls`.
-pub(super) async fn ask_all(urls: &[Url], timeout: Duration) -> Vec<Members> {
+pub(super) async fn ask_all(connector: &Arc<Connector>, urls: &[Url], timeout: Duration) -> Vec<Members> {
     let mut asked = JoinSet::new();
     for (place, url) in urls.iter().cloned().enumerate() {
-        asked.spawn(async move { (place, members(&url, timeout).await) });
+        let connector = connector.clone();
+        asked.spawn(async move { (place, members(&connector, &url, timeout).await) });
     }
     let mut answers: Vec<_> = asked.join_all().await;
     answers.sort_by_key(|(place, _)| *place);
-    answers.into_iter().filter_map(|(_, answer)| answer.ok()).collect()
+    let heard = |(place, answer): (usize, Result<Members, AskError>)| match answer {
+        Ok(members) => Some(members),
+        Err(error) => {
+            // Members that start together are not there yet; but one that cannot be verified is worth a line.
+            let address = format!("{}/members", urls[place]);
+            tracing::debug!(address, %error, "failed to get cluster response");
+            None
+        }
+    };
+    answers.into_iter().filter_map(heard).collect()
 }
 
 /// The answer of the first that answers.
-pub(super) async fn ask_one_of(urls: &[Url], timeout: Duration) -> Result<Members, BootstrapError> {
+pub(super) async fn ask_one_of(
+    connector: &Arc<Connector>,
+    urls: &[Url],
+    timeout: Duration,
+) -> Result<Members, BootstrapError> {
     for url in urls {
-        match members(url, timeout).await {
+        match members(connector, url, timeout).await {
             Ok(cluster) if cluster.members.is_empty() => {
                 let empty = "failed to get raft cluster member(s) from the given URLs";
                 return Err(BootstrapError::Fetch(empty));
@@ -108,18 +133,26 @@ pub(super) async fn ask_one_of(urls: &[Url], timeout: Duration) -> Result<Member
 }
 
 /// The cluster version that a member reports; `None` if it reports none.
-pub(super) async fn cluster_version(urls: &[String], timeout: Duration) -> Option<String> {
-    versions(urls, timeout).await.map(|versions| versions.etcdcluster)
+pub(super) async fn cluster_version(
+    connector: &Arc<Connector>,
+    urls: &[String],
+    timeout: Duration,
+) -> Option<String> {
+    versions(connector, urls, timeout).await.map(|versions| versions.etcdcluster)
 }
 
 /// The version of a member itself; `None` if it reports none.
-pub(crate) async fn server_version(urls: &[String], timeout: Duration) -> Option<String> {
-    versions(urls, timeout).await.map(|versions| versions.etcdserver)
+pub(crate) async fn server_version(
+    connector: &Arc<Connector>,
+    urls: &[String],
+    timeout: Duration,
+) -> Option<String> {
+    versions(connector, urls, timeout).await.map(|versions| versions.etcdserver)
 }
 
-async fn versions(urls: &[String], timeout: Duration) -> Option<Versions> {
+async fn versions(connector: &Arc<Connector>, urls: &[String], timeout: Duration) -> Option<Versions> {
     for url in urls.iter().filter_map(|url| Url::parse(url).ok()) {
-        let answered = get(&url, "/version", timeout).await;
+        let answered = get(connector, &url, "/version", timeout).await;
         match answered.and_then(|(_, body)| Ok(serde_json::from_slice::<Versions>(&body)?)) {
             Ok(versions) => return Some(versions),
             Err(error) => {
@@ -131,8 +164,8 @@ async fn versions(urls: &[String], timeout: Duration) -> Option<Versions> {
     None
 }
 
-async fn members(url: &Url, timeout: Duration) -> Result<Members, AskError> {
-    let (headers, body) = get(url, "/members", timeout).await?;
+async fn members(connector: &Arc<Connector>, url: &Url, timeout: Duration) -> Result<Members, AskError> {
+    let (headers, body) = get(connector, url, "/members", timeout).await?;
     let mut members: Vec<RemoteMember> = serde_json::from_slice(&body)?;
     members.sort();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -141,16 +174,29 @@ async fn members(url: &Url, timeout: Duration) -> Result<Members, AskError> {
     Ok(Members { cluster, members, is_our_kind: text(PROTOCOL_HEADER).is_some() })
 }
 
-async fn get(url: &Url, path: &str, timeout: Duration) -> Result<(HeaderMap, Bytes), AskError> {
-    let Some(address) = url.host_port().filter(|_| !url.is_secure()) else { return Err(AskError::Tls) };
-    let answered = tokio::time::timeout(timeout, exchange(address, path)).await;
-    answered.map_err(|_| AskError::Timeout(timeout))?
+async fn get(
+    connector: &Arc<Connector>,
+    url: &Url,
+    path: &str,
+    timeout: Duration,
+) -> Result<(HeaderMap, Bytes), AskError> {
+    let asked = async {
+        let (host, port) = url.host_port().ok_or(AskError::Unsupported)?;
+        let stream = TcpStream::connect((host, port)).await?;
+        if url.is_secure() {
+            exchange(connector.connect(host, stream).await?, (host, port), path).await
+        } else {
+            exchange(stream, (host, port), path).await
+        }
+    };
+    tokio::time::timeout(timeout, asked).await.map_err(|_| AskError::Timeout(timeout))?
 }
 
-async fn exchange(address: (&str, u16), path: &str) -> Result<(HeaderMap, Bytes), AskError> {
-    let stream = TcpStream::connect(address).await?;
+async fn exchange<S>(stream: S, (host, port): (&str, u16), path: &str) -> Result<(HeaderMap, Bytes), AskError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let (host, port) = address;
     let request = Request::get(path)
         .header(http::header::HOST, format!("{host}:{port}"))
         .body(Empty::<Bytes>::new())

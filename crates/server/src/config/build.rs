@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     Allowed, AutoCompaction, Cluster, ClusterState, Config, ConfigError, FeatureGates, HttpAccess, Keepalive,
     Limits, Listen, Log, LogFormat, LogOutput, MetricsDetail, Nanos, Notice, Quota, Raft, Settings, Source,
-    SrvDiscovery, Url, Warnings, go, table, url, validate,
+    SrvDiscovery, Tls, Url, Warnings, go, table, url, validate,
 };
 
 impl Config {
@@ -29,6 +29,7 @@ impl Config {
         let derived =
             validate::Derived { advertise_client, initial_cluster: &initial_cluster, gates: &gates };
         validate::check(settings, &derived)?;
+        let tls = Tls::from_settings(settings)?;
         let cluster = cluster(settings, advertise_client, &initial_cluster, &mut notices)?;
         validate::check_served(settings)?;
 
@@ -58,6 +59,7 @@ impl Config {
                 cors: Allowed::from_flag(settings.list("cors")),
                 hosts: Allowed::from_flag(settings.list("host-whitelist")),
             },
+            tls,
             metrics: match settings.text("metrics") {
                 "extensive" => MetricsDetail::Extensive,
                 _ => MetricsDetail::Basic,

@@ -60,6 +60,6 @@ mod tests {
             assert!(text.contains(&format!("  --{}", flag.name)), "--{}", flag.name);
         }
         assert!(text.contains("--heartbeat-interval '100'\n    Time between heartbeats, in milliseconds.\n"));
-        assert!(text.contains("Not served yet: TLS."));
+        assert!(text.contains("Not served yet: log rotation."));
     }
 }

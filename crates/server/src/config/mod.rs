@@ -21,6 +21,7 @@ pub mod help;
 pub mod notice;
 pub mod settings;
 pub mod table;
+pub mod tls;
 pub mod url;
 mod validate;
 pub mod value;
@@ -34,6 +35,7 @@ pub use features::FeatureGates;
 pub use go::Nanos;
 pub use notice::Notice;
 pub use settings::{Settings, Source};
+pub use tls::Tls;
 pub use url::Url;
 
 use crate::version;
@@ -75,6 +77,8 @@ pub struct Config {
     pub warnings: Warnings,
     /// Who may use plain HTTP.
     pub http: HttpAccess,
+    /// Certificates.
+    pub tls: Tls,
     /// Detail of the metrics.
     pub metrics: MetricsDetail,
     /// Logging.

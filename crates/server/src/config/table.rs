@@ -82,8 +82,8 @@ const NO_SCRUB_COMPACTION: Standing =
 const NO_HASH_CHECK: Standing = NoEffect("members do not compare compaction hashes");
 const NO_DOWNGRADE: Standing = NoEffect("there is no downgrade to check on");
 const DISCOVERY: Standing = NotYetToFound("a discovery service");
-const TLS: Standing = NotYet("TLS");
-const TLS_TUNING: Standing = NoEffect("there is no certificate, and so no TLS to configure");
+const NO_OWN_CONNECTION: Standing =
+    NoEffect("a member does not connect to its own client port: the files are checked, and not used");
 const AUTH: Standing = NotYet("authentication");
 const TRACING: Standing = NotYet("distributed tracing");
 
@@ -166,30 +166,30 @@ static CLUSTERING: &[Flag] = &[
 
 #[rustfmt::skip] // one row, one flag
 static SECURITY: &[Flag] = &[
-    flag("cert-file", Text, "", At("client-transport-security.cert-file"), TLS, "Certificate of the client listeners."),
-    flag("key-file", Text, "", At("client-transport-security.key-file"), TLS, "Key of the client listeners."),
-    flag("client-cert-file", Text, "", At("client-transport-security.client-cert-file"), TLS, "Certificate of the gateway's own connection."),
-    flag("client-key-file", Text, "", At("client-transport-security.client-key-file"), TLS, "Key of the gateway's own connection."),
-    flag("client-cert-auth", Bool, "false", At("client-transport-security.client-cert-auth"), TLS, "Require client certificates."),
-    flag("client-crl-file", Text, "", Absent, TLS, "Revocation list of client certificates."),
-    flag("client-cert-allowed-hostname", List, "", At("client-transport-security.allowed-hostname"), TLS, "Host names allowed in client certificates."),
-    flag("trusted-ca-file", Text, "", At("client-transport-security.trusted-ca-file"), TLS, "CA that signs client certificates."),
-    flag("auto-tls", Bool, "false", At("client-transport-security.auto-tls"), TLS, "Serve clients with self-signed certificates."),
-    flag("peer-cert-file", Text, "", At("peer-transport-security.cert-file"), TLS, "Certificate of the peer listeners."),
-    flag("peer-key-file", Text, "", At("peer-transport-security.key-file"), TLS, "Key of the peer listeners."),
-    flag("peer-client-cert-file", Text, "", At("peer-transport-security.client-cert-file"), TLS, "Certificate of connections to peers."),
-    flag("peer-client-key-file", Text, "", At("peer-transport-security.client-key-file"), TLS, "Key of connections to peers."),
-    flag("peer-client-cert-auth", Bool, "false", At("peer-transport-security.client-cert-auth"), TLS, "Require certificates of peers."),
-    flag("peer-trusted-ca-file", Text, "", At("peer-transport-security.trusted-ca-file"), TLS, "CA that signs peers' certificates."),
-    flag("peer-auto-tls", Bool, "false", At("peer-transport-security.auto-tls"), TLS, "Serve peers with self-signed certificates."),
-    flag("peer-crl-file", Text, "", Absent, TLS, "Revocation list of peers' certificates."),
-    flag("peer-cert-allowed-cn", List, "", At("peer-transport-security.allowed-cn"), TLS, "Common names allowed in peers' certificates."),
-    flag("peer-cert-allowed-hostname", List, "", At("peer-transport-security.allowed-hostname"), TLS, "Host names allowed in peers' certificates."),
-    flag("peer-skip-client-san-verification", Bool, "false", At("peer-transport-security.skip-client-san-verification"), TLS, "Do not check a peer's address against its certificate."),
-    flag("self-signed-cert-validity", Uint, "1", Same, TLS_TUNING, "Validity of self-signed certificates, in years."),
-    flag("cipher-suites", List, "", Same, TLS_TUNING, "Cipher suites allowed for TLS 1.2."),
-    flag("tls-min-version", Text, "TLS1.2", Same, TLS_TUNING, "Lowest TLS version: TLS1.2 or TLS1.3."),
-    flag("tls-max-version", Text, "", Same, TLS_TUNING, "Highest TLS version."),
+    flag("cert-file", Text, "", At("client-transport-security.cert-file"), Served, "Certificate of the client listeners."),
+    flag("key-file", Text, "", At("client-transport-security.key-file"), Served, "Key of the client listeners."),
+    flag("client-cert-file", Text, "", At("client-transport-security.client-cert-file"), NO_OWN_CONNECTION, "Certificate of the gateway's own connection."),
+    flag("client-key-file", Text, "", At("client-transport-security.client-key-file"), NO_OWN_CONNECTION, "Key of the gateway's own connection."),
+    flag("client-cert-auth", Bool, "false", At("client-transport-security.client-cert-auth"), Served, "Require client certificates."),
+    flag("client-crl-file", Text, "", Absent, Served, "Revocation list of client certificates."),
+    flag("client-cert-allowed-hostname", List, "", At("client-transport-security.allowed-hostname"), Served, "Host names allowed in client certificates."),
+    flag("trusted-ca-file", Text, "", At("client-transport-security.trusted-ca-file"), Served, "CA that signs client certificates."),
+    flag("auto-tls", Bool, "false", At("client-transport-security.auto-tls"), Served, "Serve clients with self-signed certificates."),
+    flag("peer-cert-file", Text, "", At("peer-transport-security.cert-file"), Served, "Certificate of the peer listeners."),
+    flag("peer-key-file", Text, "", At("peer-transport-security.key-file"), Served, "Key of the peer listeners."),
+    flag("peer-client-cert-file", Text, "", At("peer-transport-security.client-cert-file"), Served, "Certificate of connections to peers."),
+    flag("peer-client-key-file", Text, "", At("peer-transport-security.client-key-file"), Served, "Key of connections to peers."),
+    flag("peer-client-cert-auth", Bool, "false", At("peer-transport-security.client-cert-auth"), Served, "Require certificates of peers."),
+    flag("peer-trusted-ca-file", Text, "", At("peer-transport-security.trusted-ca-file"), Served, "CA that signs peers' certificates."),
+    flag("peer-auto-tls", Bool, "false", At("peer-transport-security.auto-tls"), Served, "Serve peers with self-signed certificates."),
+    flag("peer-crl-file", Text, "", Absent, Served, "Revocation list of peers' certificates."),
+    flag("peer-cert-allowed-cn", List, "", At("peer-transport-security.allowed-cn"), Served, "Common names allowed in peers' certificates."),
+    flag("peer-cert-allowed-hostname", List, "", At("peer-transport-security.allowed-hostname"), Served, "Host names allowed in peers' certificates."),
+    flag("peer-skip-client-san-verification", Bool, "false", At("peer-transport-security.skip-client-san-verification"), Served, "Do not check a peer's address against its certificate."),
+    flag("self-signed-cert-validity", Uint, "1", Same, Served, "Validity of self-signed certificates, in years."),
+    flag("cipher-suites", List, "", Same, Served, "Cipher suites allowed for TLS 1.2."),
+    flag("tls-min-version", Text, "TLS1.2", Same, Served, "Lowest TLS version: TLS1.2 or TLS1.3."),
+    flag("tls-max-version", Text, "", Same, Served, "Highest TLS version."),
     flag("cors", Origins, "*", Same, Served, "Origins allowed to make cross-origin requests."),
     flag("host-whitelist", Set, "*", Same, Served, "Host names accepted in plain HTTP requests."),
 ];

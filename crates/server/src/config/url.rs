@@ -96,6 +96,12 @@ impl Url {
         if self.is_unix() { None } else { split_host_port(rest) }
     }
 
+    /// The path of a Unix socket, as etcd reads it: what follows the slashes, relative unless there are three. `None` for
+    /// a host and a port.
+    pub fn socket_path(&self) -> Option<&str> {
+        self.is_unix().then(|| &self.text[self.scheme.name().len() + 3..])
+    }
+
     /// Where to bind for this URL. `None` when the host is a domain name: a listener wants an address, and `localhost` is
     /// the one name allowed (the IPv4 loopback, which is what etcd binds).
     pub fn bind_address(&self) -> Option<SocketAddr> {

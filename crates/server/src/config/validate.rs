@@ -57,7 +57,7 @@ pub(super) fn check(settings: &Settings, derived: &Derived<'_>) -> Result<(), Co
     if hash_check <= Nanos(0) {
         return refuse(format!("--compact-hash-check-time must be >0 (set to {hash_check})"));
     }
-    tls(settings)
+    Ok(())
 }
 
 fn logger(settings: &Settings) -> Result<(), ConfigError> {
@@ -148,66 +148,6 @@ fn compaction(settings: &Settings) -> Result<(), ConfigError> {
     }
 }
 
-/// The order of TLS versions; the empty text means "whatever is best" and has none.
-fn tls_rank(version: &str) -> Result<Option<u8>, ConfigError> {
-    match version {
-        "" => Ok(None),
-        "TLS1.2" => Ok(Some(2)),
-        "TLS1.3" => Ok(Some(3)),
-        other => refuse(format!("unexpected TLS version {other:?} (must be one of: TLS1.2, TLS1.3)")),
-    }
-}
-
-fn tls(settings: &Settings) -> Result<(), ConfigError> {
-    let (min, max) = (settings.text("tls-min-version"), settings.text("tls-max-version"));
-    let (min_rank, max_rank) = (tls_rank(min)?, tls_rank(max)?);
-    if max_rank.is_some() && min_rank > max_rank {
-        return refuse(format!("min version ({min}) is greater than max version ({max})"));
-    }
-    if let Some(unknown) = settings.list("cipher-suites").iter().find(|name| !is_cipher_suite(name)) {
-        return refuse(format!("unexpected TLS cipher suite {unknown:?}"));
-    }
-    if min_rank == Some(3) && !settings.list("cipher-suites").is_empty() {
-        return refuse("cipher suites cannot be configured when only TLS1.3 is enabled");
-    }
-    Ok(())
-}
-
-/// The cipher suites that etcd knows, which are those of Go's TLS library, insecure ones included.
-const CIPHER_SUITES: &[&str] = &[
-    "TLS_AES_128_GCM_SHA256",
-    "TLS_AES_256_GCM_SHA384",
-    "TLS_CHACHA20_POLY1305_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA",
-    "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-    "TLS_ECDHE_RSA_WITH_RC4_128_SHA",
-    "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
-    "TLS_RSA_WITH_AES_128_CBC_SHA",
-    "TLS_RSA_WITH_AES_128_CBC_SHA256",
-    "TLS_RSA_WITH_AES_128_GCM_SHA256",
-    "TLS_RSA_WITH_AES_256_CBC_SHA",
-    "TLS_RSA_WITH_AES_256_GCM_SHA384",
-    "TLS_RSA_WITH_RC4_128_SHA",
-];
-
-fn is_cipher_suite(name: &str) -> bool {
-    CIPHER_SUITES.contains(&name)
-}
-
 /// Refuses what this version does not serve. Never silently ignored: the operator asked for something.
 pub(super) fn check_served(settings: &Settings) -> Result<(), ConfigError> {
     let not_served =
@@ -219,12 +159,10 @@ pub(super) fn check_served(settings: &Settings) -> Result<(), ConfigError> {
     }
     for flag in ["listen-peer-urls", "listen-client-urls", "listen-client-http-urls", "listen-metrics-urls"] {
         for url in settings.urls(flag) {
-            let what = match (url.is_unix(), url.is_secure()) {
-                (true, _) => "a Unix socket",
-                (_, true) => "TLS",
-                _ => continue,
-            };
-            return not_served(format!("{}={url}", settings.get(flag).origin()), what);
+            // Members find each other by address.
+            if url.is_unix() && flag == "listen-peer-urls" {
+                return not_served(format!("{}={url}", settings.get(flag).origin()), "a Unix socket");
+            }
         }
     }
     if settings.list("log-outputs").iter().any(|output| output == "systemd/journal") {

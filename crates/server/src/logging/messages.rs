@@ -10,6 +10,12 @@ pub const SERVING_INSECURELY: &str = "serving client traffic insecurely; this is
 /// A client listener with TLS serves.
 pub const SERVING_SECURELY: &str = "serving client traffic securely";
 
+/// A client's TLS handshake has failed, or its certificate is not accepted.
+pub const REJECTED_CLIENT: &str = "rejected connection on client endpoint";
+
+/// The same, of a peer.
+pub const REJECTED_PEER: &str = "rejected connection on peer endpoint";
+
 /// All listeners are bound.
 pub const NOW_SERVING: &str = "now serving peer/client/metrics";
 

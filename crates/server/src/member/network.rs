@@ -3,7 +3,6 @@
 //! Each has a runtime of its own and keeps the connections it was given, so that a request and its answer stay on one
 //! core. The first also accepts, for all of them, and runs the member's periodic tasks.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,8 +11,9 @@ use proto::quoratepb::ClusterBootstrap;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
+use super::listeners::{ClientListener, ClientListeners};
+use super::start_thread;
 use super::stopping::STOP_GRACE;
-use super::{ClientListeners, start_thread};
 use crate::api::Api;
 use crate::config::{Config, Url};
 use crate::engine::questions::Asked;
@@ -21,11 +21,12 @@ use crate::engine::worker::Worker;
 use crate::error::StartError;
 use crate::http::Surface;
 use crate::limits::HEADER_TIMEOUT;
-use crate::net::accept::{Accepted, OpenDoor, accept};
+use crate::net::accept::{Accepted, Closing, Dealer, accept};
 use crate::net::connection::{self, Http2Settings, Terms};
 use crate::net::descriptors::Places;
 use crate::net::heads::HeadBudget;
 use crate::net::serve::ClientPort;
+use crate::tls::{Door, Handshakes};
 use crate::{spawn, tasks};
 
 /// The workers before they start.
@@ -49,6 +50,8 @@ pub(super) struct Workers {
     empty: std::sync::mpsc::Receiver<()>,
     end: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
+    /// Makes TLS handshakes. Ends with the first of the workers.
+    handshakes: Option<JoinHandle<()>>,
 }
 
 impl Workers {
@@ -70,7 +73,7 @@ impl Workers {
     /// Ends the threads.
     pub(super) fn end(self) {
         let _ = self.end.send(true);
-        for thread in self.threads {
+        for thread in self.threads.into_iter().chain(self.handshakes) {
             let _ = thread.join();
         }
     }
@@ -119,6 +122,8 @@ impl Network {
         let terms = Terms::new(self.http2, Arc::new(HeadBudget::default()));
         let workers: Arc<[Arc<Worker>]> = self.apis.iter().map(|api| api.worker.clone()).collect();
         let mut threads = Vec::new();
+        let mut listeners = self.listeners;
+        let (handshakes, handshake_thread) = listeners.handshakes.take().unzip();
         let mut client_doors = Vec::new();
         let mut doors = Vec::new();
         for api in &self.apis {
@@ -131,7 +136,8 @@ impl Network {
             api: first,
             workers: workers.clone(),
             door: (closing, open_door),
-            listeners: self.listeners,
+            listeners,
+            handshakes,
             client_doors,
             introduction: self.introduction,
             auto_compaction: self.auto_compaction,
@@ -158,7 +164,8 @@ impl Network {
             };
             threads.push(start_thread(&format!("network {index}"), move || runtime.block_on(worker.run()))?);
         }
-        Ok((Workers { close, closed, leave, empty, end, threads }, is_ready))
+        let handshakes = handshake_thread;
+        Ok((Workers { close, closed, leave, empty, end, threads, handshakes }, is_ready))
     }
 }
 
@@ -166,8 +173,9 @@ impl Network {
 struct First {
     api: Arc<Api>,
     workers: Arc<[Arc<Worker>]>,
-    door: (watch::Receiver<bool>, OpenDoor),
+    door: Closing,
     listeners: ClientListeners,
+    handshakes: Option<Handshakes>,
     client_doors: Vec<UnboundedSender<Accepted>>,
     introduction: tasks::publish::Introduction,
     auto_compaction: crate::config::AutoCompaction,
@@ -179,35 +187,44 @@ struct First {
 }
 
 impl First {
-    async fn run(self, leaving: watch::Receiver<bool>) {
+    async fn run(self, mut leaving: watch::Receiver<bool>) {
         spawn::task("answers to members", tasks::answers::run(self.api.clone(), self.asked));
         tasks::publish::run(&self.api, self.introduction).await;
         spawn::task("cluster version", tasks::cluster_version::run(self.api.clone()));
         spawn::task("lease expiry", tasks::expiry::run(self.api.clone(), self.workers));
         spawn::task("auto compaction", tasks::auto_compaction::run(self.api.clone(), self.auto_compaction));
-        for listener in self.listeners.client {
-            let accepting =
-                accept(listener, self.client_doors.clone(), self.places.clone(), self.door.clone());
-            spawn::task("accept", accepting);
-        }
-        let door = |listeners: Vec<TcpListener>| {
+        let ClientListeners { client, http, metrics, .. } = self.listeners;
+        let (door, handshakes) = (&self.door, self.handshakes.as_ref());
+        let dealer = |workers| Dealer::new(workers, self.places.clone());
+        open(client, &dealer(self.client_doors), handshakes, door);
+        for (listeners, surface) in [(http, Surface::Client), (metrics, Surface::Metrics)] {
             let (send, receive) = unbounded_channel();
-            for listener in listeners {
-                let accepting = accept(listener, vec![send.clone()], self.places.clone(), self.door.clone());
-                spawn::task("accept", accepting);
-            }
-            receive
-        };
-        for (listeners, surface) in
-            [(self.listeners.http, Surface::Client), (self.listeners.metrics, Surface::Metrics)]
-        {
+            open(listeners, &dealer(vec![send]), handshakes, door);
             let port = self.http.clone();
             let respond = move |request| port.clone().respond_http(surface, request);
-            let all =
-                serve_all(door(listeners), Arc::new(respond), self.terms.clone(), leaving.clone(), || {});
+            let all = serve_all(receive, Arc::new(respond), self.terms.clone(), leaving.clone(), || {});
             spawn::task("http", all);
         }
         let _ = self.ready.send(());
+        // Listeners count as open until nobody holds their door.
+        drop(self.door);
+        // The thread of handshakes ends when nobody can reach it any more.
+        connection::stopped(&mut leaving).await;
+        drop(self.handshakes);
+    }
+}
+
+/// Begins to accept.
+fn open(listeners: Vec<ClientListener>, dealer: &Dealer, handshakes: Option<&Handshakes>, door: &Closing) {
+    for ClientListener { socket, security } in listeners {
+        let (dealer, closing) = (dealer.clone(), door.clone());
+        match (security, handshakes) {
+            (Some((acceptor, need)), Some(handshakes)) => {
+                let deliver = Arc::new(move |delivery| dealer.deal(delivery));
+                handshakes.open(Door { listener: socket, acceptor, need, deliver, closing });
+            }
+            _ => drop(spawn::task("accept", accept(socket, dealer, closing))),
+        }
     }
 }
 
@@ -259,11 +276,13 @@ async fn serve_all<S, F>(
     let mut open = tokio::task::JoinSet::new();
     let is_leaving = leaving.clone();
     let (not_told, mut told) = mpsc::channel(1);
-    let serve = |open: &mut tokio::task::JoinSet<()>, Accepted { stream, place }| {
-        let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
+    let serve = |open: &mut tokio::task::JoinSet<()>, Accepted { mut stream, name, place }| {
+        if stream.attach().is_err() {
+            return;
+        }
         let is_leaving = is_leaving.clone();
         let connection =
-            connection::serve(stream, terms.clone(), respond.clone(), is_leaving, not_told.clone());
+            connection::serve(stream, name, terms.clone(), respond.clone(), is_leaving, not_told.clone());
         open.spawn(async move {
             connection.await;
             drop(place);

@@ -20,6 +20,7 @@ use crate::ids::Identity;
 use crate::limits::WAL_SEGMENT_BYTES;
 use crate::logging::messages;
 use crate::random::random;
+use crate::tls::Connector;
 
 /// What is on the disk, opened.
 pub(super) struct Opened {
@@ -45,7 +46,11 @@ pub(super) struct Taken {
 
 impl Taken {
     /// Takes the data directory; if it is new, finds out who the member is, which may mean asking others.
-    pub(super) fn take(config: &Config, disk: Arc<dyn wal::Disk>) -> Result<Self, StartError> {
+    pub(super) fn take(
+        config: &Config,
+        disk: Arc<dyn wal::Disk>,
+        connector: &Arc<Connector>,
+    ) -> Result<Self, StartError> {
         let data_dir = DataDir::take(disk, &config.data_dir)?;
         if let Some(found) = data_dir.origin()? {
             return Ok(Self {
@@ -55,7 +60,7 @@ impl Taken {
                 starts_over: found.starts_over,
             });
         }
-        let origin = bootstrap::origin(config)?;
+        let origin = bootstrap::origin(config, connector)?;
         tracing::info!(
             "local-member-id" = %origin.identity.member,
             "cluster-id" = %origin.identity.cluster,

@@ -45,10 +45,13 @@ impl Staged {
         let flag = format!("--data-dir={}", directory.path().join("data").display());
         let Ok(Invocation::Serve(config)) = Config::load(&[flag], &[]) else { panic!("good flags") };
         // It has a runtime of its own for a while.
-        let open = || Taken::take(&config, Arc::new(OsDisk)).unwrap().open(&config).unwrap();
+        let open = || {
+            Taken::take(&config, Arc::new(OsDisk), &Connector::for_tests()).unwrap().open(&config).unwrap()
+        };
         let opened = std::thread::scope(|scope| scope.spawn(open).join().unwrap());
         let identity = opened.identity;
-        let assembly = Assembly::new(&config, &opened);
+        let assembly =
+            Assembly::new(&config, &opened, Arc::new(Metrics::new(config.metrics)), Connector::for_tests());
         let Opened { place, machine, data_dir, .. } = opened;
         let views = Arc::new(Views::new(machine.store().view()));
         let (consensus, consensus_inbox) = inbox();

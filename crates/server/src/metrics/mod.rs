@@ -12,6 +12,7 @@ pub mod peers;
 mod process;
 mod scrapes;
 pub mod text;
+pub mod tls;
 pub mod value;
 
 pub use grpc::{Grpc, Method};
@@ -170,6 +171,16 @@ group! {
     }
 }
 
+group! {
+    /// TLS. Not etcd's, which has no metrics about it: exposed by members that have TLS only.
+    Tls {
+        handshakes: tls::Handshakes = tls::Handshakes::default(), "quorate_tls_handshakes_total", "TLS handshakes, by endpoint and result.";
+        reloads: Counter = counter(), "quorate_tls_reloads_total", "Changed TLS files that were read again.";
+        reload_failures: Counter = counter(), "quorate_tls_reload_failures_total", "Changed TLS files that cannot be used; what was in them before is used on.";
+        ends: tls::Ends = tls::Ends::default(), "quorate_tls_expiry_days", "Days until what is in a TLS file expires; negative afterwards.";
+    }
+}
+
 /// All metrics of a member.
 #[derive(Debug)]
 pub struct Metrics {
@@ -185,6 +196,8 @@ pub struct Metrics {
     pub peers: peers::Peers,
     /// Leases.
     pub lease: Lease,
+    /// TLS.
+    pub tls: Tls,
     /// Every gRPC method.
     pub grpc: Grpc,
     /// What was asked for all this.
@@ -203,6 +216,7 @@ impl Metrics {
             network: Network::new(),
             peers: peers::Peers::default(),
             lease: Lease::new(),
+            tls: Tls::new(),
             grpc: Grpc::new(detail),
             scrapes: Scrapes::default(),
             detail,
@@ -233,6 +247,9 @@ impl Metrics {
         self.peers.collect_known(&local, out);
         self.lease.collect(out);
         self.scrapes.collect(out);
+        if self.tls.ends.are_known() {
+            self.tls.collect(out);
+        }
         let last_health = labelled::LastHealth(&self.server.healthchecks);
         out.family(
             "etcd_server_healthcheck",

@@ -11,7 +11,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
@@ -24,6 +23,7 @@ use crate::limits::{
     CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES_MAX, HTTP1_FIELDS_MAX, HTTP1_HEAD_BYTES_MAX,
     HTTP2_FRAME_BYTES_MAX, PENDING_RESETS_MAX, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
 };
+use crate::tls::{CertificateName, Stream};
 
 /// How connections are served.
 #[derive(Debug, Clone, Copy)]
@@ -99,9 +99,11 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 pub(crate) type NotTold = mpsc::Sender<Infallible>;
 
 /// Serves a connection until the peer closes it, or until `stop` says so and its requests are answered. Until then the client
-/// is told by GOAWAY that its next requests have to go elsewhere; those that cross it on the way are served.
+/// is told by GOAWAY that its next requests have to go elsewhere; those that cross it on the way are served. Each request
+/// carries the `name` of the client's certificate as an extension.
 pub(crate) async fn serve<S, F>(
-    stream: TcpStream,
+    stream: Stream,
+    name: Option<CertificateName>,
     terms: Terms,
     service: Arc<S>,
     mut stop: watch::Receiver<bool>,
@@ -110,12 +112,18 @@ pub(crate) async fn serve<S, F>(
     S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<ResponseBody>> + Send + 'static,
 {
+    if let Some(name) = &name {
+        tracing::debug!(name = name.as_str(), "a client has shown its certificate");
+    }
     let Terms { builder, settings, heads } = terms;
     let conversation = Arc::new(Conversation::new());
     let pings = Pings::new(settings.ping_min_time);
     let socket = Socket::new(stream, pings, Head::new(heads), conversation.clone());
     let requests = conversation.clone();
-    let respond = service_fn(move |request| {
+    let respond = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(name) = &name {
+            request.extensions_mut().insert(name.clone());
+        }
         let open = Open::new(requests.clone());
         let response = service(request);
         async move { Ok::<_, Infallible>(open.answer(response.await)) }

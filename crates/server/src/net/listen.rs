@@ -2,6 +2,9 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -12,6 +15,19 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct SocketOptions {
     pub(crate) reuse_port: bool,
+}
+
+/// Binds and listens on a Unix socket. One that is left of a process that has ended is removed first, as etcd does.
+///
+/// # Errors
+/// Those of the operating system.
+pub(crate) fn listen_unix(path: &Path) -> io::Result<UnixListener> {
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 /// Binds and listens.

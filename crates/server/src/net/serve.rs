@@ -18,6 +18,7 @@ use crate::grpc::admission::looks_like_grpc;
 use crate::grpc::body::ResponseBody;
 use crate::http::{Alarm, Consistency, HealthProbe, Http, RaftStatus, ReadFailure, Surface, Versions};
 use crate::ids::MemberId;
+use crate::tls::CertificateName;
 use crate::version;
 
 /// The client port: gRPC, and HTTP beside it.
@@ -59,7 +60,9 @@ impl ClientPort {
         if request.uri().path() == "/metrics" {
             refresh_gauges(&self.api, &self.workers);
         }
-        let (head, _) = request.into_parts();
+        let (mut head, _) = request.into_parts();
+        // Who the client is by its certificate counts for gRPC alone (rule S5).
+        head.extensions.remove::<CertificateName>();
         plain(self.http.handle(surface, &head).await)
     }
 }

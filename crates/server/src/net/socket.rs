@@ -1,4 +1,4 @@
-//! A TCP stream as the HTTP library sees it.
+//! A connection as the HTTP library sees it, with TLS around it or without.
 //!
 //! It says that it has no vectored writes. With vectored writes h2 copies payloads below 256 bytes into its buffer and
 //! sends each longer one by a system call of its own; without, the border is 1,024 bytes. Replies with a small value,
@@ -16,7 +16,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::conversation::{Conversation, Last};
 use super::frames::{Seen, enhance_your_calm};
@@ -25,13 +24,14 @@ use super::inbound::Inbound;
 use super::intake::Intake;
 use super::outbound::Outbound;
 use super::pings::{Circumstances, Pings, Verdict};
+use crate::tls::Stream;
 
 /// The end of an HTTP/1.1 request's head.
 const EMPTY_LINE: &[u8; 4] = b"\r\n\r\n";
 
 /// A connected socket.
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     inbound: Inbound,
     intake: Intake,
     head: Head,
@@ -57,7 +57,7 @@ enum Farewell {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, pings: Pings, head: Head, conversation: Arc<Conversation>) -> Self {
+    pub(super) fn new(stream: Stream, pings: Pings, head: Head, conversation: Arc<Conversation>) -> Self {
         Self {
             stream,
             inbound: Inbound::new(),

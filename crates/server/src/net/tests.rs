@@ -2,6 +2,7 @@
 
 mod heads;
 mod libraries;
+mod names;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +62,7 @@ impl Client {
             let (stream, _) = listener.accept().await.unwrap();
             let (_keep, stop) = watch::channel(false);
             let (not_told, _) = mpsc::channel(1);
-            connection::serve(stream, terms, Arc::new(respond), stop, not_told).await;
+            connection::serve(stream.into(), None, terms, Arc::new(respond), stop, not_told).await;
         });
         Self(TcpStream::connect(address).await.unwrap())
     }

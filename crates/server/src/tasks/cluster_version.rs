@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use crate::api::Api;
 use crate::bootstrap::server_version;
 use crate::engine::command::Field;
+use crate::tls::Connector;
 use crate::version;
 
 /// How often the leader looks, as in etcd.
@@ -40,7 +41,7 @@ pub(crate) async fn decide(api: &Api) {
     else {
         return;
     };
-    let others = versions(&api.status.members(), api.member_id).await;
+    let others = versions(&api.connector, &api.status.members(), api.member_id).await;
     let Some((major, minor)) = next(current, own, &others) else { return };
     let request = ClusterVersionSetRequest { ver: format!("{major}.{minor}.0") };
     if let Err(status) = api.propose_as_leader(Field::ClusterVersionSet, &request).await {
@@ -59,11 +60,12 @@ fn next(current: Option<Version>, own: Version, others: &[Option<Version>]) -> O
 }
 
 /// The versions of all other members.
-async fn versions(members: &[Member], own_id: u64) -> Vec<Option<Version>> {
+async fn versions(connector: &Arc<Connector>, members: &[Member], own_id: u64) -> Vec<Option<Version>> {
     let mut asked = JoinSet::new();
     for member in members.iter().filter(|member| member.id != own_id) {
         let urls = member.raft_attributes.as_ref().map(|raft| raft.peer_urls.clone()).unwrap_or_default();
-        asked.spawn(async move { server_version(&urls, ANSWER_TIMEOUT).await });
+        let connector = connector.clone();
+        asked.spawn(async move { server_version(&connector, &urls, ANSWER_TIMEOUT).await });
     }
     asked.join_all().await.iter().map(|version| version.as_deref().and_then(parse)).collect()
 }

@@ -17,6 +17,7 @@ use super::note::PeerNote;
 use super::snapshot::Receiving;
 use crate::ids::Identity;
 use crate::metrics::Metrics;
+use crate::tls::Connector;
 
 /// What a transport is told at its start.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) read_timeout: Duration,
     /// A connection that takes no byte for so long is given up (`--raft-write-timeout`).
     pub(crate) write_timeout: Duration,
+    /// Makes TLS of connections to peers whose URLs want it.
+    pub(crate) connector: Arc<Connector>,
 }
 
 /// Everything that one task wants of another. Only the transport's thread takes the lock, so nobody waits for it.

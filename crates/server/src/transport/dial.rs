@@ -5,6 +5,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use raft::NodeId;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -12,6 +13,7 @@ use super::context::Context;
 use super::handshake::{self, StreamKind};
 use super::limits::{CONNECT_TIMEOUT, KEEPALIVE_IDLE};
 use crate::config::Url;
+use crate::tls;
 
 /// A connection to a peer, upgraded. Whatever lies below HTTP, TLS too, is hidden in it.
 pub(super) type PeerStream = TokioIo<Upgraded>;
@@ -23,17 +25,20 @@ pub(super) enum DialError {
     #[error("no peer URLs are known")]
     NoUrls,
     /// The URL is of a kind that cannot be dialed.
-    #[error("{0}: peers are reached by http URLs only")]
+    #[error("{0}: peers are reached by http and https URLs only")]
     Unsupported(Url),
     /// No connection.
     #[error("{0}: {1}")]
     Connect(Url, std::io::Error),
+    /// No TLS.
+    #[error("{0}: {1}")]
+    Tls(Url, tls::ConnectError),
     /// It took too long.
     #[error("{0}: no answer within {CONNECT_TIMEOUT:?}")]
     TimedOut(Url),
     /// What answers does not speak HTTP.
     #[error("{0}: {1}")]
-    Http(Url, Box<dyn std::error::Error + Send + Sync>),
+    Http(Url, String),
     /// It does not want this member.
     #[error("{url}: refused with {status}: {text}")]
     Refused {
@@ -90,20 +95,36 @@ async fn dial_url(
     kind: StreamKind,
     context: &Context,
 ) -> Result<PeerStream, DialError> {
-    let http_error = |error: hyper::Error| DialError::Http(url.clone(), error.into());
+    let (stream, host, port) = connect(url).await?;
+    let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    if !url.is_secure() {
+        return upgrade(stream, &authority, peer, url, kind, context).await;
+    }
+    let secured = context.settings.connector.connect(host, stream).await;
+    let secured = secured.map_err(|error| DialError::Tls(url.clone(), error))?;
+    upgrade(secured, &authority, peer, url, kind, context).await
+}
+
+/// Makes a peer's stream of a connection to it.
+async fn upgrade<S>(
+    stream: S,
+    authority: &str,
+    peer: NodeId,
+    url: &Url,
+    kind: StreamKind,
+    context: &Context,
+) -> Result<PeerStream, DialError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let http_error = |error: hyper::Error| DialError::Http(url.clone(), tls::reason_behind(&error));
     let settings = &context.settings;
-    let (stream, authority) = connect(url).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(http_error)?;
     let connection = AbortOnDrop(tokio::spawn(connection.with_upgrades()));
-    let request = handshake::request(
-        settings.identity,
-        peer,
-        kind,
-        (&settings.advertised, context.process),
-        &authority,
-    )
-    .map_err(|error| DialError::Http(url.clone(), error.into()))?;
+    let request =
+        handshake::request(settings.identity, peer, kind, (&settings.advertised, context.process), authority)
+            .map_err(|error| DialError::Http(url.clone(), error.to_string()))?;
     let response = sender.send_request(request).await.map_err(http_error)?;
     if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
         let status = response.status();
@@ -117,15 +138,13 @@ async fn dial_url(
     Ok(TokioIo::new(upgraded))
 }
 
-/// A connection, and what its other end calls itself. The place where TLS goes.
-async fn connect(url: &Url) -> Result<(TcpStream, String), DialError> {
-    let unsupported = || DialError::Unsupported(url.clone());
-    let (host, port) = url.host_port().filter(|_| !url.is_secure()).ok_or_else(unsupported)?;
+/// A connection, and the host and port that it leads to.
+async fn connect(url: &Url) -> Result<(TcpStream, &str, u16), DialError> {
+    let (host, port) = url.host_port().ok_or_else(|| DialError::Unsupported(url.clone()))?;
     let stream =
         TcpStream::connect((host, port)).await.map_err(|error| DialError::Connect(url.clone(), error))?;
     tune(&stream).map_err(|error| DialError::Connect(url.clone(), error))?;
-    let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    Ok((stream, authority))
+    Ok((stream, host, port))
 }
 
 /// Frames leave at once; and a peer whose machine is gone is noticed by the system too.

@@ -11,8 +11,9 @@ use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
 use super::context::{Context, Inlet};
@@ -25,6 +26,7 @@ use super::{snapshot, switch};
 use crate::grpc::body::ResponseBody;
 use crate::logging::messages;
 use crate::net::accept;
+use crate::tls::Delivery;
 
 /// Answers what is asked on the peer port besides peers' streams.
 pub(crate) type PeerHttp = Arc<
@@ -42,9 +44,7 @@ pub(super) async fn accept(
         Ok(listener) => listener,
         Err(error) => return tracing::error!(error = %error, "cannot accept connections of peers"),
     };
-    // HTTP/1.1 only, as on etcd's peer port without TLS.
-    let mut builder = Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(head_within);
+    let builder = builder(head_within);
     let places = Arc::new(Semaphore::new(DOOR_CONNECTIONS_MAX));
     while let Ok(place) = places.clone().acquire_owned().await {
         let stream = accept::next(&listener).await;
@@ -59,8 +59,40 @@ pub(super) async fn accept(
     }
 }
 
+/// HTTP/1.1 only, as on etcd's peer port without TLS.
+fn builder(head_within: Duration) -> Builder {
+    let mut builder = Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(head_within);
+    builder
+}
+
+/// Serves connections whose TLS handshake has succeeded on another thread. Those for which there is no place are closed.
+pub(super) async fn admit(
+    mut secured: UnboundedReceiver<Delivery>,
+    head_within: Duration,
+    http: PeerHttp,
+    context: Arc<Context>,
+) {
+    let builder = builder(head_within);
+    let places = Arc::new(Semaphore::new(DOOR_CONNECTIONS_MAX));
+    while let Some(Delivery { mut stream, .. }) = secured.recv().await {
+        let Ok(place) = places.clone().try_acquire_owned() else { continue };
+        if stream.attach().is_err() {
+            continue;
+        }
+        let (builder, http, context) = (builder.clone(), http.clone(), context.clone());
+        tokio::spawn(async move {
+            serve(stream, builder, http, context).await;
+            drop(place);
+        });
+    }
+}
+
 /// Serves a connection until it is closed or becomes a peer's stream.
-async fn serve(stream: TcpStream, builder: Builder, http: PeerHttp, context: Arc<Context>) {
+async fn serve<S>(stream: S, builder: Builder, http: PeerHttp, context: Arc<Context>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let respond = service_fn(move |request: Request<Incoming>| {
         let (http, context) = (http.clone(), context.clone());
         async move {

@@ -29,4 +29,4 @@ pub(crate) use handle::{Peer, Transport};
 pub(crate) use inbound::{Inbound, Incoming};
 pub(crate) use note::{Answer, LeaseTimes, PeerNote, Question, Refusal};
 pub(crate) use snapshot::{SnapshotFault, SnapshotJob, SnapshotOffer, SnapshotSink, SnapshotSource};
-pub(crate) use thread::TransportThread;
+pub(crate) use thread::{Listeners, SecureListeners, TransportThread};

@@ -2,7 +2,10 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::context::{Context, Settings};
@@ -14,16 +17,55 @@ use super::switch;
 use crate::limits::HEADER_TIMEOUT;
 use crate::metrics::Metrics;
 use crate::spawn;
+use crate::tls::{self, Acceptor, Delivery, Door, Handshakes, Need};
 
 /// A transport about to run.
 pub(crate) struct TransportThread {
     runtime: tokio::runtime::Runtime,
     transport: Transport,
     settings: Settings,
-    listeners: Vec<TcpListener>,
+    listeners: Listeners,
     http: PeerHttp,
     inbound: SharedInbound,
     metrics: Arc<Metrics>,
+}
+
+/// The sockets that peers connect to.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    /// Those without TLS.
+    pub(crate) plain: Vec<TcpListener>,
+    /// Those with it.
+    pub(crate) secure: Option<SecureListeners>,
+}
+
+/// Sockets with TLS, and the thread that makes the handshakes.
+pub(crate) struct SecureListeners {
+    /// Each with who is let in.
+    pub(crate) sockets: Vec<(TcpListener, Arc<Acceptor>)>,
+    /// The way to the thread.
+    pub(crate) handshakes: Handshakes,
+    /// The thread: it ends when the way to it is gone.
+    pub(crate) thread: JoinHandle<()>,
+}
+
+impl SecureListeners {
+    /// Begins to accept. Returns the connections whose handshakes have succeeded, and what to keep until no more should.
+    fn open(self) -> (UnboundedReceiver<Delivery>, Handshakes, JoinHandle<()>) {
+        let (deliver, delivered) = unbounded_channel();
+        for (socket, acceptor) in self.sockets {
+            let deliver = deliver.clone();
+            self.handshakes.open(Door {
+                listener: tls::Listener::Tcp(socket),
+                acceptor,
+                need: Need::Tls,
+                deliver: Arc::new(move |delivery| drop(deliver.send(delivery))),
+                // They are closed with the thread.
+                closing: (watch::channel(false).1, std::sync::mpsc::channel().0),
+            });
+        }
+        (delivered, self.handshakes, self.thread)
+    }
 }
 
 impl TransportThread {
@@ -34,7 +76,7 @@ impl TransportThread {
     pub(crate) fn new(
         transport: Transport,
         settings: Settings,
-        listeners: Vec<TcpListener>,
+        listeners: Listeners,
         http: PeerHttp,
         inbound: SharedInbound,
         metrics: Arc<Metrics>,
@@ -52,11 +94,21 @@ impl TransportThread {
         let Self { runtime, transport, settings, listeners, http, inbound, metrics } = self;
         let context = Context::new(settings, transport.0, inbound, metrics);
         runtime.block_on(async {
-            for listener in listeners {
+            for listener in listeners.plain {
                 let accept = door::accept(listener, HEADER_TIMEOUT, http.clone(), context.clone());
                 spawn::task("accept of peers", accept);
             }
+            let handshakes = listeners.secure.map(|secure| {
+                let (secured, handshakes, thread) = secure.open();
+                spawn::task("peers with TLS", door::admit(secured, HEADER_TIMEOUT, http, context.clone()));
+                (handshakes, thread)
+            });
             switch::run(context.clone()).await;
+            if let Some((handshakes, thread)) = handshakes {
+                // Its listeners are closed when it has ended, which it does at once.
+                drop(handshakes);
+                let _ = thread.join();
+            }
             let _ = timeout(STOP_GRACE, farewell(&context)).await;
         });
         // What reads or writes a snapshot on a disk may take its time.

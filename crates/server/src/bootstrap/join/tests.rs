@@ -50,7 +50,7 @@ fn config(initial: &str) -> Config {
 }
 
 async fn joined(initial: &str) -> Result<Origin, String> {
-    join(&config(initial)).await.map_err(|error| error.to_string())
+    join(&config(initial), &Connector::for_tests()).await.map_err(|error| error.to_string())
 }
 
 #[tokio::test]
@@ -134,6 +134,6 @@ async fn more_learners_than_the_flag_allows_are_refused() {
     let url = peer("beef", OURS, pair, "3.7.0");
     let mut config = config(&format!("a={url},b=http://127.0.0.1:9"));
     config.cluster.learners_max = 0;
-    let error = join(&config).await.unwrap_err().to_string();
+    let error = join(&config, &Connector::for_tests()).await.unwrap_err().to_string();
     assert_eq!(error, "membership: too many learner members in cluster");
 }

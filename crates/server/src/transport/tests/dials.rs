@@ -12,12 +12,18 @@ use super::harness::*;
 use crate::config::{MetricsDetail, Url};
 use crate::ids::{ClusterId, Identity, MemberId};
 use crate::metrics::Metrics;
+use crate::tls::Connector;
 
 /// Calls the member `to` at `url`. If that fails, why: the text, and whether it is that the caller was removed.
 fn call(cluster: u64, from: u64, to: u64, url: &str) -> Option<(String, bool)> {
     let identity = Identity { cluster: ClusterId(cluster), member: MemberId(from) };
-    let settings =
-        Settings { identity, advertised: Vec::new(), read_timeout: PATIENCE, write_timeout: PATIENCE };
+    let settings = Settings {
+        identity,
+        advertised: Vec::new(),
+        read_timeout: PATIENCE,
+        write_timeout: PATIENCE,
+        connector: Connector::for_tests(),
+    };
     let metrics = Metrics::new(MetricsDetail::Basic);
     let context = Context::new(settings, Default::default(), inbound(Default::default()), metrics.into());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -50,8 +56,8 @@ fn a_caller_that_reaches_nobody_learns_why() {
     let url = format!("http://{nowhere}");
     let (text, _) = call(CLUSTER, 1, 2, &url).unwrap();
     assert!(text.starts_with(&format!("{url}: Connection refused")), "{text}");
-    let unsupported = "https://h:1: peers are reached by http URLs only";
-    assert_eq!(call(CLUSTER, 1, 2, "https://h:1"), Some((unsupported.to_owned(), false)));
+    let unsupported = "unix:///h: peers are reached by http and https URLs only";
+    assert_eq!(call(CLUSTER, 1, 2, "unix:///h"), Some((unsupported.to_owned(), false)));
 }
 
 /// Something that speaks HTTP, and is no member.

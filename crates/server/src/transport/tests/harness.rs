@@ -187,13 +187,14 @@ impl Member {
         let address = listener.local_addr().unwrap();
         let identity = Identity { cluster: ClusterId(cluster), member: MemberId(id) };
         let advertised = vec![format!("http://{address}")];
-        let settings = Settings { identity, advertised, read_timeout, write_timeout };
+        let connector = crate::tls::Connector::for_tests();
+        let settings = Settings { identity, advertised, read_timeout, write_timeout, connector };
         let metrics = Arc::new(Metrics::new(MetricsDetail::Basic));
         let transport = Transport::default();
         let thread = TransportThread::new(
             transport.clone(),
             settings,
-            vec![listener],
+            Listeners { plain: vec![listener], secure: None },
             http(),
             inbound(engine.clone()),
             metrics.clone(),

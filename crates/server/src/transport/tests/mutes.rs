@@ -99,6 +99,7 @@ fn a_head_that_does_not_come_is_not_waited_for() {
         advertised: Vec::new(),
         read_timeout: PATIENCE,
         write_timeout: PATIENCE,
+        connector: crate::tls::Connector::for_tests(),
     };
     let metrics = Metrics::new(MetricsDetail::Basic);
     let context = Context::new(settings, Default::default(), inbound(Default::default()), metrics.into());
