@@ -27,6 +27,17 @@ fn ten_entries(disk: &SimDisk) -> Log {
     log
 }
 
+/// Has the disk know of a later term.
+fn hear_of_term(log: &mut Log, term: u64) -> Result<(), Error> {
+    let mut node = Node::new(Config::new(NodeId(1), 1), log.restore(log.base().index)?);
+    let body = raft::Body::LaterTerm;
+    let message =
+        raft::Message { from: NodeId(2), incarnation: Incarnation(1), to: NodeId(1), term: Term(term), body };
+    node.step(message).expect("a sound message");
+    let piece = node.ready().and_then(|ready| ready.persist);
+    piece.map_or(Ok(()), |piece| log.append(&piece))
+}
+
 /// Does something to a log of ten entries, with a crash after each operation of the disk that it takes; then hands over the
 /// disk and whether it was done, until it was.
 fn with_every_crash(mut act: impl FnMut(&mut Log) -> Result<(), Error>, mut see: impl FnMut(SimDisk, bool)) {
@@ -103,6 +114,7 @@ fn a_crash_while_a_snapshot_replaces_state_and_log_is_made_good() {
         with_every_crash(
             |log| {
                 state_now.set(id(4, 1));
+                hear_of_term(log, last.term.0)?;
                 log.expect_snapshot(&snapshot)?;
                 state_now.set(last);
                 log.reset_to(&snapshot)
@@ -134,8 +146,13 @@ fn a_state_that_no_announced_snapshot_explains_is_refused() {
     let mut log = ten_entries(&disk);
     assert!(matches!(log.restore_at(id(11, 1)), Err(Error::StateAhead { .. })));
     assert!(matches!(log.restore_at(id(7, 2)), Err(Error::StateContradicts { .. })));
+    hear_of_term(&mut log, 2).expect("notes it");
     log.expect_snapshot(&SnapshotMeta { last: id(12, 2), membership: members(&[1]) }).expect("notes it");
     assert!(matches!(log.restore_at(id(11, 1)), Err(Error::StateAhead { .. })), "not this one");
+    // Announced, and overtaken by what the log has committed since: no state comes from it.
+    log.restore(Index(7)).expect("they meet");
+    log.expect_snapshot(&SnapshotMeta { last: id(6, 2), membership: members(&[1]) }).expect("notes it");
+    assert!(matches!(log.restore_at(id(6, 2)), Err(Error::StateContradicts { .. })));
     log.release(Index(5)).expect("releases");
     assert!(matches!(log.restore_at(id(4, 1)), Err(Error::StateBehind { .. })));
     assert_eq!(log.restore_at(id(6, 1)).expect("they meet").applied, Index(6));
@@ -289,8 +306,30 @@ fn waits_for_space(act: impl Fn(&mut Log) -> Result<(), Error>) -> u64 {
 #[test]
 fn starting_over_waits_for_a_full_disk() {
     let snapshot = SnapshotMeta { last: id(20, 3), membership: members(&[1, 2, 4]) };
-    assert!(waits_for_space(|log| log.expect_snapshot(&snapshot)) >= 2);
+    assert!(
+        waits_for_space(|log| {
+            hear_of_term(log, 3)?;
+            log.expect_snapshot(&snapshot)
+        }) >= 2
+    );
     assert!(waits_for_space(|log| log.reset_to(&snapshot)) >= 2);
     assert!(waits_for_space(Log::forget_entries) >= 4);
     assert!(waits_for_space(|log| log.force_new_cluster(Bytes::new()).map(|_| ())) >= 4);
+}
+
+#[test]
+#[should_panic(expected = "the disk would know of term 1 only")]
+fn a_snapshot_of_a_term_that_the_disk_does_not_know_is_not_expected() {
+    let mut log = ten_entries(&SimDisk::new(1));
+    let _ = log.expect_snapshot(&SnapshotMeta { last: id(12, 2), membership: members(&[1]) });
+}
+
+/// It throws everything away a second time before all of it is back, or finds on a start that it has to begin again.
+#[test]
+fn what_was_thrown_away_twice_is_what_was_there_the_first_time() {
+    let disk = SimDisk::new(1);
+    let mut log = ten_entries(&disk);
+    (0..2).for_each(|_| log.forget_entries().expect("there are others"));
+    let loss = Some(Loss { until: Index(10), term: Term(1) });
+    assert_eq!(log.restore_at(EntryId::ZERO).expect("nothing is left").loss, loss);
 }
