@@ -431,3 +431,19 @@ fn the_only_voter_has_lost_nothing_whoever_says_so() {
     });
     assert_eq!(subject.node.leader(), Some(NodeId(1)));
 }
+
+/// n2 has thrown its log away and come back (rule M2). What it acknowledged in its earlier life is still on its way.
+#[test]
+fn an_acknowledgement_of_an_earlier_incarnation_does_not_count() {
+    let mut subject = Subject::new(0, 5, Limits::default());
+    subject.lead();
+    let (session, term) = (subject.session(2), subject.node.term());
+    let round = Round { term, number: 0 };
+    let alive = message(2, term.0, Body::HeartbeatReply { session, round, lost_after: None });
+    subject.node.step(Message { incarnation: Incarnation(2), ..alive }).expect("taken");
+    subject.settle();
+    let commit = subject.node.commit();
+    subject.hear(2, Body::AppendReply { session, matched: subject.node.last().index }).expect("taken");
+    assert_eq!(subject.node.follower(NodeId(2)).expect("a follower").matched, Index::ZERO);
+    assert_eq!(subject.node.commit(), commit);
+}

@@ -333,3 +333,64 @@ fn what_was_thrown_away_twice_is_what_was_there_the_first_time() {
     let loss = Some(Loss { until: Index(10), term: Term(1) });
     assert_eq!(log.restore_at(EntryId::ZERO).expect("nothing is left").loss, loss);
 }
+
+#[test]
+fn a_loss_that_a_snapshot_makes_good_ends_with_it() {
+    let disk = SimDisk::new(1);
+    let mut log = ten_entries(&disk);
+    log.forget_entries().expect("there are others");
+    for (last, is_made_good) in [(id(9, 1), false), (id(12, 1), true)] {
+        log.reset_to(&SnapshotMeta { last, membership: members(&[1, 2, 3]) }).expect("begins behind it");
+        let mut log = open(&disk.crash(Crash::LoseAll)).expect("opens").log;
+        let loss = log.restore_at(last).expect("they meet").loss;
+        assert_eq!(loss.is_none(), is_made_good, "{last}: {loss:?}");
+    }
+}
+
+/// Three founding members with ten committed entries, and a learner that is to be added by the eleventh.
+fn with_a_change(disk: &SimDisk) -> (Log, Node, Membership) {
+    let mut log = ten_entries(disk);
+    let mut node = Node::new(Config::new(NodeId(1), 1), log.restore(Index::ZERO).expect("they meet"));
+    let membership = Membership::new([1, 2, 3].map(NodeId), [NodeId(4)]);
+    let change = raft::MembershipEntry { membership: membership.clone(), context: Bytes::new() };
+    write_after_ten(&mut log, &mut node, Term(1), vec![Payload::Membership(Arc::new(change))]);
+    (log, node, membership)
+}
+
+/// Has the leader of a term replace what comes after the tenth entry.
+fn write_after_ten(log: &mut Log, node: &mut Node, term: Term, payloads: Vec<Payload>) {
+    let entry = |(place, payload)| Entry { term, index: Index(11).plus(place), payload };
+    let entries = payloads.into_iter().enumerate().map(entry).collect();
+    let body =
+        raft::Body::Append { session: raft::Session(1), previous: id(10, 1), entries, commit: Index(10) };
+    let message = raft::Message { from: NodeId(2), incarnation: Incarnation(1), to: NodeId(1), term, body };
+    node.step(message).expect("a sound message");
+    log.append(&node.ready().and_then(|ready| ready.persist).expect("a piece")).expect("appends");
+    log.sync().expect("syncs");
+}
+
+/// A change of members after the base may still be cut off, and what was in force before it is in force again then.
+#[test]
+fn a_released_log_knows_the_configuration_at_its_base() {
+    let disk = SimDisk::new(1);
+    let (mut log, _, membership) = with_a_change(&disk);
+    log.release(Index(8)).expect("releases");
+    let log = open(&disk.crash(Crash::LoseAll)).expect("opens").log;
+    let history = log.memberships();
+    assert_eq!((&**history.at(Index(8)), &**history.current()), (&members(&[1, 2, 3]), &membership));
+}
+
+#[test]
+fn what_is_cut_off_is_neither_in_force_nor_looked_for() {
+    let (mut log, mut node, _) = with_a_change(&SimDisk::new(1));
+    let some = |count: usize| vec![Payload::Command(Bytes::from(vec![7; 500])); count];
+    write_after_ten(&mut log, &mut node, Term(2), some(200));
+    assert_eq!(**log.memberships().current(), members(&[1, 2, 3]));
+    write_after_ten(&mut log, &mut node, Term(3), some(150));
+    assert_eq!(show(&mut log).entries.len(), 160);
+    for first in (11..160).map(Index) {
+        let fetch = Fetch { purpose: FetchPurpose::Apply, first, last: Index(160), bytes_max: 1 };
+        let found = log.fetch(&fetch).expect("it is there").run().expect("intact entries");
+        assert_eq!(found[0].id(), EntryId::new(first, Term(3)));
+    }
+}
