@@ -77,8 +77,14 @@ impl Preparer {
         self.slot.lock().is_some()
     }
 
-    pub(crate) fn take(&self) -> Option<Prepared> {
-        self.slot.lock().take()
+    /// Has the prepared segment get its name. No other one is prepared meanwhile: they share a temporary name, so the next
+    /// one would be named in place of this one.
+    ///
+    /// # Panics
+    /// If none is prepared.
+    pub(crate) fn hand_over<T>(&self, name: impl FnOnce(Prepared) -> T) -> T {
+        let mut slot = self.slot.lock();
+        name(slot.take().expect("the next segment was prepared"))
     }
 
     /// Where the prepared segment is until it gets its name.

@@ -258,16 +258,16 @@ impl Wal {
 
     /// Gives the prepared segment its header and its name, behind `predecessor`. Everything in that has been synced.
     fn start_segment(&mut self, predecessor: Predecessor, chain: u32) -> Result<(), Error> {
-        let prepared = self.preparer.take().expect("the next segment was prepared");
-        let header = SegmentHeader {
-            identity: self.options.identity,
-            id: self.current.id() + 1,
-            chain,
-            length: prepared.bytes,
-            predecessor: Some(predecessor),
-        };
-        let named =
-            name_segment(&self.files, &self.dir, &*self.names, header, prepared, &self.preparer.path());
+        let named = self.preparer.hand_over(|prepared| {
+            let header = SegmentHeader {
+                identity: self.options.identity,
+                id: self.current.id() + 1,
+                chain,
+                length: prepared.bytes,
+                predecessor: Some(predecessor),
+            };
+            name_segment(&self.files, &self.dir, &*self.names, header, prepared, &self.preparer.path())
+        });
         let segment = Arc::new(self.poison_on_error(named)?);
         self.shared.push(segment.clone());
         self.image.restart(segment.stamper.clone(), 1);
@@ -390,15 +390,17 @@ fn create(
     preparer: &Preparer,
 ) -> Result<Recovered, Error> {
     preparer.prepare()?;
-    let prepared = preparer.take().expect("the next segment was prepared");
-    let header = SegmentHeader {
-        identity: options.identity,
-        id: 1,
-        chain: 0,
-        length: prepared.bytes,
-        predecessor: None,
-    };
-    let segment = Arc::new(name_segment(files, dir, names, header, prepared, &preparer.path())?);
+    let named = preparer.hand_over(|prepared| {
+        let header = SegmentHeader {
+            identity: options.identity,
+            id: 1,
+            chain: 0,
+            length: prepared.bytes,
+            predecessor: None,
+        };
+        name_segment(files, dir, names, header, prepared, &preparer.path())
+    });
+    let segment = Arc::new(named?);
     let recovery = Recovery { created: true, ..Recovery::default() };
     Ok(Recovered { segments: vec![segment], end: 1, chain: 0, recovery })
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use wal::{Disk, Error, Head, Options, OsDisk, Wal, read_file, replace_file};
 
@@ -109,4 +110,32 @@ fn missing_directories_are_made_and_those_that_exist_are_left_alone() {
     fs::write(parent.path().join("file"), b"").unwrap();
     assert!(OsDisk.create_dir_all(&parent.path().join("file")).is_err());
     assert!(OsDisk.create_dir_all(&parent.path().join("file").join("below")).is_err());
+}
+
+/// The file of the next segment has the same temporary name each time.
+#[test]
+fn a_segment_that_is_being_named_is_not_replaced_by_the_next_one() {
+    const SEGMENTS: u64 = 50;
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { segment_bytes: 2048, identity: [1, 2] };
+    let (mut wal, _) = Wal::open(Arc::new(OsDisk), dir.path(), options).unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let preparing = {
+        let (preparer, done) = (wal.preparer(), done.clone());
+        std::thread::spawn(move || {
+            while !done.load(Ordering::Acquire) {
+                preparer.prepare().unwrap();
+            }
+        })
+    };
+    for number in 1..=SEGMENTS {
+        wal.append(Head { kind: 1, number, tag: 0 }, &[b"payload"]).unwrap();
+        wal.roll().unwrap();
+    }
+    done.store(true, Ordering::Release);
+    preparing.join().unwrap();
+    drop(wal);
+    let (wal, _) = Wal::open(Arc::new(OsDisk), dir.path(), options).unwrap();
+    let numbers = wal.reader().scan_all().map(|record| record.unwrap().head.number);
+    assert!(numbers.eq(1..=SEGMENTS));
 }

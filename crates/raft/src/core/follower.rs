@@ -37,7 +37,9 @@ impl Follower {
                 take_append(state, from, session, previous, entries, commit)?;
             }
             Body::Commit { entry } => take_commit(state, entry)?,
-            Body::Heartbeat { session, commit, round } => take_heartbeat(state, from, session, commit, round),
+            Body::Heartbeat { session, commit, round } => {
+                take_heartbeat(state, from, session, commit, round)?;
+            }
             Body::InstallSnapshot { session, snapshot } => take_snapshot(state, from, session, snapshot)?,
             Body::ReadReply { request, index } => {
                 for token in self.reads.answered(request) {
@@ -152,9 +154,19 @@ fn refuse(state: &mut State, leader: NodeId, session: Session, previous: EntryId
     state.send(leader, body, After::HardState);
 }
 
-fn take_heartbeat(state: &mut State, leader: NodeId, session: Session, commit: Index, round: Round) {
+fn take_heartbeat(
+    state: &mut State,
+    leader: NodeId,
+    session: Session,
+    commit: Index,
+    round: Round,
+) -> Result<(), StepError> {
     let last = state.log.last().index;
     let lost_after = (commit > last && state.installing.is_none()).then_some(last);
+    if lost_after.is_some() && state.is_sole_quorum() {
+        // It would neither vote nor campaign from now on, over restarts, and there is nobody else to.
+        return Err(StepError::Malformed("a commit without the only voter"));
+    }
     if lost_after.is_some() {
         // The leader says "committed of what you acknowledged", and it is not here. etcd panics at this point, at each start
         // (etcd#10166); here the leader is asked to send it again (rule M5). The answer waits until the loss is on the
@@ -166,6 +178,7 @@ fn take_heartbeat(state: &mut State, leader: NodeId, session: Session, commit: I
         forgive_loss(state);
     }
     state.send(leader, Body::HeartbeatReply { session, round, lost_after }, After::HardState);
+    Ok(())
 }
 
 /// Ends the effects of a loss once everything is back, on the disk too.
@@ -175,6 +188,7 @@ pub(crate) fn forgive_loss(state: &mut State) {
     let term = state.log.term_at(stable).expect("what is durable is in the log");
     if loss.is_made_good(state.log.commit(), EntryId::new(stable, term)) {
         state.loss = None;
+        state.commit_is_due = true;
         state.durability.loss_is_made_good();
     }
 }

@@ -297,8 +297,8 @@ impl Leader {
             return Ok(Transition::Stay);
         }
         if progress.incarnation.is_some_and(|known| known < message.incarnation) {
-            // It lost its disk: what it acknowledged before is gone.
-            progress.lost(Index::ZERO);
+            // It lost its disk: what it acknowledged before is gone. Late answers are told by the incarnation.
+            progress.lost(Index::ZERO, session);
         }
         progress.incarnation = Some(message.incarnation);
         Ok(self.take_answer(state, from, body))
@@ -333,7 +333,8 @@ impl Leader {
             Body::HeartbeatReply { round, lost_after, .. } => {
                 progress.alive(last);
                 if let Some(last) = lost_after {
-                    progress.lost(last.min(progress.matched));
+                    self.sessions += 1;
+                    progress.lost(last.min(progress.matched), Session(self.sessions));
                 }
                 // In bounds: see `check_round`.
                 progress.round_confirmed = progress.round_confirmed.max(round.number);

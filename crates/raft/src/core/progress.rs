@@ -165,9 +165,11 @@ impl Progress {
         self.fetching = false;
     }
 
-    /// The follower lost what it had acknowledged (rule M5): nothing is taken for granted any more.
-    pub(crate) fn lost(&mut self, last: Index) {
+    /// The follower lost what it had acknowledged (rule M5): nothing is taken for granted any more. With a new session, for an
+    /// answer from before may still be on its way, and would be taken for one that counts.
+    pub(crate) fn lost(&mut self, last: Index, session: Session) {
         self.matched = Index::ZERO;
+        self.session = session;
         self.probe_after(last);
     }
 

@@ -108,6 +108,9 @@ pub(crate) struct State {
     /// Entries that this node may have acknowledged are not here: it neither votes nor campaigns until the loss is made
     /// good (rule M5).
     pub(crate) loss: Option<Loss>,
+    /// A loss was made good since the last piece of work. The disk finds that out by what is committed, of which the next
+    /// entry may tell it, or nothing for as long as the cluster is idle.
+    pub(crate) commit_is_due: bool,
     /// A snapshot that the shell is installing; one at a time (rule W8).
     pub(crate) installing: Option<Installing>,
     fetching_committed: bool,
@@ -127,6 +130,7 @@ impl State {
             durability: Durability::new(Promises { hard_state: restored.hard_state, loss: restored.loss }),
             random: Random::new(config.seed ^ config.id.0.rotate_left(32)),
             loss: restored.loss,
+            commit_is_due: false,
             installing: None,
             fetching_committed: false,
             ready: Ready::default(),
@@ -163,6 +167,12 @@ impl State {
 
     pub(crate) fn membership(&self) -> &Membership {
         self.memberships.current()
+    }
+
+    /// Returns whether nothing can be committed without this node: it is the only voter, and that is committed. What is not in
+    /// its log was not committed then, whoever says so.
+    pub(crate) fn is_sole_quorum(&self) -> bool {
+        self.membership().is_lone_voter(self.id()) && self.memberships.current_index() <= self.log.commit()
     }
 
     /// Whether this node may ask for votes: as a voter whose log holds what it once acknowledged.
@@ -252,7 +262,8 @@ impl State {
     /// Collects what storage must do, if anything.
     pub(crate) fn collect_persist(&mut self) {
         let promises = self.promises();
-        if self.durability.is_stored(promises) && !self.log.has_unstored() && self.then_send.is_empty() {
+        let is_due = std::mem::take(&mut self.commit_is_due) || !self.then_send.is_empty();
+        if self.durability.is_stored(promises) && !self.log.has_unstored() && !is_due {
             return;
         }
         let stored = self.durability.stored();

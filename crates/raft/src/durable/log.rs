@@ -160,7 +160,7 @@ impl Log {
         self.void_from = persist.truncate_from;
         self.write_promises(persist)?;
         if let Some(first) = persist.truncate_from {
-            self.truncate_from(first)?;
+            self.truncate_from(self.first_to_cut(first, persist))?;
         }
         self.void_from = None;
         for entry in &persist.entries {
@@ -172,6 +172,13 @@ impl Log {
         // Not before: until now the log had other entries there, and whatever was written would have been about those.
         self.raise_commit(persist.commit);
         Ok(())
+    }
+
+    /// Returns where to cut: behind the entries of the piece that the log holds already, if the piece is tried again after a
+    /// full disk. Each cut leaves a file, so a disk that stays full would get fuller with each attempt.
+    fn first_to_cut(&self, first: Index, persist: &Persist) -> Index {
+        let held = persist.entries.iter().take_while(|entry| self.terms.holds(entry.id()));
+        held.last().map_or(first, |entry| first.max(entry.index.next()))
     }
 
     /// Takes note, in memory, that an entry is committed.
@@ -250,7 +257,11 @@ impl Log {
         self.synced = self.last().index;
         let (commit, last) = (self.commit.index, self.last());
         if self.facts.loss.is_some_and(|loss| loss.is_made_good(commit, last)) {
-            self.write_facts(|facts| facts.loss = None)?;
+            match self.write_facts(|facts| facts.loss = None) {
+                // With the next sync: until then a start would promise more than it has to.
+                Err(error) if error.is_no_space() => {}
+                written => written?,
+            }
         }
         Ok(self.synced)
     }
@@ -291,6 +302,10 @@ impl Log {
     /// An error of the hard state's files is final, a full disk ([`Error::is_no_space`]) apart; one of the wal's is not:
     /// it may be tried again.
     pub fn release(&mut self, through: Index) -> Result<(), Error> {
+        if self.is_being_replaced() {
+            // All of it goes.
+            return Ok(());
+        }
         let through = through.min(self.synced).max(self.base().index);
         if through > self.base().index {
             let term = self.terms.at(through).expect("an entry within the log");
@@ -319,6 +334,11 @@ impl Log {
         };
         self.places.release_before(through.next());
         Ok(self.wal.release_before(first_kept)?)
+    }
+
+    /// Returns whether the facts say already that the log begins elsewhere, while its entries wait for space to be dropped.
+    fn is_being_replaced(&self) -> bool {
+        self.facts.base != self.base()
     }
 
     /// Prepares to read entries, for a node's [`Fetch`]. The job can run on any thread, beside the writer; until it is

@@ -66,7 +66,12 @@ impl Log {
     ///
     /// # Errors
     /// On a full disk ([`Error::is_no_space`]) it may be called again; all others are final.
+    ///
+    /// # Panics
+    /// If the snapshot is of a later term than the disk knows of: the piece of work that says so is to be written first.
     pub fn expect_snapshot(&mut self, snapshot: &SnapshotMeta) -> Result<(), Error> {
+        let (last, known) = (snapshot.last, self.facts.hard_state.term);
+        assert!(last.term <= known, "a snapshot of {last}, and the disk would know of term {known} only");
         self.write_facts(|facts| facts.expected = Some(snapshot.clone()))
     }
 

@@ -387,3 +387,63 @@ fn a_candidate_leads_when_its_own_vote_is_reported_to_be_durable() {
     subject.node.persisted(persist.ack);
     assert_eq!(subject.node.leader(), Some(NodeId(1)));
 }
+
+/// n2 is the same incarnation: its disk lost entries, and it does not know that. What it acknowledged when it had them may
+/// still be on its way, or come twice.
+#[test]
+fn an_acknowledgement_from_before_a_loss_does_not_count_after_it() {
+    let mut subject = Subject::new(0, 5, Limits::default());
+    subject.lead();
+    let lost = subject.node.propose(Bytes::from("a")).expect("leads").index;
+    subject.settle();
+    let session = subject.session(2);
+    let late = Body::AppendReply { session, matched: lost };
+    subject.hear(2, late.clone()).expect("taken");
+    assert_eq!(subject.node.commit(), lost, "n1 and n2 have it");
+    let round = Round { term: subject.node.term(), number: 0 };
+    let body = Body::HeartbeatReply { session, round, lost_after: Some(Index(5)) };
+    subject.hear(2, body).expect("taken");
+    let matched = |subject: &Subject| subject.node.follower(NodeId(2)).expect("a follower").matched;
+    assert_eq!(matched(&subject), Index::ZERO);
+    subject.hear(2, late).expect("taken");
+    assert_eq!(matched(&subject), Index::ZERO, "it has been lost since");
+    // What it acknowledges from now on counts again.
+    subject.acknowledge(2, lost);
+    assert_eq!(matched(&subject), lost);
+}
+
+/// A heartbeat that speaks of entries which this node does not have makes it promise, durably, not to vote.
+#[test]
+fn the_only_voter_has_lost_nothing_whoever_says_so() {
+    let membership = Membership::new([NodeId(1)], [NodeId(2)]);
+    let restored =
+        Restored { hard_state: HardState { term: Term(1), vote: None }, ..Restored::fresh(membership) };
+    let node = Node::new(Config::new(NodeId(1), 1), restored);
+    let (sent, snapshots, fetches, reads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut subject = Subject { node, sent, snapshots, fetches, reads };
+    let round = Round { term: Term(1), number: 0 };
+    let heartbeat = Body::Heartbeat { session: Session(1), commit: Index(1 << 60), round };
+    assert!(matches!(subject.hear(2, heartbeat), Err(StepError::Malformed(_))));
+    assert_eq!(subject.node.loss(), None);
+    (0..2).for_each(|_| {
+        subject.node.tick();
+        subject.settle();
+    });
+    assert_eq!(subject.node.leader(), Some(NodeId(1)));
+}
+
+/// n2 has thrown its log away and come back (rule M2). What it acknowledged in its earlier life is still on its way.
+#[test]
+fn an_acknowledgement_of_an_earlier_incarnation_does_not_count() {
+    let mut subject = Subject::new(0, 5, Limits::default());
+    subject.lead();
+    let (session, term) = (subject.session(2), subject.node.term());
+    let round = Round { term, number: 0 };
+    let alive = message(2, term.0, Body::HeartbeatReply { session, round, lost_after: None });
+    subject.node.step(Message { incarnation: Incarnation(2), ..alive }).expect("taken");
+    subject.settle();
+    let commit = subject.node.commit();
+    subject.hear(2, Body::AppendReply { session, matched: subject.node.last().index }).expect("taken");
+    assert_eq!(subject.node.follower(NodeId(2)).expect("a follower").matched, Index::ZERO);
+    assert_eq!(subject.node.commit(), commit);
+}

@@ -286,3 +286,29 @@ fn a_loss_that_a_heartbeat_shows_is_kept_over_a_restart() {
     let restored = log.restore_at(EntryId::ZERO).expect("nothing is applied");
     assert_eq!((restored.loss, log.last()), (None, id(7, 1)), "made good on the disk too");
 }
+
+/// The disk learns what is committed with whatever else is written. If nothing is, it must learn of this all the same: of two
+/// members with complete logs that are started again, none would vote, and of three with two such members none could lead.
+#[test]
+fn a_loss_that_a_commit_makes_good_is_made_good_on_the_disk_too() {
+    let disk = SimDisk::new(1);
+    let mut log = open_one_of_three(&disk).expect("opens");
+    let mut node = start(&mut log, EntryId::ZERO);
+    node.step(append(1, EntryId::ZERO, entries(1, 1, 3), 3)).expect("a sound message");
+    settle(&mut log, &mut node);
+    log.forget_entries().expect("there are others");
+    let mut node = start(&mut log, EntryId::ZERO);
+    node.step(append(1, EntryId::ZERO, entries(1, 1, 3), 2)).expect("a sound message");
+    settle(&mut log, &mut node);
+    assert!(node.loss().is_some(), "3@1 may have been committed");
+    let loss = |disk: &SimDisk| {
+        let mut log = open_one_of_three(&disk.crash(Crash::LoseAll)).expect("opens");
+        log.restore_at(EntryId::ZERO).expect("nothing is applied").loss
+    };
+    assert_eq!(loss(&disk), node.loss());
+    node.step(message(2, 1, Body::Commit { entry: id(3, 1) })).expect("a sound message");
+    assert_eq!(node.loss(), None);
+    settle(&mut log, &mut node);
+    assert_eq!(loss(&disk), None);
+    assert!(node.ready().is_none(), "and it is said once");
+}

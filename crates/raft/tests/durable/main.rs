@@ -4,6 +4,7 @@
 //! through; never anything else.
 
 mod commit;
+mod full_disk;
 mod members;
 mod start_over;
 

@@ -27,6 +27,17 @@ fn ten_entries(disk: &SimDisk) -> Log {
     log
 }
 
+/// Has the disk know of a later term.
+fn hear_of_term(log: &mut Log, term: u64) -> Result<(), Error> {
+    let mut node = Node::new(Config::new(NodeId(1), 1), log.restore(log.base().index)?);
+    let body = raft::Body::LaterTerm;
+    let message =
+        raft::Message { from: NodeId(2), incarnation: Incarnation(1), to: NodeId(1), term: Term(term), body };
+    node.step(message).expect("a sound message");
+    let piece = node.ready().and_then(|ready| ready.persist);
+    piece.map_or(Ok(()), |piece| log.append(&piece))
+}
+
 /// Does something to a log of ten entries, with a crash after each operation of the disk that it takes; then hands over the
 /// disk and whether it was done, until it was.
 fn with_every_crash(mut act: impl FnMut(&mut Log) -> Result<(), Error>, mut see: impl FnMut(SimDisk, bool)) {
@@ -103,6 +114,7 @@ fn a_crash_while_a_snapshot_replaces_state_and_log_is_made_good() {
         with_every_crash(
             |log| {
                 state_now.set(id(4, 1));
+                hear_of_term(log, last.term.0)?;
                 log.expect_snapshot(&snapshot)?;
                 state_now.set(last);
                 log.reset_to(&snapshot)
@@ -134,8 +146,13 @@ fn a_state_that_no_announced_snapshot_explains_is_refused() {
     let mut log = ten_entries(&disk);
     assert!(matches!(log.restore_at(id(11, 1)), Err(Error::StateAhead { .. })));
     assert!(matches!(log.restore_at(id(7, 2)), Err(Error::StateContradicts { .. })));
+    hear_of_term(&mut log, 2).expect("notes it");
     log.expect_snapshot(&SnapshotMeta { last: id(12, 2), membership: members(&[1]) }).expect("notes it");
     assert!(matches!(log.restore_at(id(11, 1)), Err(Error::StateAhead { .. })), "not this one");
+    // Announced, and overtaken by what the log has committed since: no state comes from it.
+    log.restore(Index(7)).expect("they meet");
+    log.expect_snapshot(&SnapshotMeta { last: id(6, 2), membership: members(&[1]) }).expect("notes it");
+    assert!(matches!(log.restore_at(id(6, 2)), Err(Error::StateContradicts { .. })));
     log.release(Index(5)).expect("releases");
     assert!(matches!(log.restore_at(id(4, 1)), Err(Error::StateBehind { .. })));
     assert_eq!(log.restore_at(id(6, 1)).expect("they meet").applied, Index(6));
@@ -289,8 +306,91 @@ fn waits_for_space(act: impl Fn(&mut Log) -> Result<(), Error>) -> u64 {
 #[test]
 fn starting_over_waits_for_a_full_disk() {
     let snapshot = SnapshotMeta { last: id(20, 3), membership: members(&[1, 2, 4]) };
-    assert!(waits_for_space(|log| log.expect_snapshot(&snapshot)) >= 2);
+    assert!(
+        waits_for_space(|log| {
+            hear_of_term(log, 3)?;
+            log.expect_snapshot(&snapshot)
+        }) >= 2
+    );
     assert!(waits_for_space(|log| log.reset_to(&snapshot)) >= 2);
     assert!(waits_for_space(Log::forget_entries) >= 4);
     assert!(waits_for_space(|log| log.force_new_cluster(Bytes::new()).map(|_| ())) >= 4);
+}
+
+#[test]
+#[should_panic(expected = "the disk would know of term 1 only")]
+fn a_snapshot_of_a_term_that_the_disk_does_not_know_is_not_expected() {
+    let mut log = ten_entries(&SimDisk::new(1));
+    let _ = log.expect_snapshot(&SnapshotMeta { last: id(12, 2), membership: members(&[1]) });
+}
+
+/// It throws everything away a second time before all of it is back, or finds on a start that it has to begin again.
+#[test]
+fn what_was_thrown_away_twice_is_what_was_there_the_first_time() {
+    let disk = SimDisk::new(1);
+    let mut log = ten_entries(&disk);
+    (0..2).for_each(|_| log.forget_entries().expect("there are others"));
+    let loss = Some(Loss { until: Index(10), term: Term(1) });
+    assert_eq!(log.restore_at(EntryId::ZERO).expect("nothing is left").loss, loss);
+}
+
+#[test]
+fn a_loss_that_a_snapshot_makes_good_ends_with_it() {
+    let disk = SimDisk::new(1);
+    let mut log = ten_entries(&disk);
+    log.forget_entries().expect("there are others");
+    for (last, is_made_good) in [(id(9, 1), false), (id(12, 1), true)] {
+        log.reset_to(&SnapshotMeta { last, membership: members(&[1, 2, 3]) }).expect("begins behind it");
+        let mut log = open(&disk.crash(Crash::LoseAll)).expect("opens").log;
+        let loss = log.restore_at(last).expect("they meet").loss;
+        assert_eq!(loss.is_none(), is_made_good, "{last}: {loss:?}");
+    }
+}
+
+/// Three founding members with ten committed entries, and a learner that is to be added by the eleventh.
+fn with_a_change(disk: &SimDisk) -> (Log, Node, Membership) {
+    let mut log = ten_entries(disk);
+    let mut node = Node::new(Config::new(NodeId(1), 1), log.restore(Index::ZERO).expect("they meet"));
+    let membership = Membership::new([1, 2, 3].map(NodeId), [NodeId(4)]);
+    let change = raft::MembershipEntry { membership: membership.clone(), context: Bytes::new() };
+    write_after_ten(&mut log, &mut node, Term(1), vec![Payload::Membership(Arc::new(change))]);
+    (log, node, membership)
+}
+
+/// Has the leader of a term replace what comes after the tenth entry.
+fn write_after_ten(log: &mut Log, node: &mut Node, term: Term, payloads: Vec<Payload>) {
+    let entry = |(place, payload)| Entry { term, index: Index(11).plus(place), payload };
+    let entries = payloads.into_iter().enumerate().map(entry).collect();
+    let body =
+        raft::Body::Append { session: raft::Session(1), previous: id(10, 1), entries, commit: Index(10) };
+    let message = raft::Message { from: NodeId(2), incarnation: Incarnation(1), to: NodeId(1), term, body };
+    node.step(message).expect("a sound message");
+    log.append(&node.ready().and_then(|ready| ready.persist).expect("a piece")).expect("appends");
+    log.sync().expect("syncs");
+}
+
+/// A change of members after the base may still be cut off, and what was in force before it is in force again then.
+#[test]
+fn a_released_log_knows_the_configuration_at_its_base() {
+    let disk = SimDisk::new(1);
+    let (mut log, _, membership) = with_a_change(&disk);
+    log.release(Index(8)).expect("releases");
+    let log = open(&disk.crash(Crash::LoseAll)).expect("opens").log;
+    let history = log.memberships();
+    assert_eq!((&**history.at(Index(8)), &**history.current()), (&members(&[1, 2, 3]), &membership));
+}
+
+#[test]
+fn what_is_cut_off_is_neither_in_force_nor_looked_for() {
+    let (mut log, mut node, _) = with_a_change(&SimDisk::new(1));
+    let some = |count: usize| vec![Payload::Command(Bytes::from(vec![7; 500])); count];
+    write_after_ten(&mut log, &mut node, Term(2), some(200));
+    assert_eq!(**log.memberships().current(), members(&[1, 2, 3]));
+    write_after_ten(&mut log, &mut node, Term(3), some(150));
+    assert_eq!(show(&mut log).entries.len(), 160);
+    for first in (11..160).map(Index) {
+        let fetch = Fetch { purpose: FetchPurpose::Apply, first, last: Index(160), bytes_max: 1 };
+        let found = log.fetch(&fetch).expect("it is there").run().expect("intact entries");
+        assert_eq!(found[0].id(), EntryId::new(first, Term(3)));
+    }
 }

@@ -95,6 +95,9 @@ enum NextFile {
     NoSpace(Instant),
 }
 
+/// There is still no space.
+struct StillFull;
+
 /// Whether another round follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Round {
@@ -193,7 +196,11 @@ impl LogWriter {
                     self.release(through);
                     None
                 }
-                event @ (LogEvent::Expect(..) | LogEvent::Prepared(_)) => self.carry_out(event),
+                event @ LogEvent::Prepared(_) => self.carry_out(event),
+                event @ LogEvent::Expect(..) => match self.promise(&mut kept) {
+                    Ok(()) => self.carry_out(event),
+                    Err(StillFull) => Some(event),
+                },
                 LogEvent::Reset(snapshot) => self.reset_before(&mut kept, snapshot),
                 event => Some(event),
             };
@@ -203,10 +210,9 @@ impl LogWriter {
         Round::Next
     }
 
-    /// Begins behind a snapshot before these pieces are written. What they promise, term, vote and loss, is written first: the
-    /// snapshot may be of a later term than the disk knows of. Their entries are void then: they are part of the snapshot, or
-    /// contradict it, so that nobody counts them.
-    fn reset_before(&mut self, waiting: &mut VecDeque<LogEvent>, snapshot: SnapshotMeta) -> Option<LogEvent> {
+    /// Writes what pieces promise that wait for space: term, vote and loss. A snapshot that overtakes them may be of a later term
+    /// than the disk knows of, and a start must not find an entry of a term that it has forgotten.
+    fn promise(&mut self, waiting: &mut VecDeque<LogEvent>) -> Result<(), StillFull> {
         for piece in pieces(waiting) {
             let promises = Persist {
                 truncate_from: None,
@@ -217,9 +223,18 @@ impl LogWriter {
             };
             if let Err(error) = self.log.append(&promises) {
                 self.expect_no_space("the raft log cannot be written", &error);
-                return Some(LogEvent::Reset(snapshot));
+                return Err(StillFull);
             }
             (piece.hard_state, piece.loss) = (None, None);
+        }
+        Ok(())
+    }
+
+    /// Begins behind a snapshot before these pieces are written. Their entries are void then: they are part of the snapshot, or
+    /// contradict it, so that nobody counts them.
+    fn reset_before(&mut self, waiting: &mut VecDeque<LogEvent>, snapshot: SnapshotMeta) -> Option<LogEvent> {
+        if self.promise(waiting).is_err() {
+            return Some(LogEvent::Reset(snapshot));
         }
         let stays = self.reset(snapshot);
         if stays.is_none() {

@@ -26,9 +26,7 @@ struct Parts {
     shared: Arc<Shared>,
 }
 
-fn parts(members: &[u64]) -> Parts {
-    let disk = SimDisk::new(1);
-    let own = NodeId(1);
+fn open(disk: &SimDisk, members: &[u64]) -> Log {
     let options = Options {
         identity: [1, 1],
         segment_bytes: SEGMENT_BYTES,
@@ -36,7 +34,13 @@ fn parts(members: &[u64]) -> Parts {
         membership: Membership::new(members.iter().copied().map(NodeId), []),
         incarnation: raft::Incarnation(1),
     };
-    let mut log = raft::durable::Log::open(Arc::new(disk.clone()), Path::new("/log"), options).unwrap().log;
+    Log::open(Arc::new(disk.clone()), Path::new("/log"), options).unwrap().log
+}
+
+fn parts(members: &[u64]) -> Parts {
+    let disk = SimDisk::new(1);
+    let own = NodeId(1);
+    let mut log = open(&disk, members);
     let node = Node::new(raft::Config::new(own, 1), log.restore(Index::ZERO).unwrap());
     let (log_sender, log_inbox) = inbox();
     let (consensus_sender, consensus) = inbox();
@@ -276,6 +280,33 @@ fn a_snapshot_does_not_wait_behind_a_piece_that_has_no_space() {
     parts.preparer.prepare();
     parts.round();
     assert!(!parts.shared.disk_full.load(Ordering::Relaxed));
+}
+
+/// A crash may come when the snapshot has replaced the state, and before it replaces the log. The next start begins behind the
+/// snapshot then, and must know its term.
+#[test]
+fn a_snapshot_that_overtakes_a_new_term_does_not_make_a_start_forget_it() {
+    let mut parts = parts(&[1, 2, 3]);
+    parts.append(6);
+    parts.persist();
+    // A piece that has no space, and behind it one with the term of the next leader.
+    parts.disk.set_capacity(Some(parts.used_bytes()));
+    parts.append(20);
+    parts.persist();
+    let last = EntryId::new(Index(100), Term(5));
+    let snapshot = SnapshotMeta { last, membership: Membership::new([1, 2, 3].map(NodeId), []) };
+    let body = Body::InstallSnapshot { session: Session(1), snapshot: snapshot.clone() };
+    parts.node.step(Message { term: Term(5), ..message(body) }).unwrap();
+    parts.persist();
+    parts.log.send(LogEvent::Expect(snapshot, ReceivedStore::without_files())).unwrap();
+    parts.round();
+    assert!(parts.reports().iter().any(|event| matches!(event, ConsensusEvent::SnapshotExpected(..))));
+
+    let crashed = parts.disk.crash(wal::Crash::LoseAll);
+    crashed.set_capacity(None);
+    let mut log = open(&crashed, &[1, 2, 3]);
+    let restored = log.restore_at(last).unwrap();
+    assert_eq!((restored.terms.last(), restored.hard_state.term), (last, Term(5)));
 }
 
 /// A follower was to get entries that were not committed, and another leader cut them off before they were read.
