@@ -119,8 +119,11 @@ impl Api {
         }
         Ok(match renewed {
             Ok(renewed) => {
-                if renewed.resets_checkpoint && self.reset_checkpoint(id.0).await.is_err() {
-                    return Ok(Answer::Refused(Refusal::NotLeader));
+                if let Some(reset) = renewed.reset {
+                    if self.reset_checkpoint(id.0).await.is_err() {
+                        return Ok(Answer::Refused(Refusal::NotLeader));
+                    }
+                    self.lessor.reset_applied(reset);
                 }
                 Answer::LeaseRenewed { ttl: renewed.ttl_seconds }
             }
