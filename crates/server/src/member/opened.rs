@@ -74,7 +74,8 @@ impl Taken {
         } else if is_empty(&wal_dir) {
             return Err(StartError::LogMissing(wal_dir));
         }
-        if starts_over {
+        // Whoever forces a new cluster says that this member's state is all that is left.
+        if starts_over && !config.cluster.force_new {
             throw_away(&data_dir, &wal_dir, &origin)?;
         }
         let store_dir = data_dir.store_dir();
