@@ -99,7 +99,7 @@ async fn a_leader_without_space_is_replaced_and_comes_back_when_there_is_space()
 
     let other = cluster.member(others[0]);
     let log_says = |text: &'static str| cluster.member(leads).log().contains(text);
-    acknowledged.put_until(other, "a full disk", async || log_says("the disk is full")).await;
+    acknowledged.put_until(other, "a full disk", async || log_says("the raft log cannot grow")).await;
     assert_refused(cluster.member(leads)).await;
     let full = status(cluster.member(leads)).await.expect("a status").header.expect("a header").member_id;
     acknowledged
@@ -126,7 +126,7 @@ async fn a_leader_without_space_is_replaced_and_comes_back_when_there_is_space()
 
     // A start needs no space.
     cluster.member_mut(leads).kill();
-    let notices = |cluster: &Cluster| cluster.member(leads).log().matches("the disk is full").count();
+    let notices = |cluster: &Cluster| cluster.member(leads).log().matches("the raft log cannot grow").count();
     let noticed = notices(&cluster);
     cluster.member_mut(leads).spawn().expect("it starts");
     eventually("it to notice again", || async { (notices(&cluster) > noticed).then_some(()) }).await;
