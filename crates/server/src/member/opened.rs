@@ -211,6 +211,7 @@ fn founding(origin: &Origin) -> ClusterBootstrap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Invocation;
     use crate::ids::{ClusterId, MemberId};
 
     /// A data directory with a raft log and something in place of a store; the member is 1 of so many founders.
@@ -235,6 +236,18 @@ mod tests {
         let log =
             raft::durable::Log::open(data_dir.disk(), &data_dir.wal_dir(), log_options(&origin)).unwrap();
         assert_eq!(**log.log.memberships().current(), Membership::default(), "it waits to be told");
+    }
+
+    #[test]
+    fn who_is_forced_to_go_on_alone_keeps_what_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(data(3, dir.path()));
+        let flags = [format!("--data-dir={}", dir.path().display()), "--force-new-cluster".to_owned()];
+        let Ok(Invocation::Serve(config)) = Config::load(&flags, &[]) else { panic!("good flags") };
+        let opened = Taken::take(&config, Arc::new(wal::OsDisk)).unwrap().open(&config).unwrap();
+        assert!(opened.node.membership().is_lone_voter(NodeId(1)));
+        let found = opened.data_dir.origin().unwrap().unwrap();
+        assert!(!found.starts_over, "nor does the next start throw it away");
     }
 
     #[test]
