@@ -250,7 +250,11 @@ impl Log {
         self.synced = self.last().index;
         let (commit, last) = (self.commit.index, self.last());
         if self.facts.loss.is_some_and(|loss| loss.is_made_good(commit, last)) {
-            self.write_facts(|facts| facts.loss = None)?;
+            match self.write_facts(|facts| facts.loss = None) {
+                // Every entry is durable. The next sync tries again; a start before that gives no vote until it catches up.
+                Err(error) if error.is_no_space() => {}
+                written => written?,
+            }
         }
         Ok(self.synced)
     }
