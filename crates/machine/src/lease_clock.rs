@@ -19,9 +19,11 @@
 //!   refused with [`RenewError::Expiring`] until the revocation is applied or the leadership is lost; and the command
 //!   names the term and the lease's epoch, so that applying it after either has moved does nothing.
 //! * **A renewal outlives every checkpoint that was taken before it** (L3). A renewal asks for a reset of the checkpoint
-//!   ([`Renewed::resets_checkpoint`]) if one is in the state, and also if one is on its way there: until a reset is
-//!   applied, nobody knows how much a later leader would give the lease. The log must have the reset after the
-//!   checkpoint, so the caller of [`LeaseClock::scan`] proposes the checkpoints before it lets anybody renew.
+//!   ([`Renewed::reset`]) if one is in the state, and also if one is on its way there: until that reset is applied
+//!   ([`LeaseClock::reset_applied`]), nobody knows how much a later leader would give the lease. The log must have the
+//!   reset after the checkpoint, so the caller of [`LeaseClock::scan`] proposes the checkpoints before it lets anybody
+//!   renew. A new leader does not know which checkpoints the leader before it left in the log, so until all of that is
+//!   applied ([`LeaseClock::applied`]), every renewal of a long lease asks for a reset.
 //! * **Expiries are spread** after a leader change, so that a thousand leases do not fill the log in the same second.
 //! * Granting, renewing and revoking take O(log n), [`LeaseClock::scan`] O(log n) for each lease it returns.
 
@@ -62,7 +64,7 @@ pub struct LeaseClockOptions {
     /// When an expired lease is handed out again if its revocation has not been applied (etcd: 3 s).
     pub retry_after_ms: u64,
     /// How often the rest of a long lease is written to the log, so that it survives a leader change (L3; etcd: 5
-    /// min).
+    /// min). It must be the same on all members: leases that are not longer than this have no checkpoints anywhere.
     pub checkpoint_every_ms: u64,
     /// With this many leases or more, a new leader spreads their expiries (etcd: 1000).
     pub spread_from_leases: usize,
@@ -124,9 +126,16 @@ enum Role {
     Primary(Primary),
 }
 
+/// Counts the checkpoints that a primary hands out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct CheckpointNumber(u64);
+
 #[derive(Debug, Default)]
 struct Primary {
     term: u64,
+    /// An entry of this term was applied, and with it everything that earlier leaders left in the log.
+    knows_earlier_terms: bool,
+    last_checkpoint: CheckpointNumber,
     running: BTreeMap<LeaseId, Running>,
     /// By when a lease is next to be looked at: at its expiry, or once handed out, when to do so again.
     due: BTreeSet<(Millis, LeaseId)>,
@@ -142,11 +151,8 @@ struct Running {
     expiring: bool,
     /// When the next checkpoint is due.
     checkpoint: Option<Millis>,
-    /// A checkpoint was handed out that may still be applied, and so many of the resets under way were asked for before it:
-    /// that one of these is applied says nothing about it.
-    checkpoint_under_way: Option<u32>,
-    /// Resets that were asked for and have not been applied. One that is lost still counts, which costs another reset later.
-    resets_under_way: u32,
+    /// The last checkpoint that was handed out, unless a reset that was asked for after it has been applied.
+    checkpoint_under_way: Option<CheckpointNumber>,
 }
 
 /// A lease that has run out: propose [`Expired::command`].
@@ -183,9 +189,19 @@ pub struct Due {
 pub struct Renewed {
     /// The full time to live that starts now, in seconds.
     pub ttl_seconds: i64,
-    /// The lease has, or may soon have, a checkpoint that is now too short: propose [`Checkpoint::reset`], and promise
-    /// the time to live when that is applied.
-    pub resets_checkpoint: bool,
+    /// The lease has, or may soon have, a checkpoint that is now too short: propose [`Reset::checkpoint`]. When that is
+    /// applied, report it ([`LeaseClock::reset_applied`]) and promise the time to live.
+    pub reset: Option<Reset>,
+}
+
+/// A reset of a lease's checkpoint, which a renewal asks for. The log may have other resets of the same lease, of an
+/// earlier leader, and they may lie before a checkpoint that this one follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reset {
+    id: LeaseId,
+    term: u64,
+    /// The checkpoint that it follows in the log, if one was under way.
+    after: Option<CheckpointNumber>,
 }
 
 /// Why a lease was not renewed.
@@ -258,11 +274,14 @@ impl LeaseClock {
         lease.remaining_seconds = remaining_seconds;
         lease.epoch = epoch;
         if let Role::Primary(primary) = &mut self.role {
-            match remaining_seconds {
-                Some(_) => primary.checkpoint_arrived(id),
-                None => primary.reset_arrived(id),
-            }
             primary.schedule_checkpoint(id, lease, now, &self.options);
+        }
+    }
+
+    /// This reset was applied, and so was or never will be what the log has before it.
+    pub fn reset_applied(&mut self, reset: Reset) {
+        if let Role::Primary(primary) = &mut self.role {
+            primary.reset_applied(reset);
         }
     }
 
@@ -283,6 +302,13 @@ impl LeaseClock {
         self.role = Role::Primary(primary);
     }
 
+    /// An entry of this term was applied, and its effects have been reported.
+    pub fn applied(&mut self, term: u64) {
+        if let Role::Primary(primary) = &mut self.role {
+            primary.knows_earlier_terms |= term == primary.term;
+        }
+    }
+
     /// This member does not lead any more: nothing runs out here.
     pub fn demoted(&mut self) {
         self.role = Role::Follower;
@@ -301,12 +327,13 @@ impl LeaseClock {
             return Err(RenewError::Expiring);
         }
         // Until the reset is applied, every renewal asks for it: the one that was proposed before may be lost.
-        let resets_checkpoint = lease.remaining_seconds.is_some() || running.checkpoint_under_way.is_some();
-        if resets_checkpoint {
-            primary.reset_asked(id);
-        }
+        let after = running.checkpoint_under_way;
+        let may_have_been_left =
+            !primary.knows_earlier_terms && lease.full_ms() > self.options.checkpoint_every_ms;
+        let needs_reset = lease.remaining_seconds.is_some() || after.is_some() || may_have_been_left;
+        let reset = needs_reset.then_some(Reset { id, term: primary.term, after });
         primary.restart(id, now.after(lease.full_ms()));
-        Ok(Renewed { ttl_seconds: lease.ttl_seconds, resets_checkpoint })
+        Ok(Renewed { ttl_seconds: lease.ttl_seconds, reset })
     }
 
     /// What is left of a lease; `None` if there is no such lease.
@@ -416,14 +443,8 @@ impl Primary {
         now: Millis,
         options: &LeaseClockOptions,
     ) {
-        let running = Running {
-            expiry,
-            due: expiry,
-            expiring: false,
-            checkpoint: None,
-            checkpoint_under_way: None,
-            resets_under_way: 0,
-        };
+        let running =
+            Running { expiry, due: expiry, expiring: false, checkpoint: None, checkpoint_under_way: None };
         self.running.insert(id, running);
         self.due.insert((expiry, id));
         self.schedule_checkpoint(id, lease, now, options);
@@ -445,23 +466,15 @@ impl Primary {
         self.due.insert((expiry, id));
     }
 
-    /// The checkpoint that was under way was applied.
-    fn checkpoint_arrived(&mut self, id: LeaseId) {
-        let running = self.running.get_mut(&id).expect("checkpointed leases run");
-        running.checkpoint_under_way = None;
-    }
-
-    fn reset_asked(&mut self, id: LeaseId) {
-        let running = self.running.get_mut(&id).expect("renewed leases run");
-        running.resets_under_way = running.resets_under_way.saturating_add(1);
-    }
-
-    /// A reset was applied. One that was asked for after a checkpoint comes after it: if the checkpoint has not been applied
-    /// by now, it is lost.
-    fn reset_arrived(&mut self, id: LeaseId) {
-        let running = self.running.get_mut(&id).expect("checkpointed leases run");
-        running.resets_under_way = running.resets_under_way.saturating_sub(1);
-        running.checkpoint_under_way = running.checkpoint_under_way.and_then(|before| before.checked_sub(1));
+    /// A reset was applied. It comes after the checkpoint that was under way when it was asked for: if that has not been
+    /// applied by now, it is lost.
+    fn reset_applied(&mut self, Reset { id, term, after }: Reset) {
+        if let Some(running) = self.running.get_mut(&id)
+            && term == self.term
+            && running.checkpoint_under_way == after
+        {
+            running.checkpoint_under_way = None;
+        }
     }
 
     /// Plans the next checkpoint if the lease lives longer than the time between two of them.
@@ -510,7 +523,8 @@ impl Primary {
             let left_ms = running.expiry.since(now);
             let remaining_seconds = left_ms.saturating_add(999) / 1000;
             if left_ms > 0 && remaining_seconds < leases[&id].ttl_seconds {
-                running.checkpoint_under_way = Some(running.resets_under_way);
+                self.last_checkpoint.0 += 1;
+                running.checkpoint_under_way = Some(self.last_checkpoint);
                 checkpoints.push(Checkpoint { id, remaining_seconds });
             }
         }

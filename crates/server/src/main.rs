@@ -70,10 +70,15 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
         Ok(member) => member,
         Err(error) => return fail(&error),
     };
+    // Not before the member has started: a recovery can be interrupted.
+    let signals = match Signals::watch() {
+        Ok(signals) => signals,
+        Err(error) => return fail(&error),
+    };
     loop {
-        let signal = match wait(config, &mut member) {
+        let signal = match wait(config, &mut member, &signals) {
             Ok(signal) => signal,
-            Err(error) => return fail(&*error),
+            Err(error) => return fail(&error),
         };
         if let Some(signal) = signal {
             tracing::info!(%signal, "{}", messages::SIGNAL);
@@ -97,9 +102,11 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
 }
 
 /// Waits until the member is asked to stop, or ends by itself.
-fn wait(config: &Config, member: &mut Running) -> Result<Option<StopSignal>, Box<dyn std::error::Error>> {
-    // Not before the member has started: a recovery can be interrupted.
-    let mut signals = Signals::watch()?;
+fn wait(
+    config: &Config,
+    member: &mut Running,
+    signals: &Signals,
+) -> Result<Option<StopSignal>, server::StartError> {
     // A member may wait for others for a long time, and can be stopped meanwhile.
     let (secure, plain): (Vec<Url>, Vec<Url>) =
         config.listen.client.iter().cloned().partition(Url::is_secure);

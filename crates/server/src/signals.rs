@@ -12,10 +12,13 @@ use std::io;
 use std::process::{self, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator;
 use signal_hook::{flag, low_level};
+
+use crate::spawn;
 
 /// A signal that asks the process to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,17 +48,26 @@ impl fmt::Display for StopSignal {
     }
 }
 
-/// The signals that arrive from now on.
+/// What ends a wait.
+#[derive(Clone, Copy, Debug)]
+enum Arrival {
+    Signal(StopSignal),
+    End,
+}
+
+/// The signals that arrive from now on, also while nobody waits: a member that starts over in this process is stopped by one
+/// that came meanwhile.
 #[derive(Debug)]
 pub struct Signals {
-    arrivals: iterator::Signals,
+    arrivals: Receiver<Arrival>,
+    sender: Sender<Arrival>,
 }
 
 impl Signals {
     /// Begins to watch.
     ///
     /// # Errors
-    /// When the operating system refuses a handler.
+    /// When the operating system refuses a handler or a thread.
     pub fn watch() -> io::Result<Signals> {
         let asked_before = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
@@ -63,21 +75,34 @@ impl Signals {
             flag::register_conditional_default(signal, Arc::clone(&asked_before))?;
             flag::register(signal, Arc::clone(&asked_before))?;
         }
-        Ok(Signals { arrivals: iterator::Signals::new([SIGINT, SIGTERM])? })
+        let mut signals = iterator::Signals::new([SIGINT, SIGTERM])?;
+        let (sender, arrivals) = channel();
+        let here = sender.clone();
+        let hand_on = move || {
+            for number in signals.forever() {
+                let signal = if number == SIGINT { StopSignal::Interrupt } else { StopSignal::Terminate };
+                let _ = here.send(Arrival::Signal(signal));
+            }
+        };
+        spawn::thread("signals", hand_on)?;
+        Ok(Signals { arrivals, sender })
     }
 
-    /// Waits for the first signal; `None` if the wait was [ended](Self::end_of_wait) before.
-    pub fn wait(&mut self) -> Option<StopSignal> {
-        match self.arrivals.forever().next()? {
-            SIGINT => Some(StopSignal::Interrupt),
-            _ => Some(StopSignal::Terminate),
+    /// Waits for a signal. Returns `None` if the wait is [ended](Self::end_of_wait) before.
+    pub fn wait(&self) -> Option<StopSignal> {
+        match self.arrivals.recv() {
+            Ok(Arrival::Signal(signal)) => Some(signal),
+            // There is always a sender: this one's own.
+            Ok(Arrival::End) | Err(_) => None,
         }
     }
 
-    /// Called from any thread, this ends the wait without a signal.
+    /// Returns what ends one wait without a signal, called from any thread.
     pub fn end_of_wait(&self) -> impl FnOnce() + Send + 'static {
-        let handle = self.arrivals.handle();
-        move || handle.close()
+        let sender = self.sender.clone();
+        move || {
+            let _ = sender.send(Arrival::End);
+        }
     }
 }
 
@@ -116,10 +141,15 @@ mod tests {
             assert_eq!(child(order).signal(), Some(signal), "{order}");
         }
         assert_eq!(child("closed").code(), Some(7));
+        assert_eq!(child("between").signal(), Some(SIGTERM), "it came while nobody waited");
     }
 
     fn obey(order: &str) {
-        let mut signals = Signals::watch().unwrap();
+        let signals = Signals::watch().unwrap();
+        if order == "between" {
+            signals.end_of_wait()();
+            assert_eq!(signals.wait(), None);
+        }
         let (number, expected) = match order {
             "interrupt" => (SIGINT, StopSignal::Interrupt),
             _ => (SIGTERM, StopSignal::Terminate),

@@ -3,7 +3,7 @@
 use proto::etcdserverpb::{InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest};
 use proto::quoratepb::LeaseExpire;
 
-use super::{Checkpoint, Expired, LeaseClock, Millis};
+use super::{Checkpoint, Expired, LeaseClock, Millis, Reset};
 use crate::{Effect, Machine};
 
 impl LeaseClock {
@@ -46,13 +46,15 @@ impl Expired {
     }
 }
 
-impl Checkpoint {
-    /// That the lease was renewed: resets what an earlier checkpoint recorded.
+impl Reset {
+    /// Returns what says that the lease was renewed: it resets what an earlier checkpoint recorded.
     #[must_use]
-    pub const fn reset(id: mvcc::LeaseId) -> Self {
-        Self { id, remaining_seconds: 0 }
+    pub const fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { id: self.id, remaining_seconds: 0 }
     }
+}
 
+impl Checkpoint {
     /// One command for many checkpoints.
     #[must_use]
     pub fn command(checkpoints: &[Self]) -> InternalRaftRequest {

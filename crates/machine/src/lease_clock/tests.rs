@@ -13,7 +13,20 @@ fn at(seconds: u64) -> Millis {
 fn primary() -> LeaseClock {
     let mut clock = LeaseClock::new(LeaseClockOptions::default());
     clock.promoted(7, 1000, at(0));
+    clock.applied(7);
     clock
+}
+
+/// Renews a lease; the time to live that is promised, and whether that takes a reset.
+fn renew(clock: &mut LeaseClock, id: LeaseId, now: Millis) -> Result<(i64, bool), RenewError> {
+    clock.renew(id, now).map(|renewed| (renewed.ttl_seconds, renewed.reset.is_some()))
+}
+
+/// Renews a lease and has the reset that this takes applied.
+fn reset(clock: &mut LeaseClock, id: LeaseId, epoch: RenewEpoch, now: Millis) {
+    let reset = clock.renew(id, now).unwrap().reset.expect("a reset is asked for");
+    clock.checkpointed(id, None, epoch, now);
+    clock.reset_applied(reset);
 }
 
 fn ids(due: &Due) -> Vec<i64> {
@@ -34,7 +47,7 @@ fn a_lease_runs_out_after_its_time_and_not_a_millisecond_before() {
 fn renewing_starts_the_full_time_again() {
     let mut clock = primary();
     clock.granted(LeaseId(1), 10, None, EPOCH, at(0));
-    assert_eq!(clock.renew(LeaseId(1), at(9)), Ok(Renewed { ttl_seconds: 10, resets_checkpoint: false }));
+    assert_eq!(renew(&mut clock, LeaseId(1), at(9)), Ok((10, false)));
     assert_eq!(clock.scan(at(18)), Due::default());
     assert_eq!(ids(&clock.scan(at(19))), [1]);
 }
@@ -54,7 +67,7 @@ fn an_expired_lease_cannot_be_renewed_until_it_is_decided() {
 fn a_renewal_that_comes_before_the_scan_counts() {
     let mut clock = primary();
     clock.granted(LeaseId(1), 10, None, EPOCH, at(0));
-    assert_eq!(clock.renew(LeaseId(1), at(12)), Ok(Renewed { ttl_seconds: 10, resets_checkpoint: false }));
+    assert_eq!(renew(&mut clock, LeaseId(1), at(12)), Ok((10, false)));
     assert_eq!(ids(&clock.scan(at(21))), [0; 0]);
     assert_eq!(ids(&clock.scan(at(22))), [1]);
 }
@@ -65,13 +78,36 @@ fn a_renewal_resets_a_checkpoint_that_is_on_its_way() {
     let mut clock = primary();
     clock.granted(LeaseId(1), 400, None, EPOCH, at(0));
     assert_eq!(clock.scan(at(300)).checkpoints, [Checkpoint { id: LeaseId(1), remaining_seconds: 100 }]);
-    assert_eq!(clock.renew(LeaseId(1), at(300)), Ok(Renewed { ttl_seconds: 400, resets_checkpoint: true }));
+    assert_eq!(renew(&mut clock, LeaseId(1), at(300)), Ok((400, true)));
     clock.checkpointed(LeaseId(1), Some(100), EPOCH, at(301));
-    clock.checkpointed(LeaseId(1), None, RenewEpoch(9), at(302));
-    assert_eq!(clock.renew(LeaseId(1), at(303)), Ok(Renewed { ttl_seconds: 400, resets_checkpoint: false }));
+    reset(&mut clock, LeaseId(1), RenewEpoch(9), at(302));
+    assert_eq!(renew(&mut clock, LeaseId(1), at(303)), Ok((400, false)));
     clock.demoted();
     clock.promoted(8, 1000, at(304));
     assert_eq!(clock.time_to_live(LeaseId(1), at(304)).unwrap().remaining_seconds, Some(401));
+}
+
+/// A member may be elected before it has applied what the leader before it left in the log.
+#[test]
+fn a_renewal_resets_a_checkpoint_that_an_earlier_leader_left_in_the_log() {
+    let mut clock = LeaseClock::new(LeaseClockOptions::default());
+    clock.granted(LeaseId(1), 400, None, EPOCH, at(0));
+    clock.promoted(8, 1000, at(300));
+    assert_eq!(renew(&mut clock, LeaseId(1), at(301)), Ok((400, true)));
+    clock.checkpointed(LeaseId(1), Some(100), EPOCH, at(302));
+    clock.applied(7);
+    assert_eq!(renew(&mut clock, LeaseId(1), at(302)), Ok((400, true)));
+    reset(&mut clock, LeaseId(1), RenewEpoch(9), at(303));
+    assert_eq!(renew(&mut clock, LeaseId(1), at(303)), Ok((400, true)), "there may be more of them");
+    clock.applied(8);
+    assert_eq!(renew(&mut clock, LeaseId(1), at(304)), Ok((400, false)));
+    // The next leader begins anew.
+    clock.demoted();
+    clock.promoted(9, 1000, at(305));
+    assert_eq!(renew(&mut clock, LeaseId(1), at(305)), Ok((400, true)));
+    // A short lease has no checkpoints, and its renewal waits for nothing.
+    clock.granted(LeaseId(2), 10, None, EPOCH, at(305));
+    assert_eq!(renew(&mut clock, LeaseId(2), at(306)), Ok((10, false)));
 }
 
 #[test]
@@ -119,7 +155,7 @@ fn a_leader_elected_again_forgets_what_it_had_handed_out() {
     clock.scan(at(10));
     clock.demoted();
     clock.promoted(9, 1000, at(11));
-    assert_eq!(clock.renew(LeaseId(1), at(12)), Ok(Renewed { ttl_seconds: 10, resets_checkpoint: false }));
+    assert_eq!(renew(&mut clock, LeaseId(1), at(12)), Ok((10, false)));
 }
 
 #[test]
@@ -166,14 +202,14 @@ fn a_long_lease_is_checkpointed_every_five_minutes_and_a_renewal_resets_that() {
     assert_eq!(due.checkpoints, [Checkpoint { id: LeaseId(1), remaining_seconds: 700 }], "rounded up");
     assert_eq!(ids(&due), [2]);
     clock.checkpointed(LeaseId(1), Some(700), EPOCH, at(301));
-    assert_eq!(clock.renew(LeaseId(1), at(400)), Ok(Renewed { ttl_seconds: 1000, resets_checkpoint: true }));
+    assert_eq!(renew(&mut clock, LeaseId(1), at(400)), Ok((1000, true)));
     assert_eq!(
-        clock.renew(LeaseId(1), at(401)),
-        Ok(Renewed { ttl_seconds: 1000, resets_checkpoint: true }),
+        renew(&mut clock, LeaseId(1), at(401)),
+        Ok((1000, true)),
         "the reset that was asked for before is not applied, and may be lost"
     );
-    clock.checkpointed(LeaseId(1), None, RenewEpoch(9), at(402));
-    assert_eq!(clock.renew(LeaseId(1), at(402)), Ok(Renewed { ttl_seconds: 1000, resets_checkpoint: false }));
+    reset(&mut clock, LeaseId(1), RenewEpoch(9), at(402));
+    assert_eq!(renew(&mut clock, LeaseId(1), at(402)), Ok((1000, false)));
     assert_eq!(clock.scan(at(601)).checkpoints, []);
     assert_eq!(clock.scan(at(702)).checkpoints, [Checkpoint { id: LeaseId(1), remaining_seconds: 700 }]);
 }
@@ -181,45 +217,65 @@ fn a_long_lease_is_checkpointed_every_five_minutes_and_a_renewal_resets_that() {
 /// The state that every member has of one lease, and the log that it comes from: what was proposed and is not applied.
 struct Replicated {
     members: [LeaseClock; 2],
-    log: Vec<Checkpoint>,
+    log: Vec<(Checkpoint, Option<Reset>)>,
+    /// How many of these are of an earlier term.
+    left: usize,
     index: u64,
 }
 
 impl Replicated {
+    /// As [`Replicated::new`], with this in the log of an earlier leader, and not applied.
+    fn with_left(ttl_seconds: i64, left: &[i64]) -> Self {
+        let mut both = Self::new(ttl_seconds);
+        both.members[0].promoted(1, 1000, at(0));
+        let checkpoint = |&remaining_seconds| (Checkpoint { id: LeaseId(1), remaining_seconds }, None);
+        both.log.extend(left.iter().map(checkpoint));
+        both.left = left.len();
+        both
+    }
+
     /// Two members with one lease; the first leads.
     fn new(ttl_seconds: i64) -> Self {
         let mut members = [(); 2].map(|()| LeaseClock::new(LeaseClockOptions::default()));
         members[0].promoted(1, 1000, at(0));
+        members[0].applied(1);
         members.iter_mut().for_each(|clock| clock.granted(LeaseId(1), ttl_seconds, None, EPOCH, at(0)));
-        Self { members, log: Vec::new(), index: 1 }
+        Self { members, log: Vec::new(), left: 0, index: 1 }
     }
 
     /// The first member applies this many of the commands, and the other one with it.
     fn apply(&mut self, commands: usize, now: Millis) {
-        for Checkpoint { id, remaining_seconds } in self.log.drain(..commands) {
+        for (Checkpoint { id, remaining_seconds }, reset) in self.log.drain(..commands) {
             self.index += 1;
             let left = (remaining_seconds > 0).then_some(remaining_seconds);
             for clock in &mut self.members {
                 clock.checkpointed(id, left, RenewEpoch(self.index), now);
                 clock.check_invariants();
             }
+            reset.into_iter().for_each(|reset| self.members[0].reset_applied(reset));
+        }
+        // The first entry of its own term is applied with the last one of an earlier term.
+        self.left = self.left.saturating_sub(commands);
+        if self.left == 0 {
+            self.members[0].applied(1);
         }
     }
 
     fn scan(&mut self, now: Millis) {
         let due = self.members[0].scan(now);
-        self.log.extend(due.checkpoints);
+        self.log.extend(due.checkpoints.into_iter().map(|checkpoint| (checkpoint, None)));
     }
 
     /// Renews the lease. What the client gets when everything that this needs is applied, is the time until which the lease
     /// lives; and how many commands that are.
     fn renew(&mut self, now: Millis) -> Option<(Millis, usize)> {
         let renewed = self.members[0].renew(LeaseId(1), now).ok()?;
-        let needs = if renewed.resets_checkpoint {
-            self.log.push(Checkpoint::reset(LeaseId(1)));
-            self.log.len()
-        } else {
-            0
+        let needs = match renewed.reset {
+            Some(reset) => {
+                self.log.push((reset.checkpoint(), Some(reset)));
+                self.log.len()
+            }
+            None => 0,
         };
         Some((now.after(renewed.ttl_seconds as u64 * 1000), needs))
     }
@@ -236,7 +292,7 @@ impl Replicated {
 fn a_renewal_outlives_a_checkpoint_that_was_on_its_way() {
     let mut both = Replicated::new(400);
     both.scan(at(300));
-    assert_eq!(both.log, [Checkpoint { id: LeaseId(1), remaining_seconds: 100 }]);
+    assert_eq!(both.log, [(Checkpoint { id: LeaseId(1), remaining_seconds: 100 }, None)]);
     let (promised, needs) = both.renew(at(300)).expect("it lives");
     assert_eq!((promised, needs), (at(700), 2), "a reset after the checkpoint");
     assert!(both.fail_over(2, at(303)) >= promised);
@@ -358,6 +414,8 @@ enum Turn {
     Apply(usize),
     /// The last command was refused, and will never be applied.
     Lose,
+    /// A reset comes that an earlier leader has asked for and handed on.
+    Foreign,
 }
 
 fn turn() -> impl Strategy<Value = Turn> {
@@ -368,6 +426,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         3 => Just(Turn::Renew),
         2 => (0..3usize).prop_map(Turn::Apply),
         1 => Just(Turn::Lose),
+        1 => Just(Turn::Foreign),
     ]
 }
 
@@ -376,9 +435,15 @@ proptest! {
 
     /// However late checkpoints and resets are applied, the next leader gives a lease at least what its client was promised.
     #[test]
-    fn a_promise_outlives_the_leader(ttl in 301..1500i64, turns in prop::collection::vec(turn(), 1..60), last in 0..4usize) {
-        let mut both = Replicated::new(ttl);
-        let (mut now, mut promised) = (at(0), at(0).after(ttl as u64 * 1000));
+    fn a_promise_outlives_the_leader(
+        ttl in 301..1500i64,
+        left in prop::collection::vec(0..300i64, 0..3),
+        turns in prop::collection::vec(turn(), 1..60),
+        last in 0..4usize,
+    ) {
+        let mut both = Replicated::with_left(ttl, &left);
+        let mut now = at(0);
+        let mut promised = if left.is_empty() { now.after(ttl as u64 * 1000) } else { now };
         // Promises that wait for a command to be applied: how many commands that takes, and until when the lease lives.
         let mut waiting: Vec<(usize, Millis)> = Vec::new();
         for turn in turns {
@@ -390,8 +455,11 @@ proptest! {
                     Some((until, needs)) => waiting.push((needs, until)),
                     None => break,
                 },
+                Turn::Foreign => both.log.push((Checkpoint { id: LeaseId(1), remaining_seconds: 0 }, None)),
                 Turn::Lose => {
-                    both.log.pop();
+                    // What an earlier leader left is committed.
+                    let refused = both.log.len() > both.left;
+                    both.log.truncate(both.log.len() - usize::from(refused));
                     waiting.retain(|(needs, _)| *needs <= both.log.len());
                 }
                 Turn::Apply(commands) => {

@@ -258,7 +258,7 @@ impl Log {
         let (commit, last) = (self.commit.index, self.last());
         if self.facts.loss.is_some_and(|loss| loss.is_made_good(commit, last)) {
             match self.write_facts(|facts| facts.loss = None) {
-                // With the next sync: until then a start would promise more than it has to.
+                // Every entry is durable. The next sync tries again; a start before that gives no vote until it catches up.
                 Err(error) if error.is_no_space() => {}
                 written => written?,
             }

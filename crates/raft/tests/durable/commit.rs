@@ -277,10 +277,18 @@ fn a_loss_that_a_heartbeat_shows_is_kept_over_a_restart() {
     let (sent, _) = settle(&mut log, &mut node);
     assert_eq!(sent, [Body::VoteReply { granted: false }], "it does not vote");
 
-    // Its leader sends it again what it lost.
+    // Its leader sends it again what it lost. There is no descriptor at first to note that with; entries need none.
     node.step(append(2, id(3, 1), entries(1, 4, 7), 7)).expect("a sound message");
+    disk.inject_after(Fault::NoDescriptor, 0);
     settle(&mut log, &mut node);
     assert_eq!(node.loss(), None);
+    let mut early = open_one_of_three(&disk.crash(Crash::LoseAll)).expect("opens");
+    assert_eq!(
+        early.restore_at(EntryId::ZERO).expect("nothing is applied").loss,
+        Some(loss),
+        "not noted yet"
+    );
+    log.sync().expect("syncs");
     drop(log);
     let mut log = open_one_of_three(&disk.crash(Crash::LoseAll)).expect("opens");
     let restored = log.restore_at(EntryId::ZERO).expect("nothing is applied");

@@ -11,8 +11,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use machine::Rejection;
 use machine::lease_clock::RenewError;
-use machine::{Machine, Rejection};
 use mvcc::LeaseId;
 use proto::etcdserverpb::{LeaseCheckpoint, LeaseCheckpointRequest};
 use raft::NodeId;
@@ -95,10 +95,10 @@ impl Api {
     async fn answer_as_leader(&self, question: Question) -> Result<Answer, Unserved> {
         let answer = match question {
             Question::LeaseRenew { id } => self.renew_lease(LeaseId(id)).await?,
-            Question::LeaseTimeToLive { id, keys } => {
+            Question::LeaseTimeToLive { id } => {
                 // What was acknowledged before must be applied here, a grant on another connection for example.
                 self.worker.read_barrier().await?;
-                self.lease_times(LeaseId(id), keys).await
+                self.lease_times(LeaseId(id))
             }
             Question::Leader => Answer::Leader(Some(NodeId(self.member_id))),
         };
@@ -119,8 +119,11 @@ impl Api {
         }
         Ok(match renewed {
             Ok(renewed) => {
-                if renewed.resets_checkpoint && self.reset_checkpoint(id.0).await.is_err() {
-                    return Ok(Answer::Refused(Refusal::NotLeader));
+                if let Some(reset) = renewed.reset {
+                    if self.reset_checkpoint(id.0).await.is_err() {
+                        return Ok(Answer::Refused(Refusal::NotLeader));
+                    }
+                    self.lessor.reset_applied(reset);
                 }
                 Answer::LeaseRenewed { ttl: renewed.ttl_seconds }
             }
@@ -135,15 +138,10 @@ impl Api {
         self.propose(Field::LeaseCheckpoint, &LeaseCheckpointRequest { checkpoints }).await.map(drop)
     }
 
-    async fn lease_times(&self, id: LeaseId, wants_keys: bool) -> Answer {
+    fn lease_times(&self, id: LeaseId) -> Answer {
         let Some(left) = self.lessor.time_to_live(id) else { return no_lease() };
         let Some(ttl) = left.remaining_seconds else { return Answer::Refused(Refusal::NotLeader) };
-        let keys = if wants_keys {
-            self.ask(move |machine| keys_of(machine, id)).await.unwrap_or_default()
-        } else {
-            Vec::new()
-        };
-        Answer::LeaseTimes(LeaseTimes { granted_ttl: left.granted_seconds, ttl, keys })
+        Answer::LeaseTimes(LeaseTimes { granted_ttl: left.granted_seconds, ttl })
     }
 }
 
@@ -160,8 +158,4 @@ fn unanswered(why: &Unserved) -> Status {
         Unserved::NoLeader => no_leader(),
         why => of(why),
     }
-}
-
-fn keys_of(machine: &Machine, id: LeaseId) -> Vec<bytes::Bytes> {
-    machine.lease(id).map(|lease| lease.keys().cloned().collect()).unwrap_or_default()
 }

@@ -4,7 +4,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
-use machine::{lease, quota};
+use machine::{Machine, lease, quota};
+use mvcc::LeaseId;
 use proto::etcdserverpb::{
     LeaseGrantRequest, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest,
     LeaseLeasesResponse, LeaseRevokeRequest, LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
@@ -50,14 +51,19 @@ impl Api {
         // Waits until what was acknowledged before is applied here, a grant on another connection for example.
         self.read_barrier().await.map_err(|late| self.no_leader_or(late))?;
         let header = Some(self.header_now().to_message());
-        let times =
-            match self.ask_leader(Question::LeaseTimeToLive { id: request.id, keys: request.keys }).await? {
-                Answer::LeaseTimes(times) => times,
-                // No such lease.
-                _ => LeaseTimes { ttl: -1, granted_ttl: 0, keys: Vec::new() },
-            };
-        let LeaseTimes { granted_ttl, ttl, keys } = times;
-        Ok(Plain(LeaseTimeToLiveResponse { header, id: request.id, ttl, granted_ttl, keys }))
+        let id = request.id;
+        let times = match self.ask_leader(Question::LeaseTimeToLive { id }).await? {
+            Answer::LeaseTimes(times) => times,
+            // No such lease.
+            _ => LeaseTimes { ttl: -1, granted_ttl: 0 },
+        };
+        // Every member knows the keys. So however many they are, they need not fit into a message of the leader.
+        let keys = match request.keys {
+            true => self.ask(move |machine| keys_of(machine, LeaseId(id))).await?,
+            false => Vec::new(),
+        };
+        let LeaseTimes { granted_ttl, ttl } = times;
+        Ok(Plain(LeaseTimeToLiveResponse { header, id, ttl, granted_ttl, keys }))
     }
 
     /// All leases that this member knows, as in etcd: without asking the leader, so also when there is none.
@@ -97,4 +103,8 @@ impl Api {
         self.metrics.lease.renewed.inc();
         Ok(Plain(LeaseKeepAliveResponse { header, id: request.id, ttl }))
     }
+}
+
+fn keys_of(machine: &Machine, id: LeaseId) -> Vec<bytes::Bytes> {
+    machine.lease(id).map(|lease| lease.keys().cloned().collect()).unwrap_or_default()
 }

@@ -15,8 +15,7 @@ pub(crate) fn rejected(rejection: Rejection) -> Status {
 pub(crate) fn failed(failure: Failure) -> Status {
     match failure {
         Failure::Rejected(rejection) => rejected(rejection),
-        // The store could not be read: corruption or a disk fault, reported with file and offset.
-        Failure::Store(error) => Status::new(Code::DataLoss, error.to_string()),
+        Failure::Store(error) => store_failed(&error),
     }
 }
 
@@ -25,8 +24,16 @@ pub(crate) fn read_failed(error: ReadError) -> Status {
     match error {
         ReadError::Compacted(_) => rejected(Rejection::Compacted),
         ReadError::Future(_) => rejected(Rejection::FutureRevision),
-        ReadError::Store(error) => Status::new(Code::DataLoss, error.to_string()),
+        ReadError::Store(error) => store_failed(&error),
     }
+}
+
+/// The status of a read for which the store failed.
+fn store_failed(error: &mvcc::Error) -> Status {
+    // No descriptor is left for a file of the history, for example: nothing is lost.
+    let code = if error.is_retryable() { Code::Unavailable } else { Code::DataLoss };
+    // Corruption and disk faults say in which file and where.
+    Status::new(code, error.to_string())
 }
 
 /// The status of a request that got no answer of the state machine (contract: errors, sections 1 and 2).
@@ -68,4 +75,23 @@ pub(crate) fn corrupt() -> Status {
 /// A member that knows no leader, for callers that insist on one.
 pub(crate) fn no_leader() -> Status {
     Status::unavailable("etcdserver: no leader")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Clients do not try again what is lost.
+    #[test]
+    fn only_what_is_lost_is_called_so() {
+        let fault = |errno| mvcc::Error::Io {
+            path: "/kv/1.wal".into(),
+            op: "open",
+            source: std::io::Error::from_raw_os_error(errno),
+        };
+        let (too_many_open_files, input_output) = (24, 5);
+        assert_eq!(read_failed(ReadError::Store(fault(too_many_open_files))).code(), Code::Unavailable);
+        assert_eq!(failed(Failure::Store(fault(too_many_open_files))).code(), Code::Unavailable);
+        assert_eq!(failed(Failure::Store(fault(input_output))).code(), Code::DataLoss);
+    }
 }

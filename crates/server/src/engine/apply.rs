@@ -178,6 +178,7 @@ impl ApplyThread {
         for entry in entries {
             started = self.apply_entry(entry, started);
         }
+        self.lessor.applied(last.term);
         self.publish(last.index);
     }
 

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use machine::lease_clock::{
-    Checkpoint, Expired, LeaseClock, LeaseClockOptions, Millis, RenewError, Renewed, TimeToLive,
+    Checkpoint, Expired, LeaseClock, LeaseClockOptions, Millis, RenewError, Renewed, Reset, TimeToLive,
 };
 use machine::{Effect, Machine};
 use mvcc::LeaseId;
 use parking_lot::Mutex;
+use raft::Term;
 use tokio::sync::Notify;
 
 use crate::metrics::Metrics;
@@ -60,6 +61,11 @@ impl Lessor {
         }
     }
 
+    /// An entry of this term was applied, and what it did has been [followed](Self::follow).
+    pub(crate) fn applied(&self, term: Term) {
+        self.clock.lock().applied(term.0);
+    }
+
     /// This member leads now.
     pub(crate) fn promote(&self, term: u64, election_timeout: Duration) {
         self.clock.lock().promoted(term, election_timeout.as_millis() as u64, self.now());
@@ -83,6 +89,11 @@ impl Lessor {
                 other => return other,
             }
         }
+    }
+
+    /// A reset that a renewal has asked for was applied.
+    pub(crate) fn reset_applied(&self, reset: Reset) {
+        self.clock.lock().reset_applied(reset);
     }
 
     /// What is left of a lease.

@@ -381,7 +381,7 @@ impl LogWriter {
         match self.log.release(through) {
             Ok(()) => {}
             // The files go with the next release.
-            Err(error @ (Error::Wal(_) | Error::NoSpace { .. })) => {
+            Err(error) if error.is_no_space() || matches!(error, Error::Wal(_)) => {
                 tracing::warn!(error = %error, "the raft log was not released")
             }
             Err(error) => stop_process("the raft log cannot be released", &error),

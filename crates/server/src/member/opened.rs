@@ -79,7 +79,8 @@ impl Taken {
         } else if is_empty(&wal_dir) {
             return Err(StartError::LogMissing(wal_dir));
         }
-        if starts_over {
+        // Whoever forces a new cluster says that this member's state is all that is left.
+        if starts_over && !config.cluster.force_new {
             throw_away(&data_dir, &wal_dir, &origin)?;
         }
         let store_dir = data_dir.store_dir();
@@ -215,6 +216,7 @@ fn founding(origin: &Origin) -> ClusterBootstrap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Invocation;
     use crate::ids::{ClusterId, MemberId};
 
     /// A data directory with a raft log and something in place of a store; the member is 1 of so many founders.
@@ -239,6 +241,18 @@ mod tests {
         let log =
             raft::durable::Log::open(data_dir.disk(), &data_dir.wal_dir(), log_options(&origin)).unwrap();
         assert_eq!(**log.log.memberships().current(), Membership::default(), "it waits to be told");
+    }
+
+    #[test]
+    fn who_is_forced_to_go_on_alone_keeps_what_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(data(3, dir.path()));
+        let flags = [format!("--data-dir={}", dir.path().display()), "--force-new-cluster".to_owned()];
+        let Ok(Invocation::Serve(config)) = Config::load(&flags, &[]) else { panic!("good flags") };
+        let opened = Taken::take(&config, Arc::new(wal::OsDisk)).unwrap().open(&config).unwrap();
+        assert!(opened.node.membership().is_lone_voter(NodeId(1)));
+        let found = opened.data_dir.origin().unwrap().unwrap();
+        assert!(!found.starts_over, "nor does the next start throw it away");
     }
 
     #[test]

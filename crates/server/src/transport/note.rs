@@ -4,7 +4,6 @@
 //! But a note that was surely not sent, because its addressee is not connected, is answered at once in the addressee's
 //! place: "I do not lead". So what clients want while their leader is dead waits for the next one, and not in vain.
 
-use bytes::Bytes;
 use machine::Rejection;
 use raft::NodeId;
 
@@ -78,8 +77,6 @@ pub(crate) enum Question {
     LeaseTimeToLive {
         /// Its id.
         id: i64,
-        /// Whether to list its keys.
-        keys: bool,
     },
     /// Which member leads? Asked of every member, not of the leader alone.
     Leader,
@@ -108,8 +105,6 @@ pub(crate) struct LeaseTimes {
     pub(crate) granted_ttl: i64,
     /// How long it lives yet.
     pub(crate) ttl: i64,
-    /// Its keys, if asked for.
-    pub(crate) keys: Vec<Bytes>,
 }
 
 impl Refusal {
@@ -145,9 +140,6 @@ impl PeerNote {
                 PeerNote::Proposals(proposals) => proposals.iter().map(proposal).sum(),
                 PeerNote::Change(change) => proposal(change),
                 PeerNote::Refused { ids, .. } => 8 * ids.len(),
-                PeerNote::Answer { answer: Answer::LeaseTimes(times), .. } => {
-                    times.keys.iter().map(|key| FIXED + key.len()).sum()
-                }
                 PeerNote::Ask { .. } | PeerNote::Answer { .. } => 0,
             }
     }

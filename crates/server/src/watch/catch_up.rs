@@ -26,6 +26,9 @@ const GAIN_MIN: u64 = 2;
 /// pass that see none.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// Pause before what could not be read for want of a descriptor is tried again.
+const RETRY: Duration = Duration::from_millis(50);
+
 /// A job and the worker that wants it.
 struct Order {
     worker: usize,
@@ -63,15 +66,30 @@ impl CatchUpThread {
     pub(crate) fn run(self) {
         priority::yield_often();
         let mut orders = Vec::new();
+        let mut later = Vec::new();
         let mut pace = Pace { revision: self.views.get().revision(), written: None };
-        while self.inbox.take(&mut orders, None).is_ok() {
+        loop {
+            let retry = (!later.is_empty()).then(|| Instant::now() + RETRY);
+            if self.inbox.take(&mut orders, retry).is_err() {
+                return;
+            }
+            orders.append(&mut later);
             let waiting = orders.len();
             for Order { worker, job } in orders.drain(..) {
-                // Damage is reported by file and offset, here and to the client.
-                let found = self.read(&job).unwrap_or_else(|error| {
-                    tracing::error!(error = %error, from = job.from, "cannot read history for a watcher");
-                    CaughtUp::Failed { reason: error.to_string() }
-                });
+                let found = match self.read(&job) {
+                    Ok(found) => found,
+                    // The history is all right: the process has no descriptor left for its files.
+                    Err(error) if error.is_retryable() => {
+                        tracing::debug!(error = %error, "history is read for a watcher later");
+                        later.push(Order { worker, job });
+                        continue;
+                    }
+                    // Damage is reported by file and offset, here and to the client.
+                    Err(error) => {
+                        tracing::error!(error = %error, from = job.from, "cannot read history for a watcher");
+                        CaughtUp::Failed { reason: error.to_string() }
+                    }
+                };
                 let events = match &found {
                     CaughtUp::Changes { batch, .. } => batch.len(),
                     _ => 0,
@@ -158,6 +176,7 @@ fn size(change: &Change) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::hub::{StreamId, WatcherId};
 
     #[test]
     fn writes_get_a_rest_unless_the_watcher_would_not_gain_on_them() {
@@ -184,6 +203,47 @@ mod tests {
         assert_eq!(pace.rest(6, start, 1000, 1), CATCH_UP_REST);
         assert_eq!(pace.rest(6, start + QUIET / 2, 1000, 1), CATCH_UP_REST);
         assert_eq!(pace.rest(6, start + QUIET, 1000, 1), Duration::ZERO);
+    }
+
+    /// A process that has many connections may have no descriptor left for a file of the history. A watcher that is behind is
+    /// not cancelled for that.
+    #[test]
+    fn history_that_no_descriptor_is_left_for_is_read_later() {
+        let disk = wal::SimDisk::new(1);
+        let open = || {
+            let options = mvcc::Options { history_segment_bytes: 4096, ..Default::default() };
+            mvcc::Store::open(Arc::new(disk.clone()), std::path::Path::new("/kv"), options).unwrap()
+        };
+        let mut store = open();
+        let changes = 100;
+        for number in 0..changes {
+            let mut txn = store.txn();
+            txn.put(format!("{number}").into(), vec![7; 1000].into(), mvcc::LeaseId(0)).unwrap();
+            txn.commit();
+            store.checkpoint().unwrap();
+        }
+        drop(store);
+        let store = open();
+        let mailbox = Mailbox::new();
+        let (worker, thread) = catch_up(Arc::new(Views::new(store.view())), vec![mailbox.clone()]);
+        let running = std::thread::spawn(move || thread.run());
+        // More than there are files that the log closes in its need.
+        (0..24).for_each(|_| disk.inject_after(wal::Fault::NoDescriptor, 0));
+        let range = mvcc::KeyRange::all();
+        worker.send(0, vec![CatchUpJob { stream: StreamId(1), watcher: WatcherId(1), range, from: 2 }]);
+        let mut found = Vec::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(mailbox.take(&mut found));
+        match &found[..] {
+            [Delivery::CaughtUp(_, _, CaughtUp::Changes { batch, .. })] => assert_eq!(batch.len(), changes),
+            other => panic!("{other:?}"),
+        }
+        assert!(
+            wal::Disk::open_dir(&disk, std::path::Path::new("/kv")).is_ok(),
+            "it was tried as often as it failed"
+        );
+        drop(worker);
+        running.join().unwrap();
     }
 
     /// A member that starts over in the same process must not keep the old store in memory.

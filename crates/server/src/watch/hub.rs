@@ -18,7 +18,7 @@ use crate::limits::WATCHERS_PER_STREAM_MAX;
 
 /// A stream of this hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct StreamId(u64);
+pub(crate) struct StreamId(pub(super) u64);
 
 impl StreamId {
     /// A number below 256 that spreads streams evenly.
@@ -29,7 +29,7 @@ impl StreamId {
 
 /// A watcher of this hub; never reused, so that a late catch-up answer cannot meet another watcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct WatcherId(u64);
+pub(crate) struct WatcherId(pub(super) u64);
 
 /// What a client asks for.
 #[derive(Debug, Clone)]

@@ -60,6 +60,32 @@ async fn every_member_knows_and_renews_every_lease() {
     }
 }
 
+/// More keys than a message between members may have.
+#[tokio::test]
+async fn every_member_lists_the_keys_of_a_lease_however_many_they_are() {
+    const KEYS: usize = (64 << 10) + 1;
+    const PER_TXN: usize = 128;
+    let cluster = Cluster::start(&program(), 3, &[]);
+    let lease = grant(cluster.member(0), LONG_SECONDS).await;
+    let put = |number: usize| pb::RequestOp {
+        request: Some(pb::request_op::Request::RequestPut(pb::PutRequest {
+            key: format!("{number:06}").into(),
+            lease,
+            ..pb::PutRequest::default()
+        })),
+    };
+    let mut client = KvClient::new(channel(cluster.member(0)));
+    for first in (0..KEYS).step_by(PER_TXN) {
+        let success = (first..KEYS.min(first + PER_TXN)).map(put).collect();
+        client.txn(pb::TxnRequest { success, ..pb::TxnRequest::default() }).await.expect("a write");
+    }
+    for member in cluster.members() {
+        let (left, granted, keys) = time_to_live(member, lease).await.expect("every member answers");
+        assert!((1..=LONG_SECONDS).contains(&left), "{left}");
+        assert_eq!((granted, keys), (LONG_SECONDS, KEYS));
+    }
+}
+
 #[tokio::test]
 async fn a_lease_that_nobody_renews_ends_everywhere() {
     let cluster = Cluster::start(&program(), 3, &[]);

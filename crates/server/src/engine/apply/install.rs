@@ -38,6 +38,11 @@ impl ApplyThread {
                         self.snapshots_wanted.push(wanted);
                     }
                 }
+                // Another one can be asked for: there is no descriptor left for a file, or the database was opened anew.
+                Err(error) if error.is_retryable() || matches!(error, mvcc::Error::Outdated) => {
+                    tracing::warn!(to = %wanted.to, error = %error, "a snapshot cannot be made now");
+                    let _ = self.consensus.send(ConsensusEvent::SnapshotSent(wanted, None));
+                }
                 Err(error) => stop_process("a checkpoint cannot be read", &error),
             }
         }

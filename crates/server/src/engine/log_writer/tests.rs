@@ -309,6 +309,41 @@ fn a_snapshot_that_overtakes_a_new_term_does_not_make_a_start_forget_it() {
     assert_eq!((restored.terms.last(), restored.hard_state.term), (last, Term(5)));
 }
 
+/// To note a snapshot and to begin behind it takes files of the log. A process that has no descriptor left waits for one.
+#[test]
+fn without_descriptors_a_snapshot_takes_its_place_later() {
+    let mut waits = 0;
+    for opened in 0..8 {
+        let mut parts = parts(&[1, 2, 3]);
+        parts.append(30);
+        parts.persist();
+        parts.reports();
+        let last = EntryId::new(Index(100), Term(1));
+        let snapshot = SnapshotMeta { last, membership: Membership::new([1, 2, 3].map(NodeId), []) };
+        let body = Body::InstallSnapshot { session: Session(1), snapshot: snapshot.clone() };
+        parts.node.step(message(body)).unwrap();
+        while parts.node.ready().is_some() {}
+        parts.log.send(LogEvent::Expect(snapshot.clone(), ReceivedStore::without_files())).unwrap();
+        parts.disk.inject_after(wal::Fault::NoDescriptor, opened);
+        parts.disk.inject_after(wal::Fault::NoDescriptor, opened);
+        let mut reports = Vec::new();
+        while !matches!(reports[..], [ConsensusEvent::LogReset(_)]) {
+            waits += u32::from(parts.writer.waiting.is_stuck);
+            if matches!(reports[..], [ConsensusEvent::SnapshotExpected(..)]) {
+                parts.log.send(LogEvent::Reset(snapshot.clone())).unwrap();
+            }
+            parts.round();
+            reports = parts.reports();
+        }
+        assert_eq!(parts.writer.log.last(), last, "after {opened}");
+        parts.node.installed(&snapshot);
+        parts.append(1);
+        parts.persist();
+        assert_eq!(parts.writer.log.last().index, Index(101), "after {opened}");
+    }
+    assert!(waits > 2, "it waited {waits} times");
+}
+
 /// A follower was to get entries that were not committed, and another leader cut them off before they were read.
 #[test]
 fn entries_that_were_cut_before_they_were_read_are_nothing_and_no_damage() {
@@ -325,6 +360,40 @@ fn entries_that_were_cut_before_they_were_read_are_nothing_and_no_damage() {
     parts.persist();
     parts.reports();
     let (_, inbox) = inbox();
-    LogReader { inbox, consensus: parts.writer.consensus.clone() }.read(&job);
+    assert!(LogReader { inbox, consensus: parts.writer.consensus.clone() }.read(job).is_none());
     assert!(matches!(&parts.reports()[..], [ConsensusEvent::Fetched(_, entries)] if entries.is_empty()));
+}
+
+#[test]
+fn entries_that_no_descriptor_is_left_for_are_read_later() {
+    let mut parts = parts(&[1, 2, 3]);
+    parts.append(30);
+    parts.persist();
+    parts.reports();
+    let purpose = raft::FetchPurpose::Peer { node: NodeId(3), session: Session(1), term: Term(1) };
+    let fetch = Fetch { purpose, first: Index(1), last: Index(3), bytes_max: 1 << 20 };
+    let job = parts.writer.log.fetch(&fetch).expect("they are there");
+    let (_, inbox) = inbox();
+    let reader = LogReader { inbox, consensus: parts.writer.consensus.clone() };
+    parts.disk.inject_after(wal::Fault::NoDescriptor, 0);
+    let job = reader.read(job).expect("it is tried again");
+    assert!(parts.reports().is_empty());
+    assert!(reader.read(job).is_none());
+    assert!(matches!(&parts.reports()[..], [ConsensusEvent::Fetched(_, entries)] if entries.len() == 3));
+}
+
+/// What is not released now goes with the next release.
+#[test]
+fn without_descriptors_nothing_is_released() {
+    for opened in 0..4 {
+        let mut parts = parts(&[1, 2, 3]);
+        parts.append(30);
+        parts.persist();
+        parts.disk.inject_after(wal::Fault::NoDescriptor, opened);
+        for through in [10, 20] {
+            parts.log.send(LogEvent::Release(Index(through))).unwrap();
+            parts.round();
+        }
+        assert_eq!(parts.writer.log.base().index, Index(20), "after {opened}");
+    }
 }

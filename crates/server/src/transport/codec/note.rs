@@ -64,8 +64,9 @@ fn decode_proposal(proposal: pb::PeerProposal) -> Proposal {
 fn encode_question(question: Question) -> WireQuestion {
     match question {
         Question::LeaseRenew { id } => WireQuestion::LeaseRenew(peer_question::LeaseRenew { id }),
-        Question::LeaseTimeToLive { id, keys } => {
-            WireQuestion::LeaseTimeToLive(peer_question::LeaseTimeToLive { id, keys })
+        // Who asks knows the keys itself.
+        Question::LeaseTimeToLive { id } => {
+            WireQuestion::LeaseTimeToLive(peer_question::LeaseTimeToLive { id, keys: false })
         }
         Question::Leader => WireQuestion::Leader(peer_question::Leader {}),
     }
@@ -74,7 +75,7 @@ fn encode_question(question: Question) -> WireQuestion {
 fn decode_question(question: WireQuestion) -> Question {
     match question {
         WireQuestion::LeaseRenew(asked) => Question::LeaseRenew { id: asked.id },
-        WireQuestion::LeaseTimeToLive(asked) => Question::LeaseTimeToLive { id: asked.id, keys: asked.keys },
+        WireQuestion::LeaseTimeToLive(asked) => Question::LeaseTimeToLive { id: asked.id },
         WireQuestion::Leader(_) => Question::Leader,
     }
 }
@@ -86,7 +87,7 @@ fn encode_answer(answer: Answer) -> WireAnswer {
         Answer::LeaseTimes(times) => WireAnswer::LeaseTimes(peer_answer::LeaseTimes {
             granted_ttl: times.granted_ttl,
             ttl: times.ttl,
-            keys: times.keys,
+            keys: Vec::new(),
         }),
         Answer::Leader(leader) => WireAnswer::Leader(leader.map_or(0, |leader| leader.0)),
     }
@@ -96,11 +97,9 @@ fn decode_answer(answer: WireAnswer) -> Answer {
     match answer {
         WireAnswer::Refused(why) => Answer::Refused(decode_refusal(&why)),
         WireAnswer::LeaseRenewed(renewed) => Answer::LeaseRenewed { ttl: renewed.ttl },
-        WireAnswer::LeaseTimes(times) => Answer::LeaseTimes(LeaseTimes {
-            granted_ttl: times.granted_ttl,
-            ttl: times.ttl,
-            keys: times.keys,
-        }),
+        WireAnswer::LeaseTimes(times) => {
+            Answer::LeaseTimes(LeaseTimes { granted_ttl: times.granted_ttl, ttl: times.ttl })
+        }
         WireAnswer::Leader(leader) => Answer::Leader((leader != 0).then_some(NodeId(leader))),
     }
 }

@@ -137,14 +137,10 @@ fn note() -> impl Strategy<Value = PeerNote> {
     let ids = vec(any::<u64>().prop_map(RequestId), 0..5);
     let question = prop_oneof![
         any::<i64>().prop_map(|id| Question::LeaseRenew { id }),
-        any::<(i64, bool)>().prop_map(|(id, keys)| Question::LeaseTimeToLive { id, keys }),
+        any::<i64>().prop_map(|id| Question::LeaseTimeToLive { id }),
         Just(Question::Leader),
     ];
-    let times = (any::<(i64, i64)>(), vec(blob(), 0..4)).prop_map(|((granted_ttl, ttl), keys)| LeaseTimes {
-        granted_ttl,
-        ttl,
-        keys,
-    });
+    let times = any::<(i64, i64)>().prop_map(|(granted_ttl, ttl)| LeaseTimes { granted_ttl, ttl });
     let answer = prop_oneof![
         refusal().prop_map(Answer::Refused),
         any::<i64>().prop_map(|ttl| Answer::LeaseRenewed { ttl }),
