@@ -115,8 +115,8 @@ pub(crate) async fn serve<S, F>(
     let pings = Pings::new(settings.ping_min_time);
     let socket = Socket::new(stream, pings, Head::new(heads), conversation.clone());
     let requests = conversation.clone();
-    let respond = service_fn(move |request| {
-        let open = Open::new(requests.clone());
+    let respond = service_fn(move |request: Request<Incoming>| {
+        let open = Open::new(requests.clone(), &request);
         let response = service(request);
         async move { Ok::<_, Infallible>(open.answer(response.await)) }
     });
