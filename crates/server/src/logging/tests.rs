@@ -105,11 +105,13 @@ fn levels_and_other_crates_are_filtered() {
         tracing::trace!("too much");
         tracing::debug!(target: "h2::codec", "not ours");
         tracing::info!(target: "servers", "not ours either");
-        tracing::warn!(target: "h2::codec", "important");
+        tracing::warn!(target: "redb", "important");
+        tracing::warn!(target: "h2::proto::ping_pong", "recv PING ack that we never sent");
+        tracing::error!(target: "hyper::proto", "a bug");
         tracing::debug!(target: "raft::core", "ours");
     });
     let messages: Vec<_> = text.lines().map(|line| line.rsplit('\t').next().unwrap()).collect();
-    assert_eq!(messages, ["important", "ours"]);
+    assert_eq!(messages, ["important", "a bug", "ours"]);
     assert_eq!(written(Level::ERROR, Shape::Console, || tracing::warn!("quiet")), "");
 }
 

@@ -3,17 +3,21 @@
 //! grpc-go takes anything for an authority, and clients send anything: Go clients up to 3.4 the URL of an endpoint
 //! (`http://127.0.0.1:2379`), those of 3.5.0 `#initially=[...]`, gRPC's C++ core and what is built on it (Python, C#) the
 //! list of its endpoints (`a:2379,b:2379`) or a path with its slashes escaped (`tmp%2Fx.sock`). The HTTP/2 library here
-//! resets the stream, as RFC 9113 (section 8.3.1) tells it to. Nothing here reads the authority of a gRPC request, so one
-//! that the library's own parser refuses gets another name, as long as the right one, and is then a header like any other.
+//! resets the stream, as RFC 9113 (section 8.3.1) tells it to. Nothing here reads the authority of a gRPC request, so in
+//! one that the library's own parser refuses, each byte that is no letter or digit becomes a hyphen. That is an authority,
+//! and no name that `--host-whitelist` would have by accident.
 //!
-//! That is all that must change in a header block (RFC 7541). The value stays as it is, Huffman code or not, and as
-//! name and value keep their lengths, the entry of the dynamic table that the client may refer to from then on has the
-//! same size on both sides. No table has to be kept here: a field that refers to an entry decodes to what the entry was
-//! renamed to.
+//! The field stays where it is and stays `:authority`. It could not be another header: those come after all
+//! pseudo-headers (section 8.3), and gRPC's C++ core sends `:method` and `:scheme` after it.
 //!
-//! Two cases are left to the library. A value that no header may have (control characters) is refused by etcd, too. A
+//! That is all that must change in a header block (RFC 7541). As name and value keep their lengths, the entry of the
+//! dynamic table that the client may refer to from then on has the same size on both sides. No table has to be kept here:
+//! a field that refers to an entry decodes to the value that took the other's place.
+//!
+//! Three cases are left to the library. A value that no header may have (control characters) is refused by etcd, too. A
 //! field whose *name* refers to an entry of the dynamic table is not recognised: encoders refer to `:authority` in the
-//! static table, or spell it out.
+//! static table, or spell it out. An empty value cannot become another one of its length. It gets another *name* of the
+//! same length, which is of use where no pseudo-header comes after it (grpc-go).
 
 use std::borrow::Cow;
 
@@ -22,30 +26,56 @@ use http::uri::Authority;
 
 use super::huffman;
 
-/// Takes the place of `:authority`; as long, so that the sizes of table entries agree.
-const NEW_NAME: &[u8; 10] = b"x-endpoint";
+/// Takes the place of `:authority` where it is empty; as long, so that the sizes of table entries agree.
+const NAME_OF_EMPTY: &[u8; 10] = b"x-endpoint";
 
-/// The name that is replaced.
 const NAME: &[u8; 10] = b":authority";
 
 /// Index of `:authority` in the static table.
 const AUTHORITY: usize = 1;
 
-/// Returns the block with its malformed `:authority` renamed; `None` if it has none, or is not understood. The block may
-/// end anywhere behind that field: the rest of it may be in another frame.
-pub(super) fn rename_malformed(block: &[u8]) -> Option<Vec<u8>> {
-    let field = find_authority(block)?;
-    if !is_malformed(&field.value.plain()?) {
+/// Returns the block with its malformed `:authority` put right; `None` if it has none, or is not understood. The block may
+/// end anywhere after that field: the rest of it may be in another frame.
+pub(super) fn put_right(block: &[u8]) -> Option<Vec<u8>> {
+    let Field { start, value_start, end, value } = find_authority(block)?;
+    let value = value.plain()?;
+    if !is_malformed(&value) {
         return None;
     }
-    let mut renamed = Vec::with_capacity(block.len() + 1 + NEW_NAME.len());
-    renamed.extend_from_slice(&block[..field.start]);
-    // The same representation with a name of its own: name index 0, then the name as a plain string.
-    renamed.push(block[field.start] & !(AUTHORITY as u8));
-    renamed.push(NEW_NAME.len() as u8);
-    renamed.extend_from_slice(NEW_NAME);
-    renamed.extend_from_slice(&block[field.value_start..]);
-    Some(renamed)
+    let mut right = Vec::with_capacity(block.len() + 1 + value.len());
+    right.extend_from_slice(&block[..start]);
+    if value.is_empty() {
+        // The same representation with a name of its own, which index 0 announces.
+        right.push(block[start] & !(AUTHORITY as u8));
+        push_text(&mut right, NAME_OF_EMPTY);
+        right.extend_from_slice(&block[value_start..]);
+    } else {
+        right.extend_from_slice(&block[start..value_start]);
+        push_text(&mut right, &with_hyphens(&value));
+        right.extend_from_slice(&block[end..]);
+    }
+    Some(right)
+}
+
+fn with_hyphens(value: &[u8]) -> Vec<u8> {
+    value.iter().map(|byte| if byte.is_ascii_alphanumeric() { *byte } else { b'-' }).collect()
+}
+
+/// Appends a string without the Huffman code (RFC 7541, section 5.2).
+fn push_text(block: &mut Vec<u8>, text: &[u8]) {
+    const PREFIX_MAX: usize = 0x7f;
+    if text.len() < PREFIX_MAX {
+        block.push(text.len() as u8);
+    } else {
+        block.push(PREFIX_MAX as u8);
+        let mut rest = text.len() - PREFIX_MAX;
+        while rest >= 0x80 {
+            block.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        block.push(rest as u8);
+    }
+    block.extend_from_slice(text);
 }
 
 /// Returns whether the library would reset the stream because of this authority, though it is a good header value.
@@ -58,6 +88,8 @@ struct Field<'a> {
     /// Where it begins: one byte with the representation and the name's index, then the name if the index is 0.
     start: usize,
     value_start: usize,
+    /// Where the next field begins.
+    end: usize,
     value: Text<'a>,
 }
 
@@ -85,7 +117,7 @@ fn find_authority(block: &[u8]) -> Option<Field<'_>> {
         let value_start = input.at;
         let value = input.text()?;
         if is_authority {
-            return Some(Field { start, value_start, value });
+            return Some(Field { start, value_start, end: input.at, value });
         }
     }
     None
@@ -168,7 +200,7 @@ mod tests {
     }
 
     /// What clients send that is no authority.
-    const MALFORMED: [&[u8]; 20] = [
+    const MALFORMED: [&[u8]; 19] = [
         b"http://127.0.0.1:2379",
         b"https://[::1]:1",
         b"#initially=[a:1;b:2]",
@@ -188,22 +220,39 @@ mod tests {
         b"a:b:c",
         "h\u{f6}st:1".as_bytes(),
         b"\xff",
-        b"",
     ];
 
     #[test]
-    fn what_the_library_refuses_is_renamed() {
+    fn what_the_library_refuses_becomes_an_authority_of_the_same_length() {
         for value in MALFORMED {
             for representation in [0x41, 0x01, 0x11] {
                 let before = block(representation, value);
-                let after = rename_malformed(&before).unwrap_or_else(|| panic!("{}", value.escape_ascii()));
-                let mut expected = before[..8].to_vec();
-                expected.push(representation - 1);
-                expected.push(10);
-                expected.extend_from_slice(b"x-endpoint");
-                expected.extend_from_slice(&before[9..]);
-                assert_eq!(after, expected, "{}", value.escape_ascii());
+                let after = put_right(&before).unwrap_or_else(|| panic!("{}", value.escape_ascii()));
+                let right = with_hyphens(value);
+                assert!(!is_malformed(&right) && right.len() == value.len());
+                assert_eq!(after, block(representation, &right), "{}", value.escape_ascii());
             }
+        }
+        assert_eq!(put_right(&block(0x41, b"a:1,b:1")), Some(block(0x41, b"a-1-b-1")));
+    }
+
+    /// RFC 7541, section 5.1: lengths that do not fit into the first byte.
+    #[test]
+    fn long_values_keep_their_length() {
+        for (length, encoded) in
+            [(126, "7e"), (127, "7f 00"), (128, "7f 01"), (255, "7f 80 01"), (16_510, "7f ff 7f")]
+        {
+            let of = |value: u8| [hex("41"), hex(encoded), vec![value; length], hex("5f 01 61")].concat();
+            assert_eq!(put_right(&of(b' ')).unwrap_or_else(|| panic!("{length}")), of(b'-'));
+        }
+    }
+
+    #[test]
+    fn an_empty_one_gets_another_name() {
+        for representation in [0x41, 0x01, 0x11] {
+            let before = block(representation, b"");
+            let name = [&[representation - 1, 10], NAME_OF_EMPTY.as_slice()].concat();
+            assert_eq!(put_right(&before), Some([&before[..8], &name, &before[9..]].concat()));
         }
     }
 
@@ -213,14 +262,10 @@ mod tests {
         let plain = hex("40 0a 3a617574686f72697479 07 613a312c623a31");
         let huffman = hex("00 88 b83b5339ec327d7f 07 613a312c623a31");
         assert_eq!(huffman::decode(&huffman[2..10]).unwrap(), NAME);
-        assert_eq!(rename_malformed(&plain).unwrap(), hex("40 0a 782d656e64706f696e74 07 613a312c623a31"));
-        assert_eq!(rename_malformed(&huffman).unwrap(), hex("00 0a 782d656e64706f696e74 07 613a312c623a31"));
-        assert_eq!(rename_malformed(&hex("40 0a 3a617574686f72697479 01 61")), None, "a good one");
-        assert_eq!(
-            rename_malformed(&hex("40 0a 782d656e64706f696e74 07 613a312c623a31")),
-            None,
-            "another name"
-        );
+        assert_eq!(put_right(&plain).unwrap(), hex("40 0a 3a617574686f72697479 07 612d312d622d31"));
+        assert_eq!(put_right(&huffman).unwrap(), hex("00 88 b83b5339ec327d7f 07 612d312d622d31"));
+        assert_eq!(put_right(&hex("40 0a 3a617574686f72697479 01 61")), None, "a good one");
+        assert_eq!(put_right(&hex("40 0a 782d656e64706f696e74 07 613a312c623a31")), None, "another name");
     }
 
     #[test]
@@ -230,7 +275,7 @@ mod tests {
         let mut block = hex("83 86 44 04 2f732f4d 41");
         block.push(0x80 | url.len() as u8);
         block.extend_from_slice(&url);
-        assert!(rename_malformed(&block).is_some());
+        assert_eq!(put_right(&block).unwrap(), [&block[..8], b"\x41\x15http---127-0-0-1-2379"].concat());
     }
 
     #[test]
@@ -243,37 +288,37 @@ mod tests {
             b"a,b",
             b"unix:x",
         ] {
-            assert_eq!(rename_malformed(&block(0x41, value)), None, "{}", value.escape_ascii());
+            assert_eq!(put_right(&block(0x41, value)), None, "{}", value.escape_ascii());
         }
         // RFC 7541, C.4.1 and C.4.2: `www.example.com` in Huffman code, then a reference to it.
-        assert_eq!(rename_malformed(&hex("828684418cf1e3c2e5f23a6ba0ab90f4ff")), None);
-        assert_eq!(rename_malformed(&hex("828684be5886a8eb10649cbf")), None);
+        assert_eq!(put_right(&hex("828684418cf1e3c2e5f23a6ba0ab90f4ff")), None);
+        assert_eq!(put_right(&hex("828684be5886a8eb10649cbf")), None);
     }
 
     #[test]
     fn what_no_header_may_have_is_left_to_the_library() {
         for value in [b"a\nb".as_slice(), b"a\0", b"\x7f"] {
-            assert_eq!(rename_malformed(&block(0x41, value)), None, "{}", value.escape_ascii());
+            assert_eq!(put_right(&block(0x41, value)), None, "{}", value.escape_ascii());
         }
     }
 
     #[test]
     fn the_rest_of_the_block_may_be_in_another_frame() {
         let whole = block(0x41, b"a:1,b:1");
-        let expected = rename_malformed(&whole).unwrap();
+        let expected = put_right(&whole).unwrap();
         let cut = &whole[..whole.len() - 2];
-        assert_eq!(rename_malformed(cut).unwrap(), expected[..expected.len() - 2]);
+        assert_eq!(put_right(cut).unwrap(), expected[..expected.len() - 2]);
     }
 
     #[test]
     fn no_block_is_too_strange() {
         let whole = block(0x41, b"http://a");
         for end in 0..whole.len() {
-            let _ = rename_malformed(&whole[..end]);
+            let _ = put_right(&whole[..end]);
         }
         for first in 0..=u8::MAX {
             for second in [0, 1, 0x7f, 0x80, 0xff] {
-                let _ = rename_malformed(&[first, second, 0xff, 0xff, 0xff, 0xff, 0x7f, 0x41]);
+                let _ = put_right(&[first, second, 0xff, 0xff, 0xff, 0xff, 0x7f, 0x41]);
             }
         }
     }

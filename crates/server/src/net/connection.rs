@@ -124,7 +124,7 @@ pub(crate) async fn serve<S, F>(
         if let Some(name) = &name {
             request.extensions_mut().insert(name.clone());
         }
-        let open = Open::new(requests.clone());
+        let open = Open::new(requests.clone(), &request);
         let response = service(request);
         async move { Ok::<_, Infallible>(open.answer(response.await)) }
     });

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::Response;
+use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -127,6 +127,11 @@ impl Conversation {
         }
     }
 
+    /// Notes that what came last may be the end of a body, after which a client may be idle.
+    fn expects_nothing(&self) {
+        self.has_more.store(false, Ordering::Relaxed);
+    }
+
     fn request_ends(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
         if self.has_more.swap(false, Ordering::Relaxed) {
@@ -137,12 +142,15 @@ impl Conversation {
 
 /// A request, until its answer has been sent or given up.
 #[derive(Debug)]
-pub(super) struct Open(Arc<Conversation>);
+pub(super) struct Open {
+    conversation: Arc<Conversation>,
+    has_body: bool,
+}
 
 impl Open {
-    pub(super) fn new(conversation: Arc<Conversation>) -> Self {
+    pub(super) fn new<B: Body>(conversation: Arc<Conversation>, request: &Request<B>) -> Self {
         conversation.request_begins();
-        Self(conversation)
+        Self { conversation, has_body: !request.body().is_end_stream() }
     }
 
     /// The answer, from now on holding the request open.
@@ -153,7 +161,12 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.request_ends();
+        if self.has_body {
+            // Half a head that came with the body is not noticed before more of it comes. Nothing more than what was read
+            // with the body is held for it.
+            self.conversation.expects_nothing();
+        }
+        self.conversation.request_ends();
     }
 }
 
@@ -208,7 +221,7 @@ mod tests {
         let begun = conversation.head_begun().unwrap();
         assert!(!conversation.bytes_came(Last::EmptyLine));
         assert_eq!(conversation.head_begun(), Some(begun), "more of a head does not prolong its time");
-        let request = Open::new(conversation.clone());
+        let request = Open::new(conversation.clone(), &Request::new(String::new()));
         assert!(!conversation.is_amid_head());
         drop(request);
         assert!(!conversation.is_amid_head());
@@ -221,7 +234,7 @@ mod tests {
         for came_with_the_first in [true, false] {
             let conversation = Arc::new(Conversation::new());
             conversation.bytes_came(if came_with_the_first { Last::Other } else { Last::EmptyLine });
-            let request = Open::new(conversation.clone());
+            let request = Open::new(conversation.clone(), &Request::new(String::new()));
             if !came_with_the_first {
                 assert!(!conversation.bytes_came(Last::Other));
             }

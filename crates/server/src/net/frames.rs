@@ -9,7 +9,7 @@
 //! Empty DATA frames that do not end a stream are left out. They say nothing, and the library ends a connection on which
 //! there were a hundred of them, however long that took.
 
-use super::authority::rename_malformed;
+use super::authority;
 use crate::limits::{HTTP2_FRAME_BYTES_MAX, SMALL_DATA_BYTES};
 
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -186,7 +186,7 @@ fn replacement(header: &[u8; HEADER_BYTES], payload: &[u8]) -> Option<Vec<u8>> {
     let padding = if flags & PADDED != 0 { usize::from(*payload.first()?) } else { 0 };
     let start = usize::from(flags & PADDED != 0) + if flags & PRIORITY != 0 { 5 } else { 0 };
     let end = payload.len().checked_sub(padding)?;
-    let block = rename_malformed(payload.get(start..end)?)?;
+    let block = authority::put_right(payload.get(start..end)?)?;
     let stream = &header[5..];
     if start + block.len() + padding > PAYLOAD_BYTES_MAX {
         return Some(in_two(flags, stream, &block));

@@ -124,21 +124,21 @@ mod tests {
     }
 
     #[test]
-    fn malformed_authorities_go_and_everything_else_stays() {
-        let stream = |padded: &[u8], name: &[u8]| {
+    fn malformed_authorities_are_put_right_and_everything_else_stays() {
+        let stream = |first: &[u8], second: &[u8]| {
             [
                 PREFACE,
                 &frame(4, 0, 0, &[]),
-                &frame(1, 0x4, 1, &[b"\x83\x86\x84", name, b"\x08http://a\x88"].concat()),
+                &frame(1, 0x4, 1, &[b"\x83\x86\x84\x41\x08", first, b"\x88"].concat()),
                 &frame(0, 1, 1, &[7; 10]),
                 // Padded, with a priority.
-                &frame(1, 0x2c, 3, &[b"\x01\0\0\0\0\0", padded, b"\x09https://b\0"].concat()),
+                &frame(1, 0x2c, 3, &[b"\x01\0\0\0\0\0\x01\x09", second, b"\0"].concat()),
                 &frame(6, 0, 0, &[0; 8]),
             ]
             .concat()
         };
         let seen = Seen { pings: 1, last_stream: 3, has_spoken: true };
-        in_every_step(&stream(b"\x01", b"\x41"), &stream(b"\0\x0ax-endpoint", b"\x40\x0ax-endpoint"), seen);
+        in_every_step(&stream(b"http://a", b"https://b"), &stream(b"http---a", b"https---b"), seen);
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
         ) {
             let mut bytes = PREFACE.to_vec();
             for (kind, flags, stream, payload) in frames {
-                // Half of the blocks have something to rename.
+                // Half of the blocks have something to put right.
                 let url: &[u8] = if stream % 2 == 0 { b"\x41\x08http://a" } else { b"" };
                 bytes.extend(frame(kind, flags, stream, &[url, &payload].concat()));
             }

@@ -26,8 +26,11 @@ use super::outbound::Outbound;
 use super::pings::{Circumstances, Pings, Verdict};
 use crate::tls::Stream;
 
-/// The end of an HTTP/1.1 request's head.
-const EMPTY_LINE: &[u8; 4] = b"\r\n\r\n";
+/// What an HTTP/1.1 request's head ends with. A line may end without CR (RFC 9112, section 2.2).
+const EMPTY_LINES: [&[u8]; 2] = [b"\n\r\n", b"\n\n"];
+
+/// Bytes of the longest of them.
+const EMPTY_LINE_BYTES: usize = 3;
 
 /// A connected socket.
 pub(super) struct Socket {
@@ -38,7 +41,7 @@ pub(super) struct Socket {
     /// Bytes of an HTTP/1.1 request's head.
     head_bytes: usize,
     /// The newest bytes of HTTP/1.1.
-    newest: [u8; EMPTY_LINE.len()],
+    newest: [u8; EMPTY_LINE_BYTES],
     pings: Pings,
     judged: u32,
     conversation: Arc<Conversation>,
@@ -64,7 +67,7 @@ impl Socket {
             intake: Intake::default(),
             head,
             head_bytes: 0,
-            newest: [0; EMPTY_LINE.len()],
+            newest: [0; EMPTY_LINE_BYTES],
             pings,
             judged: 0,
             conversation,
@@ -96,10 +99,11 @@ impl Socket {
 
     /// As [`note_http2`](Self::note_http2), for HTTP/1.1: whatever comes while no request is open belongs to a head.
     fn note_http1(&mut self, bytes: &[u8]) {
-        let newest = &bytes[bytes.len().saturating_sub(EMPTY_LINE.len())..];
+        let newest = &bytes[bytes.len().saturating_sub(EMPTY_LINE_BYTES)..];
         self.newest.rotate_left(newest.len());
-        self.newest[EMPTY_LINE.len() - newest.len()..].copy_from_slice(newest);
-        let last = if self.newest == *EMPTY_LINE { Last::EmptyLine } else { Last::Other };
+        self.newest[EMPTY_LINE_BYTES - newest.len()..].copy_from_slice(newest);
+        let is_complete = EMPTY_LINES.iter().any(|line| self.newest.ends_with(line));
+        let last = if is_complete { Last::EmptyLine } else { Last::Other };
         let begins = self.conversation.bytes_came(last);
         let before = if begins { 0 } else { self.head_bytes };
         self.head_bytes = if self.conversation.is_busy() { 0 } else { before + bytes.len() };

@@ -49,7 +49,8 @@ struct Client(TcpStream);
 type Frame = (u8, u8, Vec<u8>);
 
 impl Client {
-    /// Connects to a server that answers `/wait` never, `/later` a little later, `/long` with many bytes, and anything else with the request's `x-endpoint`.
+    /// Connects to a server that answers `/wait` never, `/later` a little later, `/long` with many bytes, and anything else
+    /// with the request's authority, or `none`.
     async fn connect_to(settings: Http2Settings) -> Self {
         Self::connect_under(Terms::new(settings, Arc::new(HeadBudget::default()))).await
     }
@@ -130,8 +131,8 @@ async fn respond(request: Request<Incoming>) -> Response<ResponseBody> {
     if request.uri().path() == "/long" {
         return Response::new(ResponseBody::Full(Some(Bytes::from(vec![7; LONG_BYTES]))));
     }
-    let endpoint = request.headers().get("x-endpoint").map_or(b"none".as_slice(), |value| value.as_bytes());
-    Response::new(ResponseBody::Full(Some(Bytes::copy_from_slice(endpoint))))
+    let authority = request.uri().authority().map_or("none", |authority| authority.as_str());
+    Response::new(ResponseBody::Full(Some(Bytes::copy_from_slice(authority.as_bytes()))))
 }
 
 /// `:method: GET`, `:scheme: http`, `:path: /wait`.
@@ -157,13 +158,28 @@ async fn old_clients_that_send_a_url_as_authority_are_served() {
     // Literal, and to be put into the table: `:authority: http://127.0.0.1:2379` in grpc-go's Huffman code.
     let literal = b"\x82\x86\x84\x41\x8f\x9d\x29\xae\xe3\x0c\x04\x4e\xae\x05\xc0\xb8\x6e\x09\x97\x5f";
     client.send(HEADERS, END, 1, literal).await;
-    assert_eq!(client.body().await.escape_ascii().to_string(), "http://127.0.0.1:2379");
+    assert_eq!(client.body().await.escape_ascii().to_string(), "http---127-0-0-1-2379");
     // From then on by its place in the table.
     client.send(HEADERS, END, 3, b"\x82\x86\x84\xbe").await;
-    assert_eq!(client.body().await.escape_ascii().to_string(), "http://127.0.0.1:2379");
-    // What others send is an authority, and not looked at.
+    assert_eq!(client.body().await.escape_ascii().to_string(), "http---127-0-0-1-2379");
+    // What others send is an authority, and stays what it is.
     client.send(HEADERS, END, 5, b"\x82\x86\x84\x41\x0e127.0.0.1:2379").await;
-    assert_eq!(client.body().await, b"none");
+    assert_eq!(client.body().await, b"127.0.0.1:2379");
+    client.send(HEADERS, END, 7, b"\x82\x86\x84\x41\x00").await;
+    assert_eq!(client.body().await, b"none", "an empty one is left out");
+}
+
+/// gRPC's C++ core (Python, C#) with two endpoints: `:path` and `:authority` come first, each with its name spelled out,
+/// then `:method` and `:scheme`.
+#[tokio::test]
+async fn pseudo_headers_may_come_after_a_malformed_authority() {
+    let mut client = Client::http2(HOUR).await;
+    let block = b"\x40\x05:path\x01/\x40\x0a:authority\x07a:1,b:2\x82\x86\x40\x02te\x08trailers";
+    client.send(HEADERS, END, 1, block).await;
+    assert_eq!(client.body().await, b"a-1-b-2");
+    // All of them by their places in the table.
+    client.send(HEADERS, END, 3, b"\xc0\xbf\x82\x86\xbe").await;
+    assert_eq!(client.body().await, b"a-1-b-2");
 }
 
 #[tokio::test]

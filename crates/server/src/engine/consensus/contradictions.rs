@@ -49,9 +49,11 @@ impl Contradictions {
         membership.is_quorum(|node| node != own && self.leaders.contains(&node))
     }
 
-    /// Whether what is committed here was confirmed since, by this leader.
+    /// Returns whether there was a contradiction, and what is committed here was confirmed since, by this leader.
     fn is_refuted(&self, leader: Option<NodeId>, commit: Index) -> bool {
-        commit > self.commit && leader.is_some_and(|leader| !self.leaders.contains(&leader))
+        let is_confirmed =
+            commit > self.commit && leader.is_some_and(|leader| !self.leaders.contains(&leader));
+        is_confirmed && !self.leaders.is_empty()
     }
 }
 
@@ -128,6 +130,7 @@ mod tests {
     fn a_commit_of_another_leader_refutes_it() {
         let mut found = Contradictions::default();
         found.add(NodeId(2), Index(7), 0);
+        assert!(!Contradictions::default().is_refuted(Some(OWN), Index(8)), "there is nothing to refute");
         assert!(!found.is_refuted(Some(NodeId(3)), Index(7)));
         assert!(!found.is_refuted(Some(NodeId(2)), Index(8)));
         assert!(!found.is_refuted(None, Index(8)));

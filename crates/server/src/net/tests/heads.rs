@@ -43,8 +43,10 @@ async fn a_client_that_closes_its_half_after_the_request_is_answered() {
 #[tokio::test]
 async fn a_client_of_http_1_may_be_idle_between_its_requests() {
     let mut client = Client::connect_to(hasty()).await;
-    for _ in 0..2 {
-        client.write(GET).await;
+    let with_body = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
+    let with_bare_lines = b"GET / HTTP/1.1\nHost: a\n\n";
+    for request in [GET, GET, with_body, with_bare_lines, GET] {
+        client.write(request).await;
         client.http1_answer().await;
         // Longer than a head may take.
         tokio::time::sleep(5 * SHORT).await;
