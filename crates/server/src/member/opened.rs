@@ -249,7 +249,10 @@ mod tests {
         drop(data(3, dir.path()));
         let flags = [format!("--data-dir={}", dir.path().display()), "--force-new-cluster".to_owned()];
         let Ok(Invocation::Serve(config)) = Config::load(&flags, &[]) else { panic!("good flags") };
-        let opened = Taken::take(&config, Arc::new(wal::OsDisk)).unwrap().open(&config).unwrap();
+        let opened = Taken::take(&config, Arc::new(wal::OsDisk), &Connector::for_tests())
+            .unwrap()
+            .open(&config)
+            .unwrap();
         assert!(opened.node.membership().is_lone_voter(NodeId(1)));
         let found = opened.data_dir.origin().unwrap().unwrap();
         assert!(!found.starts_over, "nor does the next start throw it away");
