@@ -35,29 +35,20 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
     let Some(method) = Method::of(request.uri().path()) else {
         return failure(&unknown(request.uri().path()));
     };
-    let started = api.observer.started(method);
+    let ending =
+        Ending { api: api.clone(), method, started: api.observer.started(method), deadline, code: None };
     let encoding = match admit(&api, method, request.headers()) {
         Ok(encoding) => encoding,
-        Err(status) => {
-            api.observer.handled(method, started, status.code());
-            return failure(&status);
-        }
+        Err(status) => return ending.fail(&status),
     };
     let wants_leader = wants_leader(request.headers());
-    let body = request.into_body();
-    let call = Call { api: api.clone(), method, started, encoding, wants_leader, deadline, body };
-    match within(deadline, dispatch(call)).await {
-        Some(response) => response,
-        None => {
-            api.observer.handled(method, started, Code::DeadlineExceeded);
-            failure(&exceeded())
-        }
-    }
+    let call = Call { ending, encoding, wants_leader, body: request.into_body() };
+    within(deadline, dispatch(call)).await.unwrap_or_else(|| failure(&exceeded()))
 }
 
 /// Calls the method.
 async fn dispatch(call: Call) -> Response<ResponseBody> {
-    match call.method {
+    match call.ending.method {
         Method::Range => call.unary(|api, q| async move { api.range(q).await }).await,
         Method::Put => call.unary(|api, q| async move { api.put(q).await }).await,
         Method::Txn => call.unary(|api, q| async move { api.txn(q).await }).await,
@@ -140,12 +131,9 @@ fn warn_if_slow(api: &Api, method: Method, started: Started) {
 
 /// A request on its way to a method.
 struct Call {
-    api: Arc<Api>,
-    method: Method,
-    started: Started,
+    ending: Ending,
     encoding: Encoding,
     wants_leader: bool,
-    deadline: Option<Deadline>,
     body: Incoming,
 }
 
@@ -157,7 +145,8 @@ impl Call {
         F: FnOnce(Arc<Api>, Q) -> Fut,
         Fut: Future<Output = Result<R, Status>>,
     {
-        let Self { api, method, started, encoding, body, .. } = self;
+        let Self { mut ending, encoding, body, .. } = self;
+        let (api, method, started) = (ending.api.clone(), ending.method, ending.started);
         let reply = match read_message(body, encoding, api.settings.receive_bytes_max).await {
             Ok((request, bytes)) => {
                 api.observer.received(method, bytes);
@@ -170,7 +159,7 @@ impl Call {
         if code == Code::Ok {
             api.observer.sent(method, bytes);
         }
-        api.observer.handled(method, started, code);
+        ending.code = Some(code);
         warn_if_slow(&api, method, started);
         response
     }
@@ -183,23 +172,18 @@ impl Call {
         F: FnOnce(Arc<Api>, Q) -> Fut,
         Fut: Future<Output = Result<S, Status>>,
     {
-        let Self { api, method, started, encoding, deadline, body, .. } = self;
+        let Self { ending, encoding, body, .. } = self;
+        let api = ending.api.clone();
         let stream = match read_message(body, encoding, api.settings.receive_bytes_max).await {
             Ok((request, bytes)) => {
-                api.observer.received(method, bytes);
-                serve(api.clone(), request).await
+                api.observer.received(ending.method, bytes);
+                serve(api, request).await
             }
             Err(status) => Err(status),
         };
         match stream {
-            Ok(stream) => {
-                let ending = Ending { api, method, started, code: Code::Cancelled };
-                stream_response::<Q, R, S>(ending, encoding, deadline, stream)
-            }
-            Err(status) => {
-                api.observer.handled(method, started, status.code());
-                failure(&status)
-            }
+            Ok(stream) => stream_response::<Q, R, S>(ending, encoding, stream),
+            Err(status) => ending.fail(&status),
         }
     }
 
@@ -210,13 +194,13 @@ impl Call {
         S: Stream<Item = Result<R, Status>> + Send + 'static,
         F: FnOnce(&Arc<Api>, Streaming<Q>) -> S,
     {
-        let Self { api, method, started, encoding, wants_leader, deadline, body } = self;
+        let Self { ending, encoding, wants_leader, body } = self;
+        let api = ending.api.clone();
         let decoder = WireCodec::<Q, R>::default().decoder();
         let limit = Some(api.settings.receive_bytes_max);
         let requests = Streaming::new_request(decoder, body, compression(encoding), limit);
         let stream = UntilEnd::new(&api, serve(&api, requests), wants_leader);
-        let ending = Ending { api, method, started, code: Code::Cancelled };
-        stream_response::<Q, R, _>(ending, encoding, deadline, stream)
+        stream_response::<Q, R, _>(ending, encoding, stream)
     }
 }
 
@@ -227,19 +211,14 @@ fn compression(encoding: Encoding) -> Option<CompressionEncoding> {
     }
 }
 
-fn stream_response<Q, R, S>(
-    ending: Ending,
-    encoding: Encoding,
-    deadline: Option<Deadline>,
-    stream: S,
-) -> Response<ResponseBody>
+fn stream_response<Q, R, S>(ending: Ending, encoding: Encoding, stream: S) -> Response<ResponseBody>
 where
     Q: Message + Default + Send + 'static,
     R: WireReply,
     S: Stream<Item = Result<R, Status>> + Send + 'static,
 {
     let encoder = WireCodec::<Q, R>::default().encoder();
-    let counted = Counted { stream: Box::pin(stream), timer: Timer::new(deadline), ending };
+    let counted = Counted { stream: Box::pin(stream), timer: Timer::new(ending.deadline), ending };
     let body = EncodeBody::new_server(
         encoder,
         counted,
@@ -335,24 +314,35 @@ where
         let ending = &mut self.ending;
         match &item {
             Some(Ok(reply)) => ending.api.observer.sent(ending.method, reply.wire_len()),
-            Some(Err(status)) => ending.code = status.code(),
-            None => ending.code = Code::Ok,
+            Some(Err(status)) => ending.code = Some(status.code()),
+            None => ending.code = Some(Code::Ok),
         }
         Poll::Ready(item)
     }
 }
 
-/// Counts a stream as handled when it goes, with the code that it ended with.
+/// Counts a call as handled when it goes, with the code that it ended with. Every call has one, as its future is dropped
+/// when the client gives it up, or at its deadline.
 struct Ending {
     api: Arc<Api>,
     method: Method,
     started: Started,
-    /// `Cancelled`, when the client goes away first.
-    code: Code,
+    deadline: Option<Deadline>,
+    /// `None`, as long as the client or the deadline may end it.
+    code: Option<Code>,
+}
+
+impl Ending {
+    fn fail(mut self, status: &Status) -> Response<ResponseBody> {
+        self.code = Some(status.code());
+        failure(status)
+    }
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.api.observer.handled(self.method, self.started, self.code);
+        let is_late = self.deadline.is_some_and(Deadline::has_passed);
+        let given_up = if is_late { Code::DeadlineExceeded } else { Code::Cancelled };
+        self.api.observer.handled(self.method, self.started, self.code.unwrap_or(given_up));
     }
 }

@@ -121,6 +121,37 @@ fn a_call_ends_at_the_deadline_that_the_client_named() {
     });
 }
 
+/// Dashboards take what was started and not handled for what is under way.
+#[test]
+fn a_call_that_ends_before_its_answer_is_counted_as_handled() {
+    let program = require!("faults::given_up", subject());
+    if !program.is_quorate() {
+        return skip::excuse("faults::given_up", "etcd counts a call when its message is there");
+    }
+    let server = Server::start(&program, &[]);
+    let sum = |name: &str| -> f64 {
+        let text = http::get(&server.client_address(), "/metrics").body;
+        let lines =
+            text.lines().filter(|line| line.starts_with(name) && line.contains("grpc_method=\"Put\""));
+        lines.map(|line| line.rsplit(' ').next().expect("a value").parse::<f64>().expect("a number")).sum()
+    };
+    let mut client = http2(&server);
+    let timeout = b"\x00\x0cgrpc-timeout\x021m";
+    let mut calls = Vec::new();
+    for stream in (1..401).step_by(4) {
+        calls.extend(frame(HEADERS, END_HEADERS, stream, &head("/etcdserverpb.KV/Put")));
+        calls.extend(frame(DATA, END_STREAM, stream, b"\0\0\0\0\x03\x0a\x01k"));
+        calls.extend(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+        // One whose message never comes.
+        let late = [&head("/etcdserverpb.KV/Put"), &timeout[..]].concat();
+        calls.extend(frame(HEADERS, END_HEADERS, stream + 2, &late));
+    }
+    client.write_all(&calls).expect("it is read");
+    testkit::wait::until("all of them to be counted", || {
+        (sum("grpc_server_handled_total") == 200.0 && sum("grpc_server_started_total") == 200.0).then_some(())
+    });
+}
+
 /// The subject, with these limits (soft and hard) on open files.
 fn limited(soft: u32, hard: u32) -> Result<Program, String> {
     let program = subject()?;
