@@ -15,9 +15,10 @@ use tonic::codec::{Codec, CompressionEncoding, EncodeBody, SingleMessageCompress
 use tonic::{Code, Status, Streaming};
 
 use super::Api;
-use super::method::{Method, unknown};
+use super::method::{Method, dispatch, unknown};
 use super::observe::Started;
 use super::status::{corrupt, no_leader, not_for_learners};
+use crate::auth::Caller;
 use crate::grpc::admission;
 use crate::grpc::body::ResponseBody;
 use crate::grpc::codec::WireCodec;
@@ -25,6 +26,7 @@ use crate::grpc::deadline::{Deadline, Timer, exceeded, within};
 use crate::grpc::reply::WireReply;
 use crate::grpc::unary::{Encoding, check_sent, failure, read_message, respond};
 use crate::logging::messages;
+use crate::net::identity::PeerName;
 
 /// Serves one gRPC request, and ends it at its deadline.
 pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -32,7 +34,7 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
         Ok(deadline) => deadline,
         Err(refusal) => return *refusal,
     };
-    let Some(method) = Method::of(request.uri().path()) else {
+    let Some(method) = Method::of(request.uri().path()).filter(|method| method.is_served()) else {
         return failure(&unknown(request.uri().path()));
     };
     let started = api.observer.started(method);
@@ -44,57 +46,15 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
         }
     };
     let wants_leader = wants_leader(request.headers());
+    let caller = Caller::of(request.headers(), request.extensions().get::<PeerName>());
     let body = request.into_body();
-    let call = Call { api: api.clone(), method, started, encoding, wants_leader, deadline, body };
+    let call = Call { api: api.clone(), method, caller, started, encoding, wants_leader, deadline, body };
     match within(deadline, dispatch(call)).await {
         Some(response) => response,
         None => {
             api.observer.handled(method, started, Code::DeadlineExceeded);
             failure(&exceeded())
         }
-    }
-}
-
-/// Calls the method.
-async fn dispatch(call: Call) -> Response<ResponseBody> {
-    match call.method {
-        Method::Range => call.unary(|api, q| async move { api.range(q).await }).await,
-        Method::Put => call.unary(|api, q| async move { api.put(q).await }).await,
-        Method::Txn => call.unary(|api, q| async move { api.txn(q).await }).await,
-        Method::DeleteRange => call.unary(|api, q| async move { api.delete_range(q).await }).await,
-        Method::RangeStream => call.server_stream(|api, q| async move { api.range_stream(q).await }).await,
-        Method::Compact => call.unary(|api, q| async move { api.compact(q).await }).await,
-        Method::Watch => call.bidi_stream(|api, requests| api.watch(requests)),
-        Method::LeaseGrant => call.unary(|api, q| async move { api.lease_grant(q).await }).await,
-        Method::LeaseRevoke => call.unary(|api, q| async move { api.lease_revoke(q).await }).await,
-        Method::LeaseKeepAlive => call.bidi_stream(|api, requests| api.lease_keep_alive(requests)),
-        Method::LeaseTimeToLive => call.unary(|api, q| async move { api.lease_time_to_live(q).await }).await,
-        Method::LeaseLeases => call.unary(|api, q| async move { api.lease_leases(q).await }).await,
-        Method::MemberAdd => call.unary(|api, q| async move { api.member_add(q).await }).await,
-        Method::MemberRemove => call.unary(|api, q| async move { api.member_remove(q).await }).await,
-        Method::MemberUpdate => call.unary(|api, q| async move { api.member_update(q).await }).await,
-        Method::MemberPromote => call.unary(|api, q| async move { api.member_promote(q).await }).await,
-        Method::MemberList => call.unary(|api, q| async move { api.member_list(q).await }).await,
-        Method::Alarm => call.unary(|api, q| async move { api.alarm(q).await }).await,
-        Method::Status => call.unary(|api, q| async move { api.status(q).await }).await,
-        Method::Defragment => call.unary(|api, q| async move { api.defragment(q).await }).await,
-        Method::Hash => call.unary(|api, q| async move { api.hash(q).await }).await,
-        Method::HashKv => call.unary(|api, q| async move { api.hash_kv(q).await }).await,
-        Method::MoveLeader => call.unary(|api, q| async move { api.move_leader(q).await }).await,
-        Method::Authenticate => call.unary(|api, q| async move { api.authenticate(q).await }).await,
-        Method::AuthStatus => call.unary(|api, q| async move { api.auth_status(q).await }).await,
-        Method::AuthEnable => call.unary(|api, q| async move { api.auth_enable(q).await }).await,
-        Method::AuthDisable => call.unary(|api, q| async move { api.auth_disable(q).await }).await,
-        Method::UserGet => call.unary(|api, q| async move { api.user_get(q).await }).await,
-        Method::UserList => call.unary(|api, q| async move { api.user_list(q).await }).await,
-        Method::RoleGet => call.unary(|api, q| async move { api.role_get(q).await }).await,
-        Method::RoleList => call.unary(|api, q| async move { api.role_list(q).await }).await,
-        Method::HealthCheck => call.unary(|api, q| async move { api.health_check(q).await }).await,
-        Method::HealthWatch => {
-            call.server_stream(|api, q| async move { Ok(UntilEnd::new(&api, api.health_watch(q), false)) })
-                .await
-        }
-        Method::HealthList => call.unary(|api, q| async move { api.health_list(q).await }).await,
     }
 }
 
@@ -139,9 +99,10 @@ fn warn_if_slow(api: &Api, method: Method, started: Started) {
 }
 
 /// A request on its way to a method.
-struct Call {
+pub(super) struct Call {
     api: Arc<Api>,
-    method: Method,
+    pub(super) method: Method,
+    caller: Caller,
     started: Started,
     encoding: Encoding,
     wants_leader: bool,
@@ -150,18 +111,28 @@ struct Call {
 }
 
 impl Call {
-    async fn unary<Q, R, F, Fut>(self, serve: F) -> Response<ResponseBody>
+    /// Answers a call of a method that is not served. The router does not let one through.
+    pub(super) fn unserved(self) -> Response<ResponseBody> {
+        let status = unknown(&format!("/{}/{}", self.method.service(), self.method.name()));
+        self.api.observer.handled(self.method, self.started, status.code());
+        failure(&status)
+    }
+
+    pub(super) async fn unary<Q, R, F, Fut>(self, serve: F) -> Response<ResponseBody>
     where
         Q: Message + Default,
         R: WireReply,
-        F: FnOnce(Arc<Api>, Q) -> Fut,
+        F: FnOnce(Arc<Api>, Caller, Q) -> Fut,
         Fut: Future<Output = Result<R, Status>>,
     {
-        let Self { api, method, started, encoding, body, .. } = self;
+        let Self { api, method, caller, started, encoding, body, .. } = self;
         let reply = match read_message(body, encoding, api.settings.receive_bytes_max).await {
             Ok((request, bytes)) => {
                 api.observer.received(method, bytes);
-                serve(api.clone(), request).await
+                match api.admit(method, &caller).await {
+                    Ok(()) => serve(api.clone(), caller, request).await,
+                    Err(status) => Err(status),
+                }
             }
             Err(status) => Err(status),
         };
@@ -175,19 +146,22 @@ impl Call {
         response
     }
 
-    async fn server_stream<Q, R, S, F, Fut>(self, serve: F) -> Response<ResponseBody>
+    pub(super) async fn server_stream<Q, R, S, F, Fut>(self, serve: F) -> Response<ResponseBody>
     where
         Q: Message + Default + Send + 'static,
         R: WireReply,
         S: Stream<Item = Result<R, Status>> + Send + 'static,
-        F: FnOnce(Arc<Api>, Q) -> Fut,
+        F: FnOnce(Arc<Api>, Caller, Q) -> Fut,
         Fut: Future<Output = Result<S, Status>>,
     {
-        let Self { api, method, started, encoding, deadline, body, .. } = self;
+        let Self { api, method, caller, started, encoding, deadline, body, .. } = self;
         let stream = match read_message(body, encoding, api.settings.receive_bytes_max).await {
             Ok((request, bytes)) => {
                 api.observer.received(method, bytes);
-                serve(api.clone(), request).await
+                match api.admit(method, &caller).await {
+                    Ok(()) => serve(api.clone(), caller, request).await,
+                    Err(status) => Err(status),
+                }
             }
             Err(status) => Err(status),
         };
@@ -203,18 +177,18 @@ impl Call {
         }
     }
 
-    fn bidi_stream<Q, R, S, F>(self, serve: F) -> Response<ResponseBody>
+    pub(super) fn bidi_stream<Q, R, S, F>(self, serve: F) -> Response<ResponseBody>
     where
         Q: Message + Default + Send + 'static,
         R: WireReply,
         S: Stream<Item = Result<R, Status>> + Send + 'static,
-        F: FnOnce(&Arc<Api>, Streaming<Q>) -> S,
+        F: FnOnce(&Arc<Api>, Caller, Streaming<Q>) -> S,
     {
-        let Self { api, method, started, encoding, wants_leader, deadline, body } = self;
+        let Self { api, method, caller, started, encoding, wants_leader, deadline, body } = self;
         let decoder = WireCodec::<Q, R>::default().decoder();
         let limit = Some(api.settings.receive_bytes_max);
         let requests = Streaming::new_request(decoder, body, compression(encoding), limit);
-        let stream = UntilEnd::new(&api, serve(&api, requests), wants_leader);
+        let stream = UntilEnd::new(&api, serve(&api, caller, requests), wants_leader);
         let ending = Ending { api, method, started, code: Code::Cancelled };
         stream_response::<Q, R, _>(ending, encoding, deadline, stream)
     }
@@ -260,7 +234,7 @@ where
 ///
 /// The status is one that clients resume after: etcd's Go client opens its watches and keepalives anew after `Unavailable`,
 /// and as the connection was told to go away before, it does so elsewhere.
-struct UntilEnd<S> {
+pub(crate) struct UntilEnd<S> {
     stream: Pin<Box<S>>,
     end: Pin<Box<dyn Future<Output = Status> + Send>>,
 }
@@ -269,7 +243,7 @@ struct UntilEnd<S> {
 const LEADERLESS_ELECTIONS: u32 = 3;
 
 impl<S> UntilEnd<S> {
-    fn new(api: &Arc<Api>, stream: S, wants_leader: bool) -> Self {
+    pub(super) fn new(api: &Arc<Api>, stream: S, wants_leader: bool) -> Self {
         let (shared, worker) = (api.shared.clone(), api.worker.clone());
         let patience = LEADERLESS_ELECTIONS * api.settings.election_timeout;
         let end = async move {
