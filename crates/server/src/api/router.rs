@@ -26,7 +26,7 @@ use crate::grpc::deadline::{Deadline, Timer, exceeded, within};
 use crate::grpc::reply::WireReply;
 use crate::grpc::unary::{Encoding, check_sent, failure, read_message, respond};
 use crate::logging::messages;
-use crate::net::identity::PeerName;
+use crate::tls::CertificateName;
 
 /// Serves one gRPC request, and ends it at its deadline.
 pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -46,7 +46,7 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
         }
     };
     let wants_leader = wants_leader(request.headers());
-    let caller = Caller::of(request.headers(), request.extensions().get::<PeerName>());
+    let caller = Caller::of(request.headers(), request.extensions().get::<CertificateName>());
     let body = request.into_body();
     let call = Call { api: api.clone(), method, caller, started, encoding, wants_leader, deadline, body };
     match within(deadline, dispatch(call)).await {
