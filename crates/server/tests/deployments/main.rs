@@ -1,13 +1,14 @@
 //! The settings of real deployments: each starts a member that serves.
 //!
 //! What others wrote for etcd is in [`table`]: which flags, variables or keys, and which values, with addresses and paths of this
-//! machine. A deployment with TLS starts here without it; with it, it is refused by name for as long as TLS is not served.
+//! machine. A deployment with TLS starts without it and with it.
 
 mod table;
 
 use std::process::{Child, Command};
 
-use table::{DEPLOYMENTS, Deployment, Given, Security};
+use table::{DEPLOYMENTS, Deployment, Given, PKI, Security};
+use testkit::pki::{Authority, Request};
 use testkit::server::{free_port, run_to_end};
 use testkit::{Program, http, wait};
 
@@ -35,7 +36,22 @@ impl Place {
             .replace("{peer}", &self.peer.to_string())
             .replace("{metrics}", &self.metrics.to_string())
             .replace("{data}", &data.display().to_string())
+            .replace("{pki}", &self.directory.path().display().to_string())
             .replace("{scheme}", scheme)
+    }
+
+    /// Makes the files that deployments name: all certificates are of one CA, and for both sides of a connection.
+    fn make_pki(&self) {
+        let ca = Authority::new("the CA of a deployment");
+        let write = |name: &str, text: &str| {
+            std::fs::write(self.directory.path().join(name), text).expect("a file in a fresh directory");
+        };
+        PKI.0.iter().for_each(|name| write(name, &ca.pem()));
+        for (certificate, key) in PKI.1 {
+            let issued = ca.issue(&Request::named("member"));
+            write(certificate, &issued.cert);
+            write(key, &issued.key);
+        }
     }
 
     /// The arguments and the environment of a deployment, with or without its TLS settings.
@@ -78,42 +94,53 @@ fn spawn(mut command: Command, place: &Place) -> Running {
     Running(command.stdout(stdout).stderr(log).spawn().expect("the program starts"))
 }
 
-/// Waits until the member serves; panics with its log if it ends before.
-fn await_serving(running: &mut Running, place: &Place, name: &str) {
-    let address = format!("127.0.0.1:{}", place.client);
+/// Waits until something is so; panics with the member's log if it ends before.
+fn await_running(running: &mut Running, place: &Place, name: &str, is_so: impl Fn(&str) -> bool) {
     wait::until(&format!("{name} to serve"), || {
         let ended = running.0.try_wait().expect("its status can be asked");
-        let log = || std::fs::read_to_string(place.directory.path().join("log")).unwrap_or_default();
-        assert!(ended.is_none(), "{name} ended before it served:\n{}", log());
-        http::try_get(&address, "/health").ok().filter(|health| health.status == 200)
+        let log = std::fs::read_to_string(place.directory.path().join("log")).unwrap_or_default();
+        assert!(ended.is_none(), "{name} ended before it served:\n{log}");
+        is_so(&log).then_some(())
     });
+}
+
+fn start(place: &Place, (arguments, environment): &(Vec<String>, Vec<(String, String)>)) -> Running {
+    let mut command = program().command();
+    command.args(arguments).envs(environment.iter().cloned()).current_dir(place.directory.path());
+    spawn(command, place)
+}
+
+/// Whether the member answers over plain HTTP.
+fn is_healthy(place: &Place) -> bool {
+    let address = format!("127.0.0.1:{}", place.client);
+    http::try_get(&address, "/health").is_ok_and(|health| health.status == 200)
 }
 
 #[test]
 fn every_deployment_starts_and_starts_again() {
     for deployment in DEPLOYMENTS {
         let place = Place::free();
-        let (arguments, environment) = place.settings(deployment, Security::None);
+        let settings = place.settings(deployment, Security::None);
         // The second time on data, as after an upgrade of the machine.
         for _ in 0..2 {
-            let mut command = program().command();
-            command.args(&arguments).envs(environment.iter().cloned()).current_dir(place.directory.path());
-            let mut running = spawn(command, &place);
-            await_serving(&mut running, &place, deployment.name);
+            let mut running = start(&place, &settings);
+            await_running(&mut running, &place, deployment.name, |_| is_healthy(&place));
         }
     }
 }
 
 #[test]
-fn a_deployment_with_tls_is_refused_by_name() {
+fn every_deployment_with_tls_starts_and_starts_again() {
     for deployment in DEPLOYMENTS.iter().filter(|deployment| deployment.tls != Given::Nothing) {
         let place = Place::free();
-        let (arguments, environment) = place.settings(deployment, Security::Tls);
-        let mut command = program().command();
-        command.args(&arguments).envs(environment).current_dir(place.directory.path());
-        let output = command.output().expect("the program ends");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains("asks for TLS"), "{}: {said}", deployment.name);
+        place.make_pki();
+        let settings = place.settings(deployment, Security::Tls);
+        for _ in 0..2 {
+            let mut running = start(&place, &settings);
+            let is_ready = |log: &str| log.contains("ready to serve client requests");
+            await_running(&mut running, &place, deployment.name, is_ready);
+            assert!(!is_healthy(&place), "{}: in plain text", deployment.name);
+        }
     }
 }
 
@@ -153,7 +180,7 @@ fn a_member_with_data_starts_whatever_its_founding_settings_say() {
         let mut command = program().command();
         command.args(basic(flags));
         let mut running = spawn(command, &place);
-        await_serving(&mut running, &place, &flags.join(" "));
+        await_running(&mut running, &place, &flags.join(" "), |_| is_healthy(&place));
     }
     for flags in &later[1..] {
         let empty = Place::free();

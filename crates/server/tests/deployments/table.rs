@@ -22,16 +22,30 @@ pub(crate) enum Security {
     Tls,
 }
 
-/// One deployment. `{client}`, `{peer}` and `{metrics}` are ports, `{data}` is a directory, `{scheme}` is `http` or `https`.
+/// One deployment. `{client}`, `{peer}` and `{metrics}` are ports, `{data}` and `{pki}` are directories, `{scheme}` is
+/// `http` or `https`.
 #[derive(Debug)]
 pub(crate) struct Deployment {
     /// Where such settings are found.
     pub(crate) name: &'static str,
     /// What it sets beside TLS.
     pub(crate) plain: Given,
-    /// What it sets for TLS; refused for as long as TLS is not served.
+    /// What it sets for TLS. The files that it names in `{pki}` are those of [`PKI`].
     pub(crate) tls: Given,
 }
+
+/// The files with certificates and keys that the deployments name: CAs, then certificates with their keys.
+pub(crate) const PKI: (&[&str], &[(&str, &str)]) = (
+    &["ca.crt", "ca.pem", "server-ca.crt", "peer-ca.crt"],
+    &[
+        ("server.crt", "server.key"),
+        ("peer.crt", "peer.key"),
+        ("cert.pem", "key.pem"),
+        ("member-node1.pem", "member-node1-key.pem"),
+        ("server-client.crt", "server-client.key"),
+        ("peer-server-client.crt", "peer-server-client.key"),
+    ],
+);
 
 /// All of them.
 pub(crate) const DEPLOYMENTS: &[Deployment] = &[
@@ -51,14 +65,14 @@ pub(crate) const DEPLOYMENTS: &[Deployment] = &[
             "--snapshot-count=10000",
         ]),
         tls: Given::Flags(&[
-            "--cert-file=/etc/kubernetes/pki/etcd/server.crt",
+            "--cert-file={pki}/server.crt",
             "--client-cert-auth=true",
-            "--key-file=/etc/kubernetes/pki/etcd/server.key",
-            "--peer-cert-file=/etc/kubernetes/pki/etcd/peer.crt",
+            "--key-file={pki}/server.key",
+            "--peer-cert-file={pki}/peer.crt",
             "--peer-client-cert-auth=true",
-            "--peer-key-file=/etc/kubernetes/pki/etcd/peer.key",
-            "--peer-trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt",
-            "--trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt",
+            "--peer-key-file={pki}/peer.key",
+            "--peer-trusted-ca-file={pki}/ca.crt",
+            "--trusted-ca-file={pki}/ca.crt",
         ]),
     },
     Deployment {
@@ -101,8 +115,8 @@ pub(crate) const DEPLOYMENTS: &[Deployment] = &[
         ]),
         tls: Given::Environment(&[
             ("ETCD_AUTO_TLS", "true"),
-            ("ETCD_CERT_FILE", "/opt/bitnami/etcd/certs/client/cert.pem"),
-            ("ETCD_KEY_FILE", "/opt/bitnami/etcd/certs/client/key.pem"),
+            ("ETCD_CERT_FILE", "{pki}/cert.pem"),
+            ("ETCD_KEY_FILE", "{pki}/key.pem"),
         ]),
     },
     Deployment {
@@ -152,13 +166,13 @@ pub(crate) const DEPLOYMENTS: &[Deployment] = &[
             ("ETCDCTL_ENDPOINTS", "https://127.0.0.1:2379"),
         ]),
         tls: Given::Environment(&[
-            ("ETCD_TRUSTED_CA_FILE", "/etc/ssl/etcd/ssl/ca.pem"),
-            ("ETCD_CERT_FILE", "/etc/ssl/etcd/ssl/member-node1.pem"),
-            ("ETCD_KEY_FILE", "/etc/ssl/etcd/ssl/member-node1-key.pem"),
+            ("ETCD_TRUSTED_CA_FILE", "{pki}/ca.pem"),
+            ("ETCD_CERT_FILE", "{pki}/member-node1.pem"),
+            ("ETCD_KEY_FILE", "{pki}/member-node1-key.pem"),
             ("ETCD_CLIENT_CERT_AUTH", "true"),
-            ("ETCD_PEER_TRUSTED_CA_FILE", "/etc/ssl/etcd/ssl/ca.pem"),
-            ("ETCD_PEER_CERT_FILE", "/etc/ssl/etcd/ssl/member-node1.pem"),
-            ("ETCD_PEER_KEY_FILE", "/etc/ssl/etcd/ssl/member-node1-key.pem"),
+            ("ETCD_PEER_TRUSTED_CA_FILE", "{pki}/ca.pem"),
+            ("ETCD_PEER_CERT_FILE", "{pki}/member-node1.pem"),
+            ("ETCD_PEER_KEY_FILE", "{pki}/member-node1-key.pem"),
             ("ETCD_PEER_CLIENT_CERT_AUTH", "true"),
         ]),
     },
@@ -184,15 +198,15 @@ pub(crate) const DEPLOYMENTS: &[Deployment] = &[
         ),
         tls: Given::File(
             "client-transport-security:\n  \
-               cert-file: /var/lib/rancher/k3s/server/tls/etcd/server-client.crt\n  \
+               cert-file: {pki}/server-client.crt\n  \
                client-cert-auth: true\n  \
-               key-file: /var/lib/rancher/k3s/server/tls/etcd/server-client.key\n  \
-               trusted-ca-file: /var/lib/rancher/k3s/server/tls/etcd/server-ca.crt\n\
+               key-file: {pki}/server-client.key\n  \
+               trusted-ca-file: {pki}/server-ca.crt\n\
              peer-transport-security:\n  \
-               cert-file: /var/lib/rancher/k3s/server/tls/etcd/peer-server-client.crt\n  \
+               cert-file: {pki}/peer-server-client.crt\n  \
                client-cert-auth: true\n  \
-               key-file: /var/lib/rancher/k3s/server/tls/etcd/peer-server-client.key\n  \
-               trusted-ca-file: /var/lib/rancher/k3s/server/tls/etcd/peer-ca.crt\n",
+               key-file: {pki}/peer-server-client.key\n  \
+               trusted-ca-file: {pki}/peer-ca.crt\n",
         ),
     },
     Deployment {
