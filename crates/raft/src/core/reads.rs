@@ -72,6 +72,11 @@ impl ReadRounds {
         self.waiting.len() + self.open.iter().map(|round| round.readers.len()).sum::<usize>()
     }
 
+    /// Returns whether no read waits or is in a round.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.open.is_empty()
+    }
+
     pub(crate) fn add(&mut self, reader: Reader) {
         self.waiting.push(reader);
     }
@@ -108,9 +113,12 @@ impl ReadRounds {
         confirmed
     }
 
-    /// Everybody who waits, for a leader that alone is a quorum.
-    pub(crate) fn take_waiting(&mut self, commit: Index) -> Confirmed {
-        Confirmed { index: commit, readers: std::mem::take(&mut self.waiting) }
+    /// Takes the reads that wait, and those in rounds that are open, for a leader that alone is a quorum.
+    pub(crate) fn take_all(&mut self, commit: Index) -> Vec<Confirmed> {
+        let mut confirmed = self.confirm(|_| true);
+        let readers = std::mem::take(&mut self.waiting);
+        confirmed.extend((!readers.is_empty()).then_some(Confirmed { index: commit, readers }));
+        confirmed
     }
 
     /// The reads of this node that will not be answered, when leadership ends.

@@ -29,12 +29,14 @@ impl Leader {
     }
 
     fn open_reads(&mut self, state: &mut State) {
-        if !self.reads.is_waiting() || !self.is_established(state) {
+        if self.reads.is_empty() || !self.is_established(state) {
             return;
         }
         if state.membership().is_lone_voter(state.id()) {
-            let confirmed = self.reads.take_waiting(state.log.commit());
-            answer_reads(state, confirmed);
+            // Also those whose round went to voters that have been removed since: their answers may never come.
+            for confirmed in self.reads.take_all(state.log.commit()) {
+                answer_reads(state, confirmed);
+            }
         } else if self.reads.can_open(state.config.limits.read_rounds_max) {
             self.reads.open(state.log.commit());
             self.heartbeat_due = true;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::network::member::command;
+use crate::network::member::{Written, command};
 use crate::network::{Network, small_limits};
 use raft::MembershipChange::{AddLearner, Remove};
 use raft::{
@@ -82,7 +82,7 @@ fn a_follower_on_its_way_needs_the_log() {
     network.at(leader, Node::campaign);
     network.quiet();
     assert_eq!(needed(&mut network), Some(Index(1)), "everybody has all of it");
-    network.crash(slow, None);
+    network.crash(slow, Written::Nothing);
     for number in 0..4 {
         network.at(leader, |node| node.propose(command(number))).expect("up").expect("a leader");
         network.quiet();

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::env;
 
-use crate::network::member::command;
+use crate::network::member::{Written, command};
 use crate::network::{Network, small_limits};
 use raft::MembershipChange::{AddLearner, AddVoter, Remove};
 use raft::{Limits, Membership, NodeId};
@@ -29,6 +29,8 @@ struct Weather {
     crash: usize,
     changes: usize,
     compaction: usize,
+    /// Nodes take many inputs before their effects are carried out.
+    gathers: bool,
     /// Links are cut, nodes pause, disks stall.
     faults: usize,
     /// Members throw their state and log away.
@@ -85,7 +87,13 @@ impl History {
                 let target = network.leader().filter(|_| random.below(4) > 0).unwrap_or(id);
                 network.at(target, |node| node.propose(command(number)).is_ok());
             }
-            880..930 => drop(network.read(id)),
+            880..920 => drop(network.read(id)),
+            920..926 if weather.gathers => network.gather(id),
+            926..929 => network.end_gathering(),
+            929..930 if weather.gathers => {
+                let old = network.leader().unwrap_or(id);
+                change_leaders_without(network, old);
+            }
             930..960 => disturb(network, random, weather, id),
             960..980 if weather.compaction > random.below(10) => {
                 network.member(id).compact(random.below(3) as u64);
@@ -134,11 +142,42 @@ fn forget(network: &mut Network, id: NodeId) {
     }
 }
 
+/// A leader hears nothing while the others change theirs twice, and then hears all of it before its effects are taken.
+fn change_leaders_without(network: &mut Network, old: NodeId) {
+    let others: Vec<NodeId> = network.members.keys().copied().filter(|id| *id != old).collect();
+    network.gather(old);
+    network.at(old, |node| node.propose(command(0)).is_ok());
+    network.end_gathering();
+    while network.work(old) {}
+    for _ in 0..2 {
+        let before = network.leader();
+        for _ in 0..12 {
+            for id in &others {
+                network.at(*id, raft::Node::tick);
+            }
+            network.quiet_among(|id| id != old);
+            if network.leader() != before {
+                break;
+            }
+        }
+        for id in &others {
+            network.at(*id, |node| node.transfer(others[0]).is_ok());
+        }
+        network.quiet_among(|id| id != old);
+    }
+    network.gather(old);
+    while let Some(place) = network.pool.iter().position(|packet| packet.message.to == old) {
+        network.deliver(place, false);
+    }
+    network.end_gathering();
+}
+
 fn disturb(network: &mut Network, random: &mut Random, weather: &Weather, id: NodeId) {
     if network.members[&id].node.is_none() {
         network.restart(id, random.below(5));
     } else if random.below(30) < weather.crash {
-        let written = [None, Some(0), Some(1), Some(usize::MAX)][random.below(4)];
+        use Written::{Entries, Nothing, Promises};
+        let written = [Nothing, Promises, Entries(0), Entries(1), Entries(usize::MAX)][random.below(5)];
         network.crash(id, written);
     }
 }
@@ -159,6 +198,7 @@ fn change_members(network: &mut Network, random: &mut Random) {
 fn heal(network: &mut Network, seed: u64) {
     let ids: Vec<NodeId> = network.members.keys().copied().collect();
     network.fail_fetches = false;
+    network.end_gathering();
     for id in &ids {
         if network.members[id].node.is_none() {
             network.restart(*id, 2);
@@ -229,6 +269,7 @@ pub(crate) fn history(seed: u64, events: usize, mut seen: impl FnMut(&Network)) 
         crash: [0, 3, 15][random.below(3)],
         changes,
         compaction: [0, 3, 10][random.below(3)],
+        gathers: random.below(2) == 0,
         faults: [0, 3, 10][random.below(3)],
         // The others must be able to go on without one.
         forgets: changes == 0 && voters >= 3,

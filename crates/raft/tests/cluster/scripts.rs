@@ -20,6 +20,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use crate::network::member::Written;
 use crate::network::{Network, show, small_limits};
 use raft::{Membership, MembershipChange, Node, NodeId, Term};
 
@@ -122,7 +123,7 @@ impl Script {
                     network.at(id, Node::tick);
                 }
             }
-            "crash" => network.crash(id, None),
+            "crash" => network.crash(id, Written::Nothing),
             "restart" => network.restart(id, words.number(1).unwrap_or(1000) as usize),
             "wipe" => network.wipe(id),
             "forget" => network.forget(id),

@@ -80,6 +80,7 @@ impl Checker {
     /// All of it, for all members, after an event at `changed`.
     pub(crate) fn check(&mut self, members: &BTreeMap<NodeId, Member>, changed: NodeId) {
         let member = &members[&changed];
+        self.check_noted(changed, member.store.commit);
         let Some(node) = &member.node else { return };
         node.check_invariants();
         let status = node.status();
@@ -91,6 +92,14 @@ impl Checker {
             self.check_leader(members, changed, &status);
         }
         check_log_matching(members, changed);
+    }
+
+    /// What a disk notes as committed is committed: the next start hands it to the state machine.
+    fn check_noted(&self, id: NodeId, noted: raft::EntryId) {
+        if noted.index > Index::ZERO {
+            let known = self.committed.get(noted.index.0 as usize - 1).map(Entry::id);
+            assert_eq!(known, Some(noted), "{id} notes {noted} as committed");
+        }
     }
 
     /// StateMachineSafety and CommittedIsDurable.

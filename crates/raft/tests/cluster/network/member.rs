@@ -19,6 +19,10 @@ pub(crate) struct Store {
     pub(crate) boot: Boot,
     /// What it threw away, until it got it back.
     pub(crate) loss: Option<Loss>,
+    /// The last entry that is noted as committed. The note comes with whatever else is written beside the entries.
+    pub(crate) commit: EntryId,
+    /// The last entry that the log writer knows to be committed, which a crash makes it forget.
+    pub(crate) known: EntryId,
     pub(crate) snapshot: SnapshotMeta,
     /// What the state machine had applied at the snapshot.
     pub(crate) state: Vec<Entry>,
@@ -32,6 +36,8 @@ impl Store {
             incarnation: Incarnation(1),
             boot: Boot(0),
             loss: None,
+            commit: EntryId::ZERO,
+            known: EntryId::ZERO,
             snapshot: SnapshotMeta { last: EntryId::ZERO, membership },
             state: Vec::new(),
             entries: Vec::new(),
@@ -59,7 +65,30 @@ impl Store {
         self.entries.push(entry.clone());
     }
 
-    fn write(&mut self, persist: &Persist, entries: usize) {
+    /// Writes a piece of work, or a part of it, in the order of the durable log's `append`.
+    fn write(&mut self, persist: &Persist, part: Written) {
+        if part == Written::Nothing {
+            return;
+        }
+        self.write_promises(persist);
+        let Written::Entries(entries) = part else { return };
+        if let Some(first) = persist.truncate_from {
+            assert!(first > self.known.index, "a cut from {first} of what is committed, {}", self.known);
+            self.truncate_from(first);
+        }
+        persist.entries.iter().take(entries).for_each(|entry| self.append(entry));
+        if persist.commit.index > self.known.index && self.last().index >= persist.commit.index {
+            self.known = persist.commit;
+        }
+        let until = persist.commit.index.min(self.last().index);
+        self.loss = self.loss.filter(|loss| until < loss.until && self.last().term <= loss.term);
+    }
+
+    /// Writes term, vote and loss if they changed, and with them what is known to be committed.
+    fn write_promises(&mut self, persist: &Persist) {
+        if persist.hard_state.is_some() || persist.loss.is_some() {
+            self.commit = self.known;
+        }
         if let Some(next) = persist.hard_state {
             let now = self.hard_state;
             assert!(next.term >= now.term, "a term that falls on disk");
@@ -71,12 +100,6 @@ impl Store {
             let known = self.loss.unwrap_or(found);
             self.loss = Some(Loss { until: known.until.max(found.until), term: known.term.max(found.term) });
         }
-        if let Some(first) = persist.truncate_from {
-            self.truncate_from(first);
-        }
-        persist.entries.iter().take(entries).for_each(|entry| self.append(entry));
-        let until = persist.commit.index.min(self.last().index);
-        self.loss = self.loss.filter(|loss| until < loss.until && self.last().term <= loss.term);
     }
 
     /// Throws the log and the state away, and keeps term and vote.
@@ -96,6 +119,7 @@ impl Store {
         self.entries.clear();
         let last = snapshot.last;
         self.loss = self.loss.filter(|loss| last.index < loss.until && last.term <= loss.term);
+        (self.commit, self.known) = (last, last);
         self.snapshot = snapshot;
         self.state = state;
     }
@@ -119,7 +143,7 @@ impl Store {
             terms,
             tail,
             memberships,
-            commit: base.index,
+            commit: self.commit.index.max(base.index),
             applied: base.index,
             loss: self.loss,
         }
@@ -135,6 +159,16 @@ impl Store {
         };
         self.entries.iter().filter(wanted).take_while(fits).cloned().collect()
     }
+}
+
+/// How much of a piece of work is on the disk when the node stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    Nothing,
+    /// Term, vote and loss; nothing is cut off yet.
+    Promises,
+    /// The log is cut, and so many entries are appended.
+    Entries(usize),
 }
 
 /// Work that the disk has not done yet.
@@ -199,15 +233,16 @@ impl Member {
 
     pub(crate) fn start(&mut self, tail: usize) {
         self.store.boot = Boot(self.store.boot.0 + 1);
+        self.store.known = self.store.commit;
         self.state = self.store.state.clone();
         let config = Config { seed: self.config.seed ^ self.store.boot.0, ..self.config.clone() };
         self.node = Some(Node::new(config, self.store.restored(tail)));
     }
 
     /// Stops at once; of the piece being written, a part may be on the disk.
-    pub(crate) fn crash(&mut self, entries_written: Option<usize>) {
-        if let (Some(entries), Some(Work::Persist(persist))) = (entries_written, self.queue.front()) {
-            self.store.write(persist, entries);
+    pub(crate) fn crash(&mut self, written: Written) {
+        if let Some(Work::Persist(persist)) = self.queue.front() {
+            self.store.write(persist, written);
         }
         self.queue.clear();
         self.node = None;
@@ -221,7 +256,7 @@ impl Member {
         match self.queue.pop_front() {
             None => Vec::new(),
             Some(Work::Persist(persist)) => {
-                self.store.write(&persist, usize::MAX);
+                self.store.write(&persist, Written::Entries(usize::MAX));
                 node.persisted(persist.ack);
                 persist.then_send
             }
@@ -256,6 +291,7 @@ impl Member {
         let term = node.term_at(index).expect("an applied entry's term");
         let membership = node.membership_at(index).clone();
         node.compact_to(index);
+        self.store.commit = self.store.known;
         self.store.snapshot = SnapshotMeta { last: EntryId::new(index, term), membership };
         self.store.state = self.state[..index.0 as usize].to_vec();
         self.store.entries.retain(|entry| entry.index > index);

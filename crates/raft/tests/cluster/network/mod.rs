@@ -7,7 +7,7 @@ pub(crate) mod checker;
 pub(crate) mod member;
 pub(crate) mod show;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use raft::{
@@ -15,7 +15,7 @@ use raft::{
 };
 
 use checker::Checker;
-use member::{Member, Packet, Work};
+use member::{Member, Packet, Work, Written};
 
 #[derive(Clone)]
 pub(crate) struct Network {
@@ -28,6 +28,8 @@ pub(crate) struct Network {
     readers: BTreeMap<ReadToken, NodeId>,
     wanted: Vec<(NodeId, SnapshotWanted)>,
     pub(crate) fail_fetches: bool,
+    /// Nodes whose effects are not taken after each event, so that one `Ready` gathers what follows from many.
+    gathering: BTreeSet<NodeId>,
     pub(crate) answered: Vec<(NodeId, ReadToken, raft::Index)>,
     pub(crate) abandoned: Vec<(NodeId, ReadToken)>,
 }
@@ -55,6 +57,7 @@ impl Network {
             readers: BTreeMap::new(),
             wanted: Vec::new(),
             fail_fetches: false,
+            gathering: BTreeSet::new(),
             answered: Vec::new(),
             abandoned: Vec::new(),
         };
@@ -87,8 +90,27 @@ impl Network {
         Some(result)
     }
 
-    /// Takes a node's effects until it has none.
+    /// Lets a node's effects wait from now on.
+    pub(crate) fn gather(&mut self, id: NodeId) {
+        self.gathering.insert(id);
+    }
+
+    /// Takes what every node's effects have become meanwhile, and lets them wait no longer.
+    pub(crate) fn end_gathering(&mut self) {
+        for id in std::mem::take(&mut self.gathering) {
+            self.settle(id);
+        }
+    }
+
+    /// Takes a node's effects until it has none, unless they are to wait.
     pub(crate) fn settle(&mut self, id: NodeId) {
+        if self.gathering.contains(&id) {
+            return self.checker.check(&self.members, id);
+        }
+        self.take_effects(id);
+    }
+
+    fn take_effects(&mut self, id: NodeId) {
         while let Some(ready) = self.node(id).and_then(Node::ready) {
             self.take(id, ready);
             self.checker.check(&self.members, id);
@@ -157,7 +179,11 @@ impl Network {
                 Ok(()) | Err(StepError::TermTooFar { .. }) => {}
                 Err(error) => panic!("correct nodes send correct messages: {error}"),
             }
-            self.settle(to);
+            match packet.contents {
+                // The content is at hand only now.
+                Some(_) => self.take_effects(to),
+                None => self.settle(to),
+            }
         }
         packet
     }
@@ -193,8 +219,8 @@ impl Network {
         true
     }
 
-    pub(crate) fn crash(&mut self, id: NodeId, entries_written: Option<usize>) {
-        self.member(id).crash(entries_written);
+    pub(crate) fn crash(&mut self, id: NodeId, written: Written) {
+        self.member(id).crash(written);
         let readers = std::mem::take(&mut self.readers);
         self.checker.forget_reads(|token| readers.get(&token) == Some(&id));
         self.readers = readers;
@@ -209,7 +235,7 @@ impl Network {
 
     /// The node lost its disk and starts anew, as another incarnation that knows nothing.
     pub(crate) fn wipe(&mut self, id: NodeId) {
-        self.crash(id, None);
+        self.crash(id, Written::Nothing);
         let member = self.member(id);
         let incarnation = raft::Incarnation(member.store.incarnation.0 + 1);
         member.store = member::Store { incarnation, ..member::Store::new(Membership::default()) };
@@ -219,7 +245,7 @@ impl Network {
     /// The node finds its state diverged: it throws the state and its log away, keeps its vote, and starts anew.
     pub(crate) fn forget(&mut self, id: NodeId) {
         self.at(id, Node::resign);
-        self.crash(id, None);
+        self.crash(id, Written::Nothing);
         self.member(id).store.forget();
         self.restart(id, 0);
     }
@@ -252,7 +278,7 @@ impl Network {
 
     /// The node held a log of entries of these terms before anything was seen of it, and is in the term `now`.
     pub(crate) fn given(&mut self, id: NodeId, terms: &[raft::Term], now: Option<raft::Term>) {
-        self.crash(id, None);
+        self.crash(id, Written::Nothing);
         let store = &mut self.member(id).store;
         store.entries = member::entries_of(terms, &store.snapshot.membership);
         let latest = terms.last().copied().unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::network::Network;
-use crate::network::member::{Work, command};
+use crate::network::member::{Work, Written, command};
 use raft::MembershipChange::{self, AddLearner, AddVoter, Remove};
 use raft::{Node, NodeId, RoleName, Term};
 
@@ -18,8 +18,8 @@ pub(crate) enum Event {
     Lose(usize),
     /// The disk finishes a piece of work.
     Disk(NodeId),
-    /// The node stops; of the piece that its disk was at, so many entries are written, or nothing at all.
-    Crash(NodeId, Option<usize>),
+    /// The node stops; of the piece that its disk was at, so much is written.
+    Crash(NodeId, Written),
     Restart(NodeId),
     /// Enough time passes for the node to give its leader up, or, leading, to send heartbeats.
     Patience(NodeId),
@@ -135,11 +135,15 @@ fn messages(network: &Network, allowance: &Allowance, events: &mut Vec<Event>) {
 
 /// A crash at every place where the disk may have stopped.
 fn crashes(id: NodeId, at: Option<&Work>, events: &mut Vec<Event>) {
-    events.push(Event::Crash(id, None));
+    events.push(Event::Crash(id, Written::Nothing));
     if let Some(Work::Persist(persist)) = at
         && persist.is_write()
     {
-        events.extend((0..=persist.entries.len()).map(|written| Event::Crash(id, Some(written))));
+        if persist.truncate_from.is_some() {
+            events.push(Event::Crash(id, Written::Promises));
+        }
+        let parts = (0..=persist.entries.len()).map(Written::Entries);
+        events.extend(parts.map(|written| Event::Crash(id, written)));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where the search begins: clusters in the middle of something.
 
 use super::events::PATIENCE_TICKS;
-use crate::network::member::{Member, Work, command};
+use crate::network::member::{Member, Work, Written, command};
 use crate::network::{Network, small_limits};
 use raft::MembershipChange::{AddLearner, AddVoter, Remove};
 use raft::{Membership, MembershipChange, Node, NodeId, RoleName, Term};
@@ -24,7 +24,7 @@ fn cluster(voters: usize, nodes: &[NodeId]) -> Network {
     // Short, so that one event is enough to lose patience.
     for id in nodes {
         network.member(*id).config.election_ticks = PATIENCE_TICKS - 1;
-        network.crash(*id, None);
+        network.crash(*id, Written::Nothing);
         network.restart(*id, 1);
     }
     network
@@ -96,7 +96,7 @@ fn leader_removed() -> Network {
 
 fn snapshot_under_way() -> Network {
     let mut network = led(3, &[N1, N2, N3]);
-    network.crash(N3, None);
+    network.crash(N3, Written::Nothing);
     propose(&mut network, N1);
     propose(&mut network, N1);
     network.quiet();
