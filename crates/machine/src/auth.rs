@@ -23,7 +23,8 @@
 //!   it;
 //! * the check sees the request as it was sent, goes into every nested transaction, into both
 //!   branches, into compares, and asks about what is *returned* as well as about what is written;
-//! * every method of the API has a row that says who may call it ([`METHODS`], rule S1).
+//! * every method of the API has a row in the server's table that says who may call it
+//!   ([`Policy`], rule S1).
 //!
 //! A change of members is the one command that apply must not refuse, as raft has taken it up
 //! before it is applied (rule M1). It is checked before it is proposed, by the leader
@@ -101,7 +102,7 @@ mod user;
 pub use access::Access;
 pub(crate) use command::AuthCommand;
 pub use identity::Identity;
-pub use policy::{METHODS, Policy};
+pub use policy::Policy;
 pub use state::{AuthState, User};
 
 /// The user who can always administrate, and the role that permits everything.

@@ -165,8 +165,8 @@ impl Body {
         self.varint(number, u64::from(value));
     }
 
-    /// A length-delimited field; present also when empty.
-    pub(crate) fn field(&mut self, number: u8, bytes: Bytes) {
+    /// Appends a length-delimited field; present also when empty.
+    pub fn field(&mut self, number: u8, bytes: Bytes) {
         let prefix = field_prefix(number, bytes.len());
         if bytes.len() <= REPLY_COPY_BYTES_MAX {
             let mut field = prefix;

@@ -58,6 +58,9 @@ pub enum StartError {
         /// Why.
         source: machine::OpenError,
     },
+    /// Tokens cannot be given out or checked as `--auth-token` says.
+    #[error(transparent)]
+    Tokens(#[from] crate::auth::tokens::options::OptionsError),
     /// The cluster has no place for the member any more.
     #[error("the member has been permanently removed from the cluster")]
     Removed,

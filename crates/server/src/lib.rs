@@ -6,6 +6,7 @@
 //! * `member`: how it is put together, started and stopped;
 //! * `engine`: the threads that own the state, and the life of a put;
 //! * `api`: the gRPC services, one file each, on the framing of `grpc`;
+//! * `auth`: on whose behalf a request is made;
 //! * `transport`: members among each other;
 //! * `watch`: who is told of which change;
 //! * [`http`], [`metrics`], [`logging`]: what operators see.
@@ -14,6 +15,7 @@
 //! do not have are all here. It does not know how consensus is reached, what a command means, or how a key is stored.
 
 mod api;
+mod auth;
 mod bootstrap;
 pub mod config;
 mod data_dir;

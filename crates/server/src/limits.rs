@@ -215,3 +215,23 @@ pub(crate) const CERTIFICATE_FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// Size of a file of revocation lists: a million revoked certificates have 40 MiB.
 pub(crate) const REVOCATION_FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Bytes of a password: what bcrypt looks at, and Go's library takes.
+pub(crate) const PASSWORD_BYTES_MAX: usize = 72;
+
+/// Threads that hash passwords. One hash takes some 50 ms of a core at the default cost; two threads let a second client in
+/// while the first is checked, and leave the other cores alone.
+pub(crate) const PASSWORD_THREADS: usize = 2;
+
+/// Passwords that wait to be hashed. At the default cost that is some 6 s of work, about what a request may take; whoever
+/// comes then is refused.
+pub(crate) const PASSWORDS_WAITING_MAX: usize = 256;
+
+/// Simple tokens that are valid on a member: some 100 bytes each. Each takes a hash of a password and lives five minutes by
+/// default, so that many come together with a low `--bcrypt-cost` and a long `--auth-token-ttl` only. A token beyond it is
+/// not valid, and its client logs in again.
+pub(crate) const SIMPLE_TOKENS_MAX: usize = 1 << 20;
+
+/// Times that a read is done over because users or permissions have changed meanwhile. Then it is refused as in etcd, which
+/// refuses it the first time.
+pub(crate) const READ_ATTEMPTS_MAX: usize = 4;

@@ -24,6 +24,9 @@ use wal::{Disk, OsDisk};
 
 use crate::api::observe::Observer;
 use crate::api::{Api, Settings};
+use crate::auth::Auth;
+use crate::auth::passwords::Passwords;
+use crate::auth::tokens::Tokens;
 use crate::bootstrap::{How, KnownMember, Origin};
 use crate::config::{Config, Quota, Url};
 use crate::data_dir::DataDir;
@@ -172,7 +175,8 @@ pub fn start_on(disk: Arc<dyn Disk>, config: &Config) -> Result<Running, StartEr
     let taken = Taken::take(config, disk, &tls.connector)?;
     let listeners = Listeners::bind(config, &tls, &metrics)?;
     let opened = taken.open(config)?;
-    Assembly::new(config, &opened, metrics, tls.connector).start(config, opened, listeners)
+    let tokens = Tokens::open(&config.auth.token, config.auth.token_ttl)?;
+    Assembly::new(config, &opened, metrics, tls.connector)?.start(config, opened, tokens, listeners)
 }
 
 /// What the threads of a member share, before they start.
@@ -184,6 +188,7 @@ struct Assembly {
     mailboxes: Vec<Arc<Mailbox>>,
     transport: Transport,
     connector: Arc<Connector>,
+    passwords: Arc<Passwords>,
 }
 
 /// The threads that own the state, running, and what the workers need of them.
@@ -191,6 +196,7 @@ struct Engine {
     consensus: Sender<ConsensusEvent>,
     apply: Sender<ApplyEvent>,
     views: Arc<Views>,
+    auth: Arc<Auth>,
     /// Where watches begin that name no revision.
     revision: i64,
     catch_up: CatchUp,
@@ -201,7 +207,12 @@ struct Engine {
 }
 
 impl Assembly {
-    fn new(config: &Config, opened: &Opened, metrics: Arc<Metrics>, connector: Arc<Connector>) -> Self {
+    fn new(
+        config: &Config,
+        opened: &Opened,
+        metrics: Arc<Metrics>,
+        connector: Arc<Connector>,
+    ) -> Result<Self, StartError> {
         let member_id = opened.identity.member.0;
         // 5 s and two election timeouts (contract: semantics, section 1).
         let request_timeout = Duration::from_secs(5) + 2 * config.raft.election_timeout;
@@ -214,13 +225,23 @@ impl Assembly {
         metrics.server.quota_backend_bytes.set(quota(config).unwrap_or(0) as i64);
         metrics.server.feature_enabled.set(config.feature_gates.rows());
         let mailboxes = (0..worker_count()).map(|_| Mailbox::new()).collect();
-        Self { shared, status, lessor, metrics, mailboxes, transport: Transport::default(), connector }
+        let passwords = Passwords::start(config.auth.bcrypt_cost)
+            .map_err(|source| StartError::System { what: "cannot start a thread", source })?;
+        let transport = Transport::default();
+        Ok(Self { shared, status, lessor, metrics, mailboxes, transport, connector, passwords })
     }
 
-    fn start(self, config: &Config, opened: Opened, listeners: Listeners) -> Result<Running, StartError> {
+    fn start(
+        self,
+        config: &Config,
+        opened: Opened,
+        tokens: Tokens,
+        listeners: Listeners,
+    ) -> Result<Running, StartError> {
         let Opened { identity, place, machine, log, node, bootstrap, known, data_dir } = opened;
         self.transport.set_peers(first_peers(&machine, known));
-        let engine = self.start_engine(config, (place.clone(), machine), log, node)?;
+        let auth = Auth::new(&machine, tokens);
+        let engine = self.start_engine(config, (place.clone(), machine, auth), log, node)?;
         let apis = self.apis(config, identity, &engine);
         let peer_port = Arc::new(PeerPort::new(apis[0].clone(), config));
         let transport = self.start_transport(config, identity, place, &engine, listeners.peer, peer_port)?;
@@ -283,7 +304,7 @@ impl Assembly {
     fn start_engine(
         &self,
         config: &Config,
-        (place, machine): (StorePlace, Machine),
+        (place, machine, auth): (StorePlace, Machine, Arc<Auth>),
         log: raft::durable::Log,
         node: Node,
     ) -> Result<Engine, StartError> {
@@ -319,6 +340,7 @@ impl Assembly {
             machine,
             place,
             views: views.clone(),
+            auth: auth.clone(),
             inbox: apply_inbox,
             consensus: consensus.clone(),
             checkpointer: Checkpointer::new(apply.clone()),
@@ -345,7 +367,7 @@ impl Assembly {
         start_thread("watch catch-up", move || catch_up_thread.run())?;
         let (questions, asked) = Questions::new(transport.clone(), random());
         let questions = Arc::new(questions);
-        Ok(Engine { consensus, apply, views, revision, catch_up, questions, asked, owners })
+        Ok(Engine { consensus, apply, views, auth, revision, catch_up, questions, asked, owners })
     }
 
     /// Starts the threads that write and read the raft log.
@@ -382,7 +404,7 @@ impl Assembly {
     /// The services as each worker has them.
     fn apis(&self, config: &Config, identity: Identity, engine: &Engine) -> Vec<Arc<Api>> {
         let Self { shared, status, lessor, metrics, mailboxes, .. } = self;
-        let Engine { consensus, apply, views, catch_up, questions, .. } = engine;
+        let Engine { consensus, apply, views, auth, catch_up, questions, .. } = engine;
         let revision = engine.revision;
         let header =
             Header { cluster_id: identity.cluster.0, member_id: identity.member.0, ..Header::default() };
@@ -400,11 +422,14 @@ impl Assembly {
                     mailbox.clone(),
                     hub,
                     catch_up.clone(),
+                    auth.clone(),
                 );
                 Arc::new(Api {
                     worker,
                     shared: shared.clone(),
                     views: views.clone(),
+                    auth: auth.clone(),
+                    passwords: self.passwords.clone(),
                     status: status.clone(),
                     lessor: lessor.clone(),
                     questions: questions.clone(),

@@ -1,4 +1,5 @@
-//! Numbers that differ between members and between the lives of one, where that is enough: nothing secret is made of them.
+//! Numbers that differ between members and between the lives of one, where that is enough: nothing secret is made of them;
+//! and those that are secrets.
 //!
 //! Not from the clock: a machine without a battery for its clock begins at the same moment each time it starts, and clocks
 //! are set back.
@@ -8,6 +9,19 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 /// A number that the operating system's randomness stands behind.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+/// The system has no randomness to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the system has no randomness")]
+pub(crate) struct NoRandomness;
+
+/// Fills the buffer with bytes that nobody can guess: for tokens and salts.
+///
+/// # Errors
+/// If the system has none.
+pub(crate) fn fill_secret(buffer: &mut [u8]) -> Result<(), NoRandomness> {
+    aws_lc_rs::rand::fill(buffer).map_err(|_| NoRandomness)
 }
 
 #[test]

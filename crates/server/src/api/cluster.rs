@@ -19,6 +19,7 @@ use tonic::Status;
 
 use self::quorum::{Endangered, Neighbours};
 use super::Api;
+use crate::auth::Caller;
 use crate::config::Url;
 use crate::engine::command::Field;
 use crate::grpc::reply::{Plain, Spliced};
@@ -28,6 +29,7 @@ impl Api {
     /// Members, by id.
     pub(crate) async fn member_list(
         &self,
+        _caller: &Caller,
         request: MemberListRequest,
     ) -> Result<Plain<MemberListResponse>, Status> {
         if request.linearizable {
@@ -39,7 +41,11 @@ impl Api {
     }
 
     /// A member joins, as a voter or a learner; it starts later.
-    pub(crate) async fn member_add(&self, request: MemberAddRequest) -> Result<Spliced, Status> {
+    pub(crate) async fn member_add(
+        &self,
+        caller: &Caller,
+        request: MemberAddRequest,
+    ) -> Result<Spliced, Status> {
         let urls = peer_urls(&request.peer_ur_ls)?;
         let id = added_member_id(&urls, unix_seconds());
         if self.settings.change_rules.strict {
@@ -51,31 +57,45 @@ impl Api {
             is_learner: request.is_learner,
         };
         let member = Member { id: id.0, raft_attributes: Some(raft_attributes), member_attributes: None };
-        let reply = self.propose_change(Field::MemberAdd, &MemberAdd { member: Some(member) }).await?;
+        let reply =
+            self.propose_change(caller, Field::MemberAdd, &MemberAdd { member: Some(member) }).await?;
         Ok(self.spliced(reply))
     }
 
     /// A member leaves, and stops.
-    pub(crate) async fn member_remove(&self, request: MemberRemoveRequest) -> Result<Spliced, Status> {
+    pub(crate) async fn member_remove(
+        &self,
+        caller: &Caller,
+        request: MemberRemoveRequest,
+    ) -> Result<Spliced, Status> {
         if self.settings.change_rules.strict {
             let checked = self.with_neighbours(|neighbours| neighbours.may_remove(request.id));
             checked.map_err(|endangered| refused("member remove", request.id, endangered))?;
         }
-        let reply = self.propose_change(Field::MemberRemove, &MemberRemove { id: request.id }).await?;
+        let reply =
+            self.propose_change(caller, Field::MemberRemove, &MemberRemove { id: request.id }).await?;
         Ok(self.spliced(reply))
     }
 
     /// A member is reached elsewhere. As in etcd, whatever is said to be its URLs is taken.
-    pub(crate) async fn member_update(&self, request: MemberUpdateRequest) -> Result<Spliced, Status> {
+    pub(crate) async fn member_update(
+        &self,
+        caller: &Caller,
+        request: MemberUpdateRequest,
+    ) -> Result<Spliced, Status> {
         let update = MemberUpdate { id: request.id, peer_urls: request.peer_ur_ls };
-        let reply = self.propose_change(Field::MemberUpdate, &update).await?;
+        let reply = self.propose_change(caller, Field::MemberUpdate, &update).await?;
         Ok(self.spliced(reply))
     }
 
     /// A learner gets a vote. Whether it is ready for that is known to the leader alone.
-    pub(crate) async fn member_promote(&self, request: MemberPromoteRequest) -> Result<Spliced, Status> {
+    pub(crate) async fn member_promote(
+        &self,
+        caller: &Caller,
+        request: MemberPromoteRequest,
+    ) -> Result<Spliced, Status> {
         let promote = MemberPromote { id: request.id };
-        let reply = self.propose_change(Field::MemberPromote, &promote).await?;
+        let reply = self.propose_change(caller, Field::MemberPromote, &promote).await?;
         self.metrics.server.learner_promote_successes.inc();
         Ok(self.spliced(reply))
     }

@@ -1,6 +1,7 @@
 //! `grpc.health.v1.Health`.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use proto::health::health_check_response::ServingStatus;
 use proto::health::{HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse};
@@ -8,6 +9,8 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::Api;
+use super::router::UntilEnd;
+use crate::auth::Caller;
 use crate::grpc::reply::Plain;
 
 /// The responses of a health watch.
@@ -22,6 +25,7 @@ impl Api {
     /// known.
     pub(crate) async fn health_check(
         &self,
+        _caller: &Caller,
         request: HealthCheckRequest,
     ) -> Result<Plain<HealthCheckResponse>, Status> {
         if request.service.is_empty() {
@@ -34,6 +38,7 @@ impl Api {
     /// The state of every service that is known.
     pub(crate) async fn health_list(
         &self,
+        _caller: &Caller,
         _request: HealthListRequest,
     ) -> Result<Plain<HealthListResponse>, Status> {
         let statuses = [(String::new(), response(ServingStatus::Serving))].into_iter().collect();
@@ -41,10 +46,15 @@ impl Api {
     }
 
     /// The state now; it does not change for as long as the connection lives.
-    pub(crate) fn health_watch(&self, request: HealthCheckRequest) -> HealthWatch {
+    pub(crate) async fn health_watch(
+        self: &Arc<Self>,
+        _caller: &Caller,
+        request: HealthCheckRequest,
+    ) -> Result<UntilEnd<HealthWatch>, Status> {
         let known = request.service.is_empty();
         let status = if known { ServingStatus::Serving } else { ServingStatus::ServiceUnknown };
         let first = tokio_stream::once(Ok(Plain(response(status))));
-        Box::pin(tokio_stream::StreamExt::chain(first, tokio_stream::pending()))
+        let states: HealthWatch = Box::pin(tokio_stream::StreamExt::chain(first, tokio_stream::pending()));
+        Ok(UntilEnd::new(self, states, false))
     }
 }

@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
+use machine::auth::Access;
 use machine::{quota, read, txn, validate};
 use proto::etcdserverpb::{CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest};
 use tonic::Status;
 
 use super::Api;
 use super::status::{failed, not_for_learners, rejected};
+use crate::auth::Caller;
 use crate::engine::command::Field;
 use crate::grpc::reply::Spliced;
 use crate::limits::{RELEASE_PAUSE_MAX, RELEASE_PAUSE_MIN, RELEASE_WAIT_MAX};
@@ -15,7 +17,7 @@ use crate::metrics::Success;
 
 impl Api {
     /// Reads a range of keys.
-    pub(crate) async fn range(&self, request: RangeRequest) -> Result<Spliced, Status> {
+    pub(crate) async fn range(&self, caller: &Caller, request: RangeRequest) -> Result<Spliced, Status> {
         if !request.serializable && self.status.is_learner() {
             return Err(not_for_learners());
         }
@@ -24,45 +26,54 @@ impl Api {
         if !request.serializable {
             self.read_barrier().await?;
         }
-        let reply = read::range(&self.view(), &request);
+        let reply = self.read(caller, Access::Range(&request), |view| read::range(view, &request)).await?;
         self.metrics.mvcc.range.inc();
         self.metrics.server.range_duration.of(Success::of(&reply)).observe(started.elapsed());
         Ok(self.spliced(reply.map_err(failed)?))
     }
 
     /// Writes a key.
-    pub(crate) async fn put(&self, request: PutRequest) -> Result<Spliced, Status> {
+    pub(crate) async fn put(&self, caller: &Caller, request: PutRequest) -> Result<Spliced, Status> {
         self.check_quota(|| quota::put_cost(&request)).await?;
         validate::put(&request).map_err(rejected)?;
-        let reply = self.propose(Field::Put, &request).await?;
+        let reply = self.propose(caller, Field::Put, &request).await?;
         Ok(self.spliced(reply))
     }
 
     /// Deletes a range of keys.
-    pub(crate) async fn delete_range(&self, request: DeleteRangeRequest) -> Result<Spliced, Status> {
+    pub(crate) async fn delete_range(
+        &self,
+        caller: &Caller,
+        request: DeleteRangeRequest,
+    ) -> Result<Spliced, Status> {
         validate::delete_range(&request).map_err(rejected)?;
-        let reply = self.propose(Field::DeleteRange, &request).await?;
+        let reply = self.propose(caller, Field::DeleteRange, &request).await?;
         Ok(self.spliced(reply))
     }
 
     /// Compares, and does one of two lists of operations.
-    pub(crate) async fn txn(&self, request: TxnRequest) -> Result<Spliced, Status> {
+    pub(crate) async fn txn(&self, caller: &Caller, request: TxnRequest) -> Result<Spliced, Status> {
         self.check_quota(|| quota::txn_cost(&request)).await?;
         validate::txn(&request, &self.settings.limits).map_err(rejected)?;
         let reply = if txn::is_read_only(&request) {
             if !txn::is_serializable(&request) {
                 self.read_barrier().await?;
             }
-            read::txn(&self.view(), &request).map_err(failed)?
+            let reply = self.read(caller, Access::Txn(&request), |view| read::txn(view, &request)).await?;
+            reply.map_err(failed)?
         } else {
-            self.propose(Field::Txn, &request).await?
+            self.propose(caller, Field::Txn, &request).await?
         };
         Ok(self.spliced(reply))
     }
 
     /// Lets go of the history below a revision.
-    pub(crate) async fn compact(&self, request: CompactionRequest) -> Result<Spliced, Status> {
-        let reply = self.propose(Field::Compaction, &request).await;
+    pub(crate) async fn compact(
+        &self,
+        caller: &Caller,
+        request: CompactionRequest,
+    ) -> Result<Spliced, Status> {
+        let reply = self.propose(caller, Field::Compaction, &request).await;
         // Files of history are unlinked when a checkpoint says that they are not needed (C2). A revision that is
         // compacted already may still wait for that.
         let is_compacted = match &reply {

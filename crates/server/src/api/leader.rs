@@ -135,7 +135,9 @@ impl Api {
     /// Makes every member forget what was left of a lease before it was renewed (L3).
     async fn reset_checkpoint(&self, id: i64) -> Result<(), Status> {
         let checkpoints = vec![LeaseCheckpoint { id, remaining_ttl: 0 }];
-        self.propose(Field::LeaseCheckpoint, &LeaseCheckpointRequest { checkpoints }).await.map(drop)
+        self.propose_as_member(Field::LeaseCheckpoint, &LeaseCheckpointRequest { checkpoints })
+            .await
+            .map(drop)
     }
 
     fn lease_times(&self, id: LeaseId) -> Answer {

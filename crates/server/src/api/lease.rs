@@ -3,7 +3,9 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use machine::auth::Access;
 use machine::{Machine, lease, quota};
 use mvcc::LeaseId;
 use proto::etcdserverpb::{
@@ -13,6 +15,8 @@ use proto::etcdserverpb::{
 use tonic::{Status, Streaming};
 
 use super::Api;
+use super::status::rejected;
+use crate::auth::Caller;
 use crate::engine::command::Field;
 use crate::grpc::reply::{Plain, Spliced};
 use crate::limits::KEEPALIVES_PER_STREAM_MAX;
@@ -24,11 +28,15 @@ pub(crate) type KeepAlives =
 
 impl Api {
     /// Grants a lease.
-    pub(crate) async fn lease_grant(&self, request: LeaseGrantRequest) -> Result<Spliced, Status> {
+    pub(crate) async fn lease_grant(
+        &self,
+        caller: &Caller,
+        request: LeaseGrantRequest,
+    ) -> Result<Spliced, Status> {
         self.check_quota(|| quota::LEASE_BYTES).await?;
         let id = if request.id == 0 { self.lease_id() } else { request.id };
         let ttl = lease::effective_ttl(request.ttl, self.settings.min_lease_ttl);
-        let reply = self.propose(Field::LeaseGrant, &LeaseGrantRequest { id, ttl }).await?;
+        let reply = self.propose(caller, Field::LeaseGrant, &LeaseGrantRequest { id, ttl }).await?;
         Ok(self.spliced(reply))
     }
 
@@ -38,18 +46,26 @@ impl Api {
     }
 
     /// Revokes a lease and deletes its keys.
-    pub(crate) async fn lease_revoke(&self, request: LeaseRevokeRequest) -> Result<Spliced, Status> {
-        let reply = self.propose(Field::LeaseRevoke, &request).await?;
+    pub(crate) async fn lease_revoke(
+        &self,
+        caller: &Caller,
+        request: LeaseRevokeRequest,
+    ) -> Result<Spliced, Status> {
+        let reply = self.propose(caller, Field::LeaseRevoke, &request).await?;
         Ok(self.spliced(reply))
     }
 
     /// What is left of a lease.
     pub(crate) async fn lease_time_to_live(
         &self,
+        caller: &Caller,
         request: LeaseTimeToLiveRequest,
     ) -> Result<Plain<LeaseTimeToLiveResponse>, Status> {
         // Waits until what was acknowledged before is applied here, a grant on another connection for example.
         self.read_barrier().await.map_err(|late| self.no_leader_or(late))?;
+        if self.is_auth_enabled() {
+            self.authorise_on_leases(caller, Access::of_time_to_live(&request)).await?;
+        }
         let header = Some(self.header_now().to_message());
         let id = request.id;
         let times = match self.ask_leader(Question::LeaseTimeToLive { id }).await? {
@@ -59,18 +75,32 @@ impl Api {
         };
         // Every member knows the keys. So however many they are, they need not fit into a message of the leader.
         let keys = match request.keys {
-            true => self.ask(move |machine| keys_of(machine, LeaseId(id))).await?,
+            true => self.keys_of(caller, LeaseId(id)).await?,
             false => Vec::new(),
         };
         let LeaseTimes { granted_ttl, ttl } = times;
         Ok(Plain(LeaseTimeToLiveResponse { header, id, ttl, granted_ttl, keys }))
     }
 
+    /// Returns the keys of a lease, if the caller may read them all: asked of the same state.
+    async fn keys_of(&self, caller: &Caller, id: LeaseId) -> Result<Vec<Bytes>, Status> {
+        let author = self.author(caller).await?;
+        let ask = move |machine: &Machine| {
+            let permitted = machine.authorise(author.identity(), Access::LeaseKeys(id));
+            permitted.map(|()| keys_of(machine, id))
+        };
+        self.ask(ask).await?.map_err(rejected)
+    }
+
     /// All leases that this member knows, as in etcd: without asking the leader, so also when there is none.
     pub(crate) async fn lease_leases(
         &self,
+        caller: &Caller,
         _request: LeaseLeasesRequest,
     ) -> Result<Plain<LeaseLeasesResponse>, Status> {
+        if self.is_auth_enabled() {
+            self.authorise_on_leases(caller, Access::LeaseList).await?;
+        }
         let leases = self.lessor.leases().into_iter().map(|id| LeaseStatus { id: id.0 }).collect();
         Ok(Plain(LeaseLeasesResponse { header: Some(self.header_now().to_message()), leases }))
     }
@@ -78,12 +108,13 @@ impl Api {
     /// Renews leases, one response for each request, in order.
     pub(crate) fn lease_keep_alive(
         self: &Arc<Self>,
+        caller: Caller,
         requests: Streaming<LeaseKeepAliveRequest>,
     ) -> KeepAlives {
-        let api = self.clone();
+        let (api, caller) = (self.clone(), Arc::new(caller));
         let renewals = requests.map(move |request| {
-            let api = api.clone();
-            async move { api.keep_alive_once(request?).await }
+            let (api, caller) = (api.clone(), caller.clone());
+            async move { api.keep_alive_once(&caller, request?).await }
         });
         // Several at once share a round to the quorum, and none is expired because it waited for the one before it.
         Box::pin(renewals.buffered(KEEPALIVES_PER_STREAM_MAX))
@@ -91,8 +122,14 @@ impl Api {
 
     async fn keep_alive_once(
         &self,
+        caller: &Caller,
         request: LeaseKeepAliveRequest,
     ) -> Result<Plain<LeaseKeepAliveResponse>, Status> {
+        if self.is_auth_enabled() {
+            // Whose keys the lease has is asked of a state that has all of them.
+            self.read_barrier().await.map_err(|late| self.no_leader_or(late))?;
+            self.authorise_on_leases(caller, Access::LeaseKeepAlive(LeaseId(request.id))).await?;
+        }
         // The header shows the revision before the renewal (contract: api, section 4).
         let header = Some(self.header_now().to_message());
         let ttl = match self.ask_leader(Question::LeaseRenew { id: request.id }).await? {
@@ -105,6 +142,6 @@ impl Api {
     }
 }
 
-fn keys_of(machine: &Machine, id: LeaseId) -> Vec<bytes::Bytes> {
+fn keys_of(machine: &Machine, id: LeaseId) -> Vec<Bytes> {
     machine.lease(id).map(|lease| lease.keys().cloned().collect()).unwrap_or_default()
 }

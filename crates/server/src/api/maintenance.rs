@@ -14,19 +14,24 @@ use tonic::Status;
 
 use super::Api;
 use super::status::{read_failed, rejected};
+use crate::auth::Caller;
 use crate::engine::command::Field;
 use crate::grpc::reply::{Plain, Spliced};
 use crate::version;
 
 impl Api {
     /// Lists, raises or disarms alarms; through the log, also to list them.
-    pub(crate) async fn alarm(&self, request: AlarmRequest) -> Result<Spliced, Status> {
-        let reply = self.propose(Field::Alarm, &request).await?;
+    pub(crate) async fn alarm(&self, caller: &Caller, request: AlarmRequest) -> Result<Spliced, Status> {
+        let reply = self.propose(caller, Field::Alarm, &request).await?;
         Ok(self.spliced(reply))
     }
 
     /// What the member says of itself.
-    pub(crate) async fn status(&self, _request: StatusRequest) -> Result<Plain<StatusResponse>, Status> {
+    pub(crate) async fn status(
+        &self,
+        _caller: &Caller,
+        _request: StatusRequest,
+    ) -> Result<Plain<StatusResponse>, Status> {
         let leader = self.shared.leader.load(Ordering::Relaxed);
         let alarms = self.status.alarms();
         let no_leader = (leader == 0).then(|| "etcdserver: no leader".to_owned());
@@ -52,20 +57,29 @@ impl Api {
     /// Nothing needs it: the store holds live data only and reuses its pages. Answered at once.
     pub(crate) async fn defragment(
         &self,
+        _caller: &Caller,
         _request: DefragmentRequest,
     ) -> Result<Plain<DefragmentResponse>, Status> {
         Ok(Plain(DefragmentResponse { header: None }))
     }
 
     /// A hash of everything that is replicated.
-    pub(crate) async fn hash(&self, _request: HashRequest) -> Result<Plain<HashResponse>, Status> {
+    pub(crate) async fn hash(
+        &self,
+        _caller: &Caller,
+        _request: HashRequest,
+    ) -> Result<Plain<HashResponse>, Status> {
         let state = self.ask(|machine| machine.store().state_hash()).await?;
         let hash = (0..4).fold(0, |hash, part| hash ^ (state >> (32 * part)) as u32);
         Ok(Plain(HashResponse { header: Some(self.header_now().to_message()), hash }))
     }
 
     /// A hash of the keys and their history, as etcd computes it.
-    pub(crate) async fn hash_kv(&self, request: HashKvRequest) -> Result<Plain<HashKvResponse>, Status> {
+    pub(crate) async fn hash_kv(
+        &self,
+        _caller: &Caller,
+        request: HashKvRequest,
+    ) -> Result<Plain<HashKvResponse>, Status> {
         let view = self.view();
         let at = (request.revision > 0).then_some(request.revision);
         // Reads all keys and all history: not on a network worker's thread.
@@ -85,6 +99,7 @@ impl Api {
     /// ends after the time that any request may take.
     pub(crate) async fn move_leader(
         &self,
+        _caller: &Caller,
         request: MoveLeaderRequest,
     ) -> Result<Plain<MoveLeaderResponse>, Status> {
         let leader = || self.shared.leader.load(Ordering::Relaxed);
@@ -136,7 +151,7 @@ impl Api {
                 member_id: self.member_id,
                 alarm: AlarmType::Nospace as i32,
             };
-            self.alarm(request).await?;
+            self.propose_as_member(Field::Alarm, &request).await?;
         }
         Err(rejected(machine::Rejection::NoSpace))
     }

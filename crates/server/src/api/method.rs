@@ -1,4 +1,14 @@
-//! The methods that this version serves, by their paths.
+//! One row for every method of the API: what it is, who may call it, and what serves it.
+//!
+//! Router, metrics and permissions come from here. A test compares the rows with the `.proto`
+//! files, so that no method is without one (rule S1), and one that has no row is not served.
+//! CONTRIBUTING.md says how to add one.
+
+use http::Response;
+use machine::auth::Policy;
+
+use super::router::Call;
+use crate::grpc::body::ResponseBody;
 
 /// How many messages go each way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,9 +21,22 @@ pub(crate) enum Kind {
     BidiStream,
 }
 
+/// What is special about a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trait {
+    /// A member without a vote answers it, if only some requests of it.
+    Learners,
+    /// It says something about the member itself, so that it is answered even by one that cannot
+    /// trust its data.
+    AboutTheMember,
+    /// Its metrics are not there from the start, as in etcd.
+    WithoutMetrics,
+}
+
 macro_rules! methods {
-    ($($name:ident = $service:literal / $method:literal, $kind:ident;)+) => {
-        /// A method that is served.
+    ($($name:ident = $service:literal / $method:literal, $kind:ident, $policy:ident, $handler:tt
+       $(, $trait:ident)*;)+) => {
+        /// A method of the API.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(usize)]
         #[allow(clippy::enum_variant_names)]
@@ -25,7 +48,7 @@ macro_rules! methods {
             /// All of them.
             pub(crate) const ALL: &[Self] = &[$(Self::$name,)+];
 
-            /// The method with this path.
+            /// Returns the method with this path.
             pub(crate) fn of(path: &str) -> Option<Self> {
                 match path {
                     $(concat!("/", $service, "/", $method) => Some(Self::$name),)+
@@ -43,59 +66,131 @@ macro_rules! methods {
                 match self { $(Self::$name => $method,)+ }
             }
 
-            /// Whether a member without a vote answers it, if only some requests of it.
-            pub(crate) fn is_for_learners(self) -> bool {
-                matches!(self, Self::Status | Self::Range)
-            }
-
-            /// Whether it tells of the member itself, so that it is answered even by one that cannot trust its data.
-            pub(crate) fn is_about_the_member(self) -> bool {
-                matches!(self, Self::Status | Self::HealthCheck | Self::HealthWatch | Self::HealthList)
-            }
-
             /// How many messages go each way.
             pub(crate) fn kind(self) -> Kind {
                 match self { $(Self::$name => Kind::$kind,)+ }
+            }
+
+            /// Who may call it.
+            pub(crate) fn policy(self) -> Policy {
+                match self { $(Self::$name => Policy::$policy,)+ }
+            }
+
+            /// Returns whether this version serves it.
+            pub(crate) fn is_served(self) -> bool {
+                match self { $(Self::$name => served!($handler),)+ }
+            }
+
+            fn traits(self) -> &'static [Trait] {
+                match self { $(Self::$name => &[$(Trait::$trait,)*],)+ }
+            }
+        }
+
+        /// Calls the method's handler.
+        pub(super) async fn dispatch(call: Call) -> Response<ResponseBody> {
+            match call.method() {
+                $(Method::$name => handle!(call, $kind, $handler),)+
             }
         }
     };
 }
 
+macro_rules! served {
+    (-) => {
+        false
+    };
+    ($handler:ident) => {
+        true
+    };
+}
+
+macro_rules! handle {
+    ($call:ident, $kind:ident, -) => {
+        $call.unserved()
+    };
+    ($call:ident, Unary, $handler:ident) => {
+        $call.unary(|api, caller, request| async move { api.$handler(&caller, request).await }).await
+    };
+    ($call:ident, ServerStream, $handler:ident) => {
+        $call.server_stream(|api, caller, request| async move { api.$handler(&caller, request).await }).await
+    };
+    ($call:ident, BidiStream, $handler:ident) => {
+        $call.bidi_stream(|api, caller, requests| api.$handler(caller, requests))
+    };
+}
+
+// Path, kind, who may call it, the handler (a function of `Api`; `-`: not served yet), and what is
+// special about it.
 methods! {
-    Range = "etcdserverpb.KV" / "Range", Unary;
-    Put = "etcdserverpb.KV" / "Put", Unary;
-    Txn = "etcdserverpb.KV" / "Txn", Unary;
-    DeleteRange = "etcdserverpb.KV" / "DeleteRange", Unary;
-    RangeStream = "etcdserverpb.KV" / "RangeStream", ServerStream;
-    Compact = "etcdserverpb.KV" / "Compact", Unary;
-    Watch = "etcdserverpb.Watch" / "Watch", BidiStream;
-    LeaseGrant = "etcdserverpb.Lease" / "LeaseGrant", Unary;
-    LeaseRevoke = "etcdserverpb.Lease" / "LeaseRevoke", Unary;
-    LeaseKeepAlive = "etcdserverpb.Lease" / "LeaseKeepAlive", BidiStream;
-    LeaseTimeToLive = "etcdserverpb.Lease" / "LeaseTimeToLive", Unary;
-    LeaseLeases = "etcdserverpb.Lease" / "LeaseLeases", Unary;
-    MemberAdd = "etcdserverpb.Cluster" / "MemberAdd", Unary;
-    MemberRemove = "etcdserverpb.Cluster" / "MemberRemove", Unary;
-    MemberUpdate = "etcdserverpb.Cluster" / "MemberUpdate", Unary;
-    MemberList = "etcdserverpb.Cluster" / "MemberList", Unary;
-    MemberPromote = "etcdserverpb.Cluster" / "MemberPromote", Unary;
-    Alarm = "etcdserverpb.Maintenance" / "Alarm", Unary;
-    Status = "etcdserverpb.Maintenance" / "Status", Unary;
-    Defragment = "etcdserverpb.Maintenance" / "Defragment", Unary;
-    Hash = "etcdserverpb.Maintenance" / "Hash", Unary;
-    HashKv = "etcdserverpb.Maintenance" / "HashKV", Unary;
-    MoveLeader = "etcdserverpb.Maintenance" / "MoveLeader", Unary;
-    Authenticate = "etcdserverpb.Auth" / "Authenticate", Unary;
-    AuthStatus = "etcdserverpb.Auth" / "AuthStatus", Unary;
-    AuthEnable = "etcdserverpb.Auth" / "AuthEnable", Unary;
-    AuthDisable = "etcdserverpb.Auth" / "AuthDisable", Unary;
-    UserGet = "etcdserverpb.Auth" / "UserGet", Unary;
-    UserList = "etcdserverpb.Auth" / "UserList", Unary;
-    RoleGet = "etcdserverpb.Auth" / "RoleGet", Unary;
-    RoleList = "etcdserverpb.Auth" / "RoleList", Unary;
-    HealthCheck = "grpc.health.v1.Health" / "Check", Unary;
-    HealthWatch = "grpc.health.v1.Health" / "Watch", ServerStream;
-    HealthList = "grpc.health.v1.Health" / "List", Unary;
+    Range = "etcdserverpb.KV" / "Range", Unary, ByRange, range, Learners;
+    RangeStream = "etcdserverpb.KV" / "RangeStream", ServerStream, ByRange, range_stream;
+    Put = "etcdserverpb.KV" / "Put", Unary, ByRange, put;
+    DeleteRange = "etcdserverpb.KV" / "DeleteRange", Unary, ByRange, delete_range;
+    Txn = "etcdserverpb.KV" / "Txn", Unary, ByRange, txn;
+    Compact = "etcdserverpb.KV" / "Compact", Unary, Admin, compact;
+    Watch = "etcdserverpb.Watch" / "Watch", BidiStream, ByRange, watch;
+    LeaseGrant = "etcdserverpb.Lease" / "LeaseGrant", Unary, AnyUser, lease_grant;
+    LeaseRevoke = "etcdserverpb.Lease" / "LeaseRevoke", Unary, ByRange, lease_revoke;
+    LeaseKeepAlive = "etcdserverpb.Lease" / "LeaseKeepAlive", BidiStream, ByRange, lease_keep_alive;
+    LeaseTimeToLive = "etcdserverpb.Lease" / "LeaseTimeToLive", Unary, ByRange, lease_time_to_live;
+    LeaseLeases = "etcdserverpb.Lease" / "LeaseLeases", Unary, ByRange, lease_leases;
+    MemberAdd = "etcdserverpb.Cluster" / "MemberAdd", Unary, Admin, member_add;
+    MemberRemove = "etcdserverpb.Cluster" / "MemberRemove", Unary, Admin, member_remove;
+    MemberUpdate = "etcdserverpb.Cluster" / "MemberUpdate", Unary, Admin, member_update;
+    MemberList = "etcdserverpb.Cluster" / "MemberList", Unary, AnyUser, member_list;
+    MemberPromote = "etcdserverpb.Cluster" / "MemberPromote", Unary, Admin, member_promote;
+    Alarm = "etcdserverpb.Maintenance" / "Alarm", Unary, AnyUser, alarm;
+    Status = "etcdserverpb.Maintenance" / "Status", Unary, AnyUser, status, Learners, AboutTheMember;
+    Defragment = "etcdserverpb.Maintenance" / "Defragment", Unary, Admin, defragment;
+    Hash = "etcdserverpb.Maintenance" / "Hash", Unary, Admin, hash;
+    HashKv = "etcdserverpb.Maintenance" / "HashKV", Unary, Admin, hash_kv;
+    Snapshot = "etcdserverpb.Maintenance" / "Snapshot", ServerStream, Admin, -;
+    MoveLeader = "etcdserverpb.Maintenance" / "MoveLeader", Unary, Admin, move_leader;
+    Downgrade = "etcdserverpb.Maintenance" / "Downgrade", Unary, Admin, -;
+    AuthEnable = "etcdserverpb.Auth" / "AuthEnable", Unary, Admin, auth_enable;
+    AuthDisable = "etcdserverpb.Auth" / "AuthDisable", Unary, Admin, auth_disable;
+    AuthStatus = "etcdserverpb.Auth" / "AuthStatus", Unary, Open, auth_status;
+    Authenticate = "etcdserverpb.Auth" / "Authenticate", Unary, Open, authenticate;
+    UserAdd = "etcdserverpb.Auth" / "UserAdd", Unary, Admin, user_add;
+    UserGet = "etcdserverpb.Auth" / "UserGet", Unary, SelfOrRoot, user_get;
+    UserList = "etcdserverpb.Auth" / "UserList", Unary, Admin, user_list;
+    UserDelete = "etcdserverpb.Auth" / "UserDelete", Unary, Admin, user_delete;
+    UserChangePassword = "etcdserverpb.Auth" / "UserChangePassword", Unary, Admin, user_change_password;
+    UserGrantRole = "etcdserverpb.Auth" / "UserGrantRole", Unary, Admin, user_grant_role;
+    UserRevokeRole = "etcdserverpb.Auth" / "UserRevokeRole", Unary, Admin, user_revoke_role;
+    RoleAdd = "etcdserverpb.Auth" / "RoleAdd", Unary, Admin, role_add;
+    RoleGet = "etcdserverpb.Auth" / "RoleGet", Unary, SelfOrRoot, role_get;
+    RoleList = "etcdserverpb.Auth" / "RoleList", Unary, Admin, role_list;
+    RoleDelete = "etcdserverpb.Auth" / "RoleDelete", Unary, Admin, role_delete;
+    RoleGrantPermission = "etcdserverpb.Auth" / "RoleGrantPermission", Unary, Admin, role_grant_permission;
+    RoleRevokePermission = "etcdserverpb.Auth" / "RoleRevokePermission", Unary, Admin, role_revoke_permission;
+    Lock = "v3lockpb.Lock" / "Lock", Unary, ByRange, -, WithoutMetrics;
+    Unlock = "v3lockpb.Lock" / "Unlock", Unary, ByRange, -, WithoutMetrics;
+    Campaign = "v3electionpb.Election" / "Campaign", Unary, ByRange, -, WithoutMetrics;
+    Proclaim = "v3electionpb.Election" / "Proclaim", Unary, ByRange, -, WithoutMetrics;
+    Leader = "v3electionpb.Election" / "Leader", Unary, ByRange, -, WithoutMetrics;
+    Observe = "v3electionpb.Election" / "Observe", ServerStream, ByRange, -, WithoutMetrics;
+    Resign = "v3electionpb.Election" / "Resign", Unary, ByRange, -, WithoutMetrics;
+    HealthCheck = "grpc.health.v1.Health" / "Check", Unary, Open, health_check, AboutTheMember;
+    HealthWatch = "grpc.health.v1.Health" / "Watch", ServerStream, Open, health_watch, AboutTheMember;
+    HealthList = "grpc.health.v1.Health" / "List", Unary, Open, health_list, AboutTheMember;
+}
+
+impl Method {
+    /// Returns whether a member without a vote answers it.
+    pub(crate) fn is_for_learners(self) -> bool {
+        self.traits().contains(&Trait::Learners)
+    }
+
+    /// Returns whether it is answered even by a member that cannot trust its data.
+    pub(crate) fn is_about_the_member(self) -> bool {
+        self.traits().contains(&Trait::AboutTheMember)
+    }
+
+    /// Returns whether its metrics are there from the start.
+    pub(crate) fn has_metrics(self) -> bool {
+        !self.traits().contains(&Trait::WithoutMetrics)
+    }
 }
 
 /// The status of a path that is not served: grpc-go's texts, and a word about what is not served *yet*.
@@ -103,7 +198,7 @@ pub(crate) fn unknown(path: &str) -> tonic::Status {
     let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.rsplit_once('/')) else {
         return tonic::Status::unimplemented(format!("malformed method name: {path:?}"));
     };
-    if crate::api::method::Method::ALL.iter().any(|known| known.service() == service) {
+    if Method::ALL.iter().any(|known| known.is_served() && known.service() == service) {
         tonic::Status::unimplemented(format!("unknown method {method} for service {service}"))
     } else {
         tonic::Status::unimplemented(format!("unknown service {service}"))
@@ -112,6 +207,8 @@ pub(crate) fn unknown(path: &str) -> tonic::Status {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -121,6 +218,37 @@ mod tests {
         for method in Method::ALL {
             assert_eq!(Method::of(&format!("/{}/{}", method.service(), method.name())), Some(*method));
         }
+    }
+
+    /// Rule S1, CVE-2026-33413: five methods of etcd had no check, because nobody had written one.
+    #[test]
+    fn every_method_of_the_descriptors_has_a_row() {
+        let contract = include_str!("../../../../proto/contract.tsv");
+        let described: BTreeSet<(&str, &str)> = contract
+            .lines()
+            .filter_map(|line| {
+                let mut words = line.split('\t');
+                (words.next() == Some("rpc")).then(|| (words.next().unwrap(), words.next().unwrap()))
+            })
+            .collect();
+        assert!(described.len() >= 49, "{} methods in the contract", described.len());
+        let rows: BTreeSet<_> = Method::ALL.iter().map(|method| (method.service(), method.name())).collect();
+        assert_eq!(rows.len(), Method::ALL.len(), "a method has two rows");
+        let health: BTreeSet<_> =
+            rows.iter().filter(|row| row.0 == "grpc.health.v1.Health").copied().collect();
+        assert_eq!(&rows - &health, &described - &health, "rows and methods of the API differ");
+        assert_eq!(health.len(), 3);
+    }
+
+    #[test]
+    fn what_everybody_may_call_is_known_by_name() {
+        let open = Method::ALL.iter().filter(|method| method.policy() == Policy::Open);
+        let open: Vec<_> = open.map(|method| method.name()).collect();
+        assert_eq!(open, ["AuthStatus", "Authenticate", "Check", "Watch", "List"]);
+        assert!(
+            Method::ALL.iter().all(|method| method.policy() != Policy::PeerOnly),
+            "clients are not members"
+        );
     }
 
     #[test]

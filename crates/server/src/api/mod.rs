@@ -1,6 +1,7 @@
 //! The gRPC services, one file each. A method validates, makes one call, and converts.
 
 pub(crate) mod auth;
+mod authorise;
 pub(crate) mod cluster;
 pub(crate) mod health;
 pub(crate) mod kv;
@@ -26,6 +27,8 @@ use tokio::sync::oneshot;
 use tonic::Status;
 
 use self::observe::Observer;
+use crate::auth::passwords::Passwords;
+use crate::auth::{Auth, Author, Caller};
 use crate::engine::apply::ApplyEvent;
 use crate::engine::command::{Field, command_len, encode_command};
 use crate::engine::inbox::Sender;
@@ -47,6 +50,8 @@ pub(crate) struct Api {
     pub(crate) worker: Arc<Worker>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) views: Arc<Views>,
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) passwords: Arc<Passwords>,
     pub(crate) status: Arc<EngineStatus>,
     pub(crate) lessor: Arc<Lessor>,
     pub(crate) questions: Arc<Questions>,
@@ -112,9 +117,34 @@ impl Api {
         self.worker.read_barrier().await.map_err(|unserved| status::of(&unserved))
     }
 
-    /// Proposes a command and waits until it is applied here.
-    pub(crate) async fn propose<M: Message>(&self, field: Field, request: &M) -> Result<Reply, Status> {
-        self.propose_by(Proposer::Anybody, field, request).await
+    /// Proposes a caller's command and waits until it is applied here. Whether the caller may do it
+    /// is decided in apply.
+    pub(crate) async fn propose<M: Message>(
+        &self,
+        caller: &Caller,
+        field: Field,
+        request: &M,
+    ) -> Result<Reply, Status> {
+        let author = self.author(caller).await?;
+        self.propose_by(Proposer::Anybody, &author, field, request).await
+    }
+
+    /// Proposes what no client asked for, and waits until it is applied here.
+    pub(crate) async fn propose_as_member<M: Message>(
+        &self,
+        field: Field,
+        request: &M,
+    ) -> Result<Reply, Status> {
+        self.propose_by(Proposer::Anybody, &Author::Member, field, request).await
+    }
+
+    /// Proposes what everybody may do, whoever the caller is.
+    pub(crate) async fn propose_for_nobody<M: Message>(
+        &self,
+        field: Field,
+        request: &M,
+    ) -> Result<Reply, Status> {
+        self.propose_by(Proposer::Anybody, &Author::Nobody, field, request).await
     }
 
     /// Proposes what this member saw as the leader, and waits until it is applied here.
@@ -123,7 +153,7 @@ impl Api {
         field: Field,
         request: &M,
     ) -> Result<Reply, Status> {
-        self.propose_by(Proposer::OnlyThisLeader, field, request).await
+        self.propose_by(Proposer::OnlyThisLeader, &Author::Member, field, request).await
     }
 
     /// Since when another member has been connected; `None` if it is not.
@@ -131,13 +161,16 @@ impl Api {
         self.transport.active_since(NodeId(member))
     }
 
-    /// Proposes a change of members: the leader checks it, and this returns when it is applied here.
+    /// Proposes a change of members: the leader checks it, permission included, and this returns
+    /// when it is applied here.
     pub(crate) async fn propose_change<M: Message>(
         &self,
+        caller: &Caller,
         field: Field,
         request: &M,
     ) -> Result<Reply, Status> {
-        let reply = self.propose_by(Proposer::LeaderAfterChecks, field, request).await?;
+        let author = self.author(caller).await?;
+        let reply = self.propose_by(Proposer::LeaderAfterChecks, &author, field, request).await?;
         let own = format!("{:x}", self.member_id);
         tracing::info!(
             "local-member-id" = own,
@@ -150,14 +183,15 @@ impl Api {
     async fn propose_by<M: Message>(
         &self,
         proposer: Proposer,
+        author: &Author,
         field: Field,
         request: &M,
     ) -> Result<Reply, Status> {
-        if command_len(field, request) > self.settings.max_request_bytes {
+        if command_len(author, field, request) > self.settings.max_request_bytes {
             return Err(status::too_large());
         }
         let started = Instant::now();
-        let outcome = self.worker.propose(proposer, |id| encode_command(id, field, request)).await;
+        let outcome = self.worker.propose(proposer, |id| encode_command(id, author, field, request)).await;
         self.observe(operation::of_field(field), started, Success::of(&outcome));
         outcome.map_err(|unserved| {
             if !matches!(unserved, Unserved::Rejected(_)) {

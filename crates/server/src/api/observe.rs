@@ -15,7 +15,8 @@ const VERSIONS_MAX: usize = 8;
 /// The metrics, with the handles of the methods found beforehand.
 pub(crate) struct Observer {
     pub(crate) metrics: Arc<Metrics>,
-    places: Vec<usize>,
+    /// Of each method; `None` for one that is not counted.
+    places: Vec<Option<usize>>,
     versions: Mutex<Vec<Version>>,
 }
 
@@ -40,41 +41,42 @@ impl Started {
 
 impl Observer {
     /// Finds the handles.
-    ///
-    /// # Panics
-    /// When a method that is served has no metrics: a bug.
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        let place = |method: &Method| {
-            Grpc::place(method.service(), method.name()).expect("every method that is served has its metrics")
-        };
+        let place = |method: &Method| Grpc::place(method.service(), method.name());
         Self { places: Method::ALL.iter().map(place).collect(), metrics, versions: Mutex::default() }
     }
 
-    fn method(&self, method: Method) -> &crate::metrics::Method {
-        self.metrics.grpc.at(self.places[method as usize])
+    fn method(&self, method: Method) -> Option<&crate::metrics::Method> {
+        self.places[method as usize].map(|place| self.metrics.grpc.at(place))
     }
 
     /// A call begins.
     pub(crate) fn started(&self, method: Method) -> Started {
-        self.method(method).started.inc();
+        if let Some(counters) = self.method(method) {
+            counters.started.inc();
+        }
         Started(Instant::now())
     }
 
     /// A message came in.
     pub(crate) fn received(&self, method: Method, bytes: usize) {
-        self.method(method).received.inc();
+        if let Some(counters) = self.method(method) {
+            counters.received.inc();
+        }
         self.metrics.network.client_received_bytes.add(bytes as u64);
     }
 
     /// A message goes out.
     pub(crate) fn sent(&self, method: Method, bytes: usize) {
-        self.method(method).sent.inc();
+        if let Some(counters) = self.method(method) {
+            counters.sent.inc();
+        }
         self.metrics.network.client_sent_bytes.add(bytes as u64);
     }
 
     /// A call ends.
     pub(crate) fn handled(&self, method: Method, started: Started, code: Code) {
-        let handles = self.method(method);
+        let Some(handles) = self.method(method) else { return };
         let duration = if handles.wants_duration() { started.elapsed() } else { Duration::ZERO };
         handles.handled(code as i32, duration);
     }

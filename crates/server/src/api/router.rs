@@ -15,9 +15,10 @@ use tonic::codec::{Codec, CompressionEncoding, EncodeBody, SingleMessageCompress
 use tonic::{Code, Status, Streaming};
 
 use super::Api;
-use super::method::{Method, unknown};
+use super::method::{Method, dispatch, unknown};
 use super::observe::Started;
 use super::status::{corrupt, no_leader, not_for_learners};
+use crate::auth::Caller;
 use crate::grpc::admission;
 use crate::grpc::body::ResponseBody;
 use crate::grpc::codec::WireCodec;
@@ -25,6 +26,7 @@ use crate::grpc::deadline::{Deadline, Timer, exceeded, within};
 use crate::grpc::reply::WireReply;
 use crate::grpc::unary::{Encoding, check_sent, failure, read_message, respond};
 use crate::logging::messages;
+use crate::net::identity::PeerName;
 
 /// Serves one gRPC request, and ends it at its deadline.
 pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -32,7 +34,7 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
         Ok(deadline) => deadline,
         Err(refusal) => return *refusal,
     };
-    let Some(method) = Method::of(request.uri().path()) else {
+    let Some(method) = Method::of(request.uri().path()).filter(|method| method.is_served()) else {
         return failure(&unknown(request.uri().path()));
     };
     let ending =
@@ -42,51 +44,9 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
         Err(status) => return ending.fail(&status),
     };
     let wants_leader = wants_leader(request.headers());
-    let call = Call { ending, encoding, wants_leader, body: request.into_body() };
+    let caller = Caller::of(request.headers(), request.extensions().get::<PeerName>());
+    let call = Call { ending, caller, encoding, wants_leader, body: request.into_body() };
     within(deadline, dispatch(call)).await.unwrap_or_else(|| failure(&exceeded()))
-}
-
-/// Calls the method.
-async fn dispatch(call: Call) -> Response<ResponseBody> {
-    match call.ending.method {
-        Method::Range => call.unary(|api, q| async move { api.range(q).await }).await,
-        Method::Put => call.unary(|api, q| async move { api.put(q).await }).await,
-        Method::Txn => call.unary(|api, q| async move { api.txn(q).await }).await,
-        Method::DeleteRange => call.unary(|api, q| async move { api.delete_range(q).await }).await,
-        Method::RangeStream => call.server_stream(|api, q| async move { api.range_stream(q).await }).await,
-        Method::Compact => call.unary(|api, q| async move { api.compact(q).await }).await,
-        Method::Watch => call.bidi_stream(|api, requests| api.watch(requests)),
-        Method::LeaseGrant => call.unary(|api, q| async move { api.lease_grant(q).await }).await,
-        Method::LeaseRevoke => call.unary(|api, q| async move { api.lease_revoke(q).await }).await,
-        Method::LeaseKeepAlive => call.bidi_stream(|api, requests| api.lease_keep_alive(requests)),
-        Method::LeaseTimeToLive => call.unary(|api, q| async move { api.lease_time_to_live(q).await }).await,
-        Method::LeaseLeases => call.unary(|api, q| async move { api.lease_leases(q).await }).await,
-        Method::MemberAdd => call.unary(|api, q| async move { api.member_add(q).await }).await,
-        Method::MemberRemove => call.unary(|api, q| async move { api.member_remove(q).await }).await,
-        Method::MemberUpdate => call.unary(|api, q| async move { api.member_update(q).await }).await,
-        Method::MemberPromote => call.unary(|api, q| async move { api.member_promote(q).await }).await,
-        Method::MemberList => call.unary(|api, q| async move { api.member_list(q).await }).await,
-        Method::Alarm => call.unary(|api, q| async move { api.alarm(q).await }).await,
-        Method::Status => call.unary(|api, q| async move { api.status(q).await }).await,
-        Method::Defragment => call.unary(|api, q| async move { api.defragment(q).await }).await,
-        Method::Hash => call.unary(|api, q| async move { api.hash(q).await }).await,
-        Method::HashKv => call.unary(|api, q| async move { api.hash_kv(q).await }).await,
-        Method::MoveLeader => call.unary(|api, q| async move { api.move_leader(q).await }).await,
-        Method::Authenticate => call.unary(|api, q| async move { api.authenticate(q).await }).await,
-        Method::AuthStatus => call.unary(|api, q| async move { api.auth_status(q).await }).await,
-        Method::AuthEnable => call.unary(|api, q| async move { api.auth_enable(q).await }).await,
-        Method::AuthDisable => call.unary(|api, q| async move { api.auth_disable(q).await }).await,
-        Method::UserGet => call.unary(|api, q| async move { api.user_get(q).await }).await,
-        Method::UserList => call.unary(|api, q| async move { api.user_list(q).await }).await,
-        Method::RoleGet => call.unary(|api, q| async move { api.role_get(q).await }).await,
-        Method::RoleList => call.unary(|api, q| async move { api.role_list(q).await }).await,
-        Method::HealthCheck => call.unary(|api, q| async move { api.health_check(q).await }).await,
-        Method::HealthWatch => {
-            call.server_stream(|api, q| async move { Ok(UntilEnd::new(&api, api.health_watch(q), false)) })
-                .await
-        }
-        Method::HealthList => call.unary(|api, q| async move { api.health_list(q).await }).await,
-    }
 }
 
 /// The checks that come before any method's own (contract: semantics, section 1).
@@ -130,27 +90,44 @@ fn warn_if_slow(api: &Api, method: Method, started: Started) {
 }
 
 /// A request on its way to a method.
-struct Call {
+pub(super) struct Call {
     ending: Ending,
+    caller: Caller,
     encoding: Encoding,
     wants_leader: bool,
     body: Incoming,
 }
 
 impl Call {
-    async fn unary<Q, R, F, Fut>(self, serve: F) -> Response<ResponseBody>
+    /// Returns which method is called.
+    pub(super) fn method(&self) -> Method {
+        self.ending.method
+    }
+
+    /// Answers a call of a method that is not served. The router does not let one through.
+    pub(super) fn unserved(mut self) -> Response<ResponseBody> {
+        let method = self.ending.method;
+        let status = unknown(&format!("/{}/{}", method.service(), method.name()));
+        self.ending.code = status.code();
+        failure(&status)
+    }
+
+    pub(super) async fn unary<Q, R, F, Fut>(self, serve: F) -> Response<ResponseBody>
     where
         Q: Message + Default,
         R: WireReply,
-        F: FnOnce(Arc<Api>, Q) -> Fut,
+        F: FnOnce(Arc<Api>, Caller, Q) -> Fut,
         Fut: Future<Output = Result<R, Status>>,
     {
-        let Self { mut ending, encoding, body, .. } = self;
+        let Self { mut ending, caller, encoding, body, .. } = self;
         let (api, method, started) = (ending.api.clone(), ending.method, ending.started);
         let reply = match read_message(body, encoding, api.settings.receive_bytes_max).await {
             Ok((request, bytes)) => {
                 api.observer.received(method, bytes);
-                serve(api.clone(), request).await
+                match api.admit(method, &caller).await {
+                    Ok(()) => serve(api.clone(), caller, request).await,
+                    Err(status) => Err(status),
+                }
             }
             Err(status) => Err(status),
         };
@@ -164,20 +141,23 @@ impl Call {
         response
     }
 
-    async fn server_stream<Q, R, S, F, Fut>(self, serve: F) -> Response<ResponseBody>
+    pub(super) async fn server_stream<Q, R, S, F, Fut>(self, serve: F) -> Response<ResponseBody>
     where
         Q: Message + Default + Send + 'static,
         R: WireReply,
         S: Stream<Item = Result<R, Status>> + Send + 'static,
-        F: FnOnce(Arc<Api>, Q) -> Fut,
+        F: FnOnce(Arc<Api>, Caller, Q) -> Fut,
         Fut: Future<Output = Result<S, Status>>,
     {
-        let Self { ending, encoding, body, .. } = self;
+        let Self { ending, caller, encoding, body, .. } = self;
         let api = ending.api.clone();
         let stream = match read_message(body, encoding, api.settings.receive_bytes_max).await {
             Ok((request, bytes)) => {
                 api.observer.received(ending.method, bytes);
-                serve(api, request).await
+                match api.admit(ending.method, &caller).await {
+                    Ok(()) => serve(api.clone(), caller, request).await,
+                    Err(status) => Err(status),
+                }
             }
             Err(status) => Err(status),
         };
@@ -187,19 +167,19 @@ impl Call {
         }
     }
 
-    fn bidi_stream<Q, R, S, F>(self, serve: F) -> Response<ResponseBody>
+    pub(super) fn bidi_stream<Q, R, S, F>(self, serve: F) -> Response<ResponseBody>
     where
         Q: Message + Default + Send + 'static,
         R: WireReply,
         S: Stream<Item = Result<R, Status>> + Send + 'static,
-        F: FnOnce(&Arc<Api>, Streaming<Q>) -> S,
+        F: FnOnce(&Arc<Api>, Caller, Streaming<Q>) -> S,
     {
-        let Self { ending, encoding, wants_leader, body } = self;
+        let Self { ending, caller, encoding, wants_leader, body } = self;
         let api = ending.api.clone();
         let decoder = WireCodec::<Q, R>::default().decoder();
         let limit = Some(api.settings.receive_bytes_max);
         let requests = Streaming::new_request(decoder, body, compression(encoding), limit);
-        let stream = UntilEnd::new(&api, serve(&api, requests), wants_leader);
+        let stream = UntilEnd::new(&api, serve(&api, caller, requests), wants_leader);
         stream_response::<Q, R, _>(ending, encoding, stream)
     }
 }
@@ -239,7 +219,7 @@ where
 ///
 /// The status is one that clients resume after: etcd's Go client opens its watches and keepalives anew after `Unavailable`,
 /// and as the connection was told to go away before, it does so elsewhere.
-struct UntilEnd<S> {
+pub(crate) struct UntilEnd<S> {
     stream: Pin<Box<S>>,
     end: Pin<Box<dyn Future<Output = Status> + Send>>,
 }
@@ -248,7 +228,7 @@ struct UntilEnd<S> {
 const LEADERLESS_ELECTIONS: u32 = 3;
 
 impl<S> UntilEnd<S> {
-    fn new(api: &Arc<Api>, stream: S, wants_leader: bool) -> Self {
+    pub(super) fn new(api: &Arc<Api>, stream: S, wants_leader: bool) -> Self {
         let (shared, worker) = (api.shared.clone(), api.worker.clone());
         let patience = LEADERLESS_ELECTIONS * api.settings.election_timeout;
         let end = async move {

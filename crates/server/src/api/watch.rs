@@ -6,6 +6,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use machine::Rejection;
+use machine::auth::Access;
 use mvcc::{KeyRange, RangeEnd};
 use proto::etcdserverpb::watch_create_request::FilterType;
 use proto::etcdserverpb::watch_request::RequestUnion;
@@ -14,6 +16,8 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Status, Streaming};
 
 use super::Api;
+use super::status::rejected;
+use crate::auth::{Author, Caller};
 use crate::spawn;
 use crate::watch::hub::{CreateWatch, Options, StreamId};
 use crate::watch::reply::WatchReply;
@@ -28,10 +32,10 @@ pub(crate) struct Watches {
 
 impl Api {
     /// Opens a watch stream; its requests are served by a task of its own.
-    pub(crate) fn watch(self: &Arc<Self>, requests: Streaming<WatchRequest>) -> Watches {
+    pub(crate) fn watch(self: &Arc<Self>, caller: Caller, requests: Streaming<WatchRequest>) -> Watches {
         let stream = self.worker.with_hub(|hub| hub.open());
         let (end, ended) = tokio::sync::oneshot::channel();
-        let serve = serve(self.clone(), stream, requests, end);
+        let serve = serve(self.clone(), caller, stream, requests, end);
         Watches {
             api: self.clone(),
             stream,
@@ -65,6 +69,7 @@ impl Drop for Watches {
 /// Serves the requests of a stream and its progress clock. A client that closes its half goes on receiving.
 async fn serve(
     api: Arc<Api>,
+    caller: Caller,
     stream: StreamId,
     mut requests: Streaming<WatchRequest>,
     end: tokio::sync::oneshot::Sender<Status>,
@@ -76,7 +81,7 @@ async fn serve(
     loop {
         tokio::select! {
             request = next_request(&api, stream, &mut requests), if open => match request {
-                Some(Ok(request)) => handle(&api, stream, request),
+                Some(Ok(request)) => handle(&api, &caller, stream, request).await,
                 Some(Err(status)) => {
                     let _ = end.send(status);
                     return;
@@ -109,10 +114,10 @@ fn progress_period(interval: Duration, stream: StreamId) -> Duration {
     interval + interval / 10 * stream.spread() / 256
 }
 
-fn handle(api: &Api, stream: StreamId, request: WatchRequest) {
+async fn handle(api: &Api, caller: &Caller, stream: StreamId, request: WatchRequest) {
     let current = api.view().revision();
     match request.request_union {
-        Some(RequestUnion::CreateRequest(create)) => create_watch(api, stream, create, current),
+        Some(RequestUnion::CreateRequest(create)) => create_watch(api, caller, stream, create).await,
         Some(RequestUnion::CancelRequest(cancel)) => {
             api.worker.with_hub(|hub| hub.cancel(stream, cancel.watch_id, current));
         }
@@ -121,7 +126,17 @@ fn handle(api: &Api, stream: StreamId, request: WatchRequest) {
     }
 }
 
-fn create_watch(api: &Api, stream: StreamId, request: WatchCreateRequest, current: i64) {
+/// Creates a watch, or refuses it. Permission is looked at first, on the request as it was sent
+/// (rule S2); from then on the hub looks at it whenever users or permissions have changed (rule V6).
+async fn create_watch(api: &Api, caller: &Caller, stream: StreamId, request: WatchCreateRequest) {
+    let author = match permit(api, caller, &request).await {
+        Ok(author) => author,
+        Err(status) => {
+            let current = api.view().revision();
+            return api.worker.with_hub(|hub| hub.refuse(stream, &cancel_reason(&status), current));
+        }
+    };
+    let current = api.view().revision();
     if request.start_revision < 0 {
         let reason = machine::Rejection::Compacted.text();
         return api.worker.with_hub(|hub| hub.refuse(stream, reason, current));
@@ -138,9 +153,30 @@ fn create_watch(api: &Api, stream: StreamId, request: WatchCreateRequest, curren
         start_revision: (request.start_revision > 0).then_some(request.start_revision),
         watch_id: (request.watch_id != 0).then_some(request.watch_id),
         range: range_of(request.key, request.range_end),
+        user: author.user().cloned(),
         options,
     };
     api.worker.with_hub(|hub| hub.create(stream, create, current));
+}
+
+/// Returns on whose behalf a watch is created, if that may be.
+async fn permit(api: &Api, caller: &Caller, request: &WatchCreateRequest) -> Result<Author, Status> {
+    let state = api.auth.published.state();
+    if !state.is_enabled() {
+        // The name counts once authentication is on.
+        return Ok(caller.common_name().map_or(Author::Nobody, |name| Author::named(name, &state)));
+    }
+    let author = api.identify(caller, &state).await?;
+    state.authorise(author.identity(), Access::Watch(request)).map_err(rejected)?;
+    Ok(author)
+}
+
+/// Returns the words in which etcd cancels a watch: with the code, and anything that it does not
+/// know as a lack of permission.
+fn cancel_reason(status: &Status) -> String {
+    let known = [Rejection::InvalidAuthToken, Rejection::AuthOldRevision, Rejection::UserEmpty];
+    let rejection = known.into_iter().find(|known| known.text() == status.message());
+    crate::watch::permission::reason_of(rejection.unwrap_or(Rejection::PermissionDenied))
 }
 
 /// The range of a watch: an empty key means the first possible one, also where no range is asked for.

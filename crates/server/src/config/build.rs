@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Allowed, AutoCompaction, Cluster, ClusterState, Config, ConfigError, FeatureGates, HttpAccess, Keepalive,
+    Allowed, AuthSettings, AutoCompaction, Cluster, ClusterState, Config, ConfigError, FeatureGates, HttpAccess, Keepalive,
     Limits, Listen, Log, LogFormat, LogOutput, MetricsDetail, Nanos, Notice, Quota, Raft, Settings, Source,
     SrvDiscovery, Tls, Url, Warnings, go, table, url, validate,
 };
@@ -45,6 +45,7 @@ impl Config {
             raft: raft(settings)?,
             limits: limits(settings),
             keepalive: keepalive(settings)?,
+            auth: auth(settings, &mut notices),
             auto_compaction: auto_compaction(settings)?,
             watch_progress_notify_interval: watch_progress_notify_interval(settings)?,
             warnings: Warnings {
@@ -69,6 +70,33 @@ impl Config {
             notices,
         })
     }
+}
+
+/// Costs that bcrypt has.
+const BCRYPT_COSTS: std::ops::RangeInclusive<u64> = 4..=31;
+
+/// etcd's default, which it also takes in the place of a cost that bcrypt does not have.
+const BCRYPT_COST_DEFAULT: u32 = 10;
+
+fn auth(settings: &Settings, notices: &mut Vec<Notice>) -> AuthSettings {
+    let asked = settings.uint("bcrypt-cost");
+    let bcrypt_cost = if BCRYPT_COSTS.contains(&asked) {
+        asked as u32
+    } else {
+        notices.push(Notice::BcryptCost { given: asked, used: BCRYPT_COST_DEFAULT });
+        BCRYPT_COST_DEFAULT
+    };
+    AuthSettings {
+        token: settings.text("auth-token").to_owned(),
+        token_ttl: Duration::from_secs(settings.uint("auth-token-ttl")),
+        bcrypt_cost,
+    }
+}
+
+/// Returns a duration in Go's spelling, if it is one and not negative.
+pub(crate) fn parse_go_duration(text: &str) -> Option<Duration> {
+    let Nanos(nanos) = go::parse_duration(text)?;
+    u64::try_from(nanos).ok().map(Duration::from_nanos)
 }
 
 /// `--initial-cluster`, unless discovery takes the place of its default.

@@ -30,6 +30,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use build::parse_go_duration;
 pub use error::ConfigError;
 pub use features::FeatureGates;
 pub use go::Nanos;
@@ -69,6 +70,8 @@ pub struct Config {
     pub limits: Limits,
     /// HTTP/2 keepalive towards clients.
     pub keepalive: Keepalive,
+    /// Tokens and passwords.
+    pub auth: AuthSettings,
     /// Automatic compaction.
     pub auto_compaction: AutoCompaction,
     /// Time between progress notifications to the watchers that asked for them.
@@ -87,6 +90,17 @@ pub struct Config {
     pub feature_gates: FeatureGates,
     /// What should be said about all this in the log.
     pub notices: Vec<Notice>,
+}
+
+/// Tokens and passwords.
+#[derive(Clone, Debug)]
+pub struct AuthSettings {
+    /// Kind of tokens, and their keys: `simple` or `jwt,...`. Read when the member starts.
+    pub token: String,
+    /// Life of a simple token.
+    pub token_ttl: Duration,
+    /// Cost of hashing a password.
+    pub bcrypt_cost: u32,
 }
 
 /// Where a member listens.

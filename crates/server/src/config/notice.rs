@@ -53,6 +53,13 @@ pub enum Notice {
         /// The host.
         host: String,
     },
+    /// bcrypt does not have the cost that was asked for.
+    BcryptCost {
+        /// `--bcrypt-cost`.
+        given: u64,
+        /// What is used.
+        used: u32,
+    },
 }
 
 impl Notice {
@@ -89,6 +96,13 @@ impl Notice {
             }
             Notice::DefaultDataDir { path } => {
                 warn!("data-dir" = path, "'data-dir' was empty; using default")
+            }
+            Notice::BcryptCost { given, used } => {
+                warn!(
+                    "given-cost" = given,
+                    "using-cost" = used,
+                    "use default bcrypt cost instead of the invalid given cost"
+                );
             }
             Notice::AdvertisedHost { host } => info!(host, "detected default host for advertise"),
         }

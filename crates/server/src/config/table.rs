@@ -84,7 +84,6 @@ const NO_DOWNGRADE: Standing = NoEffect("there is no downgrade to check on");
 const DISCOVERY: Standing = NotYetToFound("a discovery service");
 const NO_OWN_CONNECTION: Standing =
     NoEffect("a member does not connect to its own client port: the files are checked, and not used");
-const AUTH: Standing = NotYet("authentication");
 const TRACING: Standing = NotYet("distributed tracing");
 
 /// All flags, grouped as `--help` shows them.
@@ -196,9 +195,9 @@ static SECURITY: &[Flag] = &[
 
 #[rustfmt::skip] // one row, one flag
 static AUTHENTICATION: &[Flag] = &[
-    flag("auth-token", Text, "simple", Same, AUTH, "Kind of tokens: 'simple' or 'jwt,...'."),
-    flag("bcrypt-cost", Uint, "10", Same, AUTH, "Cost of hashing a password: 4 to 31."),
-    flag("auth-token-ttl", Uint, "300", Same, AUTH, "Life of a simple token, in seconds."),
+    flag("auth-token", Text, "simple", Same, Served, "Kind of tokens: 'simple' or 'jwt,...'."),
+    flag("bcrypt-cost", Uint, "10", Same, Served, "Cost of hashing a password: 4 to 31."),
+    flag("auth-token-ttl", Uint, "300", Same, Served, "Life of a simple token, in seconds."),
 ];
 
 #[rustfmt::skip] // one row, one flag

@@ -110,10 +110,6 @@ fn every_rule_of_etcd_has_its_words() {
 fn what_is_not_served_is_refused_by_name() {
     let cases: &[(&[&str], &str)] = &[
         (
-            &["--auth-token=jwt,pub-key=x"],
-            "--auth-token asks for authentication, which this version of quorate does not serve yet",
-        ),
-        (
             &["--listen-peer-urls=unix:///x"],
             "--listen-peer-urls=unix:///x asks for a Unix socket, which this version of quorate does not serve yet",
         ),

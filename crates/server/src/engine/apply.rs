@@ -37,6 +37,7 @@ use super::status::EngineStatus;
 use super::views::Views;
 use super::waiters::RequestId;
 use super::worker::{Proposal, ReadBatch};
+use crate::auth::Auth;
 use crate::logging::messages;
 use crate::metrics::{Metrics, Operation, Success};
 use crate::transport::{Peer, Transport};
@@ -73,6 +74,7 @@ pub(crate) struct ApplyThread {
     /// Where its store is.
     pub(crate) place: StorePlace,
     pub(crate) views: Arc<Views>,
+    pub(crate) auth: Arc<Auth>,
     pub(crate) inbox: Inbox<ApplyEvent>,
     pub(crate) consensus: Sender<ConsensusEvent>,
     pub(crate) checkpointer: Checkpointer,
@@ -102,6 +104,7 @@ pub(crate) struct Batch {
     answers: Vec<(RequestId, Result<machine::Reply, Unserved>)>,
     compacted: Option<i64>,
     status_changed: bool,
+    auth_changed: bool,
 }
 
 impl ApplyThread {
@@ -275,11 +278,13 @@ impl ApplyThread {
             Effect::AlarmsChanged | Effect::MembersChanged | Effect::ClusterVersionChanged => {
                 self.batch.status_changed = true;
             }
-            // Nothing proposes commands about users and roles yet, so authentication stays off.
-            Effect::AuthChanged { .. }
-            | Effect::Authenticated { .. }
-            | Effect::UserTokensInvalid { .. }
-            | Effect::AllTokensInvalid => {}
+            Effect::AuthChanged { .. } => {
+                self.batch.auth_changed = true;
+                self.auth.follow(effect, &self.machine);
+            }
+            Effect::Authenticated { .. } | Effect::UserTokensInvalid { .. } | Effect::AllTokensInvalid => {
+                self.auth.follow(effect, &self.machine);
+            }
         }
     }
 
@@ -294,6 +299,9 @@ impl ApplyThread {
         let mut outgoing: Vec<Vec<Delivery>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
         let changes: Arc<[Changes]> = batch.changes.into();
         for deliveries in &mut outgoing {
+            if batch.auth_changed {
+                deliveries.push(Delivery::AuthChanged);
+            }
             if !changes.is_empty() {
                 deliveries.push(Delivery::Published(changes.clone()));
             }

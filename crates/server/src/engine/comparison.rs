@@ -21,6 +21,7 @@ use super::inbox::Sender;
 use super::shared::{Doubt, Shared};
 use super::waiters::RequestId;
 use super::worker::Proposal;
+use crate::auth::Author;
 use crate::logging::messages;
 
 /// Longest time that a change is not marked.
@@ -125,7 +126,7 @@ impl Comparison {
     }
 
     fn propose_claim(&self, claim: &StateHashClaim) {
-        let command = encode_command(NOBODY, Field::StateHashClaim, claim);
+        let command = encode_command(NOBODY, &Author::Nobody, Field::StateHashClaim, claim);
         let _ = self.consensus.send(ConsensusEvent::Propose(vec![Proposal { id: NOBODY, command }]));
     }
 
@@ -146,7 +147,7 @@ impl Comparison {
         self.marked = Instant::now();
         self.is_proposed = true;
         let mark = self.agreement.next_mark();
-        let command = encode_command(NOBODY, Field::StateHashMark, &mark);
+        let command = encode_command(NOBODY, &Author::Nobody, Field::StateHashMark, &mark);
         let proposal = Proposal { id: NOBODY, command };
         let _ = self.consensus.send(ConsensusEvent::ProposeAsLeader(vec![proposal]));
     }

@@ -17,6 +17,9 @@ use crate::watch::hub::{CaughtUp, StreamId, WatcherId};
 pub(crate) enum Delivery {
     /// The changes of a batch of commands, to be seen by watchers before the callers get their replies.
     Published(Arc<[Changes]>),
+    /// Users or permissions have changed: watches that are not permitted any longer end now, and not
+    /// with the next change of a key.
+    AuthChanged,
     /// The history up to this revision is released.
     Compacted(i64),
     /// A snapshot has replaced the store: it is at `revision` now, which may be far ahead of what was published.

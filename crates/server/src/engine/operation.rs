@@ -19,6 +19,31 @@ pub(crate) fn of_command(command: &InternalRaftRequest) -> Operation {
         InternalRaftRequest { alarm: Some(_), .. } => Operation::Alarm,
         InternalRaftRequest { cluster_version_set: Some(_), .. } => Operation::ClusterVersionSet,
         InternalRaftRequest { cluster_member_attr_set: Some(_), .. } => Operation::ClusterMemberAttrSet,
+        _ => of_auth_command(command),
+    }
+}
+
+fn of_auth_command(command: &InternalRaftRequest) -> Operation {
+    match command {
+        InternalRaftRequest { authenticate: Some(_), .. } => Operation::Authenticate,
+        InternalRaftRequest { auth_enable: Some(_), .. } => Operation::AuthEnable,
+        InternalRaftRequest { auth_disable: Some(_), .. } => Operation::AuthDisable,
+        InternalRaftRequest { auth_status: Some(_), .. } => Operation::AuthStatus,
+        InternalRaftRequest { auth_user_add: Some(_), .. } => Operation::AuthUserAdd,
+        InternalRaftRequest { auth_user_delete: Some(_), .. } => Operation::AuthUserDelete,
+        InternalRaftRequest { auth_user_change_password: Some(_), .. } => Operation::AuthUserChangePassword,
+        InternalRaftRequest { auth_user_grant_role: Some(_), .. } => Operation::AuthUserGrantRole,
+        InternalRaftRequest { auth_user_get: Some(_), .. } => Operation::AuthUserGet,
+        InternalRaftRequest { auth_user_revoke_role: Some(_), .. } => Operation::AuthUserRevokeRole,
+        InternalRaftRequest { auth_user_list: Some(_), .. } => Operation::AuthUserList,
+        InternalRaftRequest { auth_role_add: Some(_), .. } => Operation::AuthRoleAdd,
+        InternalRaftRequest { auth_role_grant_permission: Some(_), .. } => Operation::AuthRoleGrantPermission,
+        InternalRaftRequest { auth_role_get: Some(_), .. } => Operation::AuthRoleGet,
+        InternalRaftRequest { auth_role_revoke_permission: Some(_), .. } => {
+            Operation::AuthRoleRevokePermission
+        }
+        InternalRaftRequest { auth_role_delete: Some(_), .. } => Operation::AuthRoleDelete,
+        InternalRaftRequest { auth_role_list: Some(_), .. } => Operation::AuthRoleList,
         _ => Operation::Unknown,
     }
 }
@@ -36,6 +61,23 @@ pub(crate) fn of_field(field: Field) -> Operation {
         Field::Alarm => Operation::Alarm,
         Field::ClusterVersionSet => Operation::ClusterVersionSet,
         Field::ClusterMemberAttrSet => Operation::ClusterMemberAttrSet,
+        Field::Authenticate => Operation::Authenticate,
+        Field::AuthEnable => Operation::AuthEnable,
+        Field::AuthDisable => Operation::AuthDisable,
+        Field::AuthStatus => Operation::AuthStatus,
+        Field::AuthUserAdd => Operation::AuthUserAdd,
+        Field::AuthUserDelete => Operation::AuthUserDelete,
+        Field::AuthUserChangePassword => Operation::AuthUserChangePassword,
+        Field::AuthUserGrantRole => Operation::AuthUserGrantRole,
+        Field::AuthUserGet => Operation::AuthUserGet,
+        Field::AuthUserRevokeRole => Operation::AuthUserRevokeRole,
+        Field::AuthUserList => Operation::AuthUserList,
+        Field::AuthRoleAdd => Operation::AuthRoleAdd,
+        Field::AuthRoleGrantPermission => Operation::AuthRoleGrantPermission,
+        Field::AuthRoleGet => Operation::AuthRoleGet,
+        Field::AuthRoleRevokePermission => Operation::AuthRoleRevokePermission,
+        Field::AuthRoleDelete => Operation::AuthRoleDelete,
+        Field::AuthRoleList => Operation::AuthRoleList,
         Field::ClusterBootstrap
         | Field::MemberAdd
         | Field::MemberRemove

@@ -37,6 +37,8 @@ use super::status::EngineStatus;
 use super::views::Views;
 use super::waiters::{RequestId, Waiter, Waiters};
 use super::worker::Proposal;
+use crate::auth::tokens::Tokens;
+use crate::auth::{Auth, Author};
 use crate::config::MetricsDetail;
 use crate::metrics::Metrics;
 use crate::transport::{Incoming, SnapshotSource, Transport};
@@ -165,6 +167,7 @@ impl Common {
         (consensus, own): (&Sender<ConsensusEvent>, Sender<ApplyEvent>),
     ) -> ApplyThread {
         ApplyThread {
+            auth: Auth::new(&machine, Tokens::open("simple", Duration::from_secs(300)).expect("simple tokens")),
             views: Arc::new(Views::new(machine.view())),
             machine,
             place,
@@ -335,7 +338,7 @@ fn append(from: u64, term: u64, previous: (u64, u64), entries: Vec<Entry>, commi
 
 fn put(id: RequestId, key: &str, value: &str) -> Bytes {
     let (key, value) = (Bytes::copy_from_slice(key.as_bytes()), Bytes::copy_from_slice(value.as_bytes()));
-    encode_command(id, Field::Put, &PutRequest { key, value, ..Default::default() })
+    encode_command(id, &Author::Nobody, Field::Put, &PutRequest { key, value, ..Default::default() })
 }
 
 /// An entry of another leader: a put of its own name.

@@ -18,6 +18,7 @@ use super::mailbox::{Delivery, Mailbox};
 use super::reply::{CommandReply, Unserved};
 use super::shared::Shared;
 use super::waiters::{RequestId, Waiter};
+use crate::auth::Auth;
 use crate::limits::APPLY_LAG_ENTRIES_MAX;
 use crate::spawn;
 use crate::watch::catch_up::CatchUp;
@@ -96,6 +97,7 @@ pub(crate) struct Worker {
     /// the watchers of all workers.
     hub: Mutex<Hub>,
     catch_up: CatchUp,
+    auth: Arc<Auth>,
     /// Whether streams without an end of their own are to end.
     ends_streams: watch::Sender<bool>,
 }
@@ -113,6 +115,7 @@ impl Worker {
         mailbox: Arc<Mailbox>,
         hub: Hub,
         catch_up: CatchUp,
+        auth: Arc<Auth>,
     ) -> Arc<Self> {
         Arc::new(Self {
             index,
@@ -123,6 +126,7 @@ impl Worker {
             flush: Notify::new(),
             hub: Mutex::new(hub),
             catch_up,
+            auth,
             ends_streams: watch::Sender::new(false),
         })
     }
@@ -244,7 +248,10 @@ impl Worker {
         let mut hub = self.hub.lock();
         hub.identity.raft_term = self.shared.term.load(Ordering::Relaxed);
         // Also from the task of a connection, whose panic would leave a broken hub to the others.
-        let result = spawn::guard("the hub of watchers", || work(&mut hub));
+        let result = spawn::guard("the hub of watchers", || {
+            hub.renew_permissions(&self.auth.published);
+            work(&mut hub)
+        });
         let jobs = hub.take_jobs();
         drop(hub);
         if !jobs.is_empty() {
@@ -291,6 +298,7 @@ impl Worker {
                     hub.publish(&changes.changes);
                 }
             }),
+            Delivery::AuthChanged => self.with_hub(|_| ()),
             Delivery::Compacted(revision) => self.with_hub(|hub| hub.compacted(revision)),
             Delivery::Restored { revision, compact_revision } => {
                 self.with_hub(|hub| hub.restored(revision, compact_revision));

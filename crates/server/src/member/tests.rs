@@ -51,7 +51,8 @@ impl Staged {
         let opened = std::thread::scope(|scope| scope.spawn(open).join().unwrap());
         let identity = opened.identity;
         let assembly =
-            Assembly::new(&config, &opened, Arc::new(Metrics::new(config.metrics)), Connector::for_tests());
+            Assembly::new(&config, &opened, Arc::new(Metrics::new(config.metrics)), Connector::for_tests())
+                .unwrap();
         let Opened { place, machine, data_dir, .. } = opened;
         let views = Arc::new(Views::new(machine.store().view()));
         let (consensus, consensus_inbox) = inbox();
@@ -59,8 +60,19 @@ impl Staged {
         let (catch_up, _) = catch_up(views.clone(), assembly.mailboxes.clone());
         let (questions, asked) = Questions::new(assembly.transport.clone(), 0);
         let questions = Arc::new(questions);
-        let engine =
-            Engine { consensus, apply, views, revision: 1, catch_up, questions, asked, owners: Vec::new() };
+        let tokens = Tokens::open("simple", Duration::from_secs(300)).unwrap();
+        let auth = Auth::new(&machine, tokens);
+        let engine = Engine {
+            consensus,
+            apply,
+            views,
+            auth,
+            revision: 1,
+            catch_up,
+            questions,
+            asked,
+            owners: Vec::new(),
+        };
         let api = assembly.apis(&config, identity, &engine).remove(0);
         assembly.shared.leader_is(identity.member.0);
         assembly.lessor.promote(1, config.raft.election_timeout);
@@ -170,7 +182,7 @@ async fn a_renewal_by_a_leader_that_was_deposed_before_promises_nothing() {
 async fn leases_are_listed_without_asking_anybody() {
     let staged = Staged::leader();
     staged.shared.leader_is(0);
-    let listed = staged.api.lease_leases(LeaseLeasesRequest {}).await.unwrap();
+    let listed = staged.api.lease_leases(&Default::default(), LeaseLeasesRequest {}).await.unwrap();
     assert_eq!(listed.0.leases.iter().map(|lease| lease.id).collect::<Vec<_>>(), [LEASE.0]);
     assert!(staged.asks_nothing_of_apply());
 }

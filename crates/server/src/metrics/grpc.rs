@@ -3,10 +3,12 @@
 //!
 //! A service asks for its methods' handles once ([`Grpc::method`]) and keeps them.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::text::{Metric, Samples};
 use super::value::{Counter, Histogram, Unit};
+use crate::api::method as api;
 use crate::config::MetricsDetail;
 
 /// The kind of a method: the label `grpc_type`.
@@ -28,56 +30,23 @@ impl MethodType {
     }
 }
 
-use MethodType::{BidiStream, ServerStream, Unary};
+/// The methods that have counters from the start: service, method, type; in the order of the
+/// exposition (method first). They follow from the table of methods.
+static METHODS: LazyLock<Vec<(&str, &str, MethodType)>> = LazyLock::new(|| {
+    let counted = api::Method::ALL.iter().filter(|method| method.has_metrics());
+    let mut rows: Vec<_> =
+        counted.map(|method| (method.service(), method.name(), method_type(method.kind()))).collect();
+    rows.sort_by_key(|(service, method, _)| (*method, *service));
+    rows
+});
 
-/// Every method of etcd's gRPC port: service, method, type; in the order of the exposition (method first).
-pub const METHODS: &[(&str, &str, MethodType)] = &[
-    ("etcdserverpb.Maintenance", "Alarm", Unary),
-    ("etcdserverpb.Auth", "AuthDisable", Unary),
-    ("etcdserverpb.Auth", "AuthEnable", Unary),
-    ("etcdserverpb.Auth", "AuthStatus", Unary),
-    ("etcdserverpb.Auth", "Authenticate", Unary),
-    ("grpc.health.v1.Health", "Check", Unary),
-    ("etcdserverpb.KV", "Compact", Unary),
-    ("etcdserverpb.Maintenance", "Defragment", Unary),
-    ("etcdserverpb.KV", "DeleteRange", Unary),
-    ("etcdserverpb.Maintenance", "Downgrade", Unary),
-    ("etcdserverpb.Maintenance", "Hash", Unary),
-    ("etcdserverpb.Maintenance", "HashKV", Unary),
-    ("etcdserverpb.Lease", "LeaseGrant", Unary),
-    ("etcdserverpb.Lease", "LeaseKeepAlive", BidiStream),
-    ("etcdserverpb.Lease", "LeaseLeases", Unary),
-    ("etcdserverpb.Lease", "LeaseRevoke", Unary),
-    ("etcdserverpb.Lease", "LeaseTimeToLive", Unary),
-    ("grpc.health.v1.Health", "List", Unary),
-    ("etcdserverpb.Cluster", "MemberAdd", Unary),
-    ("etcdserverpb.Cluster", "MemberList", Unary),
-    ("etcdserverpb.Cluster", "MemberPromote", Unary),
-    ("etcdserverpb.Cluster", "MemberRemove", Unary),
-    ("etcdserverpb.Cluster", "MemberUpdate", Unary),
-    ("etcdserverpb.Maintenance", "MoveLeader", Unary),
-    ("etcdserverpb.KV", "Put", Unary),
-    ("etcdserverpb.KV", "Range", Unary),
-    ("etcdserverpb.KV", "RangeStream", ServerStream),
-    ("etcdserverpb.Auth", "RoleAdd", Unary),
-    ("etcdserverpb.Auth", "RoleDelete", Unary),
-    ("etcdserverpb.Auth", "RoleGet", Unary),
-    ("etcdserverpb.Auth", "RoleGrantPermission", Unary),
-    ("etcdserverpb.Auth", "RoleList", Unary),
-    ("etcdserverpb.Auth", "RoleRevokePermission", Unary),
-    ("etcdserverpb.Maintenance", "Snapshot", ServerStream),
-    ("etcdserverpb.Maintenance", "Status", Unary),
-    ("etcdserverpb.KV", "Txn", Unary),
-    ("etcdserverpb.Auth", "UserAdd", Unary),
-    ("etcdserverpb.Auth", "UserChangePassword", Unary),
-    ("etcdserverpb.Auth", "UserDelete", Unary),
-    ("etcdserverpb.Auth", "UserGet", Unary),
-    ("etcdserverpb.Auth", "UserGrantRole", Unary),
-    ("etcdserverpb.Auth", "UserList", Unary),
-    ("etcdserverpb.Auth", "UserRevokeRole", Unary),
-    ("etcdserverpb.Watch", "Watch", BidiStream),
-    ("grpc.health.v1.Health", "Watch", ServerStream),
-];
+fn method_type(kind: api::Kind) -> MethodType {
+    match kind {
+        api::Kind::Unary => MethodType::Unary,
+        api::Kind::ServerStream => MethodType::ServerStream,
+        api::Kind::BidiStream => MethodType::BidiStream,
+    }
+}
 
 /// gRPC's status codes by number, as the label `grpc_code` spells them.
 const CODES: [&str; 17] = [
@@ -175,7 +144,7 @@ impl Grpc {
     }
 
     fn labelled(&self) -> impl Iterator<Item = ([(&'static str, &'static str); 3], &Method)> {
-        METHODS.iter().zip(&self.methods).map(|((service, method, kind), counters)| {
+        METHODS.iter().zip(&self.methods).map(|((service, method, kind), counters): (_, &Method)| {
             ([("grpc_method", *method), ("grpc_service", *service), ("grpc_type", kind.label())], counters)
         })
     }

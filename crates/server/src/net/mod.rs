@@ -12,6 +12,7 @@ pub(crate) mod descriptors;
 mod frames;
 pub(crate) mod heads;
 mod huffman;
+pub(crate) mod identity;
 mod inbound;
 mod intake;
 pub(crate) mod listen;

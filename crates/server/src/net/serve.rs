@@ -141,6 +141,7 @@ fn refresh_gauges(api: &Api, workers: &[Arc<Worker>]) {
     metrics.server.proposals_applied.set(api.shared.applied.load(Ordering::Relaxed) as i64);
     metrics.mvcc.db_total_size.set(api.status.db_size() as i64);
     metrics.mvcc.db_size_in_use.set(api.status.db_size() as i64);
+    metrics.server.auth_revision.set(api.auth.published.state().revision() as i64);
     let view = api.view();
     metrics.mvcc.current_revision.set(view.revision());
     metrics.mvcc.compact_revision.set(view.compact_revision());

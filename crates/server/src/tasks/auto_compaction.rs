@@ -100,7 +100,7 @@ async fn compact(api: &Api, revision: i64) -> bool {
         return false;
     }
     let request = CompactionRequest { revision, physical: false };
-    match api.propose(Field::Compaction, &request).await {
+    match api.propose_as_member(Field::Compaction, &request).await {
         Ok(_) => {
             tracing::info!(revision, "completed auto revision compaction");
             true

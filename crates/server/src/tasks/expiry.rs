@@ -13,6 +13,7 @@ use raft::Term;
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
+use crate::auth::Author;
 use crate::engine::command::{Field, encode_command};
 use crate::engine::worker::{Proposal, Worker};
 use crate::spawn;
@@ -64,6 +65,7 @@ fn checkpoint(api: &Api, term: u64, due: Vec<Checkpoint>) {
         .map(|due| LeaseCheckpoint { id: due.id.0, remaining_ttl: due.remaining_seconds })
         .collect();
     let id = api.shared.waiters.anonymous_id();
-    let command = encode_command(id, Field::LeaseCheckpoint, &LeaseCheckpointRequest { checkpoints });
+    let command =
+        encode_command(id, &Author::Nobody, Field::LeaseCheckpoint, &LeaseCheckpointRequest { checkpoints });
     api.worker.propose_in_term(Term(term), Proposal { id, command });
 }

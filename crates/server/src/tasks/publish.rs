@@ -56,7 +56,7 @@ fn is_no_answer(code: Code) -> bool {
 /// Repeats what was not answered; a refusal is an answer: another start of this member did the same before.
 async fn until_accepted<M: Message>(api: &Api, field: Field, request: &M) {
     loop {
-        match api.propose(field, request).await {
+        match api.propose_as_member(field, request).await {
             Ok(_) => return,
             Err(status) if is_no_answer(status.code()) => {
                 tracing::warn!(status = %status, "failed to publish local member; trying again");

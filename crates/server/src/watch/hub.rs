@@ -3,6 +3,7 @@
 mod restored;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use super::range_set::RangeSet;
 use super::recent::Recent;
 use super::reply::{Batch, EventRef, Fragment, Kind, WatchReply};
 use super::stream::{Holder, Stream};
+use crate::auth::published::Generation;
 use crate::grpc::reply::{Header, WireReply};
 use crate::limits::WATCHERS_PER_STREAM_MAX;
 
@@ -39,6 +41,8 @@ pub(crate) struct CreateWatch {
     pub(crate) start_revision: Option<i64>,
     /// `None`: the server picks.
     pub(crate) watch_id: Option<i64>,
+    /// On whose behalf.
+    pub(crate) user: Option<Arc<str>>,
     pub(crate) options: Options,
 }
 
@@ -68,6 +72,7 @@ struct Watcher {
     stream: StreamId,
     watch_id: i64,
     range: KeyRange,
+    user: Option<Arc<str>>,
     options: Options,
     /// The first revision that its client asked for; 0: from now on.
     start_revision: i64,
@@ -116,6 +121,8 @@ pub(crate) struct Hub {
     jobs: Vec<CatchUpJob>,
     bounds: Bounds,
     matched: Vec<(WatcherId, usize)>,
+    /// The state of users and permissions in which all watchers were found to be permitted.
+    pub(super) permitted_in: Option<Generation>,
 }
 
 impl Hub {
@@ -134,6 +141,7 @@ impl Hub {
             jobs: Vec::new(),
             bounds,
             matched: Vec::new(),
+            permitted_in: None,
         }
     }
 
@@ -229,6 +237,7 @@ impl Hub {
             stream,
             watch_id,
             range: request.range,
+            user: request.user,
             options: request.options,
             start_revision: request.start_revision.unwrap_or(0),
             next_revision: request.start_revision.unwrap_or(current + 1),
@@ -397,8 +406,14 @@ impl Hub {
         self.resume(stream);
     }
 
-    /// Ends a watcher whose events cannot be read: a silent one would look as if nothing happened.
-    fn cancel_failed(&mut self, id: WatcherId, reason: String) {
+    /// Returns who watches what.
+    pub(super) fn watched(&self) -> impl Iterator<Item = (WatcherId, Option<&str>, &KeyRange)> {
+        self.watchers.iter().map(|(id, watcher)| (*id, watcher.user.as_deref(), &watcher.range))
+    }
+
+    /// Ends a watcher whose events cannot be read, or may not be: a silent one would look as if nothing
+    /// happened.
+    pub(super) fn cancel_failed(&mut self, id: WatcherId, reason: String) {
         let header = self.header(self.position);
         let Some(watcher) = self.watchers.get(&id) else { return };
         let watch_id = watcher.watch_id;

@@ -13,6 +13,7 @@
 pub(crate) mod bounds;
 pub(crate) mod catch_up;
 pub(crate) mod hub;
+pub(crate) mod permission;
 mod range_set;
 pub(crate) mod recent;
 pub(crate) mod reply;

@@ -89,6 +89,8 @@ impl ApplyThread {
     fn announce(&mut self) {
         let store = self.machine.store();
         let (revision, compact_revision) = (store.revision(), store.compact_revision());
+        // First: who reads the new keys then finds the users and permissions that go with them.
+        self.auth.replace(&self.machine);
         self.views.replace(self.machine.view());
         self.lessor.load(&self.machine);
         self.status.refresh(&self.machine);

@@ -18,6 +18,7 @@ use raft::{ChangeError, Index, MembershipChange, NodeId, ProposeError};
 
 use super::ConsensusThread;
 use super::requests::refusal;
+use crate::auth::Author;
 use crate::engine::apply::ApplyEvent;
 use crate::engine::change;
 use crate::engine::command::{Field, encode_command};
@@ -167,7 +168,7 @@ impl ConsensusThread {
         let Some(id) = members.iter().find(is_ready).map(|learner| learner.id) else { return };
         tracing::info!(member = format!("{id:x}"), "a learner that has caught up is promoted");
         let request = self.shared.waiters.anonymous_id();
-        let command = encode_command(request, Field::MemberPromote, &MemberPromote { id });
+        let command = encode_command(request, &Author::Member, Field::MemberPromote, &MemberPromote { id });
         self.queue_change(self.node.id(), Proposal { id: request, command });
     }
 

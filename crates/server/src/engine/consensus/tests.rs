@@ -201,6 +201,7 @@ fn a_change_that_was_cut_off_with_the_leadership_is_not_waited_for() {
 
 #[test]
 fn changes_that_wait_are_bounded_in_number_and_in_bytes() {
+    use crate::auth::Author;
     use crate::engine::command::{Field, encode_command};
     use crate::limits::{CHANGES_WAITING_BYTES_MAX, CHANGES_WAITING_MAX};
     for (url_bytes, taken) in [(10, CHANGES_WAITING_MAX), (1 << 20, CHANGES_WAITING_BYTES_MAX >> 20)] {
@@ -210,7 +211,7 @@ fn changes_that_wait_are_bounded_in_number_and_in_bytes() {
         let update = proto::quoratepb::MemberUpdate { id: 1, peer_urls: vec!["u".repeat(url_bytes)] };
         for number in 1..=2 * taken as u64 {
             let id = RequestId(number);
-            let command = encode_command(id, Field::MemberUpdate, &update);
+            let command = encode_command(id, &Author::Nobody, Field::MemberUpdate, &update);
             bench.thread.change(NodeId(2), Proposal { id, command });
         }
         let waiting = bench.thread.changes.waiting.len();

@@ -178,7 +178,13 @@ fn commit(store: &mut Store, ops: &[Op]) -> Option<Arc<[Change]>> {
 
 /// A watch of all keys from now on, to be changed by the test.
 fn watch() -> CreateWatch {
-    CreateWatch { range: KeyRange::all(), start_revision: None, watch_id: None, options: Options::default() }
+    CreateWatch {
+        range: KeyRange::all(),
+        start_revision: None,
+        watch_id: None,
+        user: None,
+        options: Options::default(),
+    }
 }
 
 /// A watch of all keys from a revision on.

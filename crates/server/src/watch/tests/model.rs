@@ -278,7 +278,8 @@ impl Run {
             _ if from == to => KeyRange::single(key(from)),
             _ => KeyRange::between(key(from), key(to)),
         };
-        let request = CreateWatch { range: range.clone(), start_revision: requested, watch_id, options };
+        let request =
+            CreateWatch { range: range.clone(), start_revision: requested, watch_id, user: None, options };
         self.world.create(self.clients[stream].id, request);
 
         let client = &mut self.clients[stream];

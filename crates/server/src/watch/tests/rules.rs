@@ -54,7 +54,8 @@ fn filters_and_ranges_hold_for_live_events_and_for_history() {
         for start_revision in [None, Some(2)] {
             let mut world = World::new(wide());
             let stream = world.hub.open();
-            let request = CreateWatch { range: range.clone(), start_revision, watch_id: None, options };
+            let request =
+                CreateWatch { range: range.clone(), start_revision, watch_id: None, user: None, options };
             if start_revision.is_none() {
                 world.create(stream, request.clone());
             }

@@ -1,0 +1,138 @@
+//! Whether a caller may do what it asks for, where no command decides it.
+//!
+//! Commands are checked in apply. What a member answers by itself is checked here: a method as a
+//! whole ([`Api::admit`]), a read of keys before and after it ([`Api::read`]), and what concerns
+//! leases by the machine, which has them ([`Api::authorise_on_leases`]).
+
+use machine::Rejection;
+use machine::auth::{Access, AuthState, Policy};
+use mvcc::View;
+use tonic::{Code, Status};
+
+use super::Api;
+use super::method::Method;
+use super::status::rejected;
+use crate::auth::{Author, Caller};
+use crate::limits::READ_ATTEMPTS_MAX;
+
+impl Api {
+    /// Returns whether the caller may call the method at all. This member's state may be an old
+    /// one, so it refuses a user only after it has caught up.
+    pub(super) async fn admit(&self, method: Method, caller: &Caller) -> Result<(), Status> {
+        let access = match method.policy() {
+            Policy::Admin => Access::Admin,
+            Policy::AnyUser => Access::AnyUser,
+            // Decided by the handler, which knows what the request is about, or in apply.
+            Policy::Open | Policy::ByRange | Policy::SelfOrRoot => return Ok(()),
+            Policy::PeerOnly => return Err(rejected(Rejection::PermissionDenied)),
+        };
+        if !self.auth.published.generation().is_enabled() {
+            return Ok(());
+        }
+        match self.authorise(caller, access).await {
+            Err(status) if is_about_a_user(&status) => {
+                self.read_barrier().await?;
+                self.authorise(caller, access).await
+            }
+            decided => decided,
+        }
+    }
+
+    async fn authorise(&self, caller: &Caller, access: Access<'_>) -> Result<(), Status> {
+        let state = self.auth.published.state();
+        let author = self.identify(caller, &state).await?;
+        state.authorise(author.identity(), access).map_err(rejected)
+    }
+
+    /// Returns on whose behalf a command of this caller is proposed.
+    ///
+    /// # Errors
+    /// `InvalidAuthToken`.
+    pub(super) async fn author(&self, caller: &Caller) -> Result<Author, Status> {
+        if !self.auth.published.generation().is_enabled() {
+            return Ok(Author::Nobody);
+        }
+        self.identify(caller, &self.auth.published.state()).await
+    }
+
+    /// Returns who the caller is in this state.
+    ///
+    /// # Errors
+    /// `InvalidAuthToken`.
+    pub(super) async fn identify(&self, caller: &Caller, state: &AuthState) -> Result<Author, Status> {
+        if !state.is_enabled() {
+            return Ok(Author::Nobody);
+        }
+        if let Some(token) = caller.token() {
+            return self.by_token(token, state).await;
+        }
+        Ok(caller.common_name().map_or(Author::Nobody, |name| Author::named(name, state)))
+    }
+
+    async fn by_token(&self, token: &str, state: &AuthState) -> Result<Author, Status> {
+        let tokens = &self.auth.tokens;
+        let mut found = tokens.user_of(token);
+        if found.is_none() && tokens.index_of(token).is_some_and(|index| !self.has_applied(index)) {
+            // Another member gave it out, and this one has not applied that yet.
+            self.read_barrier().await?;
+            found = tokens.user_of(token);
+        }
+        let Some((name, revision)) = found else {
+            tracing::warn!("invalid auth token");
+            return Err(rejected(Rejection::InvalidAuthToken));
+        };
+        Ok(Author::User { name, auth_revision: revision.unwrap_or(state.revision()) })
+    }
+
+    fn has_applied(&self, index: u64) -> bool {
+        self.shared.applied.load(std::sync::atomic::Ordering::Acquire) >= index
+    }
+
+    /// Reads keys on behalf of a caller: the answer is of a time at which the caller was permitted
+    /// to have it (see `machine::auth`, "Readers").
+    ///
+    /// # Errors
+    /// `InvalidAuthToken`, and those of the check.
+    pub(super) async fn read<T>(
+        &self,
+        caller: &Caller,
+        access: Access<'_>,
+        read: impl Fn(&View) -> T,
+    ) -> Result<T, Status> {
+        for _ in 0..READ_ATTEMPTS_MAX {
+            let seen = self.auth.published.generation();
+            if seen.is_enabled() {
+                self.authorise(caller, access).await?;
+            }
+            let answer = read(&self.view());
+            if self.auth.published.generation() == seen {
+                return Ok(answer);
+            }
+        }
+        Err(rejected(Rejection::AuthOldRevision))
+    }
+
+    /// Returns whether the caller may do something that depends on the keys of leases.
+    ///
+    /// # Errors
+    /// `InvalidAuthToken`, and those of the check.
+    pub(super) async fn authorise_on_leases(
+        &self,
+        caller: &Caller,
+        access: Access<'static>,
+    ) -> Result<(), Status> {
+        let author = self.author(caller).await?;
+        self.ask(move |machine| machine.authorise(author.identity(), access)).await?.map_err(rejected)
+    }
+
+    /// Returns whether permissions are checked.
+    pub(super) fn is_auth_enabled(&self) -> bool {
+        self.auth.published.generation().is_enabled()
+    }
+}
+
+/// Returns whether a refusal depends on what is known of users: then a newer state may say
+/// otherwise.
+fn is_about_a_user(status: &Status) -> bool {
+    matches!(status.code(), Code::PermissionDenied | Code::FailedPrecondition)
+}

@@ -1,0 +1,127 @@
+//! Who calls, and on whose behalf a command is proposed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue};
+use machine::auth::{AuthState, Identity, ROOT};
+
+use crate::net::identity::PeerName;
+
+/// What a request brings to say who sent it.
+#[derive(Clone, Default)]
+pub(crate) struct Caller {
+    /// A secret: whoever has it is the user.
+    token: Option<HeaderValue>,
+    /// The common name of the client's certificate.
+    common_name: Option<Arc<str>>,
+}
+
+impl fmt::Debug for Caller {
+    /// Without the token (rule S6).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token, common_name } = self;
+        let has_token = token.is_some();
+        f.debug_struct("Caller").field("has_token", &has_token).field("common_name", common_name).finish()
+    }
+}
+
+impl Caller {
+    /// Returns what a request's metadata and connection say. A token beats a certificate, also one
+    /// that turns out not to be valid. What the gateway sends is not the gateway's own (rule S5).
+    pub(crate) fn of(headers: &HeaderMap, peer: Option<&PeerName>) -> Self {
+        let token = headers.get("token").or_else(|| headers.get("authorization")).cloned();
+        let is_direct = !headers.contains_key("grpcgateway-accept");
+        let common_name = peer.and_then(|peer| peer.0.clone()).filter(|_| is_direct);
+        Self { token, common_name }
+    }
+
+    /// Returns the token without the word that HTTP puts in front of it; `None` if the request has
+    /// none. One that is not text is no token that was given out, and the empty one neither.
+    pub(crate) fn token(&self) -> Option<&str> {
+        let text = self.token.as_ref()?.to_str().unwrap_or_default();
+        Some(text.strip_prefix("Bearer ").unwrap_or(text))
+    }
+
+    /// Returns the name in the client's certificate.
+    pub(crate) fn common_name(&self) -> Option<&Arc<str>> {
+        self.common_name.as_ref()
+    }
+}
+
+/// On whose behalf something is done: what the header of a command says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Author {
+    /// A caller without credentials, or any caller while authentication is off.
+    Nobody,
+    /// This member, for what no client asked for and needs the role `root`.
+    Member,
+    /// A user.
+    User {
+        /// Who.
+        name: Arc<str>,
+        /// The auth revision at which that was found out.
+        auth_revision: u64,
+    },
+}
+
+impl Author {
+    /// Returns the identity that the machine checks.
+    pub(crate) fn identity(&self) -> Identity<'_> {
+        match self {
+            Self::Nobody => Identity::NOBODY,
+            // Whoever needs the role `root` is asked for no revision.
+            Self::Member => Identity { username: ROOT, auth_revision: 0 },
+            Self::User { name, auth_revision } => Identity { username: name, auth_revision: *auth_revision },
+        }
+    }
+
+    /// Returns the user's name, if it is a user.
+    pub(crate) fn user(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::User { name, .. } => Some(name),
+            Self::Nobody | Self::Member => None,
+        }
+    }
+
+    /// Returns the user that a certificate names, as of this state.
+    pub(crate) fn named(name: &Arc<str>, state: &AuthState) -> Self {
+        Self::User { name: name.clone(), auth_revision: state.revision() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn the_token_is_found_where_etcds_clients_put_it() {
+        let token =
+            |fields: &[(&'static str, &str)]| Caller::of(&headers(fields), None).token().map(str::to_owned);
+        assert_eq!(token(&[]), None);
+        assert_eq!(token(&[("token", "a.1")]).as_deref(), Some("a.1"));
+        assert_eq!(token(&[("authorization", "Bearer a.1")]).as_deref(), Some("a.1"));
+        assert_eq!(token(&[("authorization", "a.1")]).as_deref(), Some("a.1"));
+        assert_eq!(token(&[("authorization", "b.2"), ("token", "a.1")]).as_deref(), Some("a.1"));
+        assert_eq!(token(&[("token", "")]).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn cve_2018_16886_what_the_gateway_passes_on_is_not_done_in_its_certificates_name() {
+        let peer = PeerName(Some("gateway".into()));
+        let direct = Caller::of(&headers(&[]), Some(&peer));
+        assert_eq!(direct.common_name().map(|name| &name[..]), Some("gateway"));
+        let passed_on = Caller::of(&headers(&[("grpcgateway-accept", "*/*")]), Some(&peer));
+        assert_eq!(passed_on.common_name(), None);
+    }
+
+    #[test]
+    fn a_token_is_not_printed() {
+        let text = format!("{:?}", Caller::of(&headers(&[("token", "secret.1")]), None));
+        assert!(!text.contains("secret"), "{text}");
+    }
+}

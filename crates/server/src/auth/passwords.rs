@@ -1,0 +1,188 @@
+//! Hashing passwords with bcrypt, which is slow on purpose.
+//!
+//! A few threads of their own do it, one hash after the other, and give way to those that serve
+//! requests: many clients that log in at once wait for each other, and nobody else waits for them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bcrypt::Version;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::engine::priority;
+use crate::limits::{PASSWORD_BYTES_MAX, PASSWORD_THREADS, PASSWORDS_WAITING_MAX};
+use crate::{random, spawn};
+
+/// A password in plain text. Overwritten when it is dropped, and never printed (rule S6).
+#[derive(Clone)]
+pub(crate) struct Password(Vec<u8>);
+
+impl From<String> for Password {
+    fn from(text: String) -> Self {
+        Self(text.into_bytes())
+    }
+}
+
+impl Drop for Password {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        // The buffer is about to be freed: without a use of it the zeros would not be written.
+        std::hint::black_box(&self.0);
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+/// Why there is no hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PasswordError {
+    /// bcrypt looks at 72 bytes; Go's refuses more than that.
+    #[error("bcrypt: password length exceeds 72 bytes")]
+    TooLong,
+    /// Too many wait already.
+    #[error("etcdserver: too many requests")]
+    Busy,
+    /// The member stops, or the system has no randomness.
+    #[error("etcdserver: server stopped")]
+    Stopped,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads that hash, and how much work a hash is.
+pub(crate) struct Passwords {
+    jobs: SyncSender<Job>,
+    cost: u32,
+}
+
+impl Passwords {
+    /// Starts the threads. They end when this is dropped.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub(crate) fn start(cost: u32) -> std::io::Result<Arc<Self>> {
+        let (jobs, queue) = sync_channel(PASSWORDS_WAITING_MAX);
+        let queue = Arc::new(Mutex::new(queue));
+        for number in 0..PASSWORD_THREADS {
+            let queue = queue.clone();
+            spawn::thread(&format!("passwords {number}"), move || work(&queue))?;
+        }
+        Ok(Arc::new(Self { jobs, cost }))
+    }
+
+    /// Returns what a command has for a password: bcrypt's text in Base64.
+    ///
+    /// # Errors
+    /// See [`PasswordError`].
+    pub(crate) async fn hash(&self, password: Password) -> Result<String, PasswordError> {
+        if password.0.len() > PASSWORD_BYTES_MAX {
+            return Err(PasswordError::TooLong);
+        }
+        let cost = self.cost;
+        self.run(move || hash(&password, cost)).await?.map(|text| STANDARD.encode(text))
+    }
+
+    /// Returns whether the password is the one of the hash. Without a hash it is not, and finding
+    /// that out takes as long: who asks does not learn which users there are.
+    ///
+    /// # Errors
+    /// See [`PasswordError`].
+    pub(crate) async fn is_right(
+        &self,
+        password: Password,
+        of_user: Option<Vec<u8>>,
+    ) -> Result<bool, PasswordError> {
+        let cost = self.cost;
+        self.run(move || match of_user {
+            Some(hashed) => std::str::from_utf8(&hashed)
+                .is_ok_and(|hashed| bcrypt::verify(&password.0, hashed).unwrap_or(false)),
+            None => hash(&password, cost).is_err(),
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        let (answer, answered) = oneshot::channel();
+        // A caller that has gone away does not need it any more.
+        let job = move || {
+            if !answer.is_closed() {
+                let _ = answer.send(work());
+            }
+        };
+        self.jobs.try_send(Box::new(job)).map_err(|error| match error {
+            TrySendError::Full(_) => PasswordError::Busy,
+            TrySendError::Disconnected(_) => PasswordError::Stopped,
+        })?;
+        answered.await.map_err(|_| PasswordError::Stopped)
+    }
+}
+
+fn work(queue: &Mutex<Receiver<Job>>) {
+    priority::yield_often();
+    loop {
+        // In a statement of its own: the lock is free again while the job is done.
+        let job = queue.lock().recv();
+        match job {
+            Ok(job) => job(),
+            Err(_) => return,
+        }
+    }
+}
+
+/// Returns bcrypt's text, with the version that Go writes.
+fn hash(password: &Password, cost: u32) -> Result<String, PasswordError> {
+    let mut salt = [0; 16];
+    random::fill_secret(&mut salt).map_err(|_| PasswordError::Stopped)?;
+    let parts = bcrypt::hash_with_salt(&password.0, cost, salt).map_err(|_| PasswordError::Stopped)?;
+    Ok(parts.format_for_version(Version::TwoA))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHEAP: u32 = 4;
+
+    fn password(text: &str) -> Password {
+        Password::from(text.to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_password_fits_its_hash_and_no_other_does() {
+        let passwords = Passwords::start(CHEAP).unwrap();
+        for text in ["", "secret", "\u{fc}\0x", &"x".repeat(72)] {
+            let hashed = STANDARD.decode(passwords.hash(password(text)).await.unwrap()).unwrap();
+            assert!(hashed.starts_with(b"$2a$04$"));
+            assert!(passwords.is_right(password(text), Some(hashed.clone())).await.unwrap());
+            assert!(!passwords.is_right(password("other"), Some(hashed)).await.unwrap());
+        }
+        assert_eq!(passwords.hash(password(&"x".repeat(73))).await, Err(PasswordError::TooLong));
+        assert!(!passwords.is_right(password("x"), None).await.unwrap());
+        assert!(!passwords.is_right(password(""), Some(Vec::new())).await.unwrap());
+        assert!(!passwords.is_right(password("x"), Some(b"$2a$04$short".to_vec())).await.unwrap());
+    }
+
+    /// Made with golang.org/x/crypto/bcrypt.
+    #[tokio::test]
+    async fn a_hash_of_gos_is_understood() {
+        let passwords = Passwords::start(CHEAP).unwrap();
+        let hashed = b"$2a$10$XajjQvNhvvRt5GSeFk1xFeyqRrsxkhBkUiQeg0dt.wU1qD4aFDcga".to_vec();
+        assert!(passwords.is_right(password("allmine"), Some(hashed)).await.unwrap());
+    }
+
+    #[test]
+    fn a_password_is_not_printed() {
+        assert_eq!(format!("{:?}", password("secret")), "Password(..)");
+    }
+}

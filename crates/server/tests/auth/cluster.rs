@@ -1,0 +1,103 @@
+//! What one member was told about users, all know.
+
+use proto::etcdserverpb as pb;
+use testkit::{Cluster, Server, wait};
+use tonic::Code;
+
+use crate::program;
+use crate::world::{CHEAP, Client};
+
+/// So few entries are kept behind a checkpoint that whoever misses more needs a snapshot.
+const FEW_ENTRIES: &[&str] = &["--snapshot-catchup-entries=5", CHEAP];
+
+/// More than a leader sends to a follower that does not answer.
+const MANY: usize = 600;
+
+async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut attempt: impl FnMut() -> F) -> T {
+    let repeat = async {
+        loop {
+            if let Some(done) = attempt().await {
+                return done;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let limit = tokio::time::timeout(2 * wait::DEADLINE, repeat).await;
+    limit.unwrap_or_else(|_| panic!("gave up waiting for {what}"))
+}
+
+#[tokio::test]
+async fn a_user_and_a_token_of_one_member_are_those_of_all() {
+    let mut cluster = Cluster::start(&program(), 3, &[CHEAP]);
+    let clients: Vec<Client> = cluster.members().iter().map(Client::of).collect();
+    let root = clients[0].found().await;
+    let both = clients[1].login("both").await.expect("a user that another member was told of");
+    both.put("k", "v").await.expect("a write");
+    // At once, on each: the token names the command that a member must have applied to know it.
+    for client in &clients {
+        let both = client.with_token(both.token.as_ref().unwrap());
+        assert_eq!(both.get("k").await.unwrap(), ["v"]);
+        assert_eq!(both.get("z").await.unwrap_err().code(), Code::PermissionDenied);
+    }
+    root.delete_user("both").await.unwrap();
+    for client in &clients {
+        let both = client.with_token(both.token.as_ref().unwrap());
+        assert_eq!(both.get("k").await.unwrap_err().code(), Code::Unauthenticated);
+    }
+    // A member that starts again has users and roles, and hears of tokens from its log or not at all.
+    cluster.member_mut(2).kill();
+    cluster.member_mut(2).restart();
+    let restarted = Client::of(cluster.member(2));
+    assert_eq!(restarted.get("k").await.unwrap_err().message(), "etcdserver: user name is empty");
+    let reader = restarted.login("reader").await.unwrap();
+    assert_eq!(reader.get("k").await.unwrap(), ["v"]);
+    assert_eq!(reader.put("k", "w").await.unwrap_err().code(), Code::PermissionDenied);
+}
+
+fn serializable() -> pb::RangeRequest {
+    pb::RangeRequest { key: "k".into(), serializable: true, ..Default::default() }
+}
+
+async fn is_denied(client: &Client) -> bool {
+    let result: Result<pb::RangeResponse, _> = client.call("KV/Range", &serializable()).await;
+    result.is_err_and(|status| status.message() == "etcdserver: user name is empty")
+}
+
+/// The users come with the keys: whoever has the one has the other.
+#[tokio::test]
+async fn a_snapshot_brings_users_and_permissions() {
+    let cluster = Cluster::start(&program(), 3, FEW_ENTRIES);
+    let mut statuses = Vec::new();
+    for member in cluster.members() {
+        let status: pb::StatusResponse =
+            Client::of(member).call("Maintenance/Status", &pb::StatusRequest {}).await.unwrap();
+        statuses.push(status);
+    }
+    let leader = statuses[0].leader;
+    let is_leader = |status: &pb::StatusResponse| status.header.is_some_and(|h| h.member_id == leader);
+    let leads = statuses.iter().position(is_leader).expect("a leader");
+    let (leads, behind): (&Server, &Server) = (cluster.member(leads), cluster.member((leads + 1) % 3));
+    let nobody = Client::of(leads);
+    nobody.put("k", "v").await.unwrap();
+    let open: Result<pb::RangeResponse, _> = Client::of(behind).call("KV/Range", &serializable()).await;
+    assert!(open.is_ok(), "authentication is off");
+
+    behind.pause();
+    let root = nobody.found().await;
+    for _ in 0..MANY {
+        root.put("k", "w").await.expect("two of three are enough");
+    }
+    eventually("the leader to miss the follower", || async {
+        leads.log().contains("peer became inactive").then_some(())
+    })
+    .await;
+    let compact = pb::CompactionRequest { revision: 2, physical: true };
+    let _: pb::CompactionResponse = root.call("KV/Compact", &compact).await.unwrap();
+    behind.resume();
+
+    let late = Client::of(behind);
+    eventually("the follower to ask who calls", || async { is_denied(&late).await.then_some(()) }).await;
+    let reader = late.login("reader").await.unwrap();
+    assert_eq!(reader.get("k").await.unwrap(), ["w"]);
+    assert!(behind.log().contains("a snapshot has replaced the store"));
+}
