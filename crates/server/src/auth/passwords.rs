@@ -129,7 +129,7 @@ impl Passwords {
 }
 
 fn work(queue: &Mutex<Receiver<Job>>) {
-    priority::yield_often();
+    priority::stand_back();
     loop {
         // In a statement of its own: the lock is free again while the job is done.
         let job = queue.lock().recv();
