@@ -94,7 +94,7 @@ enum Signer {
 
 /// What checks signatures, and perhaps makes them.
 enum Keys {
-    Shared(hmac::Key),
+    Shared(Box<hmac::Key>),
     Pair { public: Public, private: Option<Signer> },
 }
 
@@ -130,7 +130,7 @@ impl Key {
                 if secret.is_empty() {
                     return Err(OptionsError::MissingKey);
                 }
-                Keys::Shared(hmac::Key::new(algorithm, &secret))
+                Keys::Shared(Box::new(hmac::Key::new(algorithm, &secret)))
             }
             family => pair(family, options)?,
         };
