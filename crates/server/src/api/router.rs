@@ -26,7 +26,7 @@ use crate::grpc::deadline::{Deadline, Timer, exceeded, within};
 use crate::grpc::reply::WireReply;
 use crate::grpc::unary::{Encoding, check_sent, failure, read_message, respond};
 use crate::logging::messages;
-use crate::net::identity::PeerName;
+use crate::tls::CertificateName;
 
 /// Serves one gRPC request, and ends it at its deadline.
 pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -44,7 +44,7 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
         Err(status) => return ending.fail(&status),
     };
     let wants_leader = wants_leader(request.headers());
-    let caller = Caller::of(request.headers(), request.extensions().get::<PeerName>());
+    let caller = Caller::of(request.headers(), request.extensions().get::<CertificateName>());
     let call = Call { ending, caller, encoding, wants_leader, body: request.into_body() };
     within(deadline, dispatch(call)).await.unwrap_or_else(|| failure(&exceeded()))
 }
@@ -105,11 +105,9 @@ impl Call {
     }
 
     /// Answers a call of a method that is not served. The router does not let one through.
-    pub(super) fn unserved(mut self) -> Response<ResponseBody> {
+    pub(super) fn unserved(self) -> Response<ResponseBody> {
         let method = self.ending.method;
-        let status = unknown(&format!("/{}/{}", method.service(), method.name()));
-        self.ending.code = status.code();
-        failure(&status)
+        self.ending.fail(&unknown(&format!("/{}/{}", method.service(), method.name())))
     }
 
     pub(super) async fn unary<Q, R, F, Fut>(self, serve: F) -> Response<ResponseBody>

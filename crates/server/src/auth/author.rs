@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue};
 use machine::auth::{AuthState, Identity, ROOT};
 
-use crate::net::identity::PeerName;
+use crate::tls::CertificateName;
 
 /// What a request brings to say who sent it.
 #[derive(Clone, Default)]
@@ -29,10 +29,10 @@ impl fmt::Debug for Caller {
 impl Caller {
     /// Returns what a request's metadata and connection say. A token beats a certificate, also one
     /// that turns out not to be valid. What the gateway sends is not the gateway's own (rule S5).
-    pub(crate) fn of(headers: &HeaderMap, peer: Option<&PeerName>) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, certificate: Option<&CertificateName>) -> Self {
         let token = headers.get("token").or_else(|| headers.get("authorization")).cloned();
         let is_direct = !headers.contains_key("grpcgateway-accept");
-        let common_name = peer.and_then(|peer| peer.0.clone()).filter(|_| is_direct);
+        let common_name = certificate.map(CertificateName::shared).filter(|_| is_direct);
         Self { token, common_name }
     }
 
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn cve_2018_16886_what_the_gateway_passes_on_is_not_done_in_its_certificates_name() {
-        let peer = PeerName(Some("gateway".into()));
+        let peer = CertificateName::named("gateway");
         let direct = Caller::of(&headers(&[]), Some(&peer));
         assert_eq!(direct.common_name().map(|name| &name[..]), Some("gateway"));
         let passed_on = Caller::of(&headers(&[("grpcgateway-accept", "*/*")]), Some(&peer));

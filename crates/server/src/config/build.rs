@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Allowed, AuthSettings, AutoCompaction, Cluster, ClusterState, Config, ConfigError, FeatureGates, HttpAccess, Keepalive,
-    Limits, Listen, Log, LogFormat, LogOutput, MetricsDetail, Nanos, Notice, Quota, Raft, Settings, Source,
-    SrvDiscovery, Tls, Url, Warnings, go, table, url, validate,
+    Allowed, AuthSettings, AutoCompaction, Cluster, ClusterState, Config, ConfigError, FeatureGates,
+    HttpAccess, Keepalive, Limits, Listen, Log, LogFormat, LogOutput, MetricsDetail, Nanos, Notice, Quota,
+    Raft, Settings, Source, SrvDiscovery, Tls, Url, Warnings, go, table, url, validate,
 };
 
 impl Config {

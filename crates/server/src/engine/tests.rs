@@ -167,7 +167,10 @@ impl Common {
         (consensus, own): (&Sender<ConsensusEvent>, Sender<ApplyEvent>),
     ) -> ApplyThread {
         ApplyThread {
-            auth: Auth::new(&machine, Tokens::open("simple", Duration::from_secs(300)).expect("simple tokens")),
+            auth: Auth::new(
+                &machine,
+                Tokens::open("simple", Duration::from_secs(300)).expect("simple tokens"),
+            ),
             views: Arc::new(Views::new(machine.view())),
             machine,
             place,

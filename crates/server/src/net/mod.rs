@@ -12,7 +12,6 @@ pub(crate) mod descriptors;
 mod frames;
 pub(crate) mod heads;
 mod huffman;
-pub(crate) mod identity;
 mod inbound;
 mod intake;
 pub(crate) mod listen;

@@ -36,6 +36,11 @@ pub(crate) enum Role {
 pub(crate) struct CertificateName(Arc<str>);
 
 impl CertificateName {
+    /// Returns the name, to be kept.
+    pub(crate) fn shared(&self) -> Arc<str> {
+        self.0.clone()
+    }
+
     #[cfg(test)]
     pub(crate) fn named(name: &str) -> CertificateName {
         CertificateName(name.into())
