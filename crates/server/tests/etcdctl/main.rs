@@ -1,9 +1,8 @@
 //! The same etcdctl calls give the same output, the same errors and the same exit codes on a real etcd and on Quorate.
 //!
 //! `calls.txt` is the script: some 480 calls of the unmodified `etcdctl`, run in order against both servers, each freshly
-//! started; `cluster.txt` is another, for clusters of three, whose members are added, removed, killed and started again, and
-//! `auth.txt` one for clusters of three with users and permissions.
-//! `differences.txt` (`cluster_differences.txt`, `auth_differences.txt`) lists every call that the etcd at hand answers otherwise than etcd 3.7 (the contract) does,
+//! started; `cluster.txt` is another, for clusters of three, whose members are added, removed, killed and started again.
+//! `differences.txt` (`cluster_differences.txt`) lists every call that the etcd at hand answers otherwise than etcd 3.7 (the contract) does,
 //! with both answers and the row of the contract; a listed difference must be exactly the one that is seen, and one that
 //! is not seen any more fails the test too. `shortcomings.txt` has, in the same form, what Quorate does not do as it should.
 //!
@@ -30,9 +29,6 @@ const CALLS_MIN: usize = 300;
 
 /// The same for the script of clusters.
 const CLUSTER_CALLS_MIN: usize = 60;
-
-/// The same for the script of users and permissions.
-const AUTH_CALLS_MIN: usize = 140;
 
 fn calls(script: &[Step]) -> Vec<&Call> {
     script.iter().filter_map(|step| if let Step::Call(call) = step { Some(call) } else { None }).collect()
@@ -62,13 +58,6 @@ fn a_cluster_of_three_answers_as_one_of_etcds() {
     let script = script::parse(include_str!("cluster.txt"));
     assert!(calls(&script).len() >= CLUSTER_CALLS_MIN, "only {} calls", calls(&script).len());
     the_same_answers("etcdctl, cluster", &script, 3, ["", include_str!("cluster_differences.txt")]);
-}
-
-#[test]
-fn users_and_permissions_are_those_of_etcd() {
-    let script = script::parse(include_str!("auth.txt"));
-    assert!(calls(&script).len() >= AUTH_CALLS_MIN, "only {} calls", calls(&script).len());
-    the_same_answers("etcdctl, auth", &script, 3, ["", include_str!("auth_differences.txt")]);
 }
 
 /// Runs the script on clusters of so many members. `listed`: what Quorate falls short of, and the older etcd's differences.
