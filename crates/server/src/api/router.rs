@@ -99,15 +99,15 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// Returns which method is called.
+    pub(super) fn method(&self) -> Method {
+        self.ending.method
+    }
+
     /// Answers a call of a method that is not served. The router does not let one through.
     pub(super) fn unserved(self) -> Response<ResponseBody> {
         let method = self.ending.method;
         self.ending.fail(&unknown(&format!("/{}/{}", method.service(), method.name())))
-    }
-
-    /// The method that is called.
-    pub(super) fn method(&self) -> Method {
-        self.ending.method
     }
 
     pub(super) async fn unary<Q, R, F, Fut>(self, serve: F) -> Response<ResponseBody>

@@ -72,7 +72,8 @@ fn methods() -> Vec<(&'static str, &'static str)> {
     let rows = include_str!("../../../../proto/contract.tsv").lines();
     let described = rows.filter_map(|line| {
         let mut words = line.split('\t');
-        (words.next() == Some("rpc")).then(|| (words.next().unwrap(), words.next().unwrap()))
+        let is_method = words.next() == Some("rpc");
+        words.next().zip(words.next()).filter(|_| is_method)
     });
     let health = ["Check", "List"].map(|method| ("grpc.health.v1.Health", method));
     described.chain(health).collect()

@@ -14,13 +14,13 @@ const PASSWORDS: [&str; 4] =
 /// Returns the files below a directory that hold one of the texts.
 fn holders(directory: &Path, texts: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
         if path.is_dir() {
             found.extend(holders(&path, texts));
             continue;
         }
-        let bytes = std::fs::read(&path).unwrap();
+        let bytes = std::fs::read(&path).expect("a file");
         let content = String::from_utf8_lossy(&bytes);
         found.extend(
             texts
