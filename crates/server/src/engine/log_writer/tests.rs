@@ -367,7 +367,8 @@ fn entries_that_were_cut_before_they_were_read_are_nothing_and_no_damage() {
 #[test]
 fn entries_that_no_descriptor_is_left_for_are_read_later() {
     let mut parts = parts(&[1, 2, 3]);
-    parts.append(30);
+    // More files than a log keeps open, so that the first is closed.
+    parts.append(200);
     parts.persist();
     parts.reports();
     let purpose = raft::FetchPurpose::Peer { node: NodeId(3), session: Session(1), term: Term(1) };
@@ -375,9 +376,10 @@ fn entries_that_no_descriptor_is_left_for_are_read_later() {
     let job = parts.writer.log.fetch(&fetch).expect("they are there");
     let (_, inbox) = inbox();
     let reader = LogReader { inbox, consensus: parts.writer.consensus.clone() };
-    // Once more after the log has closed what it can spare.
-    parts.disk.inject_after(wal::Fault::NoDescriptor, 0);
-    parts.disk.inject_after(wal::Fault::NoDescriptor, 0);
+    // The log closes the 16 files that it keeps open, one after the other, and there is still no descriptor.
+    for _ in 0..=16 {
+        parts.disk.inject_after(wal::Fault::NoDescriptor, 0);
+    }
     let job = reader.read(job).expect("it is tried again");
     assert!(parts.reports().is_empty());
     assert!(reader.read(job).is_none());
