@@ -279,6 +279,8 @@ fn a_loss_that_a_heartbeat_shows_is_kept_over_a_restart() {
 
     // Its leader sends it again what it lost. There is no descriptor at first to note that with; entries need none.
     node.step(append(2, id(3, 1), entries(1, 4, 7), 7)).expect("a sound message");
+    // Nor for the piece that carries the commit.
+    disk.inject_after(Fault::NoDescriptor, 0);
     disk.inject_after(Fault::NoDescriptor, 0);
     settle(&mut log, &mut node);
     assert_eq!(node.loss(), None);

@@ -1,5 +1,6 @@
 //! The watchers of one network worker.
 
+mod pieces;
 mod restored;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -12,11 +13,12 @@ use mvcc::{Change, KeyRange, RangeEnd};
 use super::bounds::Bounds;
 use super::range_set::RangeSet;
 use super::recent::Recent;
-use super::reply::{Batch, EventRef, Fragment, Kind, WatchReply};
+use super::reply::{Batch, EventRef, Kind, WatchReply};
 use super::stream::{Holder, Stream};
 use crate::auth::published::Generation;
-use crate::grpc::reply::{Header, WireReply};
+use crate::grpc::reply::Header;
 use crate::limits::WATCHERS_PER_STREAM_MAX;
+use pieces::{push_events, split_by_revisions};
 
 /// A stream of this hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -554,56 +556,4 @@ fn choose_id(stream: &mut Stream, request: &CreateWatch) -> Result<i64, &'static
 
 fn is_empty(range: &KeyRange) -> bool {
     matches!(&range.end, RangeEnd::Before(end) if *end <= range.start)
-}
-
-/// Parts of at most `revisions_max` distinct revisions, a revision never split (V5).
-fn split_by_revisions(events: Vec<EventRef>, revisions_max: usize) -> Vec<Vec<EventRef>> {
-    let mut parts: Vec<Vec<EventRef>> = Vec::new();
-    let mut revisions = 0;
-    let mut last = None;
-    for event in events {
-        let revision = event.change().revision.main;
-        if last != Some(revision) {
-            if revisions % revisions_max == 0 {
-                parts.push(Vec::new());
-            }
-            revisions += 1;
-            last = Some(revision);
-        }
-        if let Some(part) = parts.last_mut() {
-            part.push(event);
-        }
-    }
-    parts
-}
-
-/// Queues events as one response, or as fragments if that is permitted and the response is as long as `limit`.
-fn push_events(stream: &mut Stream, header: Header, watcher: &Watcher, events: Vec<EventRef>, limit: usize) {
-    let watch_id = watcher.watch_id;
-    if !watcher.options.fragment || events.len() < 2 {
-        return stream.push_events(header, watch_id, events);
-    }
-    let reply = |events, fragment| WatchReply { header, watch_id, kind: Kind::Events { events, fragment } };
-    let envelope = reply(Vec::new(), Fragment::Further).wire_len();
-    if envelope + events.iter().map(EventRef::field_len).sum::<usize>() < limit {
-        return stream.push_events(header, watch_id, events);
-    }
-    let mut pieces: Vec<Vec<EventRef>> = Vec::new();
-    let mut size = 0;
-    for event in events {
-        let bytes = event.field_len();
-        match pieces.last_mut() {
-            Some(piece) if size + bytes < limit => piece.push(event),
-            _ => {
-                pieces.push(vec![event]);
-                size = envelope;
-            }
-        }
-        size += bytes;
-    }
-    let last = pieces.len() - 1;
-    for (number, events) in pieces.into_iter().enumerate() {
-        let fragment = if number < last { Fragment::Further } else { Fragment::Last };
-        stream.push(reply(events, fragment));
-    }
 }
