@@ -10,14 +10,14 @@
 //!   (Files)                             └──► Connector ──► transport, bootstrap
 //! ```
 //!
-//! * [`Files`] reads certificates, keys, CAs and lists of revoked certificates. It looks at each handshake whether a file
+//! * `Files` reads certificates, keys, CAs and lists of revoked certificates. It looks at each handshake whether a file
 //!   has changed. What cannot be used is refused as a whole: the old content stays, and log and metrics say so.
 //! * [`Acceptor`] demands and checks the other's certificate as the flags say: chain, purpose and validity; not revoked;
 //!   a name that is allowed; and of a peer, that it comes from an address that the certificate names.
 //! * [`Handshakes`] is where handshakes take place: a thread of its own, so that signatures, which take as long as tens
 //!   of requests, never hold up a connection that is being served. It bounds their number and their time (CVE-2026-73500).
 //!   Then the connection moves to the thread that serves it, and stays there.
-//! * A finished handshake is a [`Secured`] stream; with `--client-cert-auth` it carries the common name of the other's
+//! * A finished handshake is a `Secured` stream; with `--client-cert-auth` it carries the common name of the other's
 //!   certificate, which is who the client is, but for gRPC on that very connection only (rule S5).
 //!
 //! Sessions are never resumed: a resumed one would be taken without looking at the certificate again, revoked or not.
