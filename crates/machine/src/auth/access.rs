@@ -1,4 +1,4 @@
-//! What a request needs: the question that [`authorise`](super::authorise) answers.
+//! What a request needs: the question that `authorise` answers.
 
 use mvcc::LeaseId;
 use proto::etcdserverpb::alarm_request::AlarmAction;
