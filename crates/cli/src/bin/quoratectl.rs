@@ -1,0 +1,7 @@
+//! The binary `quoratectl`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    quorate_cli::ctl::main()
+}

@@ -1,0 +1,7 @@
+//! The binary `quorateutil`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    quorate_cli::util::main()
+}
