@@ -5,8 +5,11 @@ use crate::harness::Plan;
 use crate::messages::{Consistency, Content};
 use crate::process::Program;
 use crate::runner::Source;
+use crate::secure::{Secure, Security};
 use crate::suite::{self, Options, Preload, Row, Servers, Stage, Suite, Work};
 use crate::tickets::{Pace, Span};
+use crate::workload::authenticate::Authenticate;
+use crate::workload::connect::ConnectJob;
 use crate::workload::get::Get;
 use crate::workload::put::{Order, Put};
 use crate::workload::range::Range;
@@ -38,6 +41,12 @@ pub(crate) struct Cli {
     /// Flag to pass to it (may be repeated).
     #[arg(long, value_name = "FLAG", global = true, allow_hyphen_values = true)]
     peer_arg: Vec<String>,
+    /// What both servers are secured with (may be repeated); certificates and users are made for the run.
+    #[arg(long, value_enum, value_name = "WHAT", global = true, conflicts_with = "endpoint")]
+    secure: Vec<Secure>,
+    /// The same for the peer alone, instead of --secure: for comparing a server with itself.
+    #[arg(long, value_enum, value_name = "WHAT", global = true, requires = "peer")]
+    peer_secure: Vec<Secure>,
     /// Members of each server: more than one form a cluster, on the same cores; connections are spread over them.
     #[arg(long, default_value_t = 1, global = true, value_parser = positive)]
     members: usize,
@@ -167,6 +176,21 @@ enum Command {
         #[command(flatten)]
         shape: ShapeArgs,
     },
+    /// New connections, each for one read.
+    Connect {
+        #[command(flatten)]
+        shape: ShapeArgs,
+    },
+    /// Logins (with --secure users).
+    Authenticate {
+        #[command(flatten)]
+        shape: ShapeArgs,
+    },
+    /// Puts before and during a storm of logins (with --secure users).
+    Logins {
+        #[arg(long, default_value_t = 256)]
+        value_size: usize,
+    },
     /// Many keys: load, memory, count, ready time after kill -9.
     Bulk {
         #[arg(long, default_value_t = 1_000_000)]
@@ -241,19 +265,22 @@ impl Cli {
 
     fn source(&self, placement: &Placement) -> anyhow::Result<Source> {
         if let Some(address) = self.endpoint {
-            return Ok(Source::Running { address, process: self.pid });
+            return Ok(Source::Running { address: address.into(), process: self.pid });
         }
-        let program = |label: &str, path: &PathBuf, arguments: &[String]| Program {
+        let program = |label: &str, path: &PathBuf, arguments: &[String], secure: &[Secure]| Program {
             label: label.to_owned(),
             path: path.clone(),
             members: self.members,
             arguments: arguments.to_vec(),
+            security: Security(secure.to_vec()),
             cores: placement.server.clone(),
             data_root: self.data_root.clone(),
         };
         let mut programs = Vec::new();
-        programs.extend(self.server.as_ref().map(|path| program("server", path, &self.server_arg)));
-        programs.extend(self.peer.as_ref().map(|path| program("peer", path, &self.peer_arg)));
+        programs
+            .extend(self.server.as_ref().map(|path| program("server", path, &self.server_arg, &self.secure)));
+        let peer_secure = if self.peer_secure.is_empty() { &self.secure } else { &self.peer_secure };
+        programs.extend(self.peer.as_ref().map(|path| program("peer", path, &self.peer_arg, peer_secure)));
         if programs.is_empty() {
             bail!("give --server PATH or --endpoint IP:PORT");
         }
@@ -279,6 +306,7 @@ impl Cli {
             Command::History { revisions, behind } => {
                 (Servers::New, suite::history_row(*revisions, *behind, duration))
             }
+            Command::Logins { value_size } => (Servers::New, suite::logins_row(*value_size, duration)),
             Command::Failover { kills } => (Servers::New, suite::failover_row(*kills)),
             Command::Join { keys, value_size } => {
                 (Servers::New, suite::join_row(*keys, *value_size, duration))
@@ -316,6 +344,12 @@ impl Command {
                 unary("count", shape, Box::new(Range { length: *keys, content: Content::CountOnly }))
             }
             Command::Txn { shape } => unary("txn", shape, Box::new(Txn)),
+            Command::Authenticate { shape } => unary("authenticate", shape, Box::new(Authenticate)),
+            Command::Connect { shape } => {
+                let shape = shape.shape();
+                let job = ConnectJob { clients: shape.clients, pace: shape.pace };
+                (kept(&shape), suite::connect_row(job))
+            }
             Command::Watch { shape, watchers, streams, events_per_write } => {
                 let shape = shape.shape();
                 let job = WatchJob {
@@ -335,6 +369,7 @@ impl Command {
             | Command::History { .. }
             | Command::Failover { .. }
             | Command::Join { .. }
+            | Command::Logins { .. }
             | Command::Echo { .. } => unreachable!("not a single workload"),
         }
     }

@@ -7,6 +7,7 @@
 //! Request bodies are handed to h2 whole: it sends them as the server's window allows, and since each caller has one
 //! request in flight, what waits in memory is bounded by the number of callers.
 
+use crate::endpoint::Endpoint;
 use crate::grpc::{self, Deframer, Failure, PREFIX_BYTES};
 use crate::socket::Socket;
 use anyhow::Context;
@@ -15,9 +16,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::rc::Rc;
-use tokio::net::TcpStream;
 
 /// How much the server may send ahead on one connection and, unless told otherwise, on one stream.
 pub(crate) const WINDOW_BYTES: u32 = 16 << 20;
@@ -25,40 +24,42 @@ pub(crate) const WINDOW_BYTES: u32 = 16 << 20;
 /// One HTTP/2 connection, driven by a task of the current runtime.
 pub(crate) struct Connection {
     sender: SendRequest<Bytes>,
-    authority: String,
+    endpoint: Endpoint,
 }
 
 impl Connection {
     /// Connects with the usual windows.
-    pub(crate) async fn open(address: SocketAddr) -> anyhow::Result<Connection> {
-        Connection::with_stream_window(address, WINDOW_BYTES).await
+    pub(crate) async fn open(endpoint: &Endpoint) -> anyhow::Result<Connection> {
+        Connection::with_stream_window(endpoint, WINDOW_BYTES).await
     }
 
     /// Connects; the server may have `stream_window` bytes under way on each stream.
     pub(crate) async fn with_stream_window(
-        address: SocketAddr,
+        endpoint: &Endpoint,
         stream_window: u32,
     ) -> anyhow::Result<Connection> {
-        let socket = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
-        let socket = Socket::new(socket)?;
+        let socket = Socket::connect(endpoint).await?;
         let (sender, connection) = h2::client::Builder::new()
             .initial_window_size(stream_window)
             .initial_connection_window_size(WINDOW_BYTES)
             .enable_push(false)
             .handshake(socket)
             .await
-            .with_context(|| format!("HTTP/2 handshake with {address}"))?;
+            .with_context(|| format!("HTTP/2 handshake with {endpoint}"))?;
         // Its error reaches every call that it breaks, so there is nothing to say here.
         tokio::spawn(async move { drop(connection.await) });
-        Ok(Connection { sender, authority: address.to_string() })
+        Ok(Connection { sender, endpoint: endpoint.clone() })
     }
 
     /// A caller of one method on this connection.
     pub(crate) fn client(&self, path: &str) -> Client {
-        let uri = format!("http://{}{path}", self.authority);
-        let mut headers = HeaderMap::with_capacity(2);
+        let uri = format!("{}://{}{path}", self.endpoint.scheme(), self.endpoint.address);
+        let mut headers = HeaderMap::with_capacity(3);
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        if let Some(token) = self.endpoint.token() {
+            headers.insert(header::AUTHORIZATION, token.clone());
+        }
         Client {
             sender: self.sender.clone(),
             method: Rc::new(Template {

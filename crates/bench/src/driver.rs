@@ -5,12 +5,12 @@
 //! by code. A caller whose connection broke stops (its next calls could only fail at once); the others go on.
 
 use crate::client::{Client, Connection, Keep, Reply};
+use crate::endpoint::Endpoint;
 use crate::grpc::{Code, Failure};
 use crate::stats::Load;
 use crate::tickets::Tickets;
 use bytes::Bytes;
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -52,7 +52,7 @@ struct Caller {
 impl Callers {
     /// Opens `connections` and puts a caller of `path` on them for each of `requests`.
     pub(crate) async fn connect(
-        addresses: &[SocketAddr],
+        addresses: &[Endpoint],
         connections: usize,
         path: &str,
         requests: impl IntoIterator<Item = Box<dyn Requests>>,
@@ -144,10 +144,10 @@ impl Caller {
 }
 
 /// Opens `count` connections, spread over the addresses in turn.
-pub(crate) async fn open(addresses: &[SocketAddr], count: usize) -> anyhow::Result<Vec<Connection>> {
+pub(crate) async fn open(addresses: &[Endpoint], count: usize) -> anyhow::Result<Vec<Connection>> {
     let mut connections = Vec::with_capacity(count);
     for address in addresses.iter().cycle().take(count) {
-        connections.push(Connection::open(*address).await?);
+        connections.push(Connection::open(address).await?);
     }
     Ok(connections)
 }

@@ -145,7 +145,7 @@ mod tests {
                 drop(connection.accept().await);
             });
             let requests = (0..4).map(|_| Box::new(Nothing) as Box<dyn Requests>);
-            let mut callers = Callers::connect(&[address], 1, "/a/b", requests).await.unwrap();
+            let mut callers = Callers::connect(&[address.into()], 1, "/a/b", requests).await.unwrap();
             callers.run(Rc::new(Tickets::new(Pace::Closed, Span::Stopped))).await
         })
         .unwrap();

@@ -189,7 +189,7 @@ mod tests {
     fn run<J: Job>(fault: Fault, job: &J) -> [Load; 2] {
         crate::process::block_on(async {
             let address = Fake::start(fault).await;
-            let mut prepared = job.prepare(&[address], Share::WHOLE).await.unwrap();
+            let mut prepared = job.prepare(&[address.into()], Share::WHOLE).await.unwrap();
             let first = job.run(&mut prepared, Share::WHOLE, Span::Operations(50)).await;
             let second = job.run(&mut prepared, Share::WHOLE, Span::Operations(50)).await;
             [first, second]

@@ -22,6 +22,7 @@ pub(crate) const COMPACTION_RATE: &str = "compaction: puts/s, during / before";
 pub(crate) const COMPACTION_P99: &str = "compaction: put p99, during / before";
 pub(crate) const FAILOVER: &str = "failover: first write, median";
 pub(crate) const JOIN_P99: &str = "join: put p99, during / before";
+pub(crate) const LOGINS_P99: &str = "logins: put p99, during / before";
 pub(crate) const CATCH_UP_P99: &str = "catch-up: put p99, during / before";
 
 /// What a value counts.

@@ -9,13 +9,13 @@
 //! makes 130,000 calls a second, more than the servers answer on a core; more threads are for machines with more cores.
 
 use crate::cores::{self, Placement};
+use crate::endpoint::Endpoint;
 use crate::figures::{self, Sample, Spent};
 use crate::stats::Load;
 use crate::tickets::{Pace, Span};
 use crate::usage::{self, Usage};
 use anyhow::Context;
 use rustix::time::{ClockId, clock_gettime};
-use std::net::SocketAddr;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     /// Its members; connections are spread over them.
-    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Vec<Endpoint>,
     /// The server's processes, to read their use of CPU, memory and disk; none when they are not ours to look into.
     pub(crate) processes: Vec<u32>,
     pub(crate) placement: Placement,
@@ -74,7 +74,7 @@ pub(crate) trait Job: Sync {
     type Prepared;
 
     /// Opens what the share needs.
-    async fn prepare(&self, addresses: &[SocketAddr], share: Share) -> anyhow::Result<Self::Prepared>;
+    async fn prepare(&self, addresses: &[Endpoint], share: Share) -> anyhow::Result<Self::Prepared>;
 
     /// Makes load for `span`; called once to warm up and once to measure.
     async fn run(&self, prepared: &mut Self::Prepared, share: Share, span: Span) -> Load;

@@ -34,6 +34,7 @@ mod driver;
 mod tickets;
 
 mod client;
+mod endpoint;
 mod grpc;
 mod messages;
 mod socket;
@@ -41,6 +42,7 @@ mod wire;
 
 mod cores;
 mod process;
+mod secure;
 mod usage;
 
 mod figures;
@@ -116,7 +118,7 @@ fn write_json(cli: &Cli, report: &Report) -> anyhow::Result<()> {
 /// Calls a server that does nothing, to see what the generator costs.
 fn echo(placement: Placement, shape: Shape, plan: &Plan) -> anyhow::Result<()> {
     let address = echo::start(&placement.server)?;
-    let site = Site { addresses: vec![address], processes: Vec::new(), placement };
+    let site = Site { addresses: vec![address.into()], processes: Vec::new(), placement };
     let (load, spent) =
         harness::run(&site, plan, &UnaryJob { shape, workload: &Put { order: Order::Random } })?;
     let generator = load.generator_busy.as_secs_f64();

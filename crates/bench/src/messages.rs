@@ -18,6 +18,12 @@ pub(crate) mod path {
     pub(crate) const LEASE_KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
     pub(crate) const MEMBER_ADD: &str = "/etcdserverpb.Cluster/MemberAdd";
     pub(crate) const STATUS: &str = "/etcdserverpb.Maintenance/Status";
+    pub(crate) const AUTHENTICATE: &str = "/etcdserverpb.Auth/Authenticate";
+    pub(crate) const AUTH_ENABLE: &str = "/etcdserverpb.Auth/AuthEnable";
+    pub(crate) const USER_ADD: &str = "/etcdserverpb.Auth/UserAdd";
+    pub(crate) const USER_GRANT_ROLE: &str = "/etcdserverpb.Auth/UserGrantRole";
+    pub(crate) const ROLE_ADD: &str = "/etcdserverpb.Auth/RoleAdd";
+    pub(crate) const ROLE_GRANT_PERMISSION: &str = "/etcdserverpb.Auth/RoleGrantPermission";
 }
 
 /// Which copy of the data answers a read.
@@ -109,7 +115,30 @@ pub(crate) fn member_add(peer_url: &str) -> Bytes {
     Encoder::with_capacity(peer_url.len() + 8).bytes(1, peer_url.as_bytes()).frame()
 }
 
-/// A message without fields: `StatusRequest`.
+/// `AuthenticateRequest` and the beginning of `AuthUserAddRequest`, which are the same.
+pub(crate) fn name_and_password(name: &str, password: &str) -> Bytes {
+    let capacity = name.len() + password.len() + 8;
+    Encoder::with_capacity(capacity).bytes(1, name.as_bytes()).bytes(2, password.as_bytes()).frame()
+}
+
+/// `AuthRoleAddRequest`.
+pub(crate) fn name(name: &str) -> Bytes {
+    Encoder::with_capacity(name.len() + 4).bytes(1, name.as_bytes()).frame()
+}
+
+/// `AuthUserGrantRoleRequest`.
+pub(crate) fn name_and_role(user: &str, role: &str) -> Bytes {
+    name_and_password(user, role)
+}
+
+/// `AuthRoleGrantPermissionRequest` for reading and writing every key.
+pub(crate) fn grant_all_keys(role: &str) -> Bytes {
+    const READ_WRITE: i64 = 2; // Permission.Type
+    let permission = Encoder::with_capacity(16).integer(1, READ_WRITE).bytes(2, &[0]).bytes(3, &[0]);
+    Encoder::with_capacity(role.len() + 24).bytes(1, role.as_bytes()).message(2, permission).frame()
+}
+
+/// A message without fields: `StatusRequest`, `AuthEnableRequest`.
 pub(crate) fn empty() -> Bytes {
     Encoder::with_capacity(0).frame()
 }
@@ -163,6 +192,12 @@ pub(crate) fn status(reply: &[u8]) -> Result<Status, Failure> {
         leader: fields().find_integer(4)? as u64,
         applied: fields().find_integer(7)? as u64,
     })
+}
+
+/// Field 2 of an `AuthenticateResponse`: the token.
+pub(crate) fn token(reply: &[u8]) -> Result<String, Failure> {
+    let token = Fields::of(reply).find_bytes(2)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(token).into_owned())
 }
 
 /// Fields 2 and 3 of a `LeaseGrantResponse` and a `LeaseKeepAliveResponse`: id and time to live in seconds.
@@ -257,6 +292,21 @@ mod tests {
         assert_eq!(decode::<pb::LeaseGrantRequest>(&lease_grant(60)).ttl, 60);
         assert_eq!(decode::<pb::LeaseKeepAliveRequest>(&lease_keep_alive(-7)).id, -7);
         assert_eq!(decode::<pb::StatusRequest>(&empty()), pb::StatusRequest::default());
+        let expected = pb::AuthenticateRequest { name: "n".into(), password: "p".into() };
+        assert_eq!(decode::<pb::AuthenticateRequest>(&name_and_password("n", "p")), expected);
+        let expected =
+            pb::AuthUserAddRequest { name: "n".into(), password: "p".into(), ..Default::default() };
+        assert_eq!(decode::<pb::AuthUserAddRequest>(&name_and_password("n", "p")), expected);
+        assert_eq!(decode::<pb::AuthRoleAddRequest>(&name("r")).name, "r");
+        let expected = pb::AuthUserGrantRoleRequest { user: "n".into(), role: "r".into() };
+        assert_eq!(decode::<pb::AuthUserGrantRoleRequest>(&name_and_role("n", "r")), expected);
+        let permission = proto::authpb::Permission {
+            perm_type: proto::authpb::permission::Type::Readwrite.into(),
+            key: vec![0].into(),
+            range_end: vec![0].into(),
+        };
+        let expected = pb::AuthRoleGrantPermissionRequest { name: "r".into(), perm: Some(permission) };
+        assert_eq!(decode::<pb::AuthRoleGrantPermissionRequest>(&grant_all_keys("r")), expected);
         let expected = pb::MemberAddRequest { peer_ur_ls: vec!["http://h:1".into()], is_learner: false };
         assert_eq!(decode::<pb::MemberAddRequest>(&member_add("http://h:1")), expected);
     }

@@ -5,7 +5,9 @@
 
 use crate::client::{Connection, Keep};
 use crate::cores;
+use crate::endpoint::{Access, Endpoint, scheme};
 use crate::messages::{self, Consistency, Content, path};
+use crate::secure::{self, Certificates, Security};
 use crate::usage::Usage;
 use anyhow::{Context, bail};
 use std::fs::File;
@@ -31,6 +33,8 @@ pub(crate) struct Program {
     pub(crate) members: usize,
     /// Flags beyond the common ones.
     pub(crate) arguments: Vec<String>,
+    /// TLS and users.
+    pub(crate) security: Security,
     pub(crate) cores: Vec<usize>,
     /// Where data directories are made; the system's temporary directory when `None`.
     pub(crate) data_root: Option<PathBuf>,
@@ -51,6 +55,10 @@ pub(crate) struct Server {
     members: Vec<Member>,
     /// `--initial-cluster` of the founding members.
     founders: String,
+    /// Flags of TLS.
+    security_flags: Vec<String>,
+    /// What clients present.
+    access: Access,
     directory: TempDir,
 }
 
@@ -82,21 +90,38 @@ impl Server {
         let addresses = free_addresses(2 * program.members)?;
         let places: Vec<_> =
             (1..).zip(addresses.chunks_exact(2)).map(|(number, pair)| (format!("m{number}"), pair)).collect();
+        let peers = scheme(program.security.peer_tls());
         let founders: Vec<_> =
-            places.iter().map(|(name, pair)| format!("{name}=http://{}", pair[1])).collect();
-        let mut server =
-            Server { program: program.clone(), members: Vec::new(), founders: founders.join(","), directory };
+            places.iter().map(|(name, pair)| format!("{name}={peers}://{}", pair[1])).collect();
+        let certificates = Certificates::make(directory.path()).context("making certificates")?;
+        let mut server = Server {
+            program: program.clone(),
+            members: Vec::new(),
+            founders: founders.join(","),
+            security_flags: certificates.flags(&program.security),
+            access: certificates.access(&program.security)?,
+            directory,
+        };
         for (name, pair) in &places {
             let child = server.spawn(name, pair[0], pair[1], &server.founders, Entrance::Founds)?;
             server.members.push(Member { name: name.clone(), client: pair[0], peer: pair[1], child });
         }
         server.wait_until_ready()?;
+        if program.security.users() {
+            let first = server.endpoint(0);
+            let enable = secure::enable_users(&first, server.access.clone(), &program.security);
+            server.access = block_on(enable)??;
+        }
         Ok(server)
     }
 
     /// Where its members serve clients.
-    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.members.iter().map(|member| member.client).collect()
+    pub(crate) fn addresses(&self) -> Vec<Endpoint> {
+        (0..self.members.len()).map(|number| self.endpoint(number)).collect()
+    }
+
+    fn endpoint(&self, number: usize) -> Endpoint {
+        Endpoint::new(self.members[number].client, self.access.clone())
     }
 
     /// Its processes.
@@ -140,25 +165,25 @@ impl Server {
 
     /// Adds a member to the cluster and starts it on an empty data directory; gives where it will serve clients. Does
     /// not wait until it does.
-    pub(crate) async fn join(&mut self) -> anyhow::Result<SocketAddr> {
+    pub(crate) async fn join(&mut self) -> anyhow::Result<Endpoint> {
         let addresses = free_addresses(2)?;
         let (client, peer) = (addresses[0], addresses[1]);
-        let url = format!("http://{peer}");
-        let connection = Connection::open(self.members[0].client).await?;
+        let url = format!("{}://{peer}", scheme(self.program.security.peer_tls()));
+        let connection = Connection::open(&self.endpoint(0)).await?;
         connection.client(path::MEMBER_ADD).call(messages::member_add(&url), Keep::Head).await?;
         let name = format!("m{}", self.members.len() + 1);
         let cluster = format!("{},{name}={url}", self.founders);
         let child = self.spawn(&name, client, peer, &cluster, Entrance::Joins)?;
         self.members.push(Member { name, client, peer, child });
-        Ok(client)
+        Ok(Endpoint::new(client, self.access.clone()))
     }
 
     /// The number of the member that leads.
     pub(crate) fn leader(&self) -> anyhow::Result<usize> {
         let start = Instant::now();
         loop {
-            for (number, member) in self.members.iter().enumerate() {
-                let status = block_on(status(member.client))?;
+            for number in 0..self.members.len() {
+                let status = block_on(status(&self.endpoint(number)))?;
                 if status.is_ok_and(|status| status.leader != 0 && status.leader == status.member) {
                     return Ok(number);
                 }
@@ -172,16 +197,17 @@ impl Server {
 
     /// The version it reports.
     pub(crate) fn version(&self) -> anyhow::Result<String> {
-        version(self.members[0].client)
+        version(&self.endpoint(0))
     }
 
     /// Waits until each member answers a linearizable read.
     pub(crate) fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let start = Instant::now();
         let path = &self.program.path;
-        for member in &mut self.members {
+        let endpoints = self.addresses();
+        for (member, endpoint) in self.members.iter_mut().zip(&endpoints) {
             let log = log_path(self.directory.path(), &member.name);
-            while !is_ready(member.client)? {
+            while !is_ready(endpoint)? {
                 if let Some(status) = member.child.try_wait()? {
                     bail!("{} ended with {status}:\n{}", path.display(), log_tail(&log));
                 }
@@ -209,17 +235,20 @@ impl Server {
             .append(true)
             .open(log_path(self.directory.path(), name))
             .context("making a log file")?;
+        let clients = scheme(program.security.tls());
+        let peers = scheme(program.security.peer_tls());
         let state = if entrance == Entrance::Founds { "new" } else { "existing" };
         let mut command = Command::new(&program.path);
         command
             .args(["--name", name, "--data-dir"])
             .arg(self.directory.path().join(name))
-            .arg(format!("--listen-client-urls=http://{client}"))
-            .arg(format!("--advertise-client-urls=http://{client}"))
-            .arg(format!("--listen-peer-urls=http://{peer}"))
-            .arg(format!("--initial-advertise-peer-urls=http://{peer}"))
+            .arg(format!("--listen-client-urls={clients}://{client}"))
+            .arg(format!("--advertise-client-urls={clients}://{client}"))
+            .arg(format!("--listen-peer-urls={peers}://{peer}"))
+            .arg(format!("--initial-advertise-peer-urls={peers}://{peer}"))
             .arg(format!("--initial-cluster={cluster}"))
             .arg(format!("--initial-cluster-state={state}"))
+            .args(&self.security_flags)
             .args(&program.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -271,24 +300,24 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> 
 }
 
 /// Whether a linearizable read is answered, within a second.
-fn is_ready(address: SocketAddr) -> anyhow::Result<bool> {
+fn is_ready(endpoint: &Endpoint) -> anyhow::Result<bool> {
     let read = async {
-        let Ok(connection) = Connection::open(address).await else { return false };
+        let Ok(connection) = Connection::open(endpoint).await else { return false };
         let request = messages::range(b"ready?", b"", Consistency::Linearizable, Content::CountOnly);
         connection.client(path::RANGE).call(request, Keep::Head).await.is_ok()
     };
     block_on(async { tokio::time::timeout(Duration::from_secs(1), read).await.unwrap_or(false) })
 }
 
-/// The version that the server at `address` reports.
-pub(crate) fn version(address: SocketAddr) -> anyhow::Result<String> {
-    Ok(block_on(status(address))??.version)
+/// The version that the server at `endpoint` reports.
+pub(crate) fn version(endpoint: &Endpoint) -> anyhow::Result<String> {
+    Ok(block_on(status(endpoint))??.version)
 }
 
-/// What the member at `address` says of itself, within a second.
-pub(crate) async fn status(address: SocketAddr) -> anyhow::Result<messages::Status> {
+/// What the member at `endpoint` says of itself, within a second.
+pub(crate) async fn status(endpoint: &Endpoint) -> anyhow::Result<messages::Status> {
     let ask = async {
-        let connection = Connection::open(address).await?;
+        let connection = Connection::open(endpoint).await?;
         let reply = connection.client(path::STATUS).call(messages::empty(), Keep::Whole).await?;
         anyhow::Ok(messages::status(&reply.message)?)
     };

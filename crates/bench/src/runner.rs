@@ -4,6 +4,7 @@
 //! alike. While one server is measured the other idles on the same core.
 
 use crate::cores::Placement;
+use crate::endpoint::Endpoint;
 use crate::figures::Sample;
 use crate::harness::{self, Plan, Site};
 use crate::process::{self, Program, Server};
@@ -13,27 +14,28 @@ use crate::suite::{Row, Servers, Stage, Work};
 use crate::workload::UnaryJob;
 use crate::workload::lease::LeaseJob;
 use anyhow::{Context, bail};
-use std::net::SocketAddr;
 
 /// What is measured.
 pub(crate) enum Source {
     /// Servers that are started for it: ours and, if given, the peer.
     Programs(Vec<Program>),
     /// A server that somebody else runs.
-    Running { address: SocketAddr, process: Option<u32> },
+    Running { address: Endpoint, process: Option<u32> },
 }
 
 /// A server under measurement.
 enum Subjected {
     Own(Box<Server>),
-    Running { address: SocketAddr, process: Option<u32> },
+    Running { address: Endpoint, process: Option<u32> },
 }
 
 impl Subjected {
     fn site(&self, placement: &Placement) -> Site {
         let (addresses, processes) = match self {
             Subjected::Own(server) => (server.addresses(), server.processes()),
-            Subjected::Running { address, process } => (vec![*address], process.iter().copied().collect()),
+            Subjected::Running { address, process } => {
+                (vec![address.clone()], process.iter().copied().collect())
+            }
         };
         Site { addresses, processes, placement: placement.clone() }
     }
@@ -57,7 +59,7 @@ impl Runner {
                 })
                 .collect(),
             Source::Running { address, .. } => {
-                Ok(vec![Subject { label: "server".into(), version: process::version(*address)? }])
+                Ok(vec![Subject { label: "server".into(), version: process::version(address)? }])
             }
         }
     }
@@ -110,7 +112,7 @@ impl Runner {
         Ok(match &self.source {
             Source::Programs(programs) => Subjected::Own(Box::new(Server::start(&programs[index])?)),
             Source::Running { address, process } => {
-                Subjected::Running { address: *address, process: *process }
+                Subjected::Running { address: address.clone(), process: *process }
             }
         })
     }
@@ -124,6 +126,8 @@ impl Runner {
             }
             (Work::Watch(job), _) => harness::measure(&site, &one_thread, job),
             (Work::Lease(shape), _) => harness::measure(&site, plan, &LeaseJob { shape: *shape }),
+            (Work::Connect(job), _) => harness::measure(&site, plan, job),
+            (Work::Logins(logins), _) => logins.run(&site),
             (Work::History(history), _) => history.run(&site),
             (Work::Bulk(bulk), Subjected::Own(server)) => bulk.run(server, &site),
             (Work::Failover(failover), Subjected::Own(server)) => failover.run(server),

@@ -5,8 +5,8 @@
 //! request, throughput and p99 as ratios to etcd in the same run.
 
 use crate::figures::{
-    CATCH_UP_P99, COMPACTION_P99, COMPACTION_RATE, COUNT_CPU, CPU, FAILOVER, JOIN_P99, P99, RATE, READY,
-    RESIDENT,
+    CATCH_UP_P99, COMPACTION_P99, COMPACTION_RATE, COUNT_CPU, CPU, FAILOVER, JOIN_P99, LOGINS_P99, P99, RATE,
+    READY, RESIDENT,
 };
 use crate::harness::Plan;
 use crate::messages::{Consistency, Content};
@@ -15,7 +15,9 @@ use crate::scenario::bulk::Bulk;
 use crate::scenario::failover::Failover;
 use crate::scenario::history::History;
 use crate::scenario::join::Join;
+use crate::scenario::logins::Logins;
 use crate::tickets::{Pace, Span};
+use crate::workload::connect::ConnectJob;
 use crate::workload::get::Get;
 use crate::workload::put::{Order, Put};
 use crate::workload::range::Range;
@@ -32,8 +34,10 @@ pub(crate) enum Work {
     Lease(Shape),
     Bulk(Bulk),
     History(History),
+    Connect(ConnectJob),
     Failover(Failover),
     Join(Join),
+    Logins(Logins),
 }
 
 pub(crate) struct Row {
@@ -232,6 +236,23 @@ pub(crate) fn join_row(keys: u64, value_bytes: usize, before: Duration) -> Row {
         ),
         Work::Join(Join { keys: KeyShape { bytes: 16, space: keys }, value_bytes, puts_per_second, before }),
         &[(JOIN_P99, Bound::AtMost(1.3))],
+    )
+}
+
+/// New connections. The target is the server's CPU for one, as a share of the peer's.
+pub(crate) fn connect_row(job: ConnectJob) -> Row {
+    let title = format!("{} clients, each a new connection and one read of a key at a time", job.clients);
+    row("connect", title, Work::Connect(job), &[(CPU, Bound::RatioAtMost(0.5))])
+}
+
+/// The scenario of a storm of logins, on servers that check users.
+pub(crate) fn logins_row(value_bytes: usize, span: Duration) -> Row {
+    let puts_per_second = 500.0;
+    row(
+        "logins",
+        format!("{puts_per_second} puts/s before and during a storm of logins"),
+        Work::Logins(Logins { keys: USUAL.keys, value_bytes, puts_per_second, span }),
+        &[(LOGINS_P99, Bound::AtMost(1.1))],
     )
 }
 

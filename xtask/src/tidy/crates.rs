@@ -26,7 +26,11 @@ const LAYERS: [Layer; 12] = [
     Layer { directory: "crates/machine", uses: &["mvcc", "proto"], pure: true },
     Layer { directory: "crates/server", uses: &["machine", "mvcc", "raft", "wal", "proto"], pure: false },
     Layer { directory: "crates/client", uses: &["proto"], pure: false },
-    Layer { directory: "crates/cli", uses: &["client", "machine", "mvcc", "raft", "wal", "proto"], pure: false },
+    Layer {
+        directory: "crates/cli",
+        uses: &["client", "machine", "mvcc", "raft", "wal", "proto"],
+        pure: false,
+    },
     Layer {
         directory: "crates/sim",
         uses: &["server", "machine", "mvcc", "raft", "wal", "proto"],

@@ -4,12 +4,12 @@
 //! while a later one succeeds. So one is sent to each survivor every few milliseconds, and the first success counts.
 
 use crate::client::{Connection, Keep};
+use crate::endpoint::Endpoint;
 use crate::figures::{self, Figure, Sample};
 use crate::messages::{self, path};
 use crate::process::{self, Server};
 use crate::stats;
 use anyhow::{Context, bail};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -51,7 +51,7 @@ impl Failover {
 }
 
 /// Time from now until a write succeeds.
-async fn first_write(connections: &[Connection], survivors: &[SocketAddr]) -> anyhow::Result<Duration> {
+async fn first_write(connections: &[Connection], survivors: &[Endpoint]) -> anyhow::Result<Duration> {
     let start = Instant::now();
     let mut attempts = JoinSet::new();
     let mut due = tokio::time::interval(ATTEMPT_EVERY);

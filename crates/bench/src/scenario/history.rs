@@ -7,6 +7,7 @@
 //! gone), but lasts two seconds at least, or the percentiles of a fast compaction would stand on too few puts.
 
 use crate::client::{Connection, Keep};
+use crate::endpoint::Endpoint;
 use crate::figures::{self, Better, Figure, Sample, Unit};
 use crate::harness::Site;
 use crate::messages::{self, Consistency, Content, WatchMessage, path};
@@ -15,7 +16,6 @@ use crate::stats::Load;
 use crate::tickets::{Pace, Span, Tickets};
 use crate::workload::KeyShape;
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -56,13 +56,13 @@ impl History {
         super::load(site, self.revisions, self.keys, self.value_bytes)?;
         let mut sample = Sample::default();
         process::block_on(async {
-            self.catch_up(site.addresses[0], &mut sample).await?;
-            self.compact(site.addresses[0], &mut sample).await
+            self.catch_up(&site.addresses[0], &mut sample).await?;
+            self.compact(&site.addresses[0], &mut sample).await
         })??;
         Ok(sample)
     }
 
-    async fn catch_up(&self, address: SocketAddr, sample: &mut Sample) -> anyhow::Result<()> {
+    async fn catch_up(&self, address: &Endpoint, sample: &mut Sample) -> anyhow::Result<()> {
         let pace = Pace::Open { per_second: self.puts_per_second };
         let mut callers = super::put_callers(address, self.keys, self.value_bytes).await?;
         callers.run(tickets(pace, Span::Time(self.before / 5))).await;
@@ -88,7 +88,7 @@ impl History {
     }
 
     /// Watchers that start `behind` revisions back, one after the other, for as long as "before" was.
-    async fn watch_repeatedly(&self, address: SocketAddr) -> anyhow::Result<CaughtUp> {
+    async fn watch_repeatedly(&self, address: &Endpoint) -> anyhow::Result<CaughtUp> {
         let start = Instant::now();
         let events = Cell::new(0);
         let mut complete = true;
@@ -103,7 +103,7 @@ impl History {
     }
 
     /// One watcher, until it has seen what was the newest revision when it started; `events` counts what it gets.
-    async fn watch_from_behind(&self, address: SocketAddr, events: &Cell<u64>) -> anyhow::Result<()> {
+    async fn watch_from_behind(&self, address: &Endpoint, events: &Cell<u64>) -> anyhow::Result<()> {
         let newest = newest_revision(address).await?;
         let connection = Connection::with_stream_window(address, CATCH_UP_WINDOW_BYTES).await?;
         let start = newest - self.behind as i64;
@@ -125,7 +125,7 @@ impl History {
         }
     }
 
-    async fn compact(&self, address: SocketAddr, sample: &mut Sample) -> anyhow::Result<()> {
+    async fn compact(&self, address: &Endpoint, sample: &mut Sample) -> anyhow::Result<()> {
         let mut callers = super::put_callers(address, self.keys, self.value_bytes).await?;
         callers.run(tickets(Pace::Closed, Span::Time(self.before / 5))).await;
         let before = callers.run(tickets(Pace::Closed, Span::Time(self.before))).await;
@@ -170,14 +170,14 @@ pub(super) fn compare_latencies(sample: &mut Sample, of: &str, growth: &str, bef
     }
 }
 
-async fn newest_revision(address: SocketAddr) -> anyhow::Result<i64> {
+async fn newest_revision(address: &Endpoint) -> anyhow::Result<i64> {
     let read = messages::range(b"revision?", b"", Consistency::Linearizable, Content::CountOnly);
     let reply = Connection::open(address).await?.client(path::RANGE).call(read, Keep::Whole).await?;
     Ok(messages::revision(&reply.message)?)
 }
 
 /// Compacts everything up to now and waits until it is done; the time it took. Returns after [`DURING_MIN`] at the earliest.
-async fn compact_all(address: SocketAddr) -> anyhow::Result<Duration> {
+async fn compact_all(address: &Endpoint) -> anyhow::Result<Duration> {
     let newest = newest_revision(address).await?;
     let connection = Connection::open(address).await?;
     let start = Instant::now();

@@ -1,12 +1,12 @@
 //! A member joins a cluster that has much to hand over: what the leader's writers feel of it.
 
 use super::history::{compare_latencies, tickets};
+use crate::endpoint::Endpoint;
 use crate::figures::{self, Figure, Sample};
 use crate::harness::Site;
 use crate::process::{self, Server};
 use crate::tickets::{Pace, Span};
 use crate::workload::KeyShape;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// How far the new member's log may be behind when it counts as caught up: what is written while the answers travel.
@@ -31,11 +31,11 @@ pub(crate) struct Join {
 impl Join {
     pub(crate) fn run(&self, server: &mut Server, site: &Site) -> anyhow::Result<Sample> {
         super::load(site, self.keys.space, self.keys, self.value_bytes)?;
-        let leader = server.addresses()[server.leader()?];
-        process::block_on(self.measure(server, leader))?
+        let leader = server.addresses().swap_remove(server.leader()?);
+        process::block_on(self.measure(server, &leader))?
     }
 
-    async fn measure(&self, server: &mut Server, leader: SocketAddr) -> anyhow::Result<Sample> {
+    async fn measure(&self, server: &mut Server, leader: &Endpoint) -> anyhow::Result<Sample> {
         let pace = Pace::Open { per_second: self.puts_per_second };
         let mut callers = super::put_callers(leader, self.keys, self.value_bytes).await?;
         callers.run(tickets(pace, Span::Time(self.before / 5))).await;
@@ -45,7 +45,7 @@ impl Join {
         let start = Instant::now();
         let joined = server.join().await?;
         let joining = async {
-            let outcome = caught_up(leader, joined, start).await;
+            let outcome = caught_up(leader, &joined, start).await;
             during.stop();
             outcome
         };
@@ -60,7 +60,7 @@ impl Join {
 }
 
 /// Waits until the member at `joined` has applied nearly what the leader has; the time since `start`.
-async fn caught_up(leader: SocketAddr, joined: SocketAddr, start: Instant) -> anyhow::Result<Duration> {
+async fn caught_up(leader: &Endpoint, joined: &Endpoint, start: Instant) -> anyhow::Result<Duration> {
     loop {
         let ahead = process::status(leader).await?.applied;
         // It does not serve before it has something to serve.

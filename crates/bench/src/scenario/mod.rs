@@ -1,5 +1,5 @@
 //! What a single workload does not show: a big store, a restart, a compaction, a watcher far behind, a dead
-//! leader, a new member.
+//! leader, a new member, a storm of logins.
 //!
 //! Each scenario takes a server that was just started, does its own loading at the server's full speed, and gives named
 //! figures of its own.
@@ -8,15 +8,16 @@ pub(crate) mod bulk;
 pub(crate) mod failover;
 pub(crate) mod history;
 pub(crate) mod join;
+pub(crate) mod logins;
 
 use crate::driver::{Callers, Requests};
+use crate::endpoint::Endpoint;
 use crate::figures::Spent;
 use crate::harness::{self, Plan, Site};
 use crate::stats::Load;
 use crate::tickets::{Pace, Span};
 use crate::workload::put::{Order, Put};
 use crate::workload::{KeyShape, Shape, Unary, UnaryJob};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Callers while loading: enough for any server's group commit.
@@ -38,9 +39,9 @@ pub(crate) fn load(
 }
 
 /// The callers whose puts a scenario disturbs: 64 of them on 8 connections to one member. Their pace is that of the tickets.
-async fn put_callers(address: SocketAddr, keys: KeyShape, value_bytes: usize) -> anyhow::Result<Callers> {
+async fn put_callers(address: &Endpoint, keys: KeyShape, value_bytes: usize) -> anyhow::Result<Callers> {
     let shape = Shape { connections: 8, clients: 64, pace: Pace::Closed, keys, value_bytes };
     let put = Put { order: Order::Random };
     let requests = (0..shape.clients).map(|number| -> Box<dyn Requests> { put.requests(&shape, number) });
-    Callers::connect(&[address], shape.connections, put.path(), requests).await
+    Callers::connect(&[address.clone()], shape.connections, put.path(), requests).await
 }

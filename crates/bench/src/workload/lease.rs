@@ -3,6 +3,7 @@
 use super::Shape;
 use crate::client::{Connection, Keep, Stream};
 use crate::driver;
+use crate::endpoint::Endpoint;
 use crate::grpc::Failure;
 use crate::harness::{Job, Share};
 use crate::messages::{self, path};
@@ -10,7 +11,6 @@ use crate::stats::Load;
 use crate::tickets::{Span, Tickets};
 use bytes::Bytes;
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -38,7 +38,7 @@ pub(crate) struct Renewers {
 impl Job for LeaseJob {
     type Prepared = Renewers;
 
-    async fn prepare(&self, addresses: &[SocketAddr], share: Share) -> anyhow::Result<Renewers> {
+    async fn prepare(&self, addresses: &[Endpoint], share: Share) -> anyhow::Result<Renewers> {
         let connections = driver::open(addresses, share.of(self.shape.connections).len().max(1)).await?;
         let mut renewers = Vec::new();
         for (_, connection) in share.of(self.shape.clients).zip(connections.iter().cycle()) {

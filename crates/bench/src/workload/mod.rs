@@ -3,6 +3,8 @@
 //! A unary workload only says what to send ([`Unary`]); [`UnaryJob`] gives it connections, callers and a pace. Watch and
 //! lease keepalive work on streams and are jobs of their own.
 
+pub(crate) mod authenticate;
+pub(crate) mod connect;
 pub(crate) mod get;
 pub(crate) mod lease;
 pub(crate) mod put;
@@ -15,10 +17,10 @@ mod keys;
 pub(crate) use keys::{Filler, KeyShape, Random};
 
 use crate::driver::{Callers, Requests};
+use crate::endpoint::Endpoint;
 use crate::harness::{Job, Share};
 use crate::stats::Load;
 use crate::tickets::{Pace, Span, Tickets};
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// What every workload has to choose.
@@ -49,7 +51,7 @@ pub(crate) struct UnaryJob<'a> {
 impl Job for UnaryJob<'_> {
     type Prepared = Callers;
 
-    async fn prepare(&self, addresses: &[SocketAddr], share: Share) -> anyhow::Result<Callers> {
+    async fn prepare(&self, addresses: &[Endpoint], share: Share) -> anyhow::Result<Callers> {
         let requests = share.of(self.shape.clients).map(|number| self.workload.requests(&self.shape, number));
         let connections = share.of(self.shape.connections).len().max(1);
         Callers::connect(addresses, connections, self.workload.path(), requests).await

@@ -11,6 +11,7 @@
 use super::{Shape, Unary};
 use crate::client::{Connection, Stream};
 use crate::driver::{self, Callers, Requests};
+use crate::endpoint::Endpoint;
 use crate::grpc::{Code, Failure};
 use crate::harness::{Job, Share};
 use crate::messages::{self, WatchMessage, path};
@@ -18,7 +19,6 @@ use crate::stats::Load;
 use crate::tickets::{Span, Tickets};
 use bytes::Bytes;
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -65,7 +65,7 @@ impl Job for WatchJob {
 
     /// # Panics
     /// With more than one load thread: watchers see the writes of all threads, so one must do all.
-    async fn prepare(&self, addresses: &[SocketAddr], share: Share) -> anyhow::Result<Prepared> {
+    async fn prepare(&self, addresses: &[Endpoint], share: Share) -> anyhow::Result<Prepared> {
         assert_eq!(share, Share::WHOLE, "the watch workload runs on one load thread");
         let epoch = Instant::now();
         let connections = driver::open(addresses, self.shape.connections).await?;

@@ -104,15 +104,21 @@ macro_rules! served {
     };
 }
 
+// Each method's future is in a box of its own: `dispatch` would be as large as the largest of them
+// otherwise, and it is moved several times before it runs first.
 macro_rules! handle {
     ($call:ident, $kind:ident, -) => {
         $call.unserved()
     };
     ($call:ident, Unary, $handler:ident) => {
-        $call.unary(|api, caller, request| async move { api.$handler(&caller, request).await }).await
+        Box::pin($call.unary(|api, caller, request| async move { api.$handler(&caller, request).await }))
+            .await
     };
     ($call:ident, ServerStream, $handler:ident) => {
-        $call.server_stream(|api, caller, request| async move { api.$handler(&caller, request).await }).await
+        Box::pin(
+            $call.server_stream(|api, caller, request| async move { api.$handler(&caller, request).await }),
+        )
+        .await
     };
     ($call:ident, BidiStream, $handler:ident) => {
         $call.bidi_stream(|api, caller, requests| api.$handler(caller, requests))
