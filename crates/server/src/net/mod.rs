@@ -19,6 +19,7 @@ mod outbound;
 mod pings;
 pub(crate) mod serve;
 mod socket;
+pub(crate) mod trace;
 
 #[cfg(test)]
 mod tests;
