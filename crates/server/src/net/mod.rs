@@ -9,6 +9,7 @@ mod authority;
 pub(crate) mod connection;
 mod conversation;
 pub(crate) mod descriptors;
+pub(crate) mod dial;
 mod frames;
 pub(crate) mod heads;
 mod huffman;
