@@ -13,13 +13,13 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::BootstrapError;
 use crate::config::Url;
 use crate::ids::ClusterId;
 use crate::limits::PEER_ANSWER_BYTES_MAX;
+use crate::net::dial::dial;
 use crate::tls::{ConnectError, Connector, reason_behind};
 
 /// Says on `/members` which peer protocol is spoken there. A member that joins looks for it: one of etcd would take it into
@@ -65,8 +65,6 @@ struct Versions {
 /// Why an answer is of no use.
 #[derive(Debug, thiserror::Error)]
 enum AskError {
-    #[error("members are asked by http and https URLs only")]
-    Unsupported,
     #[error(transparent)]
     Tls(#[from] ConnectError),
     #[error("no answer within {0:?}")]
@@ -181,26 +179,25 @@ async fn get(
     timeout: Duration,
 ) -> Result<(HeaderMap, Bytes), AskError> {
     let asked = async {
-        let (host, port) = url.host_port().ok_or(AskError::Unsupported)?;
-        let stream = TcpStream::connect((host, port)).await?;
+        let wire = dial(url).await?;
         if url.is_secure() {
-            exchange(connector.connect(host, stream).await?, (host, port), path).await
+            exchange(connector.connect(url.host(), wire).await?, url.authority(), path).await
         } else {
-            exchange(stream, (host, port), path).await
+            exchange(wire, url.authority(), path).await
         }
     };
     tokio::time::timeout(timeout, asked).await.map_err(|_| AskError::Timeout(timeout))?
 }
 
-async fn exchange<S>(stream: S, (host, port): (&str, u16), path: &str) -> Result<(HeaderMap, Bytes), AskError>
+async fn exchange<S>(stream: S, authority: &str, path: &str) -> Result<(HeaderMap, Bytes), AskError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(path)
-        .header(http::header::HOST, format!("{host}:{port}"))
+        .header(http::header::HOST, authority)
         .body(Empty::<Bytes>::new())
-        .expect("a host and a port make a header");
+        .map_err(|error| AskError::Http(error.to_string()))?;
     let answer = async {
         let response = sender.send_request(request).await?;
         let (head, body) = response.into_parts();

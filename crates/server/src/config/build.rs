@@ -66,6 +66,7 @@ impl Config {
                 _ => MetricsDetail::Basic,
             },
             log: log(settings),
+            traces_requests: false,
             feature_gates: gates,
             notices,
         })

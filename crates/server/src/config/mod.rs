@@ -39,6 +39,7 @@ pub use settings::{Settings, Source};
 pub use tls::Tls;
 pub use url::Url;
 
+use crate::net::trace;
 use crate::version;
 use arguments::Arguments;
 
@@ -86,6 +87,8 @@ pub struct Config {
     pub metrics: MetricsDetail,
     /// Logging.
     pub log: Log,
+    /// Whether the heads of gRPC requests are written to standard error (`GODEBUG=http2debug=2`).
+    pub traces_requests: bool,
     /// Feature gates.
     pub feature_gates: FeatureGates,
     /// What should be said about all this in the log.
@@ -360,7 +363,9 @@ impl Config {
             Some(path) => settings = file::load(&path, &mut notices)?,
             None => environment::apply(&mut settings, environment, &mut notices)?,
         }
-        Ok(Invocation::Serve(Box::new(Config::from_settings(&settings, notices)?)))
+        let mut config = Config::from_settings(&settings, notices)?;
+        config.traces_requests = trace::is_asked_for(environment);
+        Ok(Invocation::Serve(Box::new(config)))
     }
 }
 

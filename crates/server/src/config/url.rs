@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use http::uri::Authority;
+
 /// How to talk to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -100,6 +102,25 @@ impl Url {
     /// a host and a port.
     pub fn socket_path(&self) -> Option<&str> {
         self.is_unix().then(|| &self.text[self.scheme.name().len() + 3..])
+    }
+
+    /// The host that a certificate is to name. A Unix socket may have one, too (`unixs://host:port` is a file of that name in
+    /// the working directory); one that has none is on this machine.
+    pub(crate) fn host(&self) -> &str {
+        let place = self.host_port().or_else(|| split_host_port(self.named_socket()?));
+        place.map_or("localhost", |(host, _)| host)
+    }
+
+    /// What stands for the place in the head of a request.
+    pub(crate) fn authority(&self) -> &str {
+        let rest = &self.text[self.scheme.name().len() + 3..];
+        if self.is_unix() { self.named_socket().unwrap_or("localhost") } else { rest }
+    }
+
+    /// The path of a Unix socket that looks like a host and a port.
+    fn named_socket(&self) -> Option<&str> {
+        let is_named = |path: &&str| !path.contains('/') && Authority::try_from(*path).is_ok();
+        self.socket_path().filter(is_named).filter(|path| split_host_port(path).is_some())
     }
 
     /// Where to bind for this URL. `None` when the host is a domain name: a listener wants an address, and `localhost` is
@@ -239,6 +260,23 @@ mod tests {
         for (text, address) in cases {
             let bound = Url::parse(text).unwrap().bind_address().map(|address| address.to_string());
             assert_eq!(bound.as_deref(), address, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_socket_may_be_named_like_a_host() {
+        let cases = [
+            ("http://a.example:1", "a.example", "a.example:1"),
+            ("https://[::1]:7", "::1", "[::1]:7"),
+            ("unixs://m1.example:1", "m1.example", "m1.example:1"),
+            ("unix:///run/m1.sock", "localhost", "localhost"),
+            ("unix:///run/m1:1", "localhost", "localhost"),
+            ("unix://m1", "localhost", "localhost"),
+            ("unix://a b:1", "localhost", "localhost"),
+        ];
+        for (text, host, authority) in cases {
+            let url = Url::parse(text).unwrap();
+            assert_eq!((url.host(), url.authority()), (host, authority), "{text}");
         }
     }
 

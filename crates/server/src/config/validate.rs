@@ -157,14 +157,6 @@ pub(super) fn check_served(settings: &Settings) -> Result<(), ConfigError> {
             return not_served(setting.origin(), what);
         }
     }
-    for flag in ["listen-peer-urls", "listen-client-urls", "listen-client-http-urls", "listen-metrics-urls"] {
-        for url in settings.urls(flag) {
-            // Members find each other by address.
-            if url.is_unix() && flag == "listen-peer-urls" {
-                return not_served(format!("{}={url}", settings.get(flag).origin()), "a Unix socket");
-            }
-        }
-    }
     if settings.list("log-outputs").iter().any(|output| output == "systemd/journal") {
         return not_served(
             settings.get("log-outputs").origin(),

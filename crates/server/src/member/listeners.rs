@@ -117,11 +117,11 @@ fn bind_peers(
     let mut bound = BTreeSet::new();
     let mut secure = Vec::new();
     for url in &config.listen.peer {
-        let address = url.bind_address().ok_or_else(|| StartError::Url(url.to_string()))?;
-        if !bound.insert((address, url.is_secure())) {
+        let place = Place::of(url)?;
+        if !bound.insert((place.clone(), url.is_secure())) {
             continue;
         }
-        let socket = bind_tcp(address, options)?;
+        let socket = place.bind(options)?;
         match &tls.peers {
             Some(acceptor) if url.is_secure() => secure.push((socket, acceptor.clone())),
             _ => listeners.plain.push(socket),

@@ -133,7 +133,7 @@ impl Incoming {
 }
 
 /// The next connection. No error is fatal: those of the connection concern nobody else, and descriptors come back.
-pub(crate) async fn next(listener: &TcpListener) -> TcpStream {
+async fn next(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {

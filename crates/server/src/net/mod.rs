@@ -9,6 +9,7 @@ mod authority;
 pub(crate) mod connection;
 mod conversation;
 pub(crate) mod descriptors;
+pub(crate) mod dial;
 mod frames;
 pub(crate) mod heads;
 mod huffman;
@@ -19,6 +20,7 @@ mod outbound;
 mod pings;
 pub(crate) mod serve;
 mod socket;
+pub(crate) mod trace;
 
 #[cfg(test)]
 mod tests;

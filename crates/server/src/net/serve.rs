@@ -18,6 +18,7 @@ use crate::grpc::admission::looks_like_grpc;
 use crate::grpc::body::ResponseBody;
 use crate::http::{Alarm, Consistency, HealthProbe, Http, RaftStatus, ReadFailure, Surface, Versions};
 use crate::ids::MemberId;
+use crate::net::trace;
 use crate::tls::CertificateName;
 use crate::version;
 
@@ -29,18 +30,23 @@ pub(crate) struct ClientPort {
     http: Http<Probe>,
     /// HTTP has addresses of its own (`--listen-client-http-urls`).
     grpc_only: bool,
+    traces_requests: bool,
 }
 
 impl ClientPort {
     pub(crate) fn new(api: Arc<Api>, workers: Arc<[Arc<Worker>]>, config: &Config) -> Self {
         let probe = Arc::new(Probe(api.clone()));
         let http = Http::new(probe, api.metrics.clone(), config.http.clone());
-        Self { api, workers, http, grpc_only: !config.listen.client_http.is_empty() }
+        let grpc_only = !config.listen.client_http.is_empty();
+        Self { api, workers, http, grpc_only, traces_requests: config.traces_requests }
     }
 
     /// Answers a request on a client address.
     pub(crate) async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Response<ResponseBody> {
         if self.grpc_only || looks_like_grpc(request.headers()) {
+            if self.traces_requests {
+                trace::write(&request);
+            }
             router::serve(self.api.clone(), request).await
         } else {
             self.http(Surface::Client, request).await

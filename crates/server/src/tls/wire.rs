@@ -59,6 +59,18 @@ impl Detached {
     }
 }
 
+impl From<TcpStream> for Wire {
+    fn from(stream: TcpStream) -> Wire {
+        Wire(State::Tcp(stream))
+    }
+}
+
+impl From<UnixStream> for Wire {
+    fn from(stream: UnixStream) -> Wire {
+        Wire(State::Unix(stream))
+    }
+}
+
 impl From<Detached> for Wire {
     fn from(detached: Detached) -> Wire {
         Wire(State::Detached(detached))
@@ -135,7 +147,7 @@ pub(crate) enum Stream {
 #[cfg(test)]
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Stream {
-        Stream::Plain(Wire(State::Tcp(stream)))
+        Stream::Plain(stream.into())
     }
 }
 

@@ -4,15 +4,14 @@ use http_body_util::{BodyExt, Limited};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use raft::NodeId;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::context::Context;
 use super::handshake::{self, StreamKind};
-use super::limits::{CONNECT_TIMEOUT, KEEPALIVE_IDLE};
+use super::limits::CONNECT_TIMEOUT;
 use crate::config::Url;
+use crate::net;
 use crate::tls;
 
 /// A connection to a peer, upgraded. Whatever lies below HTTP, TLS too, is hidden in it.
@@ -24,9 +23,6 @@ pub(super) enum DialError {
     /// Nobody knows where it is.
     #[error("no peer URLs are known")]
     NoUrls,
-    /// The URL is of a kind that cannot be dialed.
-    #[error("{0}: peers are reached by http and https URLs only")]
-    Unsupported(Url),
     /// No connection.
     #[error("{0}: {1}")]
     Connect(Url, std::io::Error),
@@ -95,20 +91,18 @@ async fn dial_url(
     kind: StreamKind,
     context: &Context,
 ) -> Result<PeerStream, DialError> {
-    let (stream, host, port) = connect(url).await?;
-    let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let wire = net::dial::dial(url).await.map_err(|error| DialError::Connect(url.clone(), error))?;
     if !url.is_secure() {
-        return upgrade(stream, &authority, peer, url, kind, context).await;
+        return upgrade(wire, peer, url, kind, context).await;
     }
-    let secured = context.settings.connector.connect(host, stream).await;
+    let secured = context.settings.connector.connect(url.host(), wire).await;
     let secured = secured.map_err(|error| DialError::Tls(url.clone(), error))?;
-    upgrade(secured, &authority, peer, url, kind, context).await
+    upgrade(secured, peer, url, kind, context).await
 }
 
 /// Makes a peer's stream of a connection to it.
 async fn upgrade<S>(
     stream: S,
-    authority: &str,
     peer: NodeId,
     url: &Url,
     kind: StreamKind,
@@ -122,9 +116,9 @@ where
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(http_error)?;
     let connection = AbortOnDrop(tokio::spawn(connection.with_upgrades()));
-    let request =
-        handshake::request(settings.identity, peer, kind, (&settings.advertised, context.process), authority)
-            .map_err(|error| DialError::Http(url.clone(), error.to_string()))?;
+    let sender_is = (settings.advertised.as_slice(), context.process);
+    let request = handshake::request(settings.identity, peer, kind, sender_is, url.authority())
+        .map_err(|error| DialError::Http(url.clone(), error.to_string()))?;
     let response = sender.send_request(request).await.map_err(http_error)?;
     if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
         let status = response.status();
@@ -136,21 +130,6 @@ where
     let upgraded = hyper::upgrade::on(response).await.map_err(http_error)?;
     drop(connection);
     Ok(TokioIo::new(upgraded))
-}
-
-/// A connection, and the host and port that it leads to.
-async fn connect(url: &Url) -> Result<(TcpStream, &str, u16), DialError> {
-    let (host, port) = url.host_port().ok_or_else(|| DialError::Unsupported(url.clone()))?;
-    let stream =
-        TcpStream::connect((host, port)).await.map_err(|error| DialError::Connect(url.clone(), error))?;
-    tune(&stream).map_err(|error| DialError::Connect(url.clone(), error))?;
-    Ok((stream, host, port))
-}
-
-/// Frames leave at once; and a peer whose machine is gone is noticed by the system too.
-pub(super) fn tune(stream: &TcpStream) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_IDLE))
 }
 
 async fn text_of(response: http::Response<hyper::body::Incoming>) -> String {

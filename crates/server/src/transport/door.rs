@@ -17,7 +17,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
 use super::context::{Context, Inlet};
-use super::dial::{PeerStream, tune};
+use super::dial::PeerStream;
 use super::handshake::{self, Caller, StreamKind};
 use super::inlet;
 use super::limits::{CONNECT_TIMEOUT, DOOR_CONNECTIONS_MAX};
@@ -26,7 +26,7 @@ use super::{snapshot, switch};
 use crate::grpc::body::ResponseBody;
 use crate::logging::messages;
 use crate::net::accept;
-use crate::tls::Delivery;
+use crate::tls::{self, Delivery};
 
 /// Answers what is asked on the peer port besides peers' streams.
 pub(crate) type PeerHttp = Arc<
@@ -35,22 +35,19 @@ pub(crate) type PeerHttp = Arc<
 
 /// Accepts on one listener for as long as the transport runs. A request's head must be there within `head_within`.
 pub(super) async fn accept(
-    listener: std::net::TcpListener,
+    listener: tls::Listener,
     head_within: Duration,
     http: PeerHttp,
     context: Arc<Context>,
 ) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
+    let listener = match accept::Incoming::of(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(error = %error, "cannot accept connections of peers"),
     };
     let builder = builder(head_within);
     let places = Arc::new(Semaphore::new(DOOR_CONNECTIONS_MAX));
     while let Ok(place) = places.clone().acquire_owned().await {
-        let stream = accept::next(&listener).await;
-        if tune(&stream).is_err() {
-            continue;
-        }
+        let Ok(stream) = listener.next().await.attach() else { continue };
         let (builder, http, context) = (builder.clone(), http.clone(), context.clone());
         tokio::spawn(async move {
             serve(stream, builder, http, context).await;

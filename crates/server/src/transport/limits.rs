@@ -49,9 +49,6 @@ pub(super) const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// timeout. (It calls first, and is then called at once.)
 pub(super) const PAUSE_MAX: Duration = Duration::from_millis(800);
 
-/// After so much silence the operating system begins to ask whether the other end is there.
-pub(super) const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
-
 /// Connections to the peer port at once, streams of members not counted. Tools ask `/version` and `/members` there.
 pub(super) const DOOR_CONNECTIONS_MAX: usize = 256;
 

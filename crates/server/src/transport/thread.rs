@@ -1,6 +1,5 @@
 //! The transport's thread: one runtime for all connections of peers.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -34,7 +33,7 @@ pub(crate) struct TransportThread {
 #[derive(Default)]
 pub(crate) struct Listeners {
     /// Those without TLS.
-    pub(crate) plain: Vec<TcpListener>,
+    pub(crate) plain: Vec<tls::Listener>,
     /// Those with it.
     pub(crate) secure: Option<SecureListeners>,
 }
@@ -42,7 +41,7 @@ pub(crate) struct Listeners {
 /// Sockets with TLS, and the thread that makes the handshakes.
 pub(crate) struct SecureListeners {
     /// Each with who is let in.
-    pub(crate) sockets: Vec<(TcpListener, Arc<Acceptor>)>,
+    pub(crate) sockets: Vec<(tls::Listener, Arc<Acceptor>)>,
     /// The way to the thread.
     pub(crate) handshakes: Handshakes,
     /// The thread: it ends when the way to it is gone.
@@ -53,10 +52,10 @@ impl SecureListeners {
     /// Begins to accept. Returns the connections whose handshakes have succeeded, and what to keep until no more should.
     fn open(self) -> (UnboundedReceiver<Delivery>, Handshakes, JoinHandle<()>) {
         let (deliver, delivered) = unbounded_channel();
-        for (socket, acceptor) in self.sockets {
+        for (listener, acceptor) in self.sockets {
             let deliver = deliver.clone();
             self.handshakes.open(Door {
-                listener: tls::Listener::Tcp(socket),
+                listener,
                 acceptor,
                 need: Need::Tls,
                 deliver: Arc::new(move |delivery| drop(deliver.send(delivery))),

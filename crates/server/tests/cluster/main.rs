@@ -20,6 +20,7 @@ mod network;
 mod replication;
 mod restarts;
 mod snapshots;
+mod sockets;
 mod traffic;
 mod two_elections;
 #[path = "../crash/writer.rs"]

@@ -173,6 +173,36 @@ mod tests {
         assert!(open("ES256", None, Some(&ec[0].1)).unwrap().verify(&token).is_some());
     }
 
+    /// etcd's own tests name the server's certificate as `pub-key`.
+    #[test]
+    fn a_public_key_may_be_in_a_certificate_or_in_the_shape_of_rsa() {
+        let files = Files::new();
+        let rsa = files.pair("rsa", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
+        let ec = files.pair("p256", &[&EC[..], &["ec_paramgen_curve:P-256"]].concat());
+        let certificate = |(private, _): &(PathBuf, PathBuf), name: &str| {
+            let path = files.path(name);
+            let (key, out) = (private.to_str().unwrap(), path.to_str().unwrap());
+            Files::openssl(&["req", "-x509", "-new", "-subj", "/CN=a", "-key", key, "-out", out]);
+            path
+        };
+        let bare = files.path("bare");
+        let (public, out) = (rsa.1.to_str().unwrap(), bare.to_str().unwrap());
+        Files::openssl(&["rsa", "-pubin", "-in", public, "-RSAPublicKey_out", "-out", out]);
+        for (method, private, public) in [
+            ("RS256", &rsa.0, certificate(&rsa, "rsa.crt")),
+            ("PS512", &rsa.0, bare),
+            ("ES256", &ec.0, certificate(&ec, "ec.crt")),
+        ] {
+            let token = open(method, Some(private), Some(&public)).unwrap().sign("u", 7).unwrap();
+            let verifies = open(method, None, Some(&public)).unwrap();
+            assert_eq!(verifies.verify(&token), Some(("u".into(), 7)), "{method}");
+        }
+        for (method, public) in [("ES256", &rsa.1), ("RS256", &ec.1), ("RS256", &rsa.0), ("EdDSA", &ec.1)] {
+            let error = open(method, None, Some(public));
+            assert!(matches!(error, Err(OptionsError::BadKey { .. })), "{method}");
+        }
+    }
+
     fn shared() -> (Files, WebTokens) {
         let files = Files::new();
         std::fs::write(files.path("secret"), "a shared secret").unwrap();

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{self as sig, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair, UnparsedPublicKey};
+use aws_lc_rs::signature::{self as sig, EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey, RsaKeyPair};
+use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{PrivateKeyDer, SubjectPublicKeyInfoDer};
+use x509_parser::pem::parse_x509_pem;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::options::{OptionsError, WebOptions};
 
@@ -95,19 +97,7 @@ enum Signer {
 /// What checks signatures, and perhaps makes them.
 enum Keys {
     Shared(Box<hmac::Key>),
-    Pair { public: Public, private: Option<Signer> },
-}
-
-/// A public key, as the file or the private key has it.
-struct Public {
-    algorithm: &'static dyn sig::VerificationAlgorithm,
-    bytes: Vec<u8>,
-}
-
-impl Public {
-    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(self.algorithm, &self.bytes).verify(message, signature).is_ok()
-    }
+    Pair { public: ParsedPublicKey, private: Option<Signer> },
 }
 
 /// A method with its keys.
@@ -141,7 +131,7 @@ impl Key {
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.keys {
             Keys::Shared(key) => hmac::verify(key, message, signature).is_ok(),
-            Keys::Pair { public, .. } => public.verify(message, signature),
+            Keys::Pair { public, .. } => public.verify_sig(message, signature).is_ok(),
         }
     }
 
@@ -187,6 +177,7 @@ impl Signer {
         }
     }
 
+    /// Returns the public key to this private one, in its own shape.
     fn public(&self) -> Vec<u8> {
         use sig::KeyPair;
         match self {
@@ -222,13 +213,14 @@ fn pair(family: Family, options: &WebOptions) -> Result<Keys, OptionsError> {
         (None, None) => Err(OptionsError::MissingKey),
         (Some(public), None) => Ok(Keys::Pair { public, private: None }),
         (None, Some(private)) => {
-            let public = Public { algorithm, bytes: private.public() };
+            let public = ParsedPublicKey::new(algorithm, private.public());
+            let public = public.map_err(|_| OptionsError::KeyMismatch)?;
             Ok(Keys::Pair { public, private: Some(private) })
         }
         (Some(public), Some(private)) => {
             // What one signs and the other takes belongs together, whatever the files look like.
             let signature = private.sign(PROBE).unwrap_or_default();
-            if !public.verify(PROBE, &signature) {
+            if public.verify_sig(PROBE, &signature).is_err() {
                 return Err(OptionsError::KeyMismatch);
             }
             Ok(Keys::Pair { public, private: Some(private) })
@@ -239,14 +231,20 @@ fn pair(family: Family, options: &WebOptions) -> Result<Keys, OptionsError> {
 /// What is signed to see whether two keys belong together.
 const PROBE: &[u8] = b"quorate";
 
+/// Reads a public key. It may stand alone (`PUBLIC KEY`, `RSA PUBLIC KEY`) or in a certificate. As in etcd, the first block
+/// of the file counts, for what it holds and not for its label.
 fn read_public(
     algorithm: &'static dyn sig::VerificationAlgorithm,
     path: &Path,
-) -> Result<Public, OptionsError> {
+) -> Result<ParsedPublicKey, OptionsError> {
     let text = read(path)?;
-    let key = SubjectPublicKeyInfoDer::from_pem_slice(&text)
-        .map_err(|_| OptionsError::BadKey { path: path.to_owned(), kind: "public" })?;
-    Ok(Public { algorithm, bytes: key.as_ref().to_vec() })
+    let bad = || OptionsError::BadKey { path: path.to_owned(), kind: "public" };
+    let (_, block) = parse_x509_pem(&text).map_err(|_| bad())?;
+    let key = match X509Certificate::from_der(&block.contents) {
+        Ok((_, certificate)) => ParsedPublicKey::new(algorithm, certificate.public_key().raw),
+        Err(_) => ParsedPublicKey::new(algorithm, &block.contents),
+    };
+    key.map_err(|_| bad())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, OptionsError> {

@@ -194,7 +194,7 @@ impl Member {
         let thread = TransportThread::new(
             transport.clone(),
             settings,
-            Listeners { plain: vec![listener], secure: None },
+            Listeners { plain: vec![crate::tls::Listener::Tcp(listener)], secure: None },
             http(),
             inbound(engine.clone()),
             metrics.clone(),
