@@ -32,6 +32,7 @@ mod auto;
 mod connector;
 mod facts;
 mod files;
+pub(crate) mod fuzz;
 mod handshakes;
 mod load;
 mod material;
