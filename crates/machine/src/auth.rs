@@ -75,6 +75,8 @@
 //! # Where etcd does otherwise
 //!
 //! * A transaction without operations needs a user. etcd serves it to everybody.
+//! * A certificate without a common name is nobody's where any user will do; in etcd its owner counts
+//!   as a user there.
 //! * A range that is granted again is granted once: what it permits is replaced. etcd keeps both,
 //!   unless no other range of the role starts at the same key, so that to take writing away does
 //!   not take it away.
@@ -89,6 +91,7 @@ mod access;
 mod check;
 mod command;
 mod directory;
+pub mod fuzz;
 mod identity;
 mod intervals;
 mod policy;

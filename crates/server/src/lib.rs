@@ -21,6 +21,7 @@ pub mod config;
 mod data_dir;
 mod engine;
 mod error;
+pub mod fuzz;
 mod grpc;
 pub mod http;
 pub mod ids;

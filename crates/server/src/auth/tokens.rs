@@ -5,6 +5,7 @@
 //! its last use on a member. A **JSON web token** is signed by the member that was asked, and any
 //! member that has the key believes it until it expires; no member remembers it.
 
+pub(crate) mod fuzz;
 mod jwt;
 mod key;
 pub(crate) mod options;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, Version, header};
 use http_body_util::Full;
 
 pub use probe::{Alarm, Consistency, HealthProbe, RaftStatus, ReadFailure, Versions};
@@ -24,6 +24,7 @@ pub use probe::{Alarm, Consistency, HealthProbe, RaftStatus, ReadFailure, Versio
 use crate::config::{Allowed, HttpAccess};
 use crate::logging::messages;
 use crate::metrics::{self, Metrics};
+use crate::tls::Encrypted;
 use crate::version;
 
 /// Which listener a request came in on: they serve different paths.
@@ -66,16 +67,21 @@ impl<P: HealthProbe> Http<P> {
 
     /// Answers one request. `head` is its head: `request.into_parts().0`.
     pub async fn handle(&self, surface: Surface, head: &Parts) -> Response<Body> {
+        if let Some(reason) = unclear_host(head) {
+            return reply::bad_request(reason);
+        }
         match surface {
             Surface::Client => self.handle_client(head).await,
             Surface::Metrics | Surface::Peer => self.route(surface, head).await,
         }
     }
 
-    /// The access rules of the client port, then the path.
+    /// The access rules of the client port, then the path. With TLS any host will do, as in etcd: a browser that was led
+    /// here by a name of somebody else's does not accept the certificate.
     async fn handle_client(&self, head: &Parts) -> Response<Body> {
         let host = host_of(head);
-        if !self.access.hosts.allows(host) {
+        let is_encrypted = head.extensions.get::<Encrypted>().is_some();
+        if !is_encrypted && !self.access.hosts.allows(host) {
             tracing::warn!(host, "{}", messages::REJECTING_HOST);
             return reply::error(StatusCode::MISDIRECTED_REQUEST, &misdirected(host));
         }
@@ -143,6 +149,18 @@ impl<P: HealthProbe> Http<P> {
         let status = self.probe.raft_status().to_json();
         let body = format!("{{\n\"file_descriptor_limit\": {limit},\n\"raft.status\": {status}\n}}\n");
         reply::of_type("application/json; charset=utf-8", body)
+    }
+}
+
+/// Returns why a request does not say which host it is for: in HTTP/1.1 it must name exactly one (RFC 9112, section 3.2), and
+/// of two, the rule about hosts could look at one and a proxy in front at the other.
+fn unclear_host(head: &Parts) -> Option<&'static str> {
+    match head.headers.get_all(header::HOST).iter().count() {
+        0 if head.version == Version::HTTP_11 && head.method != Method::CONNECT => {
+            Some(": missing required Host header")
+        }
+        0 | 1 => None,
+        _ => Some(""),
     }
 }
 

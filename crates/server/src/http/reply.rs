@@ -42,6 +42,14 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
     with_body(status, Bytes::new())
 }
 
+/// 400, in the words with which Go refuses a request that it cannot read. `reason` is empty or begins with a colon.
+pub(super) fn bad_request(reason: &str) -> Response<Body> {
+    let mut response = with_body(StatusCode::BAD_REQUEST, format!("400 Bad Request{reason}"));
+    response.headers_mut().insert(header::CONTENT_TYPE, TEXT);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// 404.
 pub(super) fn not_found() -> Response<Body> {
     error(StatusCode::NOT_FOUND, "404 page not found")

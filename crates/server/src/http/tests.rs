@@ -1,6 +1,6 @@
 //! HTTP against the answers of a real etcd, recorded, and against the contract where nothing could be recorded.
 //!
-//! The files `testdata/etcd-3.7.1-http-*.txt` are exchanges with etcd 3.7.1: `>` lines are the request (listener, method, path, headers),
+//! The files `testdata/etcd-3.7.1-http-*.txt` are exchanges with etcd 3.7.1: `>` lines are the request (listener, `secure` being that of clients with TLS, method, path, headers),
 //! `<` lines status and headers without `date` and the like, `|` lines the body. Bodies of `/metrics`, of HEAD and of 421 (whose
 //! text is our own) are not recorded.
 
@@ -89,7 +89,7 @@ const OPEN: HttpAccess = HttpAccess { cors: Allowed::All, hosts: Allowed::All };
 
 /// Status and body of a GET on the client port.
 fn get(http: &Http<Patient>, path: &str) -> (u16, String) {
-    let head = Request::get(path).body(()).unwrap().into_parts().0;
+    let head = Request::get(path).header("host", "h").body(()).unwrap().into_parts().0;
     let response = now(http.handle(Surface::Client, &head));
     let status = response.status().as_u16();
     (status, body(response))
@@ -109,12 +109,21 @@ fn replay(http: &Http<Patient>, recorded: &str) -> String {
         let (name, value) = header.split_once(": ").unwrap();
         builder = builder.header(name, value);
     }
+    // Where it does not matter, the host is not recorded.
+    if !recorded.contains("\n> Host: ") {
+        builder = builder.header("host", "127.0.0.1");
+    }
+    let mut head = builder.body(()).unwrap().into_parts().0;
     let surface = match surface {
         "client" => Surface::Client,
+        "secure" => {
+            head.extensions.insert(Encrypted);
+            Surface::Client
+        }
         "metrics" => Surface::Metrics,
         _ => Surface::Peer,
     };
-    let response = now(http.handle(surface, &builder.body(()).unwrap().into_parts().0));
+    let response = now(http.handle(surface, &head));
 
     let mut lines: Vec<String> = request.iter().map(|line| format!("> {line}")).collect();
     lines.push(format!("< {}", response.status().as_u16()));
@@ -260,13 +269,34 @@ fn a_host_is_named_without_its_port() {
 }
 
 #[test]
+fn a_request_names_one_host() {
+    let http = http(healthy(), OPEN);
+    let status = |request: http::request::Builder| {
+        let head = request.body(()).unwrap().into_parts().0;
+        [Surface::Client, Surface::Metrics, Surface::Peer]
+            .map(|surface| now(http.handle(surface, &head)).status().as_u16())
+    };
+    let request = || Request::get("/version");
+    assert_eq!(status(request()), [400; 3]);
+    assert_eq!(status(request().header("host", "")), [200, 404, 200]);
+    assert_eq!(status(request().version(Version::HTTP_10)), [200, 404, 200]);
+    assert_eq!(status(request().version(Version::HTTP_2)), [200, 404, 200]);
+    let two = request().version(Version::HTTP_10).header("host", "a").header("host", "a");
+    assert_eq!(status(two), [400; 3]);
+    let head = request().body(()).unwrap().into_parts().0;
+    let text = body(now(http.handle(Surface::Client, &head)));
+    assert_eq!(text, "400 Bad Request: missing required Host header");
+}
+
+#[test]
 fn the_metrics_are_compressed_for_those_who_ask_and_count_their_scrapes() {
     use std::io::Read;
     let http = http(healthy(), OPEN);
     let plain = get(&http, "/metrics").1;
     assert!(plain.contains("\npromhttp_metric_handler_requests_in_flight 1\n"));
     assert!(plain.contains("\npromhttp_metric_handler_requests_total{code=\"200\"} 0\n"));
-    let request = Request::get("/metrics").header("accept-encoding", "gzip").body(()).unwrap();
+    let request = Request::get("/metrics").header("host", "h").header("accept-encoding", "gzip");
+    let request = request.body(()).unwrap();
     let response = now(http.handle(Surface::Client, &request.into_parts().0));
     assert_eq!(response.headers()["content-encoding"], "gzip");
     let packed = now(response.into_body().collect()).unwrap().to_bytes();

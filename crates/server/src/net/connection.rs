@@ -100,7 +100,8 @@ pub(crate) type NotTold = mpsc::Sender<Infallible>;
 
 /// Serves a connection until the peer closes it, or until `stop` says so and its requests are answered. Until then the client
 /// is told by GOAWAY that its next requests have to go elsewhere; those that cross it on the way are served. Each request
-/// carries the `name` of the client's certificate as an extension.
+/// carries the `name` of the client's certificate as an extension, and [`Encrypted`](crate::tls::Encrypted) if
+/// there is TLS.
 pub(crate) async fn serve<S, F>(
     stream: Stream,
     name: Option<CertificateName>,
@@ -118,11 +119,15 @@ pub(crate) async fn serve<S, F>(
     let Terms { builder, settings, heads } = terms;
     let conversation = Arc::new(Conversation::new());
     let pings = Pings::new(settings.ping_min_time);
+    let encrypted = stream.encrypted();
     let socket = Socket::new(stream, pings, Head::new(heads), conversation.clone());
     let requests = conversation.clone();
     let respond = service_fn(move |mut request: Request<Incoming>| {
         if let Some(name) = &name {
             request.extensions_mut().insert(name.clone());
+        }
+        if let Some(encrypted) = encrypted {
+            request.extensions_mut().insert(encrypted);
         }
         let open = Open::new(requests.clone(), &request);
         let response = service(request);

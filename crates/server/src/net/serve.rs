@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::header::CONTENT_TYPE;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use mvcc::{KeyRange, RangeQuery};
 use proto::etcdserverpb::{AlarmType, RangeRequest};
@@ -42,12 +42,20 @@ impl ClientPort {
     }
 
     /// Answers a request on a client address.
+    ///
+    /// gRPC is HTTP/2, and a call in HTTP/1.1 is none: browsers speak HTTP/1.1 without TLS, and a page could make such a
+    /// call to a host of its own that points here, past `--host-whitelist`.
     pub(crate) async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Response<ResponseBody> {
-        if self.grpc_only || looks_like_grpc(request.headers()) {
+let is_http2 = request.version() == Version::HTTP_2;
+        if is_http2 && (self.grpc_only || looks_like_grpc(request.headers())) {
             if self.traces_requests {
                 trace::write(&request);
             }
             router::serve(self.api.clone(), request).await
+        } else if self.grpc_only {
+            let mut response = Response::new(ResponseBody::Full(None));
+            *response.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
+            response
         } else {
             self.http(Surface::Client, request).await
         }

@@ -31,7 +31,8 @@ pub(crate) enum Role {
 }
 
 /// The common name of a client's certificate, verified on this very connection: who the client is, unless it brings a
-/// token (rule S5). Requests that reach a member in another way never carry one.
+/// token (rule S5). Requests that reach a member in another way never carry one. Empty if the certificate has no common
+/// name: as in etcd its owner is then a user who does not exist, and not a client without credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CertificateName(Arc<str>);
 
@@ -155,7 +156,7 @@ impl Acceptor {
             return Err(Rejection { text, server_name, facts: Facts::of(&leaf).ok(), is_end: false });
         }
         let name = match (self.role, self.side.client_cert_auth) {
-            (Role::Clients, true) => Facts::of(&leaf).ok().and_then(|facts| facts.common_name),
+            (Role::Clients, true) => Facts::of(&leaf).ok().map(|facts| facts.common_name.unwrap_or_default()),
             _ => None,
         };
         Ok(Secured { stream, name: name.map(|name| CertificateName(name.into())) })

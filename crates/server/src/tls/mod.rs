@@ -32,6 +32,7 @@ mod auto;
 mod connector;
 mod facts;
 mod files;
+pub(crate) mod fuzz;
 mod handshakes;
 mod load;
 mod material;
@@ -51,7 +52,7 @@ pub(crate) use connector::{ConnectError, Connector};
 pub(crate) use handshakes::{Door, Handshakes, Listener, Need};
 pub(crate) use reason::reason_behind;
 pub(crate) use setup::Setup;
-pub(crate) use wire::{Detached, Stream, Wire};
+pub(crate) use wire::{Detached, Encrypted, Stream, Wire};
 
 use load::LoadError;
 

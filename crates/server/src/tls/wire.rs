@@ -144,6 +144,10 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream<Wire>>),
 }
 
+/// Marks a request that came over TLS: its sender has verified by the certificate that this is the host that it means.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Encrypted;
+
 #[cfg(test)]
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Stream {
@@ -152,6 +156,14 @@ impl From<TcpStream> for Stream {
 }
 
 impl Stream {
+    /// Returns the mark of requests on this stream; `None` without TLS.
+    pub(crate) fn encrypted(&self) -> Option<Encrypted> {
+        match self {
+            Stream::Plain(_) => None,
+            Stream::Tls(_) => Some(Encrypted),
+        }
+    }
+
     /// See [`Wire::detach`].
     ///
     /// # Errors

@@ -58,6 +58,31 @@ fn serializable() -> pb::RangeRequest {
     pb::RangeRequest { key: "k".into(), serializable: true, ..Default::default() }
 }
 
+/// It has users before it answers anybody.
+#[tokio::test]
+async fn a_member_that_joins_knows_the_users() {
+    let mut cluster = Cluster::start(&program(), 1, &[CHEAP]);
+    let root = Client::of(cluster.member(0)).found().await;
+    root.put("k", "v").await.expect("a put");
+    let mut joiner = Server::prepare(&program(), "joiner", &[CHEAP, "--initial-cluster-state=existing"]);
+    let url = format!("http://{}", joiner.peer_address());
+    let add = pb::MemberAddRequest { peer_ur_ls: vec![url], is_learner: false };
+    let denied: Result<pb::MemberAddResponse, _> =
+        Client::of(cluster.member(0)).login("both").await.unwrap().call("Cluster/MemberAdd", &add).await;
+    assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
+    let _: pb::MemberAddResponse = root.call("Cluster/MemberAdd", &add).await.expect("a member is added");
+    joiner.set_cluster(&format!("{},{}", cluster.member(0).peer_entry(), joiner.peer_entry()));
+    joiner.restart();
+    let place = cluster.push(joiner);
+    let nobody = Client::of(cluster.member(place));
+    assert!(is_denied(&nobody).await, "without a user nothing is to be read");
+    // A token that the other member gave out counts here.
+    assert_eq!(nobody.with_token(root.token.as_ref().unwrap()).get("k").await.unwrap(), ["v"]);
+    let reader = nobody.login("reader").await.expect("a user of before it joined");
+    assert_eq!(reader.get("k").await.unwrap(), ["v"]);
+    assert_eq!(reader.put("k", "w").await.unwrap_err().code(), Code::PermissionDenied);
+}
+
 async fn is_denied(client: &Client) -> bool {
     let result: Result<pb::RangeResponse, _> = client.call("KV/Range", &serializable()).await;
     result.is_err_and(|status| status.message() == "etcdserver: user name is empty")

@@ -2,13 +2,15 @@
 //!
 //! [`identities`] calls every method of the descriptors as eight kinds of callers, and says what
 //! each gets; with `QUORATE_TEST_SUBJECT=/path/to/etcd` it says whether etcd does the same. The
-//! others are about tokens, watches, secrets, and clusters.
+//! others are about tokens, storms of logins, watches, secrets, and clusters.
 
 mod call;
 mod cluster;
 mod identities;
 mod methods;
+mod names;
 mod secrets;
+mod storm;
 mod tokens;
 mod watches;
 mod world;

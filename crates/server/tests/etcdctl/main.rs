@@ -1,8 +1,9 @@
 //! The same etcdctl calls give the same output, the same errors and the same exit codes on a real etcd and on Quorate.
 //!
 //! `calls.txt` is the script: some 480 calls of the unmodified `etcdctl`, run in order against both servers, each freshly
-//! started; `cluster.txt` is another, for clusters of three, whose members are added, removed, killed and started again.
-//! `differences.txt` (`cluster_differences.txt`) lists every call that the etcd at hand answers otherwise than etcd 3.7 (the contract) does,
+//! started; `cluster.txt` is another, for clusters of three, whose members are added, removed, killed and started again;
+//! `auth.txt` is one for clusters of three with TLS, whose callers have certificates and passwords.
+//! `differences.txt` (`cluster_differences.txt`, `auth_differences.txt`) lists every call that the etcd at hand answers otherwise than etcd 3.7 (the contract) does,
 //! with both answers and the row of the contract; a listed difference must be exactly the one that is seen, and one that
 //! is not seen any more fails the test too. `shortcomings.txt` has, in the same form, what Quorate does not do as it should.
 //!
@@ -12,6 +13,7 @@
 mod differences;
 mod normalise;
 mod script;
+mod secured;
 mod side;
 mod stage;
 
@@ -20,6 +22,7 @@ use std::process::Command;
 
 use differences::Difference;
 use script::{Call, Step};
+use secured::Certificates;
 use side::Answer;
 use stage::Stage;
 use testkit::{Program, Version, require};
@@ -29,6 +32,9 @@ const CALLS_MIN: usize = 300;
 
 /// The same for the script of clusters.
 const CLUSTER_CALLS_MIN: usize = 60;
+
+/// The same for the script of users and roles.
+const AUTH_CALLS_MIN: usize = 150;
 
 fn calls(script: &[Step]) -> Vec<&Call> {
     script.iter().filter_map(|step| if let Step::Call(call) = step { Some(call) } else { None }).collect()
@@ -50,22 +56,42 @@ fn the_same_calls_give_the_same_answers_as_etcd() {
     let script = script::parse(include_str!("calls.txt"));
     assert!(calls(&script).len() >= CALLS_MIN, "only {} calls", calls(&script).len());
     let listed = [include_str!("shortcomings.txt"), include_str!("differences.txt")];
-    the_same_answers("etcdctl", &script, 1, listed);
+    the_same_answers("etcdctl", &script, 1, listed, None);
 }
 
 #[test]
 fn a_cluster_of_three_answers_as_one_of_etcds() {
     let script = script::parse(include_str!("cluster.txt"));
     assert!(calls(&script).len() >= CLUSTER_CALLS_MIN, "only {} calls", calls(&script).len());
-    the_same_answers("etcdctl, cluster", &script, 3, ["", include_str!("cluster_differences.txt")]);
+    the_same_answers("etcdctl, cluster", &script, 3, ["", include_str!("cluster_differences.txt")], None);
 }
 
-/// Runs the script on clusters of so many members. `listed`: what Quorate falls short of, and the older etcd's differences.
-fn the_same_answers(test: &str, script: &[Step], members: usize, listed: [&str; 2]) {
+#[test]
+fn callers_with_certificates_and_passwords_get_the_same_answers_as_of_etcd() {
+    let script = script::parse(include_str!("auth.txt"));
+    assert!(calls(&script).len() >= AUTH_CALLS_MIN, "only {} calls", calls(&script).len());
+    let certificates = Certificates::new();
+    let listed = ["", include_str!("auth_differences.txt")];
+    the_same_answers("etcdctl, users", &script, 3, listed, Some(&certificates));
+}
+
+/// Runs the script on clusters of so many members, with TLS if there are certificates. `listed`: what Quorate falls short
+/// of, and the older etcd's differences.
+fn the_same_answers(
+    test: &str,
+    script: &[Step],
+    members: usize,
+    listed: [&str; 2],
+    certificates: Option<&Certificates>,
+) {
     let etcdctl = require!(test, etcdctl());
     let etcd = require!(test, Program::etcd());
     let subject = require!(test, Program::subject(env!("CARGO_BIN_EXE_quorate")));
-    let answers = |program| side::run(script, Stage::start(program, members, &etcdctl), &etcdctl);
+    let stage = |program| match certificates {
+        None => Stage::start(program, members, &etcdctl),
+        Some(certificates) => Stage::start_secured(program, members, certificates, &etcdctl),
+    };
+    let answers = |program| side::run(script, stage(program), &etcdctl);
     let (theirs, ours) = std::thread::scope(|scope| {
         let theirs = scope.spawn(|| answers(&etcd));
         let ours = scope.spawn(|| answers(&subject));

@@ -1,4 +1,4 @@
-//! The scripts: what `calls.txt` and `cluster.txt` say, as steps.
+//! The scripts: what `calls.txt`, `cluster.txt` and `auth.txt` say, as steps.
 
 /// One step of the script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(crate) struct Call {
     pub(crate) until: bool,
     /// The members whose endpoints it is given, by name; the first member's if there are none.
     pub(crate) at: Vec<String>,
+    /// Whose certificate it shows, where members have TLS; that of nobody in particular if this is `None`.
+    pub(crate) who: Option<String>,
     /// Stop it after so many lines of standard output; `None`: it ends by itself.
     pub(crate) lines: Option<usize>,
     /// Its arguments.
@@ -86,6 +88,11 @@ fn parse_call(line: &str) -> Call {
         at = names.split(',').map(str::to_owned).collect();
         rest = after;
     }
+    let mut who = None;
+    if let Some((name, after)) = rest.strip_prefix("as ").and_then(|line| line.split_once(' ')) {
+        who = Some(name.to_owned());
+        rest = after;
+    }
     let mut lines = None;
     if let Some((count, after)) = rest.strip_prefix('[').and_then(|line| line.split_once(" lines] ")) {
         lines = Some(count.parse().unwrap_or_else(|_| panic!("a number of lines in {line:?}")));
@@ -96,7 +103,7 @@ fn parse_call(line: &str) -> Call {
         None => (rest, String::new()),
     };
     let arguments = parse_words(arguments);
-    Call { repetition: 0, capture, until, at, lines, arguments, input, text: text.clone() }
+    Call { repetition: 0, capture, until, at, who, lines, arguments, input, text: text.clone() }
 }
 
 /// Shell words: blanks separate, single and double quotes keep together, nothing is expanded.
@@ -155,13 +162,14 @@ fn a_line_becomes_a_call() {
 
 #[test]
 fn a_line_says_whom_it_asks_and_what_it_waits_for() {
-    let steps = parse("! kill m1\n$N = until @m0,m2 member add n\n@m1 get a");
+    let steps = parse("! kill m1\n$N = until @m0,m2 member add n\n@m1 as alice [1 lines] get a");
     assert_eq!(steps[0], Step::Act("kill m1".to_owned()));
     let Step::Call(add) = &steps[1] else { panic!("{steps:?}") };
     assert_eq!((add.until, add.at.join(" "), add.arguments.len()), (true, "m0 m2".to_owned(), 3));
     assert_eq!(add.capture.as_deref(), Some("N"));
     let Step::Call(get) = &steps[2] else { panic!("{steps:?}") };
     assert_eq!((get.until, get.at.as_slice()), (false, ["m1".to_owned()].as_slice()));
+    assert_eq!((get.who.as_deref(), get.lines), (Some("alice"), Some(1)));
 }
 
 #[test]

@@ -63,17 +63,17 @@ struct Raw {
 impl Side<'_> {
     /// Asks the servers for what differs from server to server and means nothing.
     fn learn(&mut self) {
-        let raw = self.execute(&[], &["member", "list", "-w", "json"].map(str::to_owned), "", None);
+        let raw = self.ask(&["member", "list", "-w", "json"]);
         let list = serde_json::from_slice(&raw.stdout).unwrap_or(Value::Null);
         let cluster = list["header"]["cluster_id"].as_u64();
         self.facts.id("<cluster>", cluster.unwrap_or_else(|| panic!("a list, not {}", escape(&raw.stderr))));
         let alone = self.stage.members().len() == 1;
-        for member in self.stage.members() {
+        for (member, address) in self.stage.members().iter().zip(self.stage.addresses()) {
             let name = member.name();
             let suffix = if alone { String::new() } else { format!(" {name}") };
-            self.facts.address(&format!("<client{suffix}>"), &member.client_address());
+            self.facts.address(&format!("<client{suffix}>"), address);
             self.facts.address(&format!("<peer{suffix}>"), &member.peer_address());
-            self.variables.insert(format!("{name}client"), member.client_address());
+            self.variables.insert(format!("{name}client"), address.clone());
             self.variables.insert(format!("{name}peer"), member.peer_address());
             let listed = list["members"].as_array().into_iter().flatten();
             if let Some(id) = listed.filter(|listed| listed["name"] == name).find_map(|m| m["ID"].as_u64()) {
@@ -86,8 +86,7 @@ impl Side<'_> {
     fn step(&mut self, step: &Step) -> Option<Answer> {
         match step {
             Step::Revision(name) => {
-                let raw =
-                    self.execute(&[], &["get", "no such key", "-w", "json"].map(str::to_owned), "", None);
+                let raw = self.ask(&["get", "no such key", "-w", "json"]);
                 let text = String::from_utf8_lossy(&raw.stdout).into_owned();
                 let revision = number_after(&text, "\"revision\":").expect("a header has a revision");
                 self.variables.insert(name.clone(), revision.to_string());
@@ -104,11 +103,12 @@ impl Side<'_> {
     fn call(&mut self, call: &Call) -> Answer {
         let arguments: Vec<String> = call.arguments.iter().map(|argument| self.fill(argument)).collect();
         let input = self.fill(&call.input);
-        let mut raw = self.execute(&call.at, &arguments, &input, call.lines);
+        let connection = self.stage.connection(&call.at, call.who.as_deref());
+        let mut raw = self.execute(&connection, &arguments, &input, call.lines);
         if call.until {
             let _ = wait::within(wait::DEADLINE, || {
                 if raw.end != SUCCESS {
-                    raw = self.execute(&call.at, &arguments, &input, call.lines);
+                    raw = self.execute(&connection, &arguments, &input, call.lines);
                 }
                 (raw.end == SUCCESS).then_some(())
             });
@@ -157,13 +157,19 @@ impl Side<'_> {
         self.facts.id(&format!("<{kind} {name}>"), id);
     }
 
-    fn execute(&self, at: &[String], arguments: &[String], input: &str, lines: Option<usize>) -> Raw {
+    /// Makes a call that is none of the script's.
+    fn ask(&self, arguments: &[&str]) -> Raw {
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        self.execute(&self.stage.connection(&[], Some("root")), &arguments, "", None)
+    }
+
+    fn execute(&self, connection: &[String], arguments: &[String], input: &str, lines: Option<usize>) -> Raw {
         // New files each time: a command that `watch` started may outlive it and still write to the old ones.
         for path in [&self.output, &self.errors] {
             let _ = std::fs::remove_file(path);
         }
         let mut child = Command::new(self.etcdctl)
-            .arg(format!("--endpoints={}", self.stage.endpoints(at)))
+            .args(connection)
             .args(arguments)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())

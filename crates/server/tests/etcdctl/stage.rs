@@ -6,6 +6,8 @@ use std::process::Command;
 use serde_json::Value;
 use testkit::{Cluster, Program, Server, wait};
 
+use crate::secured::{self, Certificates, NOBODY};
+
 /// Members that join later; their addresses are known from the start.
 const JOINERS: usize = 2;
 
@@ -13,6 +15,10 @@ const JOINERS: usize = 2;
 pub(crate) struct Stage<'a> {
     cluster: Cluster,
     runs: Vec<bool>,
+    /// The members' addresses for clients, by index.
+    addresses: Vec<String>,
+    /// With TLS: how members and clients know each other.
+    certificates: Option<&'a Certificates>,
     etcdctl: &'a Path,
 }
 
@@ -35,7 +41,23 @@ impl<'a> Stage<'a> {
             }
         }
         let runs = (0..cluster.members().len()).map(|index| index < founders).collect();
-        Self { cluster, runs, etcdctl }
+        let addresses = cluster.members().iter().map(Server::client_address).collect();
+        Self { cluster, runs, addresses, certificates: None, etcdctl }
+    }
+
+    /// Founds a cluster of members that demand certificates of their clients and of each other.
+    pub(crate) fn start_secured(
+        program: &Program,
+        founders: usize,
+        certificates: &'a Certificates,
+        etcdctl: &'a Path,
+    ) -> Self {
+        let prepared = secured::prepare(program, founders, certificates);
+        let (servers, addresses): (Vec<_>, Vec<_>) =
+            prepared.into_iter().map(|member| (member.server, member.address)).unzip();
+        // What `found` says of the cluster counts for less than what the members were given.
+        let cluster = Cluster::found(servers);
+        Self { cluster, runs: vec![true; founders], addresses, certificates: Some(certificates), etcdctl }
     }
 
     /// All members, those included that do not run.
@@ -43,17 +65,30 @@ impl<'a> Stage<'a> {
         self.cluster.members()
     }
 
-    /// The client addresses of members, for `--endpoints`.
-    pub(crate) fn endpoints(&self, names: &[String]) -> String {
-        let address = |name: &String| self.members()[self.index(name)].client_address();
-        match names {
-            [] => self.members()[0].client_address(),
-            [all] if all == "all" => {
-                let running = self.running().map(|index| self.members()[index].client_address());
-                running.collect::<Vec<_>>().join(",")
-            }
-            names => names.iter().map(address).collect::<Vec<_>>().join(","),
+    /// The addresses for clients of all members, by index.
+    pub(crate) fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// etcdctl's flags for calling members on somebody's behalf.
+    pub(crate) fn connection(&self, names: &[String], who: Option<&str>) -> Vec<String> {
+        let indexes: Vec<usize> = match names {
+            [] => vec![0],
+            [all] if all == "all" => self.running().collect(),
+            names => names.iter().map(|name| self.index(name)).collect(),
+        };
+        self.flags(&indexes, who)
+    }
+
+    fn flags(&self, indexes: &[usize], who: Option<&str>) -> Vec<String> {
+        let scheme = if self.certificates.is_some() { "https://" } else { "" };
+        let endpoint = |index: &usize| format!("{scheme}{}", self.addresses[*index]);
+        let endpoints = indexes.iter().map(endpoint).collect::<Vec<_>>().join(",");
+        let mut flags = vec![format!("--endpoints={endpoints}")];
+        if let Some(certificates) = self.certificates {
+            flags.extend(certificates.credentials(who.unwrap_or(NOBODY)));
         }
+        flags
     }
 
     /// Does what the script says.
@@ -161,7 +196,7 @@ impl<'a> Stage<'a> {
     /// The output of a call that is none of the script's.
     fn etcdctl(&self, index: usize, arguments: &[&str]) -> Option<Vec<u8>> {
         let output = Command::new(self.etcdctl)
-            .arg(format!("--endpoints={}", self.members()[index].client_address()))
+            .args(self.flags(&[index], Some("root")))
             .args(arguments)
             .env_clear()
             .output()

@@ -66,16 +66,51 @@ pub(crate) fn get(address: &str, path: &str, config: &Arc<ClientConfig>) -> Resu
     exchange(socket, path, config).map_err(|error| error.to_string())
 }
 
-/// The same on a connection that stands.
+/// `POST path` over TLS, in HTTP/1.1.
+pub(crate) fn post(
+    address: &str,
+    path: &str,
+    content_type: &str,
+    body: &[u8],
+    config: &Arc<ClientConfig>,
+) -> Result<String, String> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {content_type}\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let request = [head.as_bytes(), body].concat();
+    let socket = connect(address).map_err(|error| error.to_string())?;
+    encrypted(socket, &request, config).map_err(|error| error.to_string())
+}
+
+/// Any request in clear text.
+pub(crate) fn say(address: &str, request: &str) -> io::Result<String> {
+    let mut socket = connect(address)?;
+    socket.write_all(request.as_bytes())?;
+    answer_on(socket)
+}
+
+/// `GET path` over TLS on a connection that stands.
 pub(crate) fn exchange<S: Read + Write>(
     socket: S,
     path: &str,
     config: &Arc<ClientConfig>,
 ) -> io::Result<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    encrypted(socket, request.as_bytes(), config)
+}
+
+fn encrypted<S: Read + Write>(socket: S, request: &[u8], config: &Arc<ClientConfig>) -> io::Result<String> {
     let name = ServerName::try_from("localhost").expect("a name");
     let connection = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
     let mut stream = StreamOwned::new(connection, socket);
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    stream.write_all(request)?;
+    answer_on(stream)
+}
+
+/// Reads until the other side closes.
+fn answer_on(mut stream: impl Read) -> io::Result<String> {
     let mut answer = String::new();
     match stream.read_to_string(&mut answer) {
         Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),

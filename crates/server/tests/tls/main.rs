@@ -1,8 +1,9 @@
-//! Real processes with TLS: one member and its clients, three members with each other, and certificates that change
+//! Real processes with TLS: one member and its clients, who these are by their certificates, three members with each other, and certificates that change
 //! while both go on.
 
 mod client;
 mod cluster;
+mod identity;
 mod listeners;
 mod member;
 mod rotation;

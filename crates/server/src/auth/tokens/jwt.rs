@@ -51,6 +51,11 @@ impl WebTokens {
         Ok(Self { key: Key::open(options)?, ttl: options.ttl })
     }
 
+    /// Returns tokens of the method `HS256` with this secret.
+    pub(super) fn shared(secret: &[u8], ttl: Duration) -> Self {
+        Self { key: Key::shared(secret), ttl }
+    }
+
     /// Returns a token.
     ///
     /// # Errors
@@ -64,8 +69,13 @@ impl WebTokens {
             .map_err(|_| TokenError::Unsigned)?;
         let head = format!(r#"{{"alg":"{}","typ":"JWT"}}"#, self.key.method.name());
         let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(head), URL_SAFE_NO_PAD.encode(claims));
-        let signature = self.key.sign(message.as_bytes()).ok_or(TokenError::Unsigned)?;
-        Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        self.signed(&message).ok_or(TokenError::Unsigned)
+    }
+
+    /// Appends the signature to a message.
+    pub(super) fn signed(&self, message: &str) -> Option<String> {
+        let signature = self.key.sign(message.as_bytes())?;
+        Some(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
     /// Returns the user and the auth revision in a token that is valid now.
@@ -212,8 +222,7 @@ mod tests {
 
     fn signed(tokens: &WebTokens, head: &str, claims: &str) -> String {
         let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(head), URL_SAFE_NO_PAD.encode(claims));
-        let signature = tokens.key.sign(message.as_bytes()).unwrap();
-        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+        tokens.signed(&message).unwrap()
     }
 
     const HEAD: &str = r#"{"alg":"HS256","typ":"JWT"}"#;

@@ -127,6 +127,11 @@ impl Key {
         Ok(Self { method, keys })
     }
 
+    /// Returns a key of the method `HS256` with this secret.
+    pub(super) fn shared(secret: &[u8]) -> Self {
+        Self { method: Hs256, keys: Keys::Shared(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret))) }
+    }
+
     /// Returns whether the signature is one of this key's.
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.keys {
