@@ -117,9 +117,8 @@ fn list(disk: &dyn Disk, dir: &Path, see: &mut dyn FnMut(Seen<'_>)) -> Result<BT
     for path in disk.list(dir).context("list", dir)? {
         if let Some(id) = segment_id(&path) {
             files.insert(id, path);
-        } else if path.extension().is_some_and(|extension| extension == "tmp") {
-            see(note(&path, 0, "a segment that has no name yet"));
-        } else {
+        } else if path.extension().is_none_or(|extension| extension != "tmp") {
+            // One of these is a segment that has no name yet, made ahead: it means nothing.
             see(note(&path, 0, "not a file of the log"));
         }
     }
