@@ -77,6 +77,7 @@ pub mod auth;
 
 pub mod agreement;
 mod alarm;
+pub mod inspect;
 pub mod lease;
 pub mod lease_clock;
 mod member;

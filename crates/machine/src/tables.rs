@@ -87,7 +87,7 @@ fn encode_lease(lease: &Lease) -> [u8; LEASE_BYTES] {
     record
 }
 
-fn decode_lease(key: &[u8], record: &[u8]) -> Result<Lease, Malformed> {
+pub(crate) fn decode_lease(key: &[u8], record: &[u8]) -> Result<Lease, Malformed> {
     if record.first() != Some(&FORMAT) {
         return Err(malformed(LEASES, key, "format unknown"));
     }
@@ -122,15 +122,16 @@ pub(crate) fn delete_alarm(store: &mut Store, kind: i32, member: u64) {
 }
 
 pub(crate) fn alarms(store: &Store) -> Result<Vec<(i32, u64)>, Malformed> {
-    let decode = |(key, value): (&[u8], &Bytes)| {
-        if value[..] != [FORMAT] {
-            return Err(malformed(ALARMS, key, "format unknown"));
-        }
-        let (kind, member) =
-            key.split_first_chunk::<4>().ok_or_else(|| malformed(ALARMS, key, "key too short"))?;
-        Ok((i32::from_be_bytes(*kind), decode_i64(ALARMS, key, member)?.cast_unsigned()))
-    };
-    store.side_scan(ALARMS).map(decode).collect()
+    store.side_scan(ALARMS).map(|(key, value)| decode_alarm(key, value)).collect()
+}
+
+pub(crate) fn decode_alarm(key: &[u8], value: &[u8]) -> Result<(i32, u64), Malformed> {
+    if value != [FORMAT] {
+        return Err(malformed(ALARMS, key, "format unknown"));
+    }
+    let (kind, member) =
+        key.split_first_chunk::<4>().ok_or_else(|| malformed(ALARMS, key, "key too short"))?;
+    Ok((i32::from_be_bytes(*kind), decode_i64(ALARMS, key, member)?.cast_unsigned()))
 }
 
 pub(crate) fn put_member(store: &mut Store, member: &Member) {
@@ -138,14 +139,15 @@ pub(crate) fn put_member(store: &mut Store, member: &Member) {
 }
 
 pub(crate) fn members(store: &Store) -> Result<Vec<Member>, Malformed> {
-    let decode = |(key, value): (&[u8], &Bytes)| {
-        let member = Member::decode(&value[..]).map_err(|_| malformed(MEMBERS, key, "not a Member"))?;
-        if member.id != decode_i64(MEMBERS, key, key)?.cast_unsigned() {
-            return Err(malformed(MEMBERS, key, "is another member's record"));
-        }
-        Ok(member)
-    };
-    store.side_scan(MEMBERS).map(decode).collect()
+    store.side_scan(MEMBERS).map(|(key, value)| decode_member(key, value)).collect()
+}
+
+pub(crate) fn decode_member(key: &[u8], value: &[u8]) -> Result<Member, Malformed> {
+    let member = Member::decode(value).map_err(|_| malformed(MEMBERS, key, "not a Member"))?;
+    if member.id != decode_i64(MEMBERS, key, key)?.cast_unsigned() {
+        return Err(malformed(MEMBERS, key, "is another member's record"));
+    }
+    Ok(member)
 }
 
 pub(crate) fn remove_member(store: &mut Store, id: u64) {
@@ -154,13 +156,14 @@ pub(crate) fn remove_member(store: &mut Store, id: u64) {
 }
 
 pub(crate) fn removed_members(store: &Store) -> Result<Vec<u64>, Malformed> {
-    let decode = |(key, value): (&[u8], &Bytes)| {
-        if value[..] != [FORMAT] {
-            return Err(malformed(REMOVED_MEMBERS, key, "format unknown"));
-        }
-        Ok(decode_i64(REMOVED_MEMBERS, key, key)?.cast_unsigned())
-    };
-    store.side_scan(REMOVED_MEMBERS).map(decode).collect()
+    store.side_scan(REMOVED_MEMBERS).map(|(key, value)| decode_removed(key, value)).collect()
+}
+
+pub(crate) fn decode_removed(key: &[u8], value: &[u8]) -> Result<u64, Malformed> {
+    if value != [FORMAT] {
+        return Err(malformed(REMOVED_MEMBERS, key, "format unknown"));
+    }
+    Ok(decode_i64(REMOVED_MEMBERS, key, key)?.cast_unsigned())
 }
 
 pub(crate) fn cluster_id(store: &Store) -> Result<Option<u64>, Malformed> {
@@ -170,8 +173,11 @@ pub(crate) fn cluster_id(store: &Store) -> Result<Option<u64>, Malformed> {
 
 pub(crate) fn cluster_text(store: &Store, key: &'static [u8]) -> Result<Option<String>, Malformed> {
     let text = store.side_get(CLUSTER, key);
-    text.map(|text| String::from_utf8(text.to_vec()).map_err(|_| malformed(CLUSTER, key, "not UTF-8")))
-        .transpose()
+    text.map(|text| decode_text(key, text)).transpose()
+}
+
+pub(crate) fn decode_text(key: &[u8], text: &[u8]) -> Result<String, Malformed> {
+    String::from_utf8(text.to_vec()).map_err(|_| malformed(CLUSTER, key, "not UTF-8"))
 }
 
 #[cfg(test)]

@@ -25,15 +25,14 @@ use wal::{Disk, Head, Position, Wal};
 
 pub(crate) use self::block::Life;
 pub(crate) use self::change::{Payload, decode, parse_payload, read};
-use self::run::RunBuilder;
-pub(crate) use self::run::SealedRun;
+pub(crate) use self::run::{RunBuilder, SealedRun};
 use crate::reap::Deleted;
 use crate::{Change, Error};
 
 /// Record kinds in the log.
 pub(crate) const CHANGE: u8 = 1;
 const BLOCK: u8 = 2;
-const ROOT: u8 = 3;
+pub(crate) const ROOT: u8 = 3;
 const LIVES: u8 = 4;
 
 /// A run that was just sealed, and the keys that were deleted in it.

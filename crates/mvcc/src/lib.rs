@@ -111,8 +111,10 @@ mod checkpoint;
 mod history;
 mod open;
 mod record;
+mod shrink;
 mod tables;
 
+pub mod inspect;
 pub mod snapshot;
 
 pub use self::checkpoint::{CheckpointJob, Done};
@@ -122,6 +124,7 @@ pub use self::item::{Change, Changes, Item};
 pub use self::range::{KeyRange, RangeEnd, RangeQuery, RangeResult};
 pub use self::revision::{Applied, LeaseId, Meta, Revision};
 pub use self::scanner::History;
+pub use self::shrink::{Shrunk, shrink};
 pub use self::side::TableId;
 pub use self::snapshot::{SnapshotExport, SnapshotId, SnapshotImport};
 pub use self::store::{Options, Store};

@@ -248,6 +248,29 @@ impl Tables {
         })
     }
 
+    /// Has redb check all of its pages against its checksums. Returns whether they and its lists of free pages were right;
+    /// what it puts right it writes.
+    pub(crate) fn check_integrity(&mut self) -> Result<bool, Error> {
+        let Self { database, path, .. } = self;
+        let database = database.as_mut().ok_or_else(|| Error::NotOpen { path: path.clone() })?;
+        guard(path, || Ok(database.check_integrity()?))
+    }
+
+    /// Gives the space between its pages back. Returns whether there was any.
+    pub(crate) fn shrink(&mut self) -> Result<bool, Error> {
+        let Self { database, path, .. } = self;
+        let database = database.as_mut().ok_or_else(|| Error::NotOpen { path: path.clone() })?;
+        guard(path, || {
+            let has_moved = database.compact()?;
+            // What redb commits while it moves pages leaves no list of free pages for the next opening to begin with.
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(redb::Durability::Immediate)?;
+            transaction.set_quick_repair(true);
+            transaction.commit()?;
+            Ok(has_moved)
+        })
+    }
+
     pub(crate) fn corrupt(&self, what: impl Into<String>) -> Error {
         Error::Corrupt { path: self.path.clone(), what: what.into() }
     }

@@ -87,6 +87,7 @@
 mod disk;
 mod error;
 mod image;
+mod inspect;
 pub mod limits;
 mod open_files;
 mod os_disk;
@@ -102,6 +103,7 @@ mod wal;
 
 pub use disk::{Disk, DiskDir, DiskFile, is_out_of_files, read_file, replace_file};
 pub use error::Error;
+pub use inspect::{Finding, Seen, SegmentSeen, Severity, inspect};
 pub use limits::{PAYLOAD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 pub use os_disk::OsDisk;
 pub use prepare::Preparer;

@@ -147,6 +147,17 @@ pub(crate) fn find(stream: &[u8], at: usize) -> Found {
     }
 }
 
+/// The intact header at a place of the stream, and its CRC; `None` if there is none.
+pub(crate) fn header_at(stream: &[u8], at: usize) -> Option<(Header, u32)> {
+    Header::decode(stream.get(at..)?.first_chunk()?)
+}
+
+/// The first place from `at` on that has an intact header.
+pub(crate) fn next_header(stream: &[u8], at: usize) -> Option<usize> {
+    let mut marks = (at..stream.len()).filter(|place| stream[*place] == MARK);
+    marks.find(|place| header_at(stream, *place).is_some())
+}
+
 fn padding(stream: &[u8], at: usize) -> Found {
     let next = (at / BODY + 1) * BODY;
     match stream.get(at..next) {

@@ -84,7 +84,7 @@ impl SegmentHeader {
         bytes
     }
 
-    fn decode(bytes: &[u8; SECTOR], path: &Path) -> Result<Self, Error> {
+    pub(crate) fn decode(bytes: &[u8; SECTOR], path: &Path) -> Result<Self, Error> {
         if bytes[..8] != *MAGIC || le_u32(bytes, CRC_AT) != crc32fast::hash(&bytes[..CRC_AT]) {
             return Err(Error::corrupt(path, 0, "the segment's header does not match its checksum"));
         }

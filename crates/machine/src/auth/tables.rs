@@ -18,14 +18,14 @@ use crate::Malformed;
 use crate::tables::{FORMAT, decode_i64, malformed};
 
 /// Users by name.
-const USERS: TableId = TableId(6);
+pub(crate) const USERS: TableId = TableId(6);
 /// Roles by name.
-const ROLES: TableId = TableId(7);
+pub(crate) const ROLES: TableId = TableId(7);
 /// Settings by name.
-const SETTINGS: TableId = TableId(8);
+pub(crate) const SETTINGS: TableId = TableId(8);
 
-const ENABLED: &[u8] = b"enabled";
-const REVISION: &[u8] = b"revision";
+pub(crate) const ENABLED: &[u8] = b"enabled";
+pub(crate) const REVISION: &[u8] = b"revision";
 
 /// Reads everything that the store has about users and roles.
 pub(crate) fn read(store: &Store) -> Result<AuthState, Malformed> {
@@ -81,7 +81,7 @@ fn encode_user(name: &str, user: &User) -> Vec<u8> {
     record.encode_to_vec()
 }
 
-fn decode_user((key, value): (&[u8], &Bytes)) -> Result<(String, User), Malformed> {
+pub(crate) fn decode_user((key, value): (&[u8], &Bytes)) -> Result<(String, User), Malformed> {
     // A copy: a slice of the row would keep all of it in memory.
     let record = authpb::User::decode(&value[..]).map_err(|_| malformed(USERS, key, "not a User"))?;
     let name = decode_name(USERS, key, &record.name)?;
@@ -97,7 +97,9 @@ fn encode_role(name: &str, permissions: &[authpb::Permission]) -> Vec<u8> {
     authpb::Role { name, key_permission: permissions.to_vec() }.encode_to_vec()
 }
 
-fn decode_role((key, value): (&[u8], &Bytes)) -> Result<(String, Vec<authpb::Permission>), Malformed> {
+pub(crate) fn decode_role(
+    (key, value): (&[u8], &Bytes),
+) -> Result<(String, Vec<authpb::Permission>), Malformed> {
     let record = authpb::Role::decode(&value[..]).map_err(|_| malformed(ROLES, key, "not a Role"))?;
     let name = decode_name(ROLES, key, &record.name)?;
     if !record.key_permission.is_sorted_by_key(|permission| permission.key.clone()) {

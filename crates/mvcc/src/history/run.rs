@@ -220,9 +220,12 @@ fn put_place(root: &mut Vec<u8>, revision: Revision, position: Position, first_s
     }
 }
 
+/// Takes a record of the index and says where it is.
+pub(crate) type Append<'a> = dyn FnMut(Head, &[u8]) -> Result<Position, Error> + 'a;
+
 /// Collects the changes of the run being written.
 #[derive(Debug, Default)]
-pub(super) struct RunBuilder {
+pub(crate) struct RunBuilder {
     keys: Keys,
     changes: Vec<Noted>,
     /// Deletions, each with the create revision of what was deleted: numbers of changes, ascending.
@@ -266,12 +269,12 @@ impl IndexSize {
 }
 
 impl RunBuilder {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
 
     /// Forgets the changes, for the next run, which will need as much memory.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         // Each field by its name: none is to be forgotten.
         let Self { keys, changes, deletions, tombstones, size, superseded_bytes } = self;
         keys.clear();
@@ -295,7 +298,7 @@ impl RunBuilder {
         deleted
     }
 
-    pub(super) fn add(&mut self, change: &Change, position: Position) {
+    pub(crate) fn add(&mut self, change: &Change, position: Position) {
         let key = &change.key[..];
         self.keys.push(key);
         let noted = Noted { revision: change.revision, has_before: change.before.is_some(), position };
@@ -322,6 +325,11 @@ impl RunBuilder {
 
     /// Appends blocks and root.
     pub(super) fn write(&self, wal: &mut Wal) -> Result<SealedRun, Error> {
+        self.write_to(&mut |head, payload| Ok(wal.append(head, &[payload])?))
+    }
+
+    /// Hands the records of the index to `append`, in order; it says where each of them is.
+    pub(crate) fn write_to(&self, append: &mut Append<'_>) -> Result<SealedRun, Error> {
         let Noted { revision: first, position: start, .. } =
             *self.changes.first().expect("a run has changes");
         let last = self.changes.last().expect("a run has changes").revision;
@@ -331,12 +339,12 @@ impl RunBuilder {
         let change = |block: &mut Writer, number: &u32| {
             block.change(self.key(*number), &self.changes[*number as usize], start.segment);
         };
-        let blocks = self.write_blocks(wal, BLOCK, &order, |&number| number, change)?;
+        let blocks = self.write_blocks(append, BLOCK, &order, |&number| number, change)?;
         let lives = self.lives();
         let life = |block: &mut Writer, (number, life): &(u32, Life)| block.life(self.key(*number), life);
-        let lives = self.write_blocks(wal, LIVES, &lives, |&(number, _)| number, life)?;
+        let lives = self.write_blocks(append, LIVES, &lives, |&(number, _)| number, life)?;
         let root = self.encode_root(&blocks, &lives, start.segment);
-        let root = wal.append(Head { kind: ROOT, number: last.main as u64, tag: 0 }, &[&root])?;
+        let root = append(Head { kind: ROOT, number: last.main as u64, tag: 0 }, &root)?;
         Ok(SealedRun::new(start.segment, root, first, last, self.superseded_bytes))
     }
 
@@ -361,7 +369,7 @@ impl RunBuilder {
     /// Appends entries in blocks of a kind; `number_of` tells the change that an entry is of.
     fn write_blocks<E>(
         &self,
-        wal: &mut Wal,
+        append: &mut Append<'_>,
         kind: u8,
         entries: &[E],
         number_of: impl Fn(&E) -> u32,
@@ -378,7 +386,7 @@ impl RunBuilder {
                 taken += 1;
             }
             let head = Head { kind, number: last.main as u64, tag: blocks.len() as u64 };
-            let position = wal.append(head, &[&block.bytes])?;
+            let position = append(head, &block.bytes)?;
             let first = number_of(first);
             blocks.push((self.key(first), self.changes[first as usize].revision, position));
             rest = &rest[taken..];

@@ -32,26 +32,35 @@ const FILE_BYTES: usize = 16 * 1024;
 
 /// The content of a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub struct Facts {
     /// Cluster and member.
-    pub(crate) identity: [u64; 2],
-    pub(crate) incarnation: Incarnation,
+    pub identity: [u64; 2],
+    /// Which life of the data directory it is.
+    pub incarnation: Incarnation,
     /// How often the log was opened.
-    pub(crate) boot: Boot,
-    pub(crate) hard_state: HardState,
+    pub boot: Boot,
+    /// Term and vote.
+    pub hard_state: HardState,
     /// An entry known to be committed, and durable, when this was written. With its term: an index alone would be
     /// about whatever entry the log has there after a crash (rule X1).
-    pub(crate) commit: EntryId,
+    pub commit: EntryId,
     /// The place before the first entry of the log.
-    pub(crate) base: EntryId,
+    pub base: EntryId,
     /// The configuration in force at the base.
-    pub(crate) membership: Membership,
+    pub membership: Membership,
     /// A snapshot that is about to replace the state, and then the log.
-    pub(crate) expected: Option<SnapshotMeta>,
+    pub expected: Option<SnapshotMeta>,
     /// Entries that were thrown away and are not back yet (rule M5).
-    pub(crate) loss: Option<Loss>,
+    pub loss: Option<Loss>,
     /// What the wal holds is void: throwing it away was decided, and a crash came between.
-    pub(crate) is_void: bool,
+    pub is_void: bool,
+}
+
+impl Facts {
+    /// Returns whether the commit is a name: a file of format 1 has its index only, and 0 for the term.
+    pub(crate) fn names_commit(&self) -> bool {
+        self.commit.term != Term(0) || self.commit == EntryId::ZERO
+    }
 }
 
 const EXPECTED: u64 = 1;
@@ -63,7 +72,7 @@ const VOID: u64 = 4;
 pub(crate) struct Found {
     pub(crate) facts: Facts,
     format: u32,
-    sequence: u64,
+    pub(crate) sequence: u64,
     content: Vec<u8>,
 }
 
@@ -172,17 +181,54 @@ fn io(path: &Path, op: &'static str, source: std::io::Error) -> Error {
 
 /// Returns the copy in a file; `None` if it is damaged.
 fn read(disk: &dyn Disk, path: &Path, identity: [u64; 2]) -> Result<Option<Found>, Error> {
-    // A read error is damage like any other (rule W9): there is a second copy.
-    let Ok(content) = wal::read_file(disk, path, FILE_BYTES as u64) else { return Ok(None) };
-    let Some((format, body)) = open_envelope(&content) else { return Ok(None) };
+    match read_copy(disk, path) {
+        Copy::Newer { found, known } => Err(Error::NewerFormat { path: path.to_owned(), found, known }),
+        Copy::Intact(found) if found.facts.identity != identity => {
+            Err(Error::Foreign { path: path.to_owned(), found: found.facts.identity, expected: identity })
+        }
+        Copy::Intact(found) => Ok(Some(found)),
+        Copy::Missing | Copy::Damaged { .. } => Ok(None),
+    }
+}
+
+/// What is found in place of a copy.
+pub(crate) enum Copy {
+    /// No file.
+    Missing,
+    /// A file that is damaged, in its first so many bytes.
+    Damaged { bytes: u64 },
+    /// A file of a format that is not known here.
+    Newer { found: u32, known: u32 },
+    /// A copy.
+    Intact(Found),
+}
+
+/// Reads both copies as they are, and mends nothing.
+pub(crate) fn read_copies(disk: &dyn Disk, dir: &Path) -> [(PathBuf, Copy); 2] {
+    NAMES.map(|name| {
+        let path = dir.join(name);
+        let copy = read_copy(disk, &path);
+        (path, copy)
+    })
+}
+
+fn read_copy(disk: &dyn Disk, path: &Path) -> Copy {
+    let content = match wal::read_file(disk, path, FILE_BYTES as u64) {
+        Ok(content) => content,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Copy::Missing,
+        // A read error is damage like any other (rule W9): there is a second copy.
+        Err(_) => return Copy::Damaged { bytes: FILE_BYTES as u64 },
+    };
+    let Some((format, body)) = open_envelope(&content) else {
+        return Copy::Damaged { bytes: content.len() as u64 };
+    };
     if format > FORMAT {
-        return Err(Error::NewerFormat { path: path.to_owned(), found: format, known: FORMAT });
+        return Copy::Newer { found: format, known: FORMAT };
     }
-    let Some((sequence, facts)) = decode(format, body) else { return Ok(None) };
-    if facts.identity != identity {
-        return Err(Error::Foreign { path: path.to_owned(), found: facts.identity, expected: identity });
+    match decode(format, body) {
+        Some((sequence, facts)) => Copy::Intact(Found { facts, format, sequence, content }),
+        None => Copy::Damaged { bytes: (HEADER + body.len()) as u64 },
     }
-    Ok(Some(Found { facts, format, sequence, content }))
 }
 
 /// The format and the body, if the checksum is right.

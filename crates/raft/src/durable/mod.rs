@@ -24,11 +24,14 @@ mod checks;
 mod codec;
 mod error;
 mod hard_state;
+mod inspect;
 mod log;
 mod places;
 mod recover;
 mod replace;
 
 pub use error::Error;
+pub use hard_state::Facts;
+pub use inspect::{Inspected, Seen, inspect};
 pub use log::{FetchJob, Log};
 pub use recover::{Opened, Options};

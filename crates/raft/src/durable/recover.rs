@@ -9,6 +9,7 @@ use wal::{Disk, Wal};
 use super::codec::decode_entry;
 use super::error::Error;
 use super::hard_state::{Facts, Found, HardStateFiles};
+use super::inspect::ENTRIES;
 use super::log::Log;
 use super::places::Places;
 use crate::core::entry::Entry;
@@ -52,7 +53,7 @@ impl Log {
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<Opened, Error> {
         let io = |op, source| Error::Io { path: dir.to_owned(), op, source };
         disk.create_dir_all(dir).map_err(|source| io("create", source))?;
-        let entries_dir = dir.join("entries");
+        let entries_dir = dir.join(ENTRIES);
         let (mut files, found) = HardStateFiles::open(disk.clone(), dir, options.identity)?;
         let created = found.is_none();
         let names_commit = found.as_ref().is_none_or(Found::names_commit);

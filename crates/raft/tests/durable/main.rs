@@ -5,6 +5,7 @@
 
 mod commit;
 mod full_disk;
+mod inspect;
 mod members;
 mod start_over;
 
