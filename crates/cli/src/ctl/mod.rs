@@ -27,13 +27,17 @@ pub mod exit;
 pub mod flags;
 pub mod global;
 pub mod help;
+pub mod input;
 pub mod invocation;
 pub mod line;
 pub mod print;
 pub mod prompt;
 pub mod range;
 pub mod refusal;
+pub mod renewal;
 mod standin;
+pub mod watching;
+pub mod words;
 
 pub use invocation::Invocation;
 

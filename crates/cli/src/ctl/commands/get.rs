@@ -49,8 +49,8 @@ async fn run(invocation: Invocation) -> Result<(), Failure> {
     let request = request(matches, invocation.byte_arguments()?)?;
     let mut session = invocation.open().await?;
     let answer = match matches.is_on("stream") {
-        true => session.call(|channel| streamed(channel, request)).await?,
-        false => session.call(|channel| async move { KvClient::new(channel).range(request).await }).await?,
+        true => session.answer(streamed(session.kv(), request)).await?,
+        false => session.answer(session.kv().range(request)).await?,
     };
     // As etcdctl, which finds fault with these when it has the answer.
     if matches.is_on("count-only") && session.printer.format != Format::Fields {
@@ -66,8 +66,11 @@ async fn run(invocation: Invocation) -> Result<(), Failure> {
 }
 
 /// Reads a range as a stream and puts its parts together: header, `more` and `count` are in one of them.
-async fn streamed(channel: Channel, request: RangeRequest) -> Result<Response<RangeResponse>, Status> {
-    let mut parts = KvClient::new(channel).range_stream(request).await?.into_inner();
+async fn streamed(
+    mut kv: KvClient<Channel>,
+    request: RangeRequest,
+) -> Result<Response<RangeResponse>, Status> {
+    let mut parts = kv.range_stream(request).await?.into_inner();
     let mut whole = RangeResponse::default();
     while let Some(part) = parts.message().await? {
         let Some(part) = part.range_response else { continue };

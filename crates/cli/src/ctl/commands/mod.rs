@@ -8,11 +8,15 @@ use clap::Command as Grammar;
 use super::Invocation;
 use super::exit::Failure;
 
+pub mod compaction;
 pub mod del;
 pub mod get;
+pub mod lease;
 pub mod options;
 pub mod put;
+pub mod txn;
 pub mod version;
+pub mod watch;
 
 /// A section of help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +71,10 @@ pub const COMMANDS: &[Command] = &[
     put::COMMAND,
     get::COMMAND,
     del::COMMAND,
+    txn::COMMAND,
+    watch::COMMAND,
+    compaction::COMMAND,
+    lease::COMMAND,
     // Utilities.
     options::COMMAND,
     version::COMMAND,
