@@ -11,6 +11,7 @@ use super::exit::Failure;
 pub mod compaction;
 pub mod del;
 pub mod get;
+pub mod help;
 pub mod lease;
 pub mod options;
 pub mod put;
@@ -76,6 +77,7 @@ pub const COMMANDS: &[Command] = &[
     compaction::COMMAND,
     lease::COMMAND,
     // Utilities.
+    help::COMMAND,
     options::COMMAND,
     version::COMMAND,
 ];
