@@ -1,0 +1,88 @@
+//! The registry of commands. Each family of commands is one file.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use clap::Command as Grammar;
+
+use super::Invocation;
+use super::exit::Failure;
+
+pub mod compaction;
+pub mod del;
+pub mod elect;
+pub mod get;
+pub mod help;
+pub mod lease;
+pub mod lock;
+pub mod options;
+pub mod put;
+pub mod txn;
+pub mod version;
+pub mod watch;
+
+/// A section of help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Keys, leases, transactions, watches.
+    KeyValue,
+    /// Members and their storage.
+    Maintenance,
+    /// Locks and elections.
+    Concurrency,
+    /// Users and roles.
+    Authentication,
+    /// Everything else.
+    Utility,
+}
+
+impl Group {
+    /// All sections in the order of help.
+    pub const ALL: [Group; 5] =
+        [Group::KeyValue, Group::Maintenance, Group::Concurrency, Group::Authentication, Group::Utility];
+
+    /// Returns its title.
+    pub fn title(self) -> &'static str {
+        match self {
+            Group::KeyValue => "Key-value commands",
+            Group::Maintenance => "Cluster maintenance commands",
+            Group::Concurrency => "Concurrency commands",
+            Group::Authentication => "Authentication commands",
+            Group::Utility => "Utility commands",
+        }
+    }
+}
+
+/// A run of a command, until its end.
+pub type Running = Pin<Box<dyn Future<Output = Result<(), Failure>>>>;
+
+/// A command, with its subcommands.
+pub struct Command {
+    /// Its name on the line.
+    pub name: &'static str,
+    /// Where help lists it.
+    pub group: Group,
+    /// Adds its description, flags and subcommands to a grammar that has its name.
+    pub grammar: fn(Grammar) -> Grammar,
+    /// Runs it.
+    pub run: fn(Invocation) -> Running,
+}
+
+/// All commands.
+pub const COMMANDS: &[Command] = &[
+    // Keys and values.
+    put::COMMAND,
+    get::COMMAND,
+    del::COMMAND,
+    txn::COMMAND,
+    watch::COMMAND,
+    compaction::COMMAND,
+    lease::COMMAND,
+    // Locks and elections.
+    lock::COMMAND,
+    elect::COMMAND,
+    // Utilities.
+    help::COMMAND,
+    options::COMMAND,
+    version::COMMAND,
+];

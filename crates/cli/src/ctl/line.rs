@@ -1,0 +1,287 @@
+//! From the words of a command line to a command with its flags, and what is said of a line that makes no sense.
+//!
+//! The grammar is clap's, set up as etcdctl's parser (cobra) has it: global flags at any place, commands that may be cut
+//! short where that is not ambiguous, the last of repeated flags counts. The words of errors are cobra's.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgMatches, Command as Grammar};
+
+use super::commands::{COMMANDS, Command};
+use super::exit::Failure;
+use super::global::GLOBAL_FLAGS;
+use super::{Invocation, help, print};
+
+/// What a line asks for.
+pub enum Parsed {
+    /// A command is to be run.
+    Run(&'static Command, Invocation),
+    /// Help, which is printed already.
+    Helped,
+}
+
+/// Returns the grammar of all commands.
+pub fn grammar(program: &str) -> Grammar {
+    let root = Grammar::new(program.to_owned())
+        .about("A simple command line client for etcd3.")
+        .infer_subcommands(true)
+        .args_override_self(true)
+        .disable_help_subcommand(true)
+        .args(GLOBAL_FLAGS.iter().map(super::global::GlobalFlag::argument));
+    root.subcommands(COMMANDS.iter().map(|command| (command.grammar)(Grammar::new(command.name))))
+}
+
+/// Reads a line; prints help where the line asks for it.
+///
+/// # Errors
+/// When the line makes no sense.
+pub fn parse(words: Vec<OsString>) -> Result<Parsed, Failure> {
+    let program = program_of(&words);
+    let mut root = grammar(&program);
+    let matches = match root.try_get_matches_from_mut(&words) {
+        Ok(matches) => matches,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            let path = path_of(&root, &words);
+            return helped(&root, &path);
+        }
+        Err(error) => return Err(refuse(&root, &words, &error)),
+    };
+    let (path, innermost) = descend(&matches);
+    let Some(command) = path.first().and_then(|name| COMMANDS.iter().find(|command| command.name == name))
+    else {
+        return helped(&root, &path);
+    };
+    if help::at(&root, &path).has_subcommands() {
+        return helped(&root, &path);
+    }
+    let matches = innermost.clone();
+    Ok(Parsed::Run(command, Invocation::new(program, path, matches, words)))
+}
+
+fn helped(root: &Grammar, path: &[String]) -> Result<Parsed, Failure> {
+    print::write(help::render(root, path).as_bytes())?;
+    Ok(Parsed::Helped)
+}
+
+/// Returns the name of the program, without directories.
+pub fn program_of(words: &[OsString]) -> String {
+    let name = words.first().and_then(|word| Path::new(word).file_name());
+    name.map_or_else(|| "quoratectl".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn descend(matches: &ArgMatches) -> (Vec<String>, &ArgMatches) {
+    let (mut path, mut innermost) = (Vec::new(), matches);
+    while let Some((name, matches)) = innermost.subcommand() {
+        path.push(name.to_owned());
+        innermost = matches;
+    }
+    (path, innermost)
+}
+
+/// Returns the commands that a line names, however wrong the rest of it is.
+fn path_of(root: &Grammar, words: &[OsString]) -> Vec<String> {
+    let (mut path, mut command) = (Vec::new(), root);
+    let mut words = words.iter().skip(1).filter_map(|word| word.to_str()).take_while(|word| *word != "--");
+    while let Some(word) = words.next() {
+        if word.starts_with('-') {
+            if takes_next_word(root, word) {
+                words.next();
+            }
+            continue;
+        }
+        let Some(found) = find(command, word) else { break };
+        path.push(found.get_name().to_owned());
+        command = found;
+    }
+    path
+}
+
+/// Returns the full names of the commands that these words name, up to the first that names none.
+pub fn resolve<'a>(root: &Grammar, words: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let (mut path, mut command) = (Vec::new(), root);
+    for word in words {
+        let Some(found) = find(command, word) else { break };
+        path.push(found.get_name().to_owned());
+        command = found;
+    }
+    path
+}
+
+fn takes_next_word(root: &Grammar, word: &str) -> bool {
+    let named = |argument: &&clap::Arg| match word.strip_prefix("--") {
+        Some(long) => argument.get_long() == Some(long),
+        None => argument.get_short().is_some_and(|short| word == format!("-{short}")),
+    };
+    root.get_arguments().find(named).is_some_and(|argument| !argument.is_require_equals_set())
+}
+
+fn find<'a>(command: &'a Grammar, word: &str) -> Option<&'a Grammar> {
+    let mut starting = command.get_subcommands().filter(|known| known.get_name().starts_with(word));
+    command.find_subcommand(word).or_else(|| starting.next().filter(|_| starting.next().is_none()))
+}
+
+/// Returns what cobra says of a line that clap refuses.
+fn refuse(root: &Grammar, words: &[OsString], error: &clap::Error) -> Failure {
+    let path = path_of(root, words);
+    let command = [&[root.get_name().to_owned()], path.as_slice()].concat().join(" ");
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let argument = context(ContextKind::InvalidArg).unwrap_or_default();
+    let said = match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            let unknown = context(ContextKind::InvalidSubcommand).unwrap_or_default();
+            return Failure::error(unknown_command(root, &path, &command, &unknown));
+        }
+        ErrorKind::UnknownArgument if !argument.starts_with('-') => {
+            return Failure::error(unknown_command(root, &path, &command, &argument));
+        }
+        ErrorKind::UnknownArgument => unknown_flag(&argument),
+        ErrorKind::ValueValidation => {
+            let value = context(ContextKind::InvalidValue).unwrap_or_default();
+            let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+            format!("invalid argument {value:?} for \"{}\" flag: {why}", full_name(&argument))
+        }
+        ErrorKind::InvalidValue | ErrorKind::WrongNumberOfValues | ErrorKind::TooFewValues => {
+            missing_value(&argument, words)
+        }
+        _ => error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned(),
+    };
+    Failure::error(format!("{said}\nRun '{command} --help' for usage."))
+}
+
+fn unknown_command(root: &Grammar, path: &[String], command: &str, unknown: &str) -> String {
+    let known = help::at(root, path).get_subcommands().map(Grammar::get_name);
+    let similar: Vec<&str> = known.filter(|name| is_similar(name, unknown)).collect();
+    let hint = match similar.as_slice() {
+        [] => "\n".to_owned(),
+        names => format!("\n\nDid you mean this?\n\t{}\n\n", names.join("\n\t")),
+    };
+    format!("unknown command \"{unknown}\" for \"{command}\"{hint}Run '{command} --help' for usage.")
+}
+
+/// Returns whether a command may have been meant: two slips of the finger apart, or its beginning.
+fn is_similar(name: &str, unknown: &str) -> bool {
+    name.starts_with(unknown) || distance(name.as_bytes(), unknown.as_bytes()) <= 2
+}
+
+/// Returns how many letters must be put in, left out or replaced to make one word of the other (Levenshtein).
+fn distance(one: &[u8], other: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = at + 1;
+        for (column, other_letter) in other.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != other_letter);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+fn unknown_flag(argument: &str) -> String {
+    match argument.strip_prefix("--") {
+        Some(long) => format!("unknown flag: --{}", long.split('=').next().unwrap_or_default()),
+        None => {
+            let letter = argument.chars().nth(1).unwrap_or('-');
+            format!("unknown shorthand flag: '{letter}' in {argument}")
+        }
+    }
+}
+
+fn missing_value(argument: &str, words: &[OsString]) -> String {
+    let flag = argument.split([' ', '=', '[']).next().unwrap_or_default();
+    let global = GLOBAL_FLAGS.iter().find(|known| flag == format!("--{}", known.name));
+    match global.and_then(|known| known.short) {
+        Some(short) if words.last().is_some_and(|word| *word == *format!("-{short}")) => {
+            format!("flag needs an argument: '{short}' in -{short}")
+        }
+        _ => format!("flag needs an argument: {flag}"),
+    }
+}
+
+/// Returns a flag as pflag names it: `--limit`, `-w, --write-out`.
+fn full_name(argument: &str) -> String {
+    let flag = argument.split([' ', '=', '[']).next().unwrap_or_default();
+    let global = GLOBAL_FLAGS.iter().find(|known| flag == format!("--{}", known.name));
+    match global.and_then(|known| known.short) {
+        Some(short) => format!("-{short}, {flag}"),
+        None => flag.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Lines as etcdctl takes and refuses them.
+
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Invocation, String> {
+        let words = ["etcdctl"].into_iter().chain(line.split_whitespace()).map(OsString::from).collect();
+        match parse(words) {
+            Ok(Parsed::Run(_, invocation)) => Ok(invocation),
+            Ok(Parsed::Helped) => Err("help".to_owned()),
+            Err(failure) => Err(failure.text.unwrap_or_default()),
+        }
+    }
+
+    #[test]
+    fn commands_may_be_cut_short_and_global_flags_stand_anywhere() {
+        use super::super::flags::Flags as _;
+        let invocation =
+            parsed("--hex --endpoints=a ge -w fields k --limit 0x10 -w json --hex=false end").unwrap();
+        assert_eq!(invocation.path, ["get"]);
+        assert_eq!(invocation.matches.number("limit"), 16);
+        assert_eq!(invocation.text_arguments(), ["k", "end"]);
+        let globals = super::super::global::Globals::resolve(&invocation.matches).unwrap();
+        assert_eq!(globals.text("write-out"), "json");
+        assert_eq!(globals.endpoints(), ["a"]);
+        assert!(!globals.hex());
+    }
+
+    #[test]
+    fn arguments_after_a_double_dash_are_no_flags() {
+        assert_eq!(parsed("put -- -k -v").unwrap().text_arguments(), ["-k", "-v"]);
+        assert_eq!(parsed("put k -- -v").unwrap().text_arguments(), ["k", "-v"]);
+        assert_eq!(parsed("get a b c d").unwrap().text_arguments(), ["a", "b", "c", "d"]);
+        assert_eq!(parsed("get - --prefix").unwrap().text_arguments(), ["-"]);
+    }
+
+    #[test]
+    fn a_line_that_makes_no_sense_is_refused_in_cobras_words() {
+        let cases = [
+            (
+                "gte",
+                "unknown command \"gte\" for \"etcdctl\"\n\nDid you mean this?\n\tget\n\nRun 'etcdctl --help' for usage.",
+            ),
+            ("zzzzzz", "unknown command \"zzzzzz\" for \"etcdctl\"\nRun 'etcdctl --help' for usage."),
+            ("get --foo=1 k", "unknown flag: --foo\nRun 'etcdctl get --help' for usage."),
+            ("get -x k", "unknown shorthand flag: 'x' in -x\nRun 'etcdctl get --help' for usage."),
+            ("put k -1", "unknown shorthand flag: '1' in -1\nRun 'etcdctl put --help' for usage."),
+            ("get k --limit", "flag needs an argument: --limit\nRun 'etcdctl get --help' for usage."),
+            ("get k -w", "flag needs an argument: 'w' in -w\nRun 'etcdctl get --help' for usage."),
+            (
+                "get k --limit a",
+                "invalid argument \"a\" for \"--limit\" flag: strconv.ParseInt: parsing \"a\": invalid syntax\n\
+                 Run 'etcdctl get --help' for usage.",
+            ),
+            (
+                "get k --prefix=maybe",
+                "invalid argument \"maybe\" for \"--prefix\" flag: strconv.ParseBool: parsing \"maybe\": invalid \
+                 syntax\nRun 'etcdctl get --help' for usage.",
+            ),
+        ];
+        for (line, said) in cases {
+            assert_eq!(parsed(line).unwrap_err(), said, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        grammar("etcdctl").debug_assert();
+    }
+}
