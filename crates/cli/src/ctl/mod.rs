@@ -27,13 +27,19 @@ pub mod exit;
 pub mod flags;
 pub mod global;
 pub mod help;
+pub mod http;
+pub mod input;
 pub mod invocation;
 pub mod line;
+pub mod lines;
+pub mod members;
+pub mod pages;
 pub mod print;
 pub mod prompt;
 pub mod range;
 pub mod refusal;
 mod standin;
+pub mod watching;
 
 pub use invocation::Invocation;
 

@@ -8,10 +8,21 @@ use clap::Command as Grammar;
 use super::Invocation;
 use super::exit::Failure;
 
+pub mod apply;
+pub mod decoded;
 pub mod del;
+pub mod diff;
+pub mod doctor;
+pub mod edit;
+pub mod export;
 pub mod get;
+pub mod history;
+pub mod import;
 pub mod options;
 pub mod put;
+pub mod replace;
+pub mod top;
+pub mod tree;
 pub mod version;
 
 /// A section of help.
@@ -25,14 +36,23 @@ pub enum Group {
     Concurrency,
     /// Users and roles.
     Authentication,
+    /// What etcdctl does not have, and this program has not either when it is run as etcdctl: its commands may be cut
+    /// short, and scripts that do so count on no others.
+    Beyond,
     /// Everything else.
     Utility,
 }
 
 impl Group {
     /// All sections in the order of help.
-    pub const ALL: [Group; 5] =
-        [Group::KeyValue, Group::Maintenance, Group::Concurrency, Group::Authentication, Group::Utility];
+    pub const ALL: [Group; 6] = [
+        Group::KeyValue,
+        Group::Maintenance,
+        Group::Concurrency,
+        Group::Authentication,
+        Group::Beyond,
+        Group::Utility,
+    ];
 
     /// Returns its title.
     pub fn title(self) -> &'static str {
@@ -41,6 +61,7 @@ impl Group {
             Group::Maintenance => "Cluster maintenance commands",
             Group::Concurrency => "Concurrency commands",
             Group::Authentication => "Authentication commands",
+            Group::Beyond => "Commands that etcdctl lacks",
             Group::Utility => "Utility commands",
         }
     }
@@ -67,7 +88,24 @@ pub const COMMANDS: &[Command] = &[
     put::COMMAND,
     get::COMMAND,
     del::COMMAND,
+    // What etcdctl lacks.
+    top::COMMAND,
+    doctor::COMMAND,
+    replace::COMMAND,
+    tree::COMMAND,
+    diff::COMMAND,
+    history::COMMAND,
+    edit::COMMAND,
+    apply::COMMAND,
+    export::COMMAND,
+    import::COMMAND,
     // Utilities.
     options::COMMAND,
     version::COMMAND,
 ];
+
+/// Returns the commands of a program of this name: as `etcdctl`, it has etcdctl's and no others.
+pub fn of(program: &str) -> impl Iterator<Item = &'static Command> {
+    let is_etcdctl = program.contains("etcdctl");
+    COMMANDS.iter().filter(move |command| !is_etcdctl || command.group != Group::Beyond)
+}
