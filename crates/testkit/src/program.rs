@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 /// Names another etcd (a path) to compare with than the one in `PATH`.
 pub const PEER_VARIABLE: &str = "QUORATE_TEST_PEER";
@@ -10,6 +11,9 @@ pub const PEER_VARIABLE: &str = "QUORATE_TEST_PEER";
 /// Names another server (a path) to test than the one that Cargo built; a comparison of two real etcds proves the test
 /// itself.
 pub const SUBJECT_VARIABLE: &str = "QUORATE_TEST_SUBJECT";
+
+/// Names a built Quorate (a path) for the tests of other packages than the server's.
+pub const BINARY_VARIABLE: &str = "QUORATE_BIN";
 
 /// The first two numbers of a version: what behaviour depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +58,14 @@ impl Program {
     /// The server under test: what [`SUBJECT_VARIABLE`] names, else `built` (of `CARGO_BIN_EXE_quorate`).
     pub fn subject(built: &str) -> Result<Program, String> {
         Program::at(&std::env::var_os(SUBJECT_VARIABLE).map_or_else(|| PathBuf::from(built), PathBuf::from))
+    }
+
+    /// Quorate, for tests of other packages than the server's, which Cargo does not tell where it is: what
+    /// [`SUBJECT_VARIABLE`] or [`BINARY_VARIABLE`] names, else the binary beside the test's own, which is built if it is not
+    /// there.
+    pub fn quorate() -> Result<Program, String> {
+        static FOUND: OnceLock<Result<Program, String>> = OnceLock::new();
+        FOUND.get_or_init(|| Program::at(&find_or_build()?)).clone()
     }
 
     /// The etcd to compare with: what [`PEER_VARIABLE`] names, else `etcd` in `PATH`. `Err` says why there is none.
@@ -104,6 +116,33 @@ impl Program {
     pub fn version(&self) -> Version {
         self.version
     }
+}
+
+fn find_or_build() -> Result<PathBuf, String> {
+    if let Some(named) = [SUBJECT_VARIABLE, BINARY_VARIABLE].into_iter().find_map(std::env::var_os) {
+        return Ok(named.into());
+    }
+    let own = std::env::current_exe().map_err(|error| format!("where is the test? {error}"))?;
+    // A test is target/<profile>/deps/<name>, an example's or a documentation's is elsewhere below the profile.
+    let is_profile = |directory: &&Path| directory.join("deps").is_dir() && directory.join("build").is_dir();
+    let profile = own.ancestors().find(is_profile).ok_or("the test is in no directory of Cargo's")?;
+    let binary = profile.join(format!("quorate{}", std::env::consts::EXE_SUFFIX));
+    if !binary.is_file() {
+        build(profile)?;
+    }
+    Ok(binary)
+}
+
+/// Builds Quorate into the directory of a profile.
+fn build(profile: &Path) -> Result<(), String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--package", "quorate", "--bin", "quorate"]);
+    if profile.ends_with("release") {
+        command.arg("--release");
+    }
+    let status = command.status().map_err(|error| format!("cannot run cargo: {error}"))?;
+    if status.success() { Ok(()) } else { Err("cargo build --package quorate fails".to_owned()) }
 }
 
 #[cfg(test)]

@@ -97,9 +97,9 @@ const BEHIND_MAX: u64 = 100;
 
 /// Returns the next step.
 pub fn next(order: &Order, now: &Situation) -> Step {
-    let is_old = |member: &&Member| {
-        is_id(member, &order.old) || member.name == order.old && !shares_url(member, order)
-    };
+    // A new member of the same name is not the old one.
+    let is_new = |member: &Member| shares_url(member, order) && member.name == order.name;
+    let is_old = |member: &&Member| is_id(member, &order.old) || member.name == order.old && !is_new(member);
     let old = now.members.iter().find(is_old);
     let new = now.members.iter().find(|member| shares_url(member, order));
     match (old, new) {
@@ -329,7 +329,7 @@ mod tests {
             step => panic!("{step:?}"),
         };
         let mut now = situation(3, &[1, 2, 3]);
-        let own = Order { old: "1".into(), peer_urls: vec!["http://h1:2380".into()], ..order() };
+        let own = Order { peer_urls: vec!["http://h1:2380".into()], ..order() };
         assert!(refusal(&own, &now).starts_with("n1 (1) itself has the peer URLs"));
         let unknown = Order { old: "n7".into(), ..order() };
         assert!(refusal(&unknown, &now).starts_with("no member is called n7"));

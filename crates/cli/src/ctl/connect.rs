@@ -3,6 +3,9 @@
 use std::future::Future;
 use std::time::Duration;
 
+use proto::etcdserverpb::kv_client::KvClient;
+use proto::etcdserverpb::lease_client::LeaseClient;
+use proto::etcdserverpb::watch_client::WatchClient;
 use tonic::{Response, Status};
 
 use super::exit::{Exit, Failure};
@@ -10,6 +13,10 @@ use super::global::Globals;
 use super::print::{Answer, Printer};
 use super::refusal;
 use super::standin::Client;
+
+/// What etcd's Go client has for `--max-request-bytes` and `--max-recv-bytes` when they are 0.
+const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
+const ANSWER_BYTES_MAX: usize = i32::MAX as usize;
 
 /// What generated stubs are made on.
 pub type Channel = tonic::transport::Channel;
@@ -61,6 +68,50 @@ impl Session {
             .map_err(|status| refusal::of_status(&status))
     }
 
+    /// Returns a stub for keys with the size limits of the global flags.
+    pub fn kv(&self) -> KvClient<Channel> {
+        let (send, receive) = self.size_limits();
+        KvClient::new(self.client.channel())
+            .max_encoding_message_size(send)
+            .max_decoding_message_size(receive)
+    }
+
+    /// Returns a stub for watches with the size limits of the global flags.
+    pub fn watch_stub(&self) -> WatchClient<Channel> {
+        let (send, receive) = self.size_limits();
+        WatchClient::new(self.client.channel())
+            .max_encoding_message_size(send)
+            .max_decoding_message_size(receive)
+    }
+
+    /// Returns a stub for leases with the size limits of the global flags.
+    pub fn leases(&self) -> LeaseClient<Channel> {
+        let (send, receive) = self.size_limits();
+        LeaseClient::new(self.client.channel())
+            .max_encoding_message_size(send)
+            .max_decoding_message_size(receive)
+    }
+
+    /// The most bytes of a request and of an answer.
+    fn size_limits(&self) -> (usize, usize) {
+        let limit = |name, default| match usize::try_from(self.globals.number(name)) {
+            Ok(0) | Err(_) => default,
+            Ok(limit) => limit,
+        };
+        (limit("max-request-bytes", REQUEST_BYTES_MAX), limit("max-recv-bytes", ANSWER_BYTES_MAX))
+    }
+
+    /// Awaits an answer for at most `--command-timeout`.
+    ///
+    /// # Errors
+    /// When the server refuses, or does not answer in time.
+    pub async fn answer<T>(
+        &self,
+        answer: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Failure> {
+        self.within(self.globals.command_timeout(), answer).await
+    }
+
     /// Awaits an answer for at most `limit`.
     ///
     /// # Errors
@@ -77,7 +128,8 @@ impl Session {
         }
     }
 
-    fn deadline_exceeded(&self) -> Failure {
+    /// Returns the failure of an answer that did not come in time.
+    pub fn deadline_exceeded(&self) -> Failure {
         let endpoints = self.client.endpoints().join(", ");
         Failure::error(format!(
             "context deadline exceeded (no answer from {endpoints} in time: see --endpoints and --command-timeout)"

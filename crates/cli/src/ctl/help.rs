@@ -2,7 +2,7 @@
 
 use clap::{Arg, Command as Grammar};
 
-use super::commands::{COMMANDS, Group};
+use super::commands::{self, Group};
 use super::global::{GLOBAL_FLAGS, GlobalFlag, Kind};
 
 /// Returns the grammar of the command at `path`.
@@ -60,9 +60,8 @@ const NAME_WIDTH_MIN: usize = 11;
 
 fn groups(root: &Grammar) -> String {
     let group = |group: Group| {
-        let is_there = |name| root.find_subcommand(name).is_some();
         let mut commands: Vec<_> =
-            COMMANDS.iter().filter(|command| command.group == group && is_there(command.name)).collect();
+            commands::of(root.get_name()).filter(|command| command.group == group).collect();
         if commands.is_empty() {
             return String::new();
         }

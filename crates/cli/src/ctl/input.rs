@@ -1,22 +1,25 @@
-//! Files that commands read: by their path, or `-` for standard input.
+//! Lines of standard input.
 
-use std::io::Read as _;
+use std::io;
 
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 
-/// Returns the text of a file.
+/// Reads a line with its newline.
 ///
 /// # Errors
-/// When it cannot be read, or is not UTF-8.
-pub fn read_text(path: &str) -> Result<String, Failure> {
-    let read = || match path {
-        "-" => {
-            let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+/// With exit code 3 when there is no whole line any more (`EOF`), or it is not UTF-8.
+pub fn read_line() -> Result<String, Failure> {
+    let mut line = String::new();
+    match io::stdin().read_line(&mut line) {
+        Ok(_) if line.ends_with('\n') => Ok(line),
+        Ok(_) => Err(invalid("EOF")),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(invalid("input is not UTF-8: write such bytes as \"\\xff\", in double quotes"))
         }
-        path => std::fs::read(path),
-    };
-    let bytes = read().map_err(|error| Failure::error(format!("{path}: {error}")))?;
-    String::from_utf8(bytes)
-        .map_err(|error| Failure::error(format!("{path}: not UTF-8 ({})", error.utf8_error())))
+        Err(error) => Err(invalid(error)),
+    }
+}
+
+fn invalid(text: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::InvalidInput, text)
 }

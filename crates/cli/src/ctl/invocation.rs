@@ -80,10 +80,7 @@ impl Invocation {
     /// # Errors
     /// When a flag and its environment variable are both given.
     pub fn byte_arguments(&self) -> Result<Vec<Bytes>, Failure> {
-        let hex = self.globals()?.hex();
-        let arguments = self.matches.positionals().into_iter().map(OsString::into_vec);
-        let read = |argument: Vec<u8>| if hex { unescape(&argument).unwrap_or(argument) } else { argument };
-        Ok(arguments.map(|argument| Bytes::from(read(argument))).collect())
+        Ok(byte_arguments(&self.matches, self.globals()?.hex()))
     }
 
     /// Returns the positional arguments as texts. What is not UTF-8 in them is replaced.
@@ -91,6 +88,13 @@ impl Invocation {
         let arguments = self.matches.positionals().into_iter();
         arguments.map(|argument| argument.to_string_lossy().into_owned()).collect()
     }
+}
+
+/// Returns positional arguments as keys and values: see [`Invocation::byte_arguments`].
+pub fn byte_arguments(matches: &ArgMatches, hex: bool) -> Vec<Bytes> {
+    let arguments = matches.positionals().into_iter().map(OsString::into_vec);
+    let read = |argument: Vec<u8>| if hex { unescape(&argument).unwrap_or(argument) } else { argument };
+    arguments.map(|argument| Bytes::from(read(argument))).collect()
 }
 
 /// Returns the bytes of a text that consists of `\x` escapes and of nothing else.

@@ -21,25 +21,24 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+pub mod beyond;
 pub mod commands;
 pub mod connect;
 pub mod exit;
 pub mod flags;
 pub mod global;
 pub mod help;
-pub mod http;
 pub mod input;
 pub mod invocation;
 pub mod line;
-pub mod lines;
-pub mod members;
-pub mod pages;
 pub mod print;
 pub mod prompt;
 pub mod range;
 pub mod refusal;
+pub mod renewal;
 mod standin;
 pub mod watching;
+pub mod words;
 
 pub use invocation::Invocation;
 

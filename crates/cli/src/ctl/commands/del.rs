@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::{ArgMatches, Command as Grammar};
 use proto::etcdserverpb::DeleteRangeRequest;
-use proto::etcdserverpb::kv_client::KvClient;
 
 use super::{Command, Group};
 use crate::ctl::exit::Failure;
@@ -38,8 +37,8 @@ pub fn grammar(grammar: Grammar) -> Grammar {
 async fn run(invocation: Invocation) -> Result<(), Failure> {
     let request = request(&invocation.matches, invocation.byte_arguments()?)?;
     let session = invocation.open().await?;
-    let answer = session.call(|channel| async move { KvClient::new(channel).delete_range(request).await });
-    session.print(&answer.await?)
+    let answer = session.answer(session.kv().delete_range(request)).await?;
+    session.print(&answer)
 }
 
 /// Returns the request of a line. Pauses, with a warning, when a range is given and `--range` is not.

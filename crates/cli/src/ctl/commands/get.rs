@@ -7,7 +7,8 @@ use proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use proto::etcdserverpb::{RangeRequest, RangeResponse};
 use tonic::{Response, Status};
 
-use super::{Command, Group, decoded};
+use super::{Command, Group};
+use crate::ctl::beyond::decoded;
 use crate::ctl::connect::Channel;
 use crate::ctl::exit::{Exit, Failure};
 use crate::ctl::flags::{self, Flags as _};
@@ -53,8 +54,8 @@ async fn run(invocation: Invocation) -> Result<(), Failure> {
         None => invocation.open().await?,
     };
     let answer = match matches.is_on("stream") {
-        true => session.call(|channel| streamed(channel, request)).await?,
-        false => session.call(|channel| async move { KvClient::new(channel).range(request).await }).await?,
+        true => session.answer(streamed(session.kv(), request)).await?,
+        false => session.answer(session.kv().range(request)).await?,
     };
     if let Some(form) = decoded {
         return decoded::write(form, &answer);
@@ -73,8 +74,11 @@ async fn run(invocation: Invocation) -> Result<(), Failure> {
 }
 
 /// Reads a range as a stream and puts its parts together: header, `more` and `count` are in one of them.
-async fn streamed(channel: Channel, request: RangeRequest) -> Result<Response<RangeResponse>, Status> {
-    let mut parts = KvClient::new(channel).range_stream(request).await?.into_inner();
+async fn streamed(
+    mut kv: KvClient<Channel>,
+    request: RangeRequest,
+) -> Result<Response<RangeResponse>, Status> {
+    let mut parts = kv.range_stream(request).await?.into_inner();
     let mut whole = RangeResponse::default();
     while let Some(part) = parts.message().await? {
         let Some(part) = part.range_response else { continue };

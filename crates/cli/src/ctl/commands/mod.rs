@@ -6,24 +6,18 @@ use std::pin::Pin;
 use clap::Command as Grammar;
 
 use super::Invocation;
+use super::beyond;
 use super::exit::Failure;
 
-pub mod apply;
-pub mod decoded;
+pub mod compaction;
 pub mod del;
-pub mod diff;
-pub mod doctor;
-pub mod edit;
-pub mod export;
 pub mod get;
-pub mod history;
-pub mod import;
+pub mod lease;
 pub mod options;
 pub mod put;
-pub mod replace;
-pub mod top;
-pub mod tree;
+pub mod txn;
 pub mod version;
+pub mod watch;
 
 /// A section of help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,23 +76,16 @@ pub struct Command {
     pub run: fn(Invocation) -> Running,
 }
 
-/// All commands.
+/// The commands of etcdctl.
 pub const COMMANDS: &[Command] = &[
     // Keys and values.
     put::COMMAND,
     get::COMMAND,
     del::COMMAND,
-    // What etcdctl lacks.
-    top::COMMAND,
-    doctor::COMMAND,
-    replace::COMMAND,
-    tree::COMMAND,
-    diff::COMMAND,
-    history::COMMAND,
-    edit::COMMAND,
-    apply::COMMAND,
-    export::COMMAND,
-    import::COMMAND,
+    txn::COMMAND,
+    watch::COMMAND,
+    compaction::COMMAND,
+    lease::COMMAND,
     // Utilities.
     options::COMMAND,
     version::COMMAND,
@@ -106,6 +93,6 @@ pub const COMMANDS: &[Command] = &[
 
 /// Returns the commands of a program of this name: as `etcdctl`, it has etcdctl's and no others.
 pub fn of(program: &str) -> impl Iterator<Item = &'static Command> {
-    let is_etcdctl = program.contains("etcdctl");
-    COMMANDS.iter().filter(move |command| !is_etcdctl || command.group != Group::Beyond)
+    let beyond = if program.contains("etcdctl") { &[] } else { beyond::COMMANDS };
+    COMMANDS.iter().chain(beyond)
 }

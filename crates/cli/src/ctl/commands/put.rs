@@ -5,7 +5,6 @@ use std::io::Read as _;
 use bytes::Bytes;
 use clap::{ArgMatches, Command as Grammar};
 use proto::etcdserverpb::PutRequest;
-use proto::etcdserverpb::kv_client::KvClient;
 
 use super::{Command, Group};
 use crate::ctl::Invocation;
@@ -55,7 +54,7 @@ pub fn grammar(grammar: Grammar) -> Grammar {
 async fn run(invocation: Invocation) -> Result<(), Failure> {
     let request = request(&invocation.matches, invocation.byte_arguments()?)?;
     let session = invocation.open().await?;
-    let answer = session.call(|channel| async move { KvClient::new(channel).put(request).await }).await?;
+    let answer = session.answer(session.kv().put(request)).await?;
     session.print(&answer)
 }
 

@@ -15,8 +15,12 @@ use super::exit::{Exit, Failure};
 pub mod fields;
 pub mod json;
 pub mod key_value;
+pub mod lease;
+
 pub mod simple;
 pub mod table;
+pub mod txn;
+pub mod watch;
 
 pub use table::Table;
 

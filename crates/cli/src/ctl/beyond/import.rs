@@ -3,19 +3,19 @@
 use std::collections::HashMap;
 
 use clap::Command as Grammar;
-use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::lease_client::LeaseClient;
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{LeaseGrantRequest, PutRequest, RequestOp, TxnRequest};
 
-use super::{Command, Group};
+use super::{file, lines};
 use crate::beyond::manifest::ROOM;
 use crate::beyond::records::{self, Record};
 use crate::beyond::text;
+use crate::ctl::commands::{Command, Group};
 use crate::ctl::connect::Session;
 use crate::ctl::exit::Failure;
 use crate::ctl::flags::{self, Flags as _};
-use crate::ctl::{Invocation, input, lines, print};
+use crate::ctl::{Invocation, print};
 
 /// The command.
 pub const COMMAND: Command =
@@ -40,7 +40,7 @@ async fn run(invocation: Invocation) -> Result<(), Failure> {
     lines::exactly_one(&invocation, "a file")?;
     let path = invocation.text_arguments().remove(0);
     let (head, records) =
-        records::read(&input::read_text(&path)?).map_err(|why| Failure::error(format!("{path}: {why}")))?;
+        records::read(&file::read_text(&path)?).map_err(|why| Failure::error(format!("{path}: {why}")))?;
     let keys = text::plural(records.len() as u64, "key");
     if invocation.matches.is_on("dry-run") {
         return print::write_line(format!(
@@ -109,7 +109,7 @@ async fn put(session: &Session, records: &[Record], leases: &HashMap<i64, i64>) 
         }
     };
     let txn = TxnRequest { success: records.iter().map(operation).collect(), ..TxnRequest::default() };
-    session.call(|channel| async move { KvClient::new(channel).txn(txn).await }).await.map(|_| ())
+    session.answer(session.kv().txn(txn)).await.map(|_| ())
 }
 
 #[cfg(test)]

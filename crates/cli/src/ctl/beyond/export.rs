@@ -6,13 +6,14 @@ use clap::Command as Grammar;
 use proto::etcdserverpb::LeaseTimeToLiveRequest;
 use proto::etcdserverpb::lease_client::LeaseClient;
 
-use super::{Command, Group};
+use super::lines;
+use super::pages::{Content, Pages};
 use crate::beyond::records::{self, Head, Record};
+use crate::ctl::commands::{Command, Group};
 use crate::ctl::connect::Session;
 use crate::ctl::exit::Failure;
 use crate::ctl::flags::{self, Flags as _};
-use crate::ctl::pages::{Content, Pages};
-use crate::ctl::{Invocation, lines, print};
+use crate::ctl::{Invocation, print};
 
 /// The command.
 pub const COMMAND: Command =

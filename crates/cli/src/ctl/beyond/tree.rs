@@ -2,12 +2,13 @@
 
 use clap::Command as Grammar;
 
-use super::{Command, Group};
+use super::lines;
+use super::pages::{Content, Pages};
 use crate::beyond::tree::{Limits, Tree};
+use crate::ctl::Invocation;
+use crate::ctl::commands::{Command, Group};
 use crate::ctl::exit::Failure;
 use crate::ctl::flags::{self, Flags as _};
-use crate::ctl::pages::{Content, Pages};
-use crate::ctl::{Invocation, lines};
 
 /// The command.
 pub const COMMAND: Command =

@@ -11,13 +11,14 @@ use proto::etcdserverpb::{
     Member, MemberAddRequest, MemberPromoteRequest, MemberRemoveRequest, MoveLeaderRequest, StatusResponse,
 };
 
-use super::{Command, Group};
+use super::{lines, members};
 use crate::beyond::replace::{self, Order, Situation, Step};
 use crate::beyond::text;
+use crate::ctl::commands::{Command, Group};
 use crate::ctl::connect::{Session, connect};
 use crate::ctl::exit::Failure;
 use crate::ctl::flags::{self, Flags as _};
-use crate::ctl::{Invocation, lines, members, print};
+use crate::ctl::{Invocation, print};
 
 /// The command.
 pub const COMMAND: Command =
@@ -109,9 +110,14 @@ impl Replacing {
 
     fn closing(&self, new: u64) -> String {
         let Order { old, name, .. } = &self.order;
-        format!(
-            "{name} ({new:x}) votes, {old} is no member any more: stop its process, and remove its data directory"
-        )
+        match old == name {
+            true => format!(
+                "{name} ({new:x}) votes: the process that it replaces may be stopped, and its data directory removed"
+            ),
+            false => format!(
+                "{name} ({new:x}) votes, {old} is no member any more: stop its process, and remove its data directory"
+            ),
+        }
     }
 
     /// Looks at the cluster. What follows is asked of the voters that stay: the old member may go at any step.

@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use clap::Command as Grammar;
 use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
-use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{Compare, DeleteRangeRequest, PutRequest, RequestOp, TxnRequest};
 
-use super::{Command, Group};
+use super::pages::{Content, Pages, key_at};
+use super::{file, lines};
 use crate::beyond::diff::Detail;
 use crate::beyond::manifest::{self, Change, Present, ROOM, Wanted};
 use crate::beyond::text;
+use crate::ctl::commands::{Command, Group};
 use crate::ctl::connect::Session;
 use crate::ctl::exit::Failure;
 use crate::ctl::flags::{self, Flags as _};
-use crate::ctl::pages::{Content, Pages, key_at};
-use crate::ctl::{Invocation, input, lines, print};
+use crate::ctl::{Invocation, print};
 
 /// The command.
 pub const COMMAND: Command =
@@ -48,7 +48,7 @@ async fn run(invocation: Invocation) -> Result<(), Failure> {
             "apply takes no argument {surplus:?}: the file is given with --file"
         )));
     }
-    let file = input::read_text(path)?;
+    let file = file::read_text(path)?;
     let wanted = manifest::read(&file).map_err(|why| Failure::error(format!("{path}: {why}")))?;
     let session = lines::open(&invocation).await?;
     let present = present(&session, &wanted, matches.text("prune")).await?;
@@ -122,7 +122,7 @@ async fn commit(session: &Session, changes: &[Change]) -> Result<(), Failure> {
         success: changes.iter().map(operation).collect(),
         failure: Vec::new(),
     };
-    let answer = session.call(|channel| async move { KvClient::new(channel).txn(txn).await }).await?;
+    let answer = session.answer(session.kv().txn(txn)).await?;
     match answer.succeeded {
         true => Ok(()),
         false => Err(Failure::error(

@@ -2,12 +2,11 @@
 
 use bytes::Bytes;
 use proto::etcdserverpb::RangeRequest;
-use proto::etcdserverpb::kv_client::KvClient;
 use proto::mvccpb::KeyValue;
 
-use super::connect::Session;
-use super::exit::Failure;
-use super::range::{ZERO, prefix_end};
+use crate::ctl::connect::Session;
+use crate::ctl::exit::Failure;
+use crate::ctl::range::{ZERO, prefix_end};
 
 /// How many keys the first page has. Nothing is known of the size of their values yet.
 const KEYS_FIRST: i64 = 64;
@@ -63,8 +62,7 @@ impl<'a> Pages<'a> {
         }
         let request = self.request.clone();
         let limit = request.limit;
-        let answer =
-            self.session.call(|channel| async move { KvClient::new(channel).range(request).await }).await?;
+        let answer = self.session.answer(self.session.kv().range(request)).await?;
         if self.request.revision == 0 {
             self.request.revision = answer.header.map(|header| header.revision).unwrap_or_default();
         }
@@ -105,6 +103,6 @@ pub async fn key_at(
     revision: i64,
 ) -> Result<(Option<KeyValue>, i64), Failure> {
     let request = RangeRequest { key: key.clone(), revision, ..RangeRequest::default() };
-    let answer = session.call(|channel| async move { KvClient::new(channel).range(request).await }).await?;
+    let answer = session.answer(session.kv().range(request)).await?;
     Ok((answer.kvs.into_iter().next(), answer.header.map(|header| header.revision).unwrap_or_default()))
 }

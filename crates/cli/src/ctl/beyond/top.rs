@@ -11,15 +11,16 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
 use tokio::sync::mpsc;
 
-use super::{Command, Group};
+use super::event_stream::EventStream;
+use super::{http, lines, members};
 use crate::beyond::metrics::Metrics;
 use crate::beyond::top::{Counters, Hot, MemberRow, Role, View, draw, plain};
+use crate::ctl::Invocation;
+use crate::ctl::commands::{Command, Group};
 use crate::ctl::connect::Session;
 use crate::ctl::exit::Failure;
 use crate::ctl::flags::{self, Flags as _};
 use crate::ctl::range::{ZERO, prefix_end};
-use crate::ctl::watching::Watching;
-use crate::ctl::{Invocation, http, lines, members};
 
 /// The command.
 pub const COMMAND: Command =
@@ -144,7 +145,7 @@ fn keys() -> mpsc::UnboundedReceiver<Key> {
 /// What is known from one frame to the next.
 struct Top {
     session: Session,
-    watching: Option<Watching>,
+    watching: Option<EventStream>,
     hot: Hot,
     hot_note: Option<String>,
     /// The counters of each endpoint, and when they were read.
@@ -159,7 +160,7 @@ impl Top {
             range_end: prefix_end(prefix.as_bytes()),
             ..WatchCreateRequest::default()
         };
-        match Watching::open(&self.session, create).await {
+        match EventStream::open(&self.session, create).await {
             Ok(watching) => self.watching = Some(watching),
             Err(failure) => self.give_up(failure),
         }

@@ -12,14 +12,15 @@ use proto::etcdserverpb::WatchCreateRequest;
 use proto::mvccpb::Event;
 use proto::mvccpb::event::EventType;
 
-use super::{Command, Group};
+use super::event_stream::{self, EventStream};
+use super::lines;
+use super::pages::key_at;
 use crate::beyond::history::{State, TITLE, Version};
+use crate::ctl::Invocation;
+use crate::ctl::commands::{Command, Group};
 use crate::ctl::connect::Session;
 use crate::ctl::exit::Failure;
 use crate::ctl::flags::{self, Flags as _};
-use crate::ctl::pages::key_at;
-use crate::ctl::watching::{self, Watching};
-use crate::ctl::{Invocation, lines};
 
 /// The command.
 pub const COMMAND: Command =
@@ -94,7 +95,7 @@ async fn versions_after(
 async fn versions(session: &Session, key: &Bytes, from: i64, newest: i64) -> Result<Found, Failure> {
     let create =
         WatchCreateRequest { key: key.clone(), start_revision: from, ..WatchCreateRequest::default() };
-    let mut watching = Watching::open(session, create).await?;
+    let mut watching = EventStream::open(session, create).await?;
     let mut versions = VecDeque::new();
     let mut ask = tokio::time::interval(PROGRESS_INTERVAL);
     loop {
@@ -110,7 +111,7 @@ async fn versions(session: &Session, key: &Bytes, from: i64, newest: i64) -> Res
         }
         versions.extend(response.events.iter().filter_map(version));
         let revision = response.header.as_ref().map(|header| header.revision).unwrap_or_default();
-        if watching::is_progress(&response) && revision >= newest {
+        if event_stream::is_progress(&response) && revision >= newest {
             return Ok(Found::Versions(versions));
         }
     }

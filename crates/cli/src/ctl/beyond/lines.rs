@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::Invocation;
-use super::connect::Session;
-use super::exit::{Exit, Failure};
-use super::print::{self, Format, is_colourful};
+use crate::ctl::Invocation;
+use crate::ctl::connect::Session;
+use crate::ctl::exit::{Exit, Failure};
+use crate::ctl::print::{self, Format, is_colourful};
 
 /// Makes a client for a command that prints lines and nothing else.
 ///

@@ -7,18 +7,18 @@ use std::process::Command as Process;
 use bytes::Bytes;
 use clap::Command as Grammar;
 use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
-use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{Compare, PutRequest, RequestOp, TxnRequest};
 use tempfile::NamedTempFile;
 
-use super::{Command, Group};
+use super::lines;
+use super::pages::key_at;
 use crate::beyond::text;
+use crate::ctl::commands::{Command, Group};
 use crate::ctl::connect::Session;
 use crate::ctl::exit::{Exit, Failure};
 use crate::ctl::flags;
-use crate::ctl::pages::key_at;
-use crate::ctl::{Invocation, lines, print};
+use crate::ctl::{Invocation, print};
 
 /// The command.
 pub const COMMAND: Command =
@@ -131,6 +131,6 @@ async fn put_if_unchanged(
     };
     let put = RequestOp { request: Some(Request::RequestPut(put)) };
     let txn = TxnRequest { compare: vec![compare], success: vec![put], failure: Vec::new() };
-    let answer = session.call(|channel| async move { KvClient::new(channel).txn(txn).await }).await?;
+    let answer = session.answer(session.kv().txn(txn)).await?;
     Ok(answer.succeeded.then(|| answer.header.map(|header| header.revision).unwrap_or_default()))
 }

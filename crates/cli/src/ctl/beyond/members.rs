@@ -9,8 +9,8 @@ use proto::etcdserverpb::{
     AlarmRequest, AlarmType, Member, MemberListRequest, StatusRequest, StatusResponse,
 };
 
-use super::connect::Session;
-use super::exit::Failure;
+use crate::ctl::connect::Session;
+use crate::ctl::exit::Failure;
 
 /// How long a member may take to say how it is.
 const STATUS_LIMIT: Duration = Duration::from_secs(2);

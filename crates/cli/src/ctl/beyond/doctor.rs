@@ -5,18 +5,19 @@ use std::time::Duration;
 use clap::Command as Grammar;
 use futures_util::future::join_all;
 
-use super::{Command, Group};
+use super::lines::Colour;
+use super::pages::{Content, Pages};
+use super::{http, lines, members};
 use crate::beyond::doctor::{
     BigKey, ClusterFacts, EndpointFacts, Finding, Level, MemberFacts, StatusFacts, examine, summary,
 };
 use crate::beyond::metrics::Metrics;
 use crate::beyond::text;
+use crate::ctl::Invocation;
+use crate::ctl::commands::{Command, Group};
 use crate::ctl::connect::Session;
 use crate::ctl::exit::{Exit, Failure};
 use crate::ctl::flags::{self, Flags as _};
-use crate::ctl::lines::Colour;
-use crate::ctl::pages::{Content, Pages};
-use crate::ctl::{Invocation, http, lines, members};
 
 /// The command.
 pub const COMMAND: Command =

@@ -1,0 +1,100 @@
+//! The way from an endpoint to a connection that carries calls.
+
+use std::io;
+use std::sync::Arc;
+
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tonic::body::Body;
+
+use super::pulse::{Monitored, Pulse};
+use crate::address::{Address, Place, Security};
+use crate::error::Error;
+use crate::tls::Tls;
+
+/// Bytes that one answer may be ahead of its reader.
+const STREAM_WINDOW: u32 = 2 << 20;
+
+/// Bytes that all answers of a connection may be ahead of their readers. A watch that is not read must not stop the
+/// others.
+const CONNECTION_WINDOW: u32 = 64 << 20;
+
+/// The largest frame taken.
+const FRAME_MAX: u32 = 1 << 20;
+
+/// What a connection is made of.
+pub(crate) type Sender = http2::SendRequest<Body>;
+pub(crate) type Driver = http2::Connection<TokioIo<Monitored<Box<dyn Stream>>>, Body, TokioExecutor>;
+
+/// A socket, encrypted or not.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    #[error("{0}")]
+    Socket(#[from] io::Error),
+    #[error("{0}")]
+    Setup(#[from] Error),
+    #[error("{0}")]
+    Nowhere(String),
+    #[error("TLS handshake: {0}")]
+    Handshake(io::Error),
+    #[error("HTTP/2: {0}")]
+    Http(#[from] hyper::Error),
+    #[error("no answer within {0:?}")]
+    TooSlow(std::time::Duration),
+}
+
+impl DialError {
+    /// Returns whether trying again is of no use until somebody has changed something.
+    pub(crate) fn is_lasting(&self) -> bool {
+        matches!(self, DialError::Setup(_) | DialError::Nowhere(_) | DialError::Handshake(_))
+    }
+}
+
+/// Makes a connection. Sets no deadline.
+pub(crate) async fn dial(
+    address: &Address,
+    tls: &Tls,
+    pulse: Arc<Pulse>,
+) -> Result<(Sender, Driver), DialError> {
+    let stream: Box<dyn Stream> = match &address.place {
+        Place::Tcp { host, port } => {
+            let socket = TcpStream::connect((host.as_str(), *port)).await?;
+            socket.set_nodelay(true)?;
+            secure(address, tls, socket).await?
+        }
+        Place::Unix(path) => secure(address, tls, UnixStream::connect(path).await?).await?,
+        Place::Nowhere(why) => return Err(DialError::Nowhere(why.clone())),
+    };
+    let io = TokioIo::new(Monitored::new(stream, pulse));
+    let made = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_MAX)
+        .handshake(io)
+        .await?;
+    Ok(made)
+}
+
+async fn secure<S: Stream + 'static>(
+    address: &Address,
+    tls: &Tls,
+    socket: S,
+) -> Result<Box<dyn Stream>, DialError> {
+    if address.security == Security::Plain {
+        return Ok(Box::new(socket));
+    }
+    let name = tls.name_for(address.host())?;
+    let tls = tls.clone();
+    // Files may be on a disk that hangs.
+    let config = tokio::task::spawn_blocking(move || tls.config()).await.map_err(io::Error::other)??;
+    let stream = TlsConnector::from(config).connect(name, socket).await.map_err(DialError::Handshake)?;
+    Ok(Box::new(stream))
+}
