@@ -65,11 +65,12 @@ impl Tls {
         ServerName::try_from(name.to_owned()).map_err(|error| Error::tls(name, error))
     }
 
-    /// Reads the files and returns the configuration of one handshake.
+    /// Reads the files and returns the configuration of one handshake, for gRPC: what speaks another protocol over TLS
+    /// changes the list of protocols.
     ///
     /// # Errors
     /// When a file cannot be read, or does not hold what it should.
-    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, Error> {
+    pub fn config(&self) -> Result<Arc<ClientConfig>, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use clap::Command as Grammar;
 use futures_util::future::join_all;
+use proto::etcdserverpb::StatusResponse;
 
 use super::lines::Colour;
 use super::pages::{Content, Pages};
 use super::{http, lines, members};
 use crate::beyond::doctor::{
-    BigKey, ClusterFacts, EndpointFacts, Finding, Level, MemberFacts, StatusFacts, examine, summary,
+    BigKey, Certificate, ClusterFacts, EndpointFacts, Finding, Level, MemberFacts, StatusFacts, examine,
+    summary,
 };
 use crate::beyond::metrics::Metrics;
 use crate::beyond::text;
@@ -97,33 +99,48 @@ async fn collect(session: &Session, keys: u64) -> ClusterFacts {
 }
 
 async fn endpoint(session: &Session, address: &str) -> EndpointFacts {
-    let status = async {
-        members::status(session, address)
-            .await
-            .map_err(|failure| failure.text.unwrap_or_else(|| "no answer".to_owned()))
-    };
-    let (status, answer) = tokio::join!(status, http::get(address, "/metrics", METRICS_LIMIT));
+    let status = members::status(session, address);
+    let answer = http::get(&session.globals, address, "/metrics", METRICS_LIMIT);
+    let (status, answer) = tokio::join!(status, answer);
     let answer = answer.ok();
+    let metrics =
+        answer.as_ref().filter(|answer| answer.status == 200).map(|answer| Metrics::parse(&answer.body));
+    let status = match status {
+        Ok(status) => Ok(said(status, metrics.as_ref())),
+        Err(failure) => Err(failure.text.unwrap_or_else(|| "no answer".to_owned())),
+    };
+    let expires_in_seconds = answer.as_ref().and_then(|answer| answer.expires_in_seconds);
     EndpointFacts {
         address: address.to_owned(),
-        status: Some(status.map(|status| StatusFacts {
-            member_id: status.header.as_ref().map(|header| header.member_id).unwrap_or_default(),
-            revision: status.header.as_ref().map(|header| header.revision).unwrap_or_default(),
-            version: status.version,
-            leader: status.leader,
-            is_learner: status.is_learner,
-            raft_term: status.raft_term,
-            raft_index: status.raft_index,
-            raft_applied_index: status.raft_applied_index,
-            db_size: status.db_size.unsigned_abs(),
-            db_size_in_use: status.db_size_in_use.unsigned_abs(),
-            db_size_quota: status.db_size_quota.unsigned_abs(),
-            errors: status.errors,
-        })),
+        status: Some(status),
         clock_ahead_ms: answer.as_ref().and_then(|answer| answer.clock_ahead_ms),
         clock_error: answer.as_ref().map(|answer| answer.clock_error).unwrap_or_default(),
-        metrics: answer.filter(|answer| answer.status == 200).map(|answer| Metrics::parse(&answer.body)),
-        certificate: None,
+        metrics,
+        certificate: expires_in_seconds.map(|expires_in_seconds| Certificate { expires_in_seconds }),
+    }
+}
+
+fn said(status: StatusResponse, metrics: Option<&Metrics>) -> StatusFacts {
+    let header = status.header.unwrap_or_default();
+    // Before 3.6, only metrics say it.
+    let quota = metrics.and_then(|metrics| metrics.value("etcd_server_quota_backend_bytes"));
+    let db_size_quota = match status.db_size_quota.unsigned_abs() {
+        0 => quota.unwrap_or_default() as u64,
+        quota => quota,
+    };
+    StatusFacts {
+        member_id: header.member_id,
+        revision: header.revision,
+        version: status.version,
+        leader: status.leader,
+        is_learner: status.is_learner,
+        raft_term: status.raft_term,
+        raft_index: status.raft_index,
+        raft_applied_index: status.raft_applied_index,
+        db_size: status.db_size.unsigned_abs(),
+        db_size_in_use: status.db_size_in_use.unsigned_abs(),
+        db_size_quota,
+        errors: status.errors,
     }
 }
 

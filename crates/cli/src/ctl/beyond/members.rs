@@ -16,12 +16,8 @@ use crate::ctl::exit::Failure;
 const STATUS_LIMIT: Duration = Duration::from_secs(2);
 
 /// Returns a session with one endpoint only.
-///
-/// # Errors
-/// When it is not an address.
-pub fn at(session: &Session, endpoint: &str) -> Result<Session, Failure> {
-    let client = session.client.at(endpoint).map_err(Failure::error)?;
-    Ok(Session { client, ..session.clone() })
+pub fn at(session: &Session, endpoint: &str) -> Session {
+    Session { client: session.client.at(endpoint), ..session.clone() }
 }
 
 /// Returns the members by the list of the cluster, and its id. Without a leader, the list may be an old one.
@@ -47,7 +43,7 @@ pub async fn list(session: &Session) -> Result<(Vec<Member>, u64), Failure> {
 /// # Errors
 /// When it does not answer in time.
 pub async fn status(session: &Session, endpoint: &str) -> Result<StatusResponse, Failure> {
-    let one = at(session, endpoint)?;
+    let one = at(session, endpoint);
     let channel = one.client.channel();
     let call = async move { MaintenanceClient::new(channel).status(StatusRequest {}).await };
     one.within(STATUS_LIMIT, call).await

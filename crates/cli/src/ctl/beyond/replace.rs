@@ -238,7 +238,7 @@ impl Replacing {
 
     async fn move_leader(&mut self, from: u64, to: u64, look: &Look) -> Result<Taken, Failure> {
         let Some(leader) = look.endpoints.get(&from) else { return Ok(Taken::Waits) };
-        let at_leader = members::at(&self.session, leader)?;
+        let at_leader = members::at(&self.session, leader);
         let request = MoveLeaderRequest { target_id: to };
         let call = |channel| async move { MaintenanceClient::new(channel).move_leader(request).await };
         at_leader.call(call).await?;

@@ -60,8 +60,14 @@ async fn run(invocation: Invocation) -> Result<(), Failure> {
     let interval = matches.duration("interval").unwrap_or(INTERVAL).max(INTERVAL_MIN);
     let depth = usize::try_from(matches.number("depth")).ok().filter(|depth| *depth > 0).unwrap_or(DEPTH);
     let session = lines::open(&invocation).await?;
-    let mut top =
-        Top { hot: Hot::new(depth), session, watching: None, hot_note: None, earlier: HashMap::new() };
+    let mut top = Top {
+        hot: Hot::new(depth),
+        session,
+        watching: None,
+        hot_note: None,
+        known: (Vec::new(), 0),
+        earlier: HashMap::new(),
+    };
     match matches.is_on("no-watch") {
         true => top.hot_note = Some("hot prefixes: --no-watch".to_owned()),
         false => top.watch(matches.text("prefix").unwrap_or_default()).await,
@@ -94,23 +100,29 @@ fn columns() -> u16 {
 /// Draws frames until a key ends it.
 async fn live(mut top: Top, interval: Duration, mut terminal: DefaultTerminal) -> Result<(), Failure> {
     let mut keys = keys();
-    let mut view = top.sample().await?;
     loop {
-        terminal.draw(|frame| draw(&view, frame))?;
+        // Members that do not answer take their time: the keyboard does not wait for them.
+        let view = tokio::select! {
+            () = quit(&mut keys) => return Ok(()),
+            sampled = top.sample() => sampled?,
+        };
         let next = Instant::now() + interval;
         loop {
+            terminal.draw(|frame| draw(&view, frame))?;
             tokio::select! {
                 key = keys.recv() => match key {
-                    Some(Key::Redraw) => break,
+                    Some(Key::Redraw) => {}
                     Some(Key::Quit) | None => return Ok(()),
                 },
-                () = top.count_until(next) => {
-                    view = top.sample().await?;
-                    break;
-                }
+                () = top.count_until(next) => break,
             }
         }
     }
+}
+
+/// Waits for the key that ends it.
+async fn quit(keys: &mut mpsc::UnboundedReceiver<Key>) {
+    while let Some(Key::Redraw) = keys.recv().await {}
 }
 
 /// What was typed.
@@ -148,6 +160,8 @@ struct Top {
     watching: Option<EventStream>,
     hot: Hot,
     hot_note: Option<String>,
+    /// The members of the last list, and the cluster's id: they are shown when no list is to be had any more.
+    known: (Vec<Member>, u64),
     /// The counters of each endpoint, and when they were read.
     earlier: HashMap<String, (Instant, Counters)>,
 }
@@ -191,7 +205,12 @@ impl Top {
 
     /// Asks all members.
     async fn sample(&mut self) -> Result<View, Failure> {
-        let (members, cluster_id) = members::list(&self.session).await?;
+        match members::list(&self.session).await {
+            Ok(listed) => self.known = listed,
+            Err(failure) if self.known.0.is_empty() => return Err(failure),
+            Err(_) => {}
+        }
+        let (members, cluster_id) = self.known.clone();
         let asked = join_all(members.iter().map(|member| ask(&self.session, member))).await;
         let committed =
             asked.iter().flatten().map(|answer| answer.status.raft_index).max().unwrap_or_default();
@@ -268,7 +287,7 @@ struct Answer {
 async fn ask(session: &Session, member: &Member) -> Option<Answer> {
     let (endpoint, status) = members::first_status(session, member).await?;
     let at = Instant::now();
-    let answer = http::get(&endpoint, "/metrics", METRICS_LIMIT).await.ok();
+    let answer = http::get(&session.globals, &endpoint, "/metrics", METRICS_LIMIT).await.ok();
     let metrics = answer.filter(|answer| answer.status == 200).map(|answer| Metrics::parse(&answer.body));
     Some(Answer { endpoint, status, metrics, at })
 }
