@@ -195,12 +195,9 @@ fn what_is_exported_can_be_imported() {
     let ran = to.run_with(&["import", "--leases", "-"], &file);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "3 keys written\n"), "{ran:?}");
     assert!(to.ok(&["lease", "list"]).starts_with("found 1 leases"));
-    let bodies = |file: &str| {
-        file.lines()
-            .filter(|line| line.contains("value"))
-            .map(|line| line.split(",\"lease").next().unwrap().to_owned())
-            .collect::<Vec<_>>()
-    };
+    let body = |line: &str| line.split(",\"lease").next().unwrap().trim_end_matches('}').to_owned();
+    let bodies =
+        |file: &str| file.lines().filter(|line| line.contains("value")).map(body).collect::<Vec<_>>();
     assert_eq!(bodies(&to.ok(&["export"])), bodies(&file));
     let cut: String = file.lines().take(2).map(|line| format!("{line}\n")).collect();
     let ran = to.run_with(&["import", "-"], &cut);

@@ -30,9 +30,12 @@ const WAIT: Duration = Duration::from_secs(600);
 /// How often the cluster is looked at while there is something to wait for.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// How many promotions in a row a server may refuse before that is the answer: it counts what a learner lacks in another
-/// way than we do, and a moment later.
+/// How many refusals in a row for now are the answer.
 const REFUSALS_MAX: u32 = 60;
+
+/// What servers say when a step may be taken a little later: members have not been connected for five seconds, or a learner
+/// lacks more, by a count of the server's own, than it may.
+const NOT_YET: [&str; 2] = ["unhealthy cluster", "in sync with leader"];
 
 fn grammar(grammar: Grammar) -> Grammar {
     grammar
@@ -213,10 +216,31 @@ impl Replacing {
     async fn add(&mut self) -> Result<Taken, Failure> {
         let request = MemberAddRequest { peer_ur_ls: self.order.peer_urls.clone(), is_learner: true };
         let call = |channel| async move { ClusterClient::new(channel).member_add(request).await };
-        let answer = self.session.call(call).await?;
-        let id = answer.member.map(|member| member.id).unwrap_or_default();
-        print::write_line(format!("{} ({id:x}) added as a learner", self.order.name))?;
+        match self.session.call(call).await {
+            Ok(answer) => {
+                let id = answer.member.map(|member| member.id).unwrap_or_default();
+                self.changed(format!("{} ({id:x}) added as a learner", self.order.name))
+            }
+            Err(failure) => self.refused(failure),
+        }
+    }
+
+    /// Says what was done.
+    fn changed(&mut self, text: String) -> Result<Taken, Failure> {
+        print::write_line(text)?;
+        self.refusals = 0;
         Ok(Taken::Changed)
+    }
+
+    /// Tries a step again that a server refuses for now.
+    fn refused(&mut self, failure: Failure) -> Result<Taken, Failure> {
+        let is_for_now =
+            failure.text.as_ref().is_some_and(|text| NOT_YET.iter().any(|not_yet| text.contains(not_yet)));
+        if !is_for_now || self.refusals == REFUSALS_MAX {
+            return Err(failure);
+        }
+        self.refusals += 1;
+        self.say(format!("not yet: {}", failure.text.unwrap_or_default()))
     }
 
     async fn promote(&mut self, id: u64) -> Result<Taken, Failure> {
@@ -224,15 +248,8 @@ impl Replacing {
             ClusterClient::new(channel).member_promote(MemberPromoteRequest { id }).await
         };
         match self.session.call(call).await {
-            Ok(_) => {
-                print::write_line(format!("{} ({id:x}) promoted: it votes", self.order.name))?;
-                Ok(Taken::Changed)
-            }
-            Err(failure) if self.refusals < REFUSALS_MAX => {
-                self.refusals += 1;
-                self.say(format!("not promoted yet: {}", failure.text.unwrap_or_default()))
-            }
-            Err(failure) => Err(failure),
+            Ok(_) => self.changed(format!("{} ({id:x}) promoted: it votes", self.order.name)),
+            Err(failure) => self.refused(failure),
         }
     }
 
@@ -242,17 +259,17 @@ impl Replacing {
         let request = MoveLeaderRequest { target_id: to };
         let call = |channel| async move { MaintenanceClient::new(channel).move_leader(request).await };
         at_leader.call(call).await?;
-        print::write_line(format!("leadership moved from {from:x} to {to:x}"))?;
-        Ok(Taken::Changed)
+        self.changed(format!("leadership moved from {from:x} to {to:x}"))
     }
 
     async fn remove(&mut self, id: u64) -> Result<Taken, Failure> {
         let call = |channel| async move {
             ClusterClient::new(channel).member_remove(MemberRemoveRequest { id }).await
         };
-        self.session.call(call).await?;
-        print::write_line(format!("{} ({id:x}) removed", self.order.old))?;
-        Ok(Taken::Changed)
+        match self.session.call(call).await {
+            Ok(_) => self.changed(format!("{} ({id:x}) removed", self.order.old)),
+            Err(failure) => self.refused(failure),
+        }
     }
 }
 
