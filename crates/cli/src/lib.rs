@@ -6,6 +6,7 @@
 //!
 //! What this crate does not know: what a command does. That is the server's business.
 
+pub mod beyond;
 pub mod ctl;
 pub mod go;
 pub mod util;

@@ -65,11 +65,12 @@ impl Tls {
         ServerName::try_from(name.to_owned()).map_err(|error| Error::tls(name, error))
     }
 
-    /// Reads the files and returns the configuration of one handshake.
+    /// Reads the files and returns the configuration of one handshake, for gRPC: what speaks another protocol over TLS
+    /// changes the list of protocols.
     ///
     /// # Errors
     /// When a file cannot be read, or does not hold what it should.
-    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, Error> {
+    pub fn config(&self) -> Result<Arc<ClientConfig>, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
@@ -130,7 +131,9 @@ const SYSTEM_FILES: [&str; 6] = [
 fn system_roots() -> Vec<CertificateDer<'static>> {
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     let file = named.or_else(|| SYSTEM_FILES.iter().map(PathBuf::from).find(|path| path.is_file()));
-    let Some(read) = file.and_then(|path| CertificateDer::pem_file_iter(path).ok()) else { return Vec::new() };
+    let Some(read) = file.and_then(|path| CertificateDer::pem_file_iter(path).ok()) else {
+        return Vec::new();
+    };
     let mut store = RootCertStore::empty();
     read.filter_map(Result::ok).filter(|certificate| store.add(certificate.clone()).is_ok()).collect()
 }

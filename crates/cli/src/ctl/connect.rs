@@ -173,7 +173,10 @@ fn looking_time(globals: &Globals) -> Duration {
 }
 
 /// Returns how connections are encrypted; `None` if they are not, but for endpoints that say `https`.
-fn tls(globals: &Globals) -> Result<Option<Tls>, Failure> {
+///
+/// # Errors
+/// When the flags of the files make no sense.
+pub fn tls(globals: &Globals) -> Result<Option<Tls>, Failure> {
     let [certificate, key, ca] = ["cert", "key", "cacert"].map(|name| globals.tls_file(name));
     let (certificate, key, ca) = (certificate?, key?, ca?);
     for path in [certificate, key, ca].into_iter().flatten() {

@@ -2,7 +2,7 @@
 
 use clap::{Arg, Command as Grammar};
 
-use super::commands::{COMMANDS, Group};
+use super::commands::{self, Group};
 use super::global::{GLOBAL_FLAGS, GlobalFlag, Kind};
 
 /// Returns the grammar of the command at `path`.
@@ -21,7 +21,7 @@ pub fn render(root: &Grammar, path: &[String]) -> String {
         help += &format!("\nExamples:\n{}\n", indent(&examples.to_string()));
     }
     if path.is_empty() {
-        help += &groups();
+        help += &groups(root);
     } else {
         if command.has_subcommands() {
             let commands: Vec<_> = command.get_subcommands().collect();
@@ -58,9 +58,13 @@ fn indent(text: &str) -> String {
 /// The width of the longest name, as cobra has it: never less than this.
 const NAME_WIDTH_MIN: usize = 11;
 
-fn groups() -> String {
+fn groups(root: &Grammar) -> String {
     let group = |group: Group| {
-        let mut commands: Vec<_> = COMMANDS.iter().filter(|command| command.group == group).collect();
+        let mut commands: Vec<_> =
+            commands::of(root.get_name()).filter(|command| command.group == group).collect();
+        if commands.is_empty() {
+            return String::new();
+        }
         commands.sort_by_key(|command| command.name);
         let grammars: Vec<_> =
             commands.iter().map(|command| (command.grammar)(Grammar::new(command.name))).collect();

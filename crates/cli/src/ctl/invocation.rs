@@ -11,7 +11,7 @@ use super::connect::Session;
 use super::exit::Failure;
 use super::flags::Flags as _;
 use super::global::Globals;
-use super::print::Printer;
+use super::print::{Format, Printer};
 
 /// A command with its flags and arguments.
 #[derive(Clone, Debug)]
@@ -61,6 +61,16 @@ impl Invocation {
         let globals = self.globals()?;
         let mut printer = Printer::new(globals.text("write-out"), globals.hex())?;
         printer.colours = !self.is_etcdctl();
+        Session::open(globals, printer).await
+    }
+
+    /// Makes a client of the global flags for a command that prints in a format of its own.
+    ///
+    /// # Errors
+    /// As [`Invocation::open`].
+    pub async fn open_for_lines(&self) -> Result<Session, Failure> {
+        let globals = self.globals()?;
+        let printer = Printer::new(Format::Simple.name(), globals.hex())?;
         Session::open(globals, printer).await
     }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command as Grammar};
 
-use super::commands::{COMMANDS, Command};
+use super::commands::{self, Command};
 use super::exit::Failure;
 use super::global::GLOBAL_FLAGS;
 use super::{Invocation, help, print};
@@ -30,7 +30,7 @@ pub fn grammar(program: &str) -> Grammar {
         .args_override_self(true)
         .disable_help_subcommand(true)
         .args(GLOBAL_FLAGS.iter().map(super::global::GlobalFlag::argument));
-    root.subcommands(COMMANDS.iter().map(|command| (command.grammar)(Grammar::new(command.name))))
+    root.subcommands(commands::of(program).map(|command| (command.grammar)(Grammar::new(command.name))))
 }
 
 /// Reads a line; prints help where the line asks for it.
@@ -49,7 +49,8 @@ pub fn parse(words: Vec<OsString>) -> Result<Parsed, Failure> {
         Err(error) => return Err(refuse(&root, &words, &error)),
     };
     let (path, innermost) = descend(&matches);
-    let Some(command) = path.first().and_then(|name| COMMANDS.iter().find(|command| command.name == name))
+    let Some(command) =
+        path.first().and_then(|name| commands::of(&program).find(|command| command.name == name))
     else {
         return helped(&root, &path);
     };

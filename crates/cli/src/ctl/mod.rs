@@ -21,6 +21,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+pub mod beyond;
 pub mod child;
 pub mod claim;
 pub mod commands;

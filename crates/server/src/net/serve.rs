@@ -46,7 +46,7 @@ impl ClientPort {
     /// gRPC is HTTP/2, and a call in HTTP/1.1 is none: browsers speak HTTP/1.1 without TLS, and a page could make such a
     /// call to a host of its own that points here, past `--host-whitelist`.
     pub(crate) async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Response<ResponseBody> {
-let is_http2 = request.version() == Version::HTTP_2;
+        let is_http2 = request.version() == Version::HTTP_2;
         if is_http2 && (self.grpc_only || looks_like_grpc(request.headers())) {
             if self.traces_requests {
                 trace::write(&request);

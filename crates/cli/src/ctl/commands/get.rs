@@ -8,6 +8,7 @@ use proto::etcdserverpb::{RangeRequest, RangeResponse};
 use tonic::{Response, Status};
 
 use super::{Command, Group};
+use crate::ctl::beyond::decoded;
 use crate::ctl::connect::Channel;
 use crate::ctl::exit::{Exit, Failure};
 use crate::ctl::flags::{self, Flags as _};
@@ -47,11 +48,18 @@ pub fn grammar(grammar: Grammar) -> Grammar {
 async fn run(invocation: Invocation) -> Result<(), Failure> {
     let matches = &invocation.matches;
     let request = request(matches, invocation.byte_arguments()?)?;
-    let mut session = invocation.open().await?;
+    let decoded = decoded::form(invocation.globals()?.text("write-out")).filter(|_| !invocation.is_etcdctl());
+    let mut session = match decoded {
+        Some(_) => invocation.open_for_lines().await?,
+        None => invocation.open().await?,
+    };
     let answer = match matches.is_on("stream") {
         true => session.answer(streamed(session.kv(), request)).await?,
         false => session.answer(session.kv().range(request)).await?,
     };
+    if let Some(form) = decoded {
+        return decoded::write(form, &answer);
+    }
     // As etcdctl, which finds fault with these when it has the answer.
     if matches.is_on("count-only") && session.printer.format != Format::Fields {
         return Err(Failure::arguments("--count-only is only for `--write-out=fields`"));

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use clap::Command as Grammar;
 
 use super::Invocation;
+use super::beyond;
 use super::exit::Failure;
 
 pub mod compaction;
@@ -32,14 +33,23 @@ pub enum Group {
     Concurrency,
     /// Users and roles.
     Authentication,
+    /// What etcdctl does not have, and this program has not either when it is run as etcdctl: its commands may be cut
+    /// short, and scripts that do so count on no others.
+    Beyond,
     /// Everything else.
     Utility,
 }
 
 impl Group {
     /// All sections in the order of help.
-    pub const ALL: [Group; 5] =
-        [Group::KeyValue, Group::Maintenance, Group::Concurrency, Group::Authentication, Group::Utility];
+    pub const ALL: [Group; 6] = [
+        Group::KeyValue,
+        Group::Maintenance,
+        Group::Concurrency,
+        Group::Authentication,
+        Group::Beyond,
+        Group::Utility,
+    ];
 
     /// Returns its title.
     pub fn title(self) -> &'static str {
@@ -48,6 +58,7 @@ impl Group {
             Group::Maintenance => "Cluster maintenance commands",
             Group::Concurrency => "Concurrency commands",
             Group::Authentication => "Authentication commands",
+            Group::Beyond => "Commands that etcdctl lacks",
             Group::Utility => "Utility commands",
         }
     }
@@ -68,7 +79,7 @@ pub struct Command {
     pub run: fn(Invocation) -> Running,
 }
 
-/// All commands.
+/// The commands of etcdctl.
 pub const COMMANDS: &[Command] = &[
     // Keys and values.
     put::COMMAND,
@@ -86,3 +97,9 @@ pub const COMMANDS: &[Command] = &[
     options::COMMAND,
     version::COMMAND,
 ];
+
+/// Returns the commands of a program of this name: as `etcdctl`, it has etcdctl's and no others.
+pub fn of(program: &str) -> impl Iterator<Item = &'static Command> {
+    let beyond = if program.contains("etcdctl") { &[] } else { beyond::COMMANDS };
+    COMMANDS.iter().chain(beyond)
+}
