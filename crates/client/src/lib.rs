@@ -2,15 +2,18 @@
 
 mod address;
 mod builder;
+pub mod cache;
 mod call;
 mod channel;
 mod client;
 mod error;
 mod kv;
 mod lease;
+mod namespace;
 mod number;
 mod observe;
 mod random;
+pub mod recipes;
 mod retry;
 mod settings;
 mod tls;
@@ -32,6 +35,7 @@ pub use lease::{
     Grant, Granted, KeepAlive, Lease, Leases, LeasesAnswer, Revoke, RevokeAnswer, TimeToLive,
     TimeToLiveAnswer,
 };
+pub use namespace::{Namespace, NamespacePages, NamespaceRows, NamespaceWatch, NamespaceWatcher, Within};
 pub use number::{ClusterId, LeaseId, MemberId, Revision};
 pub use observe::{Attempt, Observer};
 pub use tls::Tls;
