@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use tonic::{Code, Status};
 
 use crate::number::{LeaseId, Revision};
@@ -49,6 +50,12 @@ pub enum Error {
     /// A lease has expired or was revoked: what was attached to it is gone.
     #[error("lease {0} is lost")]
     LeaseLost(LeaseId),
+    /// Somebody has deleted the key that stood for a lock, for the lead of an election, or for one inside a barrier.
+    #[error("the key {} was deleted by somebody else", String::from_utf8_lossy(key))]
+    KeyLost {
+        /// The key.
+        key: Bytes,
+    },
     /// An endpoint is none.
     #[error("endpoint {text:?}: {why}")]
     Endpoint {
@@ -92,7 +99,7 @@ impl Error {
             Error::Call { code, .. } => *code,
             Error::Compacted { .. } => Code::OutOfRange,
             Error::WatchCanceled { .. } => Code::Cancelled,
-            Error::LeaseLost(_) => Code::NotFound,
+            Error::LeaseLost(_) | Error::KeyLost { .. } => Code::NotFound,
             Error::Endpoint { .. } | Error::Tls { .. } => Code::InvalidArgument,
             Error::Dns(_) | Error::Closed => Code::Unavailable,
             Error::Malformed(_) => Code::Internal,

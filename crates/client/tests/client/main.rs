@@ -1,4 +1,7 @@
 //! The client against real servers.
 
 mod channel;
+mod kv;
+mod lease;
 mod setup;
+mod watch;
