@@ -1,6 +1,6 @@
 //! The client.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use proto::etcdserverpb::auth_client::AuthClient;
 use proto::etcdserverpb::cluster_client::ClusterClient;
@@ -61,12 +61,26 @@ impl Client {
         Client::new(self.inner.channel.at(endpoint))
     }
 
+    pub(crate) fn downgrade(&self) -> WeakClient {
+        WeakClient(Arc::downgrade(&self.inner))
+    }
+
     pub(crate) fn watch_hub(&self) -> &watch::Hub {
         &self.inner.watches
     }
 
     pub(crate) fn lease_hub(&self) -> &lease::Hub {
         &self.inner.leases
+    }
+}
+
+/// A client as a background task has it: the task is not what keeps it.
+pub(crate) struct WeakClient(Weak<Inner>);
+
+impl WeakClient {
+    /// Returns the client, if anybody else still has it.
+    pub(crate) fn upgrade(&self) -> Option<Client> {
+        self.0.upgrade().map(|inner| Client { inner })
     }
 }
 
