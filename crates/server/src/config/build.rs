@@ -224,6 +224,7 @@ fn notice_what_has_no_effect(settings: &Settings, gates: &FeatureGates, notices:
     for setting in settings.iter().filter(|setting| setting.is_changed()) {
         if let table::Standing::NoEffect(why) = setting.flag.standing {
             notices.push(Notice::NoEffect { setting: setting.origin(), why: why.to_owned() });
+            notices.extend(Notice::of_flag(setting.flag.name));
         }
     }
     let defaults = FeatureGates::default();

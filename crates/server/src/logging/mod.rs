@@ -13,6 +13,7 @@
 
 mod line;
 pub mod messages;
+mod start;
 mod time;
 
 use std::fs::OpenOptions;
@@ -26,6 +27,8 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::config::{Log, LogFormat, LogOutput};
 use line::Line;
+
+pub use start::log_settings;
 
 /// The target of an event that ends the process: its level is written as `fatal`.
 /// `tracing::error!(target: logging::FATAL, ...)`.
