@@ -347,10 +347,9 @@ fn log(settings: &Settings) -> Log {
             // Everything above an error is logged as one.
             _ => tracing::Level::ERROR,
         },
-        format: match (settings.is_set("log-format"), settings.text("log-format")) {
-            (false, _) => LogFormat::Automatic,
-            (true, "console") => LogFormat::Console,
-            (true, _) => LogFormat::Json,
+        format: match settings.text("log-format") {
+            "console" => LogFormat::Console,
+            _ => LogFormat::Json,
         },
         outputs: log_outputs(settings.list("log-outputs")),
     }

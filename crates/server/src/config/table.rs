@@ -217,14 +217,14 @@ static LOGGING: &[Flag] = &[
     flag("logger", Text, "zap", Same, Served, "Logger; only 'zap' (the shape of the log lines) is known."),
     flag("log-outputs", Set, "default", Same, Served, "Where logs go: 'default' (stderr), 'stdout', 'stderr' or file paths."),
     flag("log-level", Level, "info", Same, Served, "Least level logged: debug, info, warn, error, dpanic, panic or fatal."),
-    flag("log-format", Choice(&["json", "console"]), "json", Same, Served, "Shape of the log lines; on a terminal the default is console."),
+    flag("log-format", Choice(&["json", "console"]), "json", Same, Served, "Shape of the log lines."),
     flag("enable-log-rotation", Bool, "false", Same, NotYet("log rotation"), "Rotate the one log file."),
     flag("log-rotation-config-json", Text, r#"{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}"#, Same, NotYet("log rotation"), "How to rotate."),
 ];
 
 #[rustfmt::skip] // one row, one flag
 static TUNING: &[Flag] = &[
-    flag("corrupt-check-time", Duration, "0", Same, NotYet("comparison of members' contents"), "Time between comparisons of the members' contents."),
+    flag("corrupt-check-time", Duration, "0", Same, NoEffect("members always compare their states, through the log"), "Time between comparisons of the members' contents."),
     flag("compact-hash-check-time", Duration, "1m", Same, NO_HASH_CHECK, "Time between comparisons of compaction hashes."),
     flag("compaction-batch-limit", Int, "0", Same, NO_SCRUB_COMPACTION, "Revisions deleted in one batch of a compaction."),
     flag("compaction-sleep-interval", Duration, "0", Same, NO_SCRUB_COMPACTION, "Pause between two batches of a compaction."),

@@ -334,7 +334,7 @@ fn the_log_goes_where_it_is_told() {
         (config.log.outputs.as_slice(), config.log.level),
         (expected.as_slice(), tracing::Level::WARN)
     );
-    assert_eq!(config.log.format, LogFormat::Automatic);
+    assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(load(&["--log-format=console"], &[]).unwrap().log.format, LogFormat::Console);
 }
 
