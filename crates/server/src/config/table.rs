@@ -6,7 +6,8 @@
 //! another.
 
 use super::value::Kind::{
-    self, Bool, Choice, Discarded, Duration, Int, Level, List, Origins, Set, Text, Uint, Uint32, Urls,
+    self, Bool, Choice, Choices, Discarded, Duration, Int, Level, List, Origins, Set, Text, Uint, Uint32,
+    Urls,
 };
 
 /// One flag.
@@ -235,7 +236,7 @@ static TUNING: &[Flag] = &[
     flag("memory-mlock", Bool, "false", Same, NotYet("locking of memory"), "Keep the process in memory."),
     flag("bootstrap-defrag-threshold-megabytes", Uint, "0", Same, NoEffect("there is no fragmentation to remove"), "Defragment at boot if that frees so much."),
     flag("feature-gates", Text, "", Same, Served, "Feature gates: 'A=true,B=false'."),
-    flag("v2-deprecation", Choice(&["write-only", "write-only-skip-check", "write-only-drop-data", "gone"]), "", Same, NoEffect("deprecated in etcd 3.6; there is no v2 store"), "Stage of the v2 store's removal (deprecated)."),
+    flag("v2-deprecation", Choices(&["write-only", "write-only-skip-check", "write-only-drop-data", "gone"]), "", Same, NoEffect("deprecated in etcd 3.6; there is no v2 store"), "Stage of the v2 store's removal (deprecated)."),
 ];
 
 #[rustfmt::skip] // one row, one flag
