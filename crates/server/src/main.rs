@@ -63,7 +63,7 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
         eprintln!("{error}");
         return ExitCode::FAILURE;
     }
-    tracing::info!(?arguments, "quorate-version" = server::version::QUORATE, "{}", messages::STARTING);
+    logging::log_settings(config, arguments);
     config.notices.iter().for_each(server::config::Notice::log);
     server::raise_descriptor_limit();
     let mut member = match server::start(config) {

@@ -146,6 +146,11 @@ mod tests {
                 2,
             ),
             (
+                &["--v2-deprecation=gone,not-yet"],
+                "invalid value \"gone,not-yet\" for flag -v2-deprecation: invalid value \"not-yet\"",
+                2,
+            ),
+            (
                 &["--listen-client-urls=localhost:2379"],
                 "invalid value \"localhost:2379\" for flag -listen-client-urls: URL scheme must be http, https, unix, or unixs: localhost:2379",
                 2,

@@ -224,6 +224,7 @@ fn notice_what_has_no_effect(settings: &Settings, gates: &FeatureGates, notices:
     for setting in settings.iter().filter(|setting| setting.is_changed()) {
         if let table::Standing::NoEffect(why) = setting.flag.standing {
             notices.push(Notice::NoEffect { setting: setting.origin(), why: why.to_owned() });
+            notices.extend(Notice::of_flag(setting.flag.name));
         }
     }
     let defaults = FeatureGates::default();
@@ -346,10 +347,9 @@ fn log(settings: &Settings) -> Log {
             // Everything above an error is logged as one.
             _ => tracing::Level::ERROR,
         },
-        format: match (settings.is_set("log-format"), settings.text("log-format")) {
-            (false, _) => LogFormat::Automatic,
-            (true, "console") => LogFormat::Console,
-            (true, _) => LogFormat::Json,
+        format: match settings.text("log-format") {
+            "console" => LogFormat::Console,
+            _ => LogFormat::Json,
         },
         outputs: log_outputs(settings.list("log-outputs")),
     }

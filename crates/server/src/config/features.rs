@@ -1,7 +1,7 @@
 //! Feature gates: `--feature-gates=A=true,B=false`.
 //!
 //! All of etcd 3.7's gates are known by name, stage and default, because the metric `etcd_server_feature_enabled` lists them all.
-//! None of them needs code here in a cluster of one member: see each row.
+//! None of them needs code here: see each row.
 
 use super::go;
 
@@ -39,17 +39,17 @@ const fn gate(name: &'static str, stage: Stage, why_no_effect: &'static str) -> 
     Gate { name, stage, why_no_effect }
 }
 
-const ONE_MEMBER: &str = "a cluster of one member has no peers to compare with";
+const ALWAYS_COMPARED: &str = "members always compare their states, through the log";
 
 /// All gates, in the order of their names.
 pub static GATES: &[Gate] = &[
-    gate("CompactHashCheck", Stage::Alpha, ONE_MEMBER),
+    gate("CompactHashCheck", Stage::Alpha, ALWAYS_COMPARED),
     gate("FastLeaseKeepAlive", Stage::Beta, "a renewal never waits for the applied index"),
-    gate("InitialCorruptCheck", Stage::Alpha, ONE_MEMBER),
+    gate("InitialCorruptCheck", Stage::Alpha, ALWAYS_COMPARED),
     gate("LeaseCheckpoint", Stage::Alpha, "remaining lease times are always checkpointed"),
     gate("LeaseCheckpointPersist", Stage::Alpha, "remaining lease times are always checkpointed"),
     gate("PriorityRequest", Stage::Alpha, "all commands share one queue"),
-    gate("SetMemberLocalAddr", Stage::Alpha, ONE_MEMBER),
+    gate("SetMemberLocalAddr", Stage::Alpha, "the system chooses the address that members connect from"),
     gate("StopGRPCServiceOnDefrag", Stage::Alpha, "defragmentation never stops the service"),
     gate("TxnModeWriteWithSharedBuffer", Stage::Beta, "reads never copy a buffer"),
 ];

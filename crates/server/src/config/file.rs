@@ -108,7 +108,7 @@ impl Kind {
             }
             Kind::Duration => Value::Duration(Nanos(signed(node).ok_or_else(mismatch)?)),
             Kind::Text => Value::Text(scalar(node).ok_or_else(mismatch)?),
-            Kind::Choice(_) | Kind::Level | Kind::Urls | Kind::Origins => {
+            Kind::Choice(_) | Kind::Choices(_) | Kind::Level | Kind::Urls | Kind::Origins => {
                 let text = scalar(node).ok_or_else(mismatch)?;
                 if text.is_empty() {
                     return self.parse_empty();
@@ -143,7 +143,7 @@ impl Kind {
             Kind::Int => "a whole number",
             Kind::Uint | Kind::Uint32 => "a whole number that is not negative",
             Kind::Duration => "a duration: a whole number of nanoseconds (600000000000 for 10m)",
-            Kind::Text | Kind::Choice(_) | Kind::Level => "a text",
+            Kind::Text | Kind::Choice(_) | Kind::Choices(_) | Kind::Level => "a text",
             Kind::Urls | Kind::Origins => "a text of comma-separated URLs",
             Kind::Set | Kind::List => "a sequence of texts",
             Kind::Discarded => "anything",

@@ -319,11 +319,9 @@ pub struct Log {
 /// The shape of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// JSON, except on a terminal.
-    Automatic,
-    /// JSON everywhere.
+    /// JSON, on a terminal too: containers have one, and what collects their logs reads JSON.
     Json,
-    /// For people, everywhere.
+    /// For people.
     Console,
 }
 

@@ -39,6 +39,13 @@ pub enum Notice {
         /// Why.
         why: String,
     },
+    /// A flag that etcd is going to drop.
+    Deprecated {
+        /// That, in etcd's words.
+        text: &'static str,
+    },
+    /// `--bootstrap-defrag-threshold-megabytes` was given, and there is never anything to defragment.
+    NothingToDefragment,
     /// `--name` was left at `default`.
     DefaultName,
     /// HTTP and gRPC share one port.
@@ -63,6 +70,20 @@ pub enum Notice {
 }
 
 impl Notice {
+    /// Returns what operators and tools search for when this flag is given.
+    pub(super) fn of_flag(name: &str) -> Option<Notice> {
+        let text = match name {
+            "bootstrap-defrag-threshold-megabytes" => return Some(Notice::NothingToDefragment),
+            "max-snapshots" => "--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.",
+            "v2-deprecation" => {
+                "--v2-deprecation is deprecated and scheduled for removal in v3.8. The default value is enforced, ignoring \
+                 user input."
+            }
+            _ => return None,
+        };
+        Some(Notice::Deprecated { text })
+    }
+
     /// Writes it to the log.
     pub fn log(&self) {
         match self {
@@ -86,6 +107,8 @@ impl Notice {
             ),
             Notice::UnknownFileKey { key } => warn!(key, "unrecognized key in the configuration file"),
             Notice::NoEffect { setting, why } => warn!(setting, why, "setting accepted, but without effect"),
+            Notice::Deprecated { text } => warn!("{text}"),
+            Notice::NothingToDefragment => info!("Skipping defragmentation"),
             Notice::DefaultName => warn!(
                 name = "default",
                 "it isn't recommended to use default name, please set a value for --name. Note that the cluster might \

@@ -6,7 +6,8 @@
 //! another.
 
 use super::value::Kind::{
-    self, Bool, Choice, Discarded, Duration, Int, Level, List, Origins, Set, Text, Uint, Uint32, Urls,
+    self, Bool, Choice, Choices, Discarded, Duration, Int, Level, List, Origins, Set, Text, Uint, Uint32,
+    Urls,
 };
 
 /// One flag.
@@ -217,14 +218,14 @@ static LOGGING: &[Flag] = &[
     flag("logger", Text, "zap", Same, Served, "Logger; only 'zap' (the shape of the log lines) is known."),
     flag("log-outputs", Set, "default", Same, Served, "Where logs go: 'default' (stderr), 'stdout', 'stderr' or file paths."),
     flag("log-level", Level, "info", Same, Served, "Least level logged: debug, info, warn, error, dpanic, panic or fatal."),
-    flag("log-format", Choice(&["json", "console"]), "json", Same, Served, "Shape of the log lines; on a terminal the default is console."),
+    flag("log-format", Choice(&["json", "console"]), "json", Same, Served, "Shape of the log lines."),
     flag("enable-log-rotation", Bool, "false", Same, NotYet("log rotation"), "Rotate the one log file."),
     flag("log-rotation-config-json", Text, r#"{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}"#, Same, NotYet("log rotation"), "How to rotate."),
 ];
 
 #[rustfmt::skip] // one row, one flag
 static TUNING: &[Flag] = &[
-    flag("corrupt-check-time", Duration, "0", Same, NotYet("comparison of members' contents"), "Time between comparisons of the members' contents."),
+    flag("corrupt-check-time", Duration, "0", Same, NoEffect("members always compare their states, through the log"), "Time between comparisons of the members' contents."),
     flag("compact-hash-check-time", Duration, "1m", Same, NO_HASH_CHECK, "Time between comparisons of compaction hashes."),
     flag("compaction-batch-limit", Int, "0", Same, NO_SCRUB_COMPACTION, "Revisions deleted in one batch of a compaction."),
     flag("compaction-sleep-interval", Duration, "0", Same, NO_SCRUB_COMPACTION, "Pause between two batches of a compaction."),
@@ -235,7 +236,7 @@ static TUNING: &[Flag] = &[
     flag("memory-mlock", Bool, "false", Same, NotYet("locking of memory"), "Keep the process in memory."),
     flag("bootstrap-defrag-threshold-megabytes", Uint, "0", Same, NoEffect("there is no fragmentation to remove"), "Defragment at boot if that frees so much."),
     flag("feature-gates", Text, "", Same, Served, "Feature gates: 'A=true,B=false'."),
-    flag("v2-deprecation", Choice(&["write-only", "write-only-skip-check", "write-only-drop-data", "gone"]), "", Same, NoEffect("deprecated in etcd 3.6; there is no v2 store"), "Stage of the v2 store's removal (deprecated)."),
+    flag("v2-deprecation", Choices(&["write-only", "write-only-skip-check", "write-only-drop-data", "gone"]), "", Same, NoEffect("deprecated in etcd 3.6; there is no v2 store"), "Stage of the v2 store's removal (deprecated)."),
 ];
 
 #[rustfmt::skip] // one row, one flag

@@ -227,6 +227,22 @@ fn what_has_no_effect_is_said() {
     );
 }
 
+/// Tools search for these words, and so do etcd's own tests.
+#[test]
+fn flags_that_go_away_are_named_in_etcds_words() {
+    let line = ["--max-snapshots=10", "--v2-deprecation=gone", "--bootstrap-defrag-threshold-megabytes=1000"];
+    let config = load(&line, &[]).unwrap();
+    let deprecated = |notice: &Notice| match notice {
+        Notice::Deprecated { text } => Some(text.split(' ').next().unwrap_or_default()),
+        Notice::NothingToDefragment => Some("nothing to defragment"),
+        _ => None,
+    };
+    let said: Vec<_> = config.notices.iter().filter_map(deprecated).collect();
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert!(said.contains(&"--max-snapshots") && said.contains(&"--v2-deprecation"), "{said:?}");
+    assert!(load(&[], &[]).unwrap().notices.iter().all(|notice| deprecated(notice).is_none()));
+}
+
 #[test]
 fn a_name_alone_founds_a_cluster_of_one() {
     let config = load(&["--name=n1", "--initial-advertise-peer-urls=http://10.0.0.1:2380"], &[]).unwrap();
@@ -318,7 +334,7 @@ fn the_log_goes_where_it_is_told() {
         (config.log.outputs.as_slice(), config.log.level),
         (expected.as_slice(), tracing::Level::WARN)
     );
-    assert_eq!(config.log.format, LogFormat::Automatic);
+    assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(load(&["--log-format=console"], &[]).unwrap().log.format, LogFormat::Console);
 }
 

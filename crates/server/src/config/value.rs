@@ -23,6 +23,8 @@ pub enum Kind {
     Text,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Comma-separated words, each one of these; kept as text.
+    Choices(&'static [&'static str]),
     /// A level of the log, as zap reads it: in any case, `warning` for `warn`, and nothing at all for `info`.
     Level,
     /// Comma-separated addresses, sorted and unique.
@@ -48,7 +50,7 @@ pub enum Value {
     Uint(u64),
     /// Of [`Kind::Duration`].
     Duration(Nanos),
-    /// Of [`Kind::Text`], [`Kind::Choice`] and, in lower case, [`Kind::Level`].
+    /// Of [`Kind::Text`], [`Kind::Choice`], [`Kind::Choices`] and, in lower case, [`Kind::Level`].
     Text(String),
     /// Of [`Kind::Urls`].
     Urls(Vec<Url>),
@@ -70,6 +72,9 @@ pub enum ValueError {
     /// Not one of the words allowed.
     #[error("invalid value")]
     Choice,
+    /// One of several that is not allowed.
+    #[error("invalid value {0:?}")]
+    OneOfChoices(String),
     /// Not an address.
     #[error(transparent)]
     Url(#[from] url::UrlError),
@@ -96,6 +101,10 @@ impl Kind {
             Kind::Text => Value::Text(text.to_owned()),
             Kind::Choice(words) if words.contains(&text) => Value::Text(text.to_owned()),
             Kind::Choice(_) => return Err(ValueError::Choice),
+            Kind::Choices(allowed) => match text.split(',').find(|word| !allowed.contains(word)) {
+                Some(word) => return Err(ValueError::OneOfChoices(word.to_owned())),
+                None => Value::Text(text.to_owned()),
+            },
             Kind::Level => Value::Text(level(text).ok_or(ValueError::Choice)?.to_owned()),
             Kind::Urls => Value::Urls(url::parse_list(text)?),
             Kind::Origins if text == "*" => Value::List(words(text)),
@@ -113,7 +122,7 @@ impl Kind {
             Kind::Int => Value::Int(0),
             Kind::Uint | Kind::Uint32 => Value::Uint(0),
             Kind::Duration => Value::Duration(Nanos(0)),
-            Kind::Text | Kind::Choice(_) | Kind::Level => Value::Text(String::new()),
+            Kind::Text | Kind::Choice(_) | Kind::Choices(_) | Kind::Level => Value::Text(String::new()),
             Kind::Urls => Value::Urls(Vec::new()),
             Kind::Origins | Kind::Set | Kind::List => Value::List(Vec::new()),
             Kind::Discarded => Value::Discarded,

@@ -220,11 +220,14 @@ impl ConsensusThread {
         }
     }
 
-    /// Who is to lead after this leader: the voter that is there and has most of the log.
+    /// Returns who is to lead after this leader: the voter that is there and has most of the log. One that has just gone
+    /// counts as active for up to an election timeout; that it is not connected any more shows at once.
     fn successor(&self) -> Option<NodeId> {
         let voters = self.node.membership().voters();
         let is_able = |follower: &FollowerStatus| follower.is_active && voters.contains(&follower.id);
-        let best = self.node.followers().filter(is_able).max_by_key(|follower| follower.matched);
+        let is_connected = |id: NodeId| self.transport.active_since(id).is_some();
+        let able = self.node.followers().filter(is_able);
+        let best = able.max_by_key(|follower| (is_connected(follower.id), follower.matched));
         best.map(|follower| follower.id)
     }
 

@@ -6,13 +6,14 @@
 //! {"level":"info","ts":"2026-11-23T12:36:09.831767Z","caller":"http/health.rs:40","msg":"...","field":"value"}
 //! ```
 //!
-//! or for people, on a terminal or with `--log-format console`: the same parts separated by tabs, fields as one JSON
+//! or for people, with `--log-format console`: the same parts separated by tabs, fields as one JSON
 //! object at the end. Lines that others search for are constants in [`messages`].
 //!
 //! Logging is for what happens seldom. Lines are written by the thread that logs, under one lock for each output.
 
 mod line;
 pub mod messages;
+mod start;
 mod time;
 
 use std::fs::OpenOptions;
@@ -26,6 +27,8 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::config::{Log, LogFormat, LogOutput};
 use line::Line;
+
+pub use start::log_settings;
 
 /// The target of an event that ends the process: its level is written as `fatal`.
 /// `tracing::error!(target: logging::FATAL, ...)`.
@@ -100,9 +103,9 @@ impl Output {
 impl Shape {
     fn of(format: LogFormat, terminal: bool) -> Shape {
         match (format, terminal) {
-            (LogFormat::Json, _) | (LogFormat::Automatic, false) => Shape::Json,
+            (LogFormat::Json, _) => Shape::Json,
             (LogFormat::Console, false) => Shape::Console,
-            (LogFormat::Console | LogFormat::Automatic, true) => Shape::Colour,
+            (LogFormat::Console, true) => Shape::Colour,
         }
     }
 }

@@ -116,10 +116,9 @@ fn levels_and_other_crates_are_filtered() {
 }
 
 #[test]
-fn a_terminal_gets_lines_for_people_unless_told_otherwise() {
+fn a_terminal_has_colours_and_no_other_shape() {
     let cases = [
-        (LogFormat::Automatic, false, Shape::Json),
-        (LogFormat::Automatic, true, Shape::Colour),
+        (LogFormat::Json, false, Shape::Json),
         (LogFormat::Json, true, Shape::Json),
         (LogFormat::Console, false, Shape::Console),
         (LogFormat::Console, true, Shape::Colour),
@@ -134,7 +133,7 @@ fn files_are_appended_to() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("q.log");
     std::fs::write(&path, "before\n").unwrap();
-    let output = Output::open(&LogOutput::File(path.clone()), LogFormat::Automatic).unwrap();
+    let output = Output::open(&LogOutput::File(path.clone()), LogFormat::Json).unwrap();
     let layer = LogLayer { level: Level::INFO, outputs: vec![output] };
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || tracing::info!("after"));
     let text = std::fs::read_to_string(&path).unwrap();

@@ -66,6 +66,29 @@ async fn a_leader_that_stops_hands_over() {
     put(cluster.member(other), "key", "value").await.expect("writes go on at once");
 }
 
+/// As when a whole cluster is shut down, one member after another.
+#[tokio::test]
+async fn a_leader_does_not_hand_over_to_a_member_that_has_just_gone() {
+    let everybody = [0, 1, 2, 3, 4];
+    let mut cluster = Cluster::start(&program(), everybody.len(), &[]);
+    put(cluster.member(0), "key", "value").await.expect("a write");
+    let leads = leader(&cluster, &everybody).await;
+    let mut ids = Vec::new();
+    for index in everybody {
+        let header = status(cluster.member(index)).await.expect("a status").header.expect("a header");
+        ids.push(header.member_id);
+    }
+    // All have the same log; among equals the last by its id was chosen.
+    let followers = everybody.iter().copied().filter(|index| *index != leads);
+    let gone = followers.clone().max_by_key(|index| ids[*index]).expect("there are followers");
+    cluster.member_mut(gone).terminate();
+    cluster.member_mut(leads).terminate();
+    for other in followers.filter(|index| *index != gone) {
+        let now = status(cluster.member(other)).await.expect("a status").leader;
+        assert!(now != 0 && now != ids[leads] && now != ids[gone], "{now:x} leads, of {ids:x?}");
+    }
+}
+
 #[tokio::test]
 async fn a_leader_that_was_paused_serves_nothing_stale() {
     let cluster = Cluster::start(&program(), 3, &[]);

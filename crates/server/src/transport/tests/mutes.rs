@@ -104,7 +104,9 @@ fn a_head_that_does_not_come_is_not_waited_for() {
     let metrics = Metrics::new(MetricsDetail::Basic);
     let context = Context::new(settings, Default::default(), inbound(Default::default()), metrics.into());
     // Ends with the test's process.
-    std::thread::spawn(move || runtime.block_on(door::accept(listener, SHORT, http(), context)));
+    std::thread::spawn(move || {
+        runtime.block_on(door::accept(crate::tls::Listener::Tcp(listener), SHORT, http(), context))
+    });
     for begun in ["", "G", "GET /quorate/peer HTTP/1.1\r\nhost: x\r\nconnection: up"] {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
