@@ -219,8 +219,8 @@ pub(crate) const REVOCATION_FILE_BYTES_MAX: u64 = 64 << 20;
 /// Bytes of a password: what bcrypt looks at, and Go's library takes.
 pub(crate) const PASSWORD_BYTES_MAX: usize = 72;
 
-/// Threads that hash passwords. One hash takes some 50 ms of a core at the default cost; two threads let a second client in
-/// while the first is checked, and leave the other cores alone.
+/// Threads that hash passwords while many clients log in, besides the one for a client that comes alone. One hash takes some
+/// 50 ms of a core at the default cost; two threads leave the other cores alone.
 pub(crate) const PASSWORD_THREADS: usize = 2;
 
 /// Passwords that wait to be hashed. At the default cost that is some 6 s of work, about what a request may take; whoever

@@ -4,6 +4,8 @@
 //! whole ([`Api::admit`]), a read of keys before and after it ([`Api::read`]), and what concerns
 //! leases by the machine, which has them ([`Api::authorise_on_leases`]).
 
+use std::sync::Arc;
+
 use machine::Rejection;
 use machine::auth::{Access, AuthState, Policy};
 use mvcc::View;
@@ -39,8 +41,7 @@ impl Api {
     }
 
     async fn authorise(&self, caller: &Caller, access: Access<'_>) -> Result<(), Status> {
-        let state = self.auth.published.state();
-        let author = self.identify(caller, &state).await?;
+        let (author, state) = self.identified(caller).await?;
         state.authorise(author.identity(), access).map_err(rejected)
     }
 
@@ -52,32 +53,41 @@ impl Api {
         if !self.auth.published.generation().is_enabled() {
             return Ok(Author::Nobody);
         }
-        self.identify(caller, &self.auth.published.state()).await
+        self.identified(caller).await.map(|(author, _)| author)
     }
 
-    /// Returns who the caller is in this state.
+    /// Returns who the caller is, and the state in which that was found out. Where another member
+    /// gave out the caller's token, that is a state which has the token's user: this member waits
+    /// for it first.
     ///
     /// # Errors
     /// `InvalidAuthToken`.
-    pub(super) async fn identify(&self, caller: &Caller, state: &AuthState) -> Result<Author, Status> {
+    pub(super) async fn identified(&self, caller: &Caller) -> Result<(Author, Arc<AuthState>), Status> {
+        let mut state = self.auth.published.state();
+        if state.is_enabled() && caller.token().is_some_and(|token| self.is_ahead(token)) {
+            self.read_barrier().await?;
+            state = self.auth.published.state();
+        }
+        Ok((self.identify(caller, &state)?, state))
+    }
+
+    /// Returns whether a token was made by a command that this member has not applied.
+    fn is_ahead(&self, token: &str) -> bool {
+        self.auth.tokens.index_of(token).is_some_and(|index| !self.has_applied(index))
+    }
+
+    fn identify(&self, caller: &Caller, state: &AuthState) -> Result<Author, Status> {
         if !state.is_enabled() {
             return Ok(Author::Nobody);
         }
         if let Some(token) = caller.token() {
-            return self.by_token(token, state).await;
+            return self.by_token(token, state);
         }
         Ok(caller.common_name().map_or(Author::Nobody, |name| Author::named(name, state)))
     }
 
-    async fn by_token(&self, token: &str, state: &AuthState) -> Result<Author, Status> {
-        let tokens = &self.auth.tokens;
-        let mut found = tokens.user_of(token);
-        if found.is_none() && tokens.index_of(token).is_some_and(|index| !self.has_applied(index)) {
-            // Another member gave it out, and this one has not applied that yet.
-            self.read_barrier().await?;
-            found = tokens.user_of(token);
-        }
-        let Some((name, revision)) = found else {
+    fn by_token(&self, token: &str, state: &AuthState) -> Result<Author, Status> {
+        let Some((name, revision)) = self.auth.tokens.user_of(token) else {
             tracing::warn!("invalid auth token");
             return Err(rejected(Rejection::InvalidAuthToken));
         };

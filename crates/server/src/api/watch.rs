@@ -166,7 +166,7 @@ async fn permit(api: &Api, caller: &Caller, request: &WatchCreateRequest) -> Res
         // The name counts once authentication is on.
         return Ok(caller.common_name().map_or(Author::Nobody, |name| Author::named(name, &state)));
     }
-    let author = api.identify(caller, &state).await?;
+    let (author, state) = api.identified(caller).await?;
     state.authorise(author.identity(), Access::Watch(request)).map_err(rejected)?;
     Ok(author)
 }

@@ -1,10 +1,14 @@
 //! Hashing passwords with bcrypt, which is slow on purpose.
 //!
-//! A few threads of their own do it, one hash after the other, and give way to those that serve
-//! requests: many clients that log in at once wait for each other, and nobody else waits for them.
+//! Threads of their own do it, one hash after the other. Those for many clients that log in at once
+//! give way to the threads that serve requests: such clients wait for each other, and nobody else
+//! waits for them. A client that logs in while nobody else does has a thread that gives way to
+//! nobody: on a machine that is busy with other things it would wait for these as well, until its
+//! own deadline (etcdctl waits for two seconds).
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use base64::Engine as _;
@@ -59,8 +63,29 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// The threads that hash, and how much work a hash is.
 pub(crate) struct Passwords {
+    /// To the thread that gives way to nobody, if it waits.
+    alone: SyncSender<Job>,
+    /// To those that give way.
     jobs: SyncSender<Job>,
+    /// Jobs that were sent to those, and are not done.
+    unfinished: Arc<AtomicUsize>,
     cost: u32,
+}
+
+/// Counts a job among the unfinished for as long as it lives.
+struct Unfinished(Arc<AtomicUsize>);
+
+impl Unfinished {
+    fn among(others: &Arc<AtomicUsize>) -> Self {
+        others.fetch_add(1, Ordering::Relaxed);
+        Self(others.clone())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Passwords {
@@ -69,13 +94,19 @@ impl Passwords {
     /// # Errors
     /// Those of the operating system.
     pub(crate) fn start(cost: u32) -> std::io::Result<Arc<Self>> {
+        // Takes a job if the thread waits for one, and none otherwise.
+        let (alone, queue_of_one) = sync_channel(0);
+        spawn::thread("password", move || work(&Mutex::new(queue_of_one)))?;
         let (jobs, queue) = sync_channel(PASSWORDS_WAITING_MAX);
         let queue = Arc::new(Mutex::new(queue));
         for number in 0..PASSWORD_THREADS {
             let queue = queue.clone();
-            spawn::thread(&format!("passwords {number}"), move || work(&queue))?;
+            spawn::thread(&format!("passwords {number}"), move || {
+                priority::stand_back();
+                work(&queue);
+            })?;
         }
-        Ok(Arc::new(Self { jobs, cost }))
+        Ok(Arc::new(Self { alone, jobs, unfinished: Arc::default(), cost }))
     }
 
     /// Returns what a command has for a password: bcrypt's text in Base64.
@@ -120,16 +151,31 @@ impl Passwords {
                 let _ = answer.send(work());
             }
         };
-        self.jobs.try_send(Box::new(job)).map_err(|error| match error {
+        self.send(Box::new(job))?;
+        answered.await.map_err(|_| PasswordError::Stopped)
+    }
+
+    fn send(&self, job: Job) -> Result<(), PasswordError> {
+        let mut job = job;
+        if self.unfinished.load(Ordering::Relaxed) == 0 {
+            match self.alone.try_send(job) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(back) | TrySendError::Disconnected(back)) => job = back,
+            }
+        }
+        let unfinished = Unfinished::among(&self.unfinished);
+        let counted = move || {
+            let _unfinished = unfinished;
+            job();
+        };
+        self.jobs.try_send(Box::new(counted)).map_err(|error| match error {
             TrySendError::Full(_) => PasswordError::Busy,
             TrySendError::Disconnected(_) => PasswordError::Stopped,
-        })?;
-        answered.await.map_err(|_| PasswordError::Stopped)
+        })
     }
 }
 
 fn work(queue: &Mutex<Receiver<Job>>) {
-    priority::stand_back();
     loop {
         // In a statement of its own: the lock is free again while the job is done.
         let job = queue.lock().recv();
@@ -179,6 +225,43 @@ mod tests {
         let passwords = Passwords::start(CHEAP).unwrap();
         let hashed = b"$2a$10$XajjQvNhvvRt5GSeFk1xFeyqRrsxkhBkUiQeg0dt.wU1qD4aFDcga".to_vec();
         assert!(passwords.is_right(password("allmine"), Some(hashed)).await.unwrap());
+    }
+
+    /// The name of the thread that does a job, once the job may go on.
+    fn held(passwords: &Arc<Passwords>) -> (std::sync::mpsc::Sender<()>, oneshot::Receiver<String>) {
+        let (go_on, wait) = std::sync::mpsc::channel();
+        let (name, named) = oneshot::channel();
+        let job = move || {
+            let _ = wait.recv();
+            let _ = name.send(std::thread::current().name().unwrap_or_default().to_owned());
+        };
+        passwords.send(Box::new(job)).expect("there is room");
+        (go_on, named)
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_gives_way_to_nobody_is_for_one_who_comes_alone() {
+        let passwords = Passwords::start(CHEAP).unwrap();
+        // As soon as the thread waits.
+        let first = loop {
+            let (go_on, named) = held(&passwords);
+            if passwords.unfinished.load(Ordering::Relaxed) == 0 {
+                break (go_on, named);
+            }
+            drop(go_on);
+            named.await.unwrap();
+            tokio::task::yield_now().await;
+        };
+        let second = held(&passwords);
+        drop(first.0);
+        assert!(first.1.await.unwrap().ends_with("password"));
+        // The second is not done, so the third does not come alone.
+        let third = held(&passwords);
+        for (go_on, named) in [second, third] {
+            drop(go_on);
+            let name = named.await.unwrap();
+            assert!(name.contains("passwords "), "{name}");
+        }
     }
 
     #[test]

@@ -88,10 +88,8 @@ async fn is_denied(client: &Client) -> bool {
     result.is_err_and(|status| status.message() == "etcdserver: user name is empty")
 }
 
-/// The users come with the keys: whoever has the one has the other.
-#[tokio::test]
-async fn a_snapshot_brings_users_and_permissions() {
-    let cluster = Cluster::start(&program(), 3, FEW_ENTRIES);
+/// The leader of three, and one that follows. Authentication is off.
+async fn leader_and_another(cluster: &Cluster) -> (&Server, &Server) {
     let mut statuses = Vec::new();
     for member in cluster.members() {
         let status: pb::StatusResponse =
@@ -101,7 +99,63 @@ async fn a_snapshot_brings_users_and_permissions() {
     let leader = statuses[0].leader;
     let is_leader = |status: &pb::StatusResponse| status.header.is_some_and(|h| h.member_id == leader);
     let leads = statuses.iter().position(is_leader).expect("a leader");
-    let (leads, behind): (&Server, &Server) = (cluster.member(leads), cluster.member((leads + 1) % 3));
+    (cluster.member(leads), cluster.member((leads + 1) % 3))
+}
+
+fn watch() -> pb::WatchRequest {
+    let create = pb::WatchCreateRequest { key: "k".into(), ..Default::default() };
+    let request_union = Some(pb::watch_request::RequestUnion::CreateRequest(create));
+    pb::WatchRequest { request_union }
+}
+
+/// How often a member is asked about what it has missed.
+const ROUNDS: usize = 10;
+
+/// What another member has acknowledged counts here as well, however far behind this one is when it is asked: a user, a
+/// role, a token.
+#[tokio::test]
+async fn a_member_that_is_behind_catches_up_before_it_refuses() {
+    let cluster = Cluster::start(&program(), 3, &[CHEAP]);
+    let (leads, behind) = leader_and_another(&cluster).await;
+    let nobody = Client::of(leads);
+    let root = nobody.found().await;
+    // The connection stands, so that the requests below are there when the member goes on.
+    let late = Client::of(behind).login("reader").await.expect("a login");
+    for round in 0..ROUNDS {
+        let name = format!("new{round}");
+        behind.pause();
+        root.add_user(&name).await.expect("two of three are enough");
+        root.grant_role(&name, "root").await;
+        let with_token = late.with_token(nobody.login(&name).await.expect("a login").token.as_ref().unwrap());
+        let (logs_in, reads, watches, manages) =
+            (late.clone(), with_token.clone(), with_token.clone(), with_token);
+        let asked = tokio::spawn(async move {
+            let (range, users) = (serializable(), pb::AuthUserListRequest {});
+            let watch = watch();
+            tokio::join!(
+                logs_in.login(&name),
+                reads.call::<_, pb::RangeResponse>("KV/Range", &range),
+                watches.call::<_, pb::WatchResponse>("Watch/Watch", &watch),
+                manages.call::<_, pb::AuthUserListResponse>("Auth/UserList", &users),
+            )
+        });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        behind.resume();
+        let (login, read, watched, list) = asked.await.expect("no panic");
+        login.expect("a user who was added elsewhere");
+        read.expect("a token that was given out elsewhere");
+        watched.expect("the same, for a watch");
+        list.expect("a role that was granted elsewhere");
+    }
+}
+
+/// The users come with the keys: whoever has the one has the other.
+#[tokio::test]
+async fn a_snapshot_brings_users_and_permissions() {
+    let cluster = Cluster::start(&program(), 3, FEW_ENTRIES);
+    let (leads, behind) = leader_and_another(&cluster).await;
     let nobody = Client::of(leads);
     nobody.put("k", "v").await.unwrap();
     let open: Result<pb::RangeResponse, _> = Client::of(behind).call("KV/Range", &serializable()).await;

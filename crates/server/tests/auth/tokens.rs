@@ -45,6 +45,23 @@ async fn whoever_does_not_know_the_password_gets_no_token() {
     let refusal = refused.unwrap_err();
     let text = "bcrypt: password length exceeds 72 bytes";
     assert_eq!((refusal.code(), refusal.message()), (Code::Unknown, text));
+    // What the client says the hash is counts for nothing beside the password.
+    let user = pb::AuthUserAddRequest {
+        name: "hashed".to_owned(),
+        password: "password".to_owned(),
+        hashed_password: encoded_hash("another", 4),
+        ..Default::default()
+    };
+    let _: pb::AuthUserAddResponse = root.call("Auth/UserAdd", &user).await.unwrap();
+    nobody.login_with("hashed", "password").await.expect("the password");
+    let refusal = nobody.login_with("hashed", "another").await.unwrap_err();
+    assert_eq!(refusal.message(), "etcdserver: authentication failed, invalid user ID or password");
+}
+
+/// What a command has for a password.
+fn encoded_hash(password: &str, cost: u32) -> String {
+    let hashed = bcrypt::hash(password, cost).expect("a hash");
+    base64::Engine::encode(&base64::engine::general_purpose::STANDARD, hashed)
 }
 
 #[tokio::test]
@@ -152,4 +169,32 @@ async fn who_has_the_public_key_alone_checks_tokens_and_gives_out_none() {
     let refusal = nobody.login("root").await.unwrap_err();
     let text = "auth: token signing attempted with verify-only key";
     assert_eq!((refusal.code(), refusal.message()), (Code::Unknown, text));
+}
+
+/// A password is compared before the log, which takes a while. One that is changed meanwhile opens nothing afterwards.
+#[tokio::test]
+async fn a_password_that_is_changed_while_it_is_compared_gives_no_token_that_lasts() {
+    /// Comparing takes a thousand times as long as changing.
+    const SLOW: u32 = 13;
+    let server = Server::start(&program(), &[CHEAP]);
+    let nobody = Client::of(&server);
+    let root = nobody.found().await;
+    // A hash of the client's own, so that the change itself need not wait.
+    let change = |password, cost| pb::AuthUserChangePasswordRequest {
+        name: "both".to_owned(),
+        hashed_password: encoded_hash(password, cost),
+        ..Default::default()
+    };
+    let (slow, new) = (change("old", SLOW), change("new", 4));
+    let _: pb::AuthUserChangePasswordResponse = root.call("Auth/UserChangePassword", &slow).await.unwrap();
+    let (logins, changed) = tokio::join!(
+        futures_util::future::join_all((0..3).map(|_| nobody.login_with("both", "old"))),
+        root.call::<_, pb::AuthUserChangePasswordResponse>("Auth/UserChangePassword", &new),
+    );
+    changed.expect("the password is changed");
+    // Whoever was quicker than the change had a token until then.
+    for both in logins.into_iter().flatten() {
+        assert!(is_invalid(&both.get("k").await), "a token for the old password");
+    }
+    nobody.login_with("both", "new").await.expect("the new one counts");
 }

@@ -46,7 +46,7 @@ async fn a_client_needs_a_certificate_of_the_ca_that_is_valid_now_and_for_client
     let named = Request::named;
     let cases = [
         case("valid", issue(named("alice")), Ok(Some("alice"))),
-        case("without a common name", issue(named("")), Ok(None)),
+        case("without a common name", issue(named("")), Ok(Some(""))),
         case(
             "for any host",
             issue(Request { hosts: vec!["elsewhere.example".to_owned()], ..named("bob") }),
@@ -119,6 +119,21 @@ async fn a_revoked_certificate_is_not_accepted_from_clients_or_peers() {
             "{rejected}"
         );
         assert!(admitted(&acceptor, stage.client(Some(&good))).await.is_ok(), "{role:?}");
+    }
+}
+
+/// Whatever the other sends along counts as part of its chain.
+#[tokio::test]
+async fn a_certificate_that_comes_with_a_revoked_one_is_not_accepted() {
+    let stage = Stage::new();
+    let (good, bad) = (stage.ca.issue(&Request::named("good")), stage.ca.issue(&Request::named("bad")));
+    let crl = Some(stage.write("list.crl", stage.ca.revoke(&[&bad])));
+    let side = TlsSide { crl, ..stage.verifying_side() };
+    let mut both = good.clone();
+    both.cert.push_str(&bad.cert);
+    for role in [Role::Clients, Role::Peers] {
+        let rejected = admitted(&stage.acceptor(role, &side), stage.client(Some(&both))).await.unwrap_err();
+        assert!(rejected.ends_with(" revoked"), "{rejected}");
     }
 }
 

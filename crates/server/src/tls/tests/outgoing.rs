@@ -71,6 +71,27 @@ async fn a_peers_certificate_means_the_same_whoever_dials() {
 }
 
 #[tokio::test]
+async fn a_self_signed_member_that_is_trusted_itself_is_looked_at_as_any_other() {
+    let stage = Stage::new();
+    let m1 = Request::named("m1");
+    for (request, is_accepted) in [
+        (m1.clone(), true),
+        (Request { hosts: vec!["example.org".to_owned()], ..m1.clone() }, false),
+        (Request { hosts: Vec::new(), ..m1.clone() }, false),
+        (Request { days: (-9, -1), ..m1.clone() }, false),
+        (Request { days: (1, 9), ..m1.clone() }, false),
+        (Request { purposes: vec![Purpose::Client], ..m1.clone() }, false),
+    ] {
+        let server = request.self_signed();
+        let trusted_ca = Some(stage.write("m1.crt", &server.cert));
+        let side = TlsSide { trusted_ca, ..stage.verifying_side() };
+        let strict = connector(&stage, &side, Trust::Verified, None);
+        let connected = connected(&strict, &stage, &server, "localhost").await;
+        assert_eq!(connected.is_ok(), is_accepted, "{request:?}: {connected:?}");
+    }
+}
+
+#[tokio::test]
 async fn members_that_the_dns_lists_show_certificates_of_the_domain() {
     let stage = Stage::new();
     let domain = connector(&stage, &stage.verifying_side(), Trust::Verified, Some("example.org"));
