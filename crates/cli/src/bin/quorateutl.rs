@@ -1,4 +1,4 @@
-//! The binary `quorateutil`.
+//! The binary `quorateutl`.
 
 use std::process::ExitCode;
 
