@@ -31,7 +31,7 @@ pub enum StartError {
     Tls(#[from] crate::tls::TlsError),
     /// The data directory cannot be used.
     #[error(transparent)]
-    DataDir(#[from] crate::data_dir::DataDirError),
+    DataDir(#[from] datadir::DataDirError),
     /// The member cannot found or join a cluster.
     #[error(transparent)]
     Bootstrap(#[from] crate::bootstrap::BootstrapError),

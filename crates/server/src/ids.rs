@@ -6,40 +6,11 @@
 //! from the data. A member that is added later has the time in its id instead of the token: two additions of the same URLs
 //! are two members.
 
-use std::fmt;
-
 use sha1::{Digest, Sha1};
 
+pub use datadir::{ClusterId, Identity, MemberId};
+
 use crate::config::Url;
-
-/// A member's id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MemberId(pub u64);
-
-/// A cluster's id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClusterId(pub u64);
-
-impl fmt::Display for MemberId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}", self.0)
-    }
-}
-
-impl fmt::Display for ClusterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}", self.0)
-    }
-}
-
-/// The ids of a founding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The cluster.
-    pub cluster: ClusterId,
-    /// The member itself.
-    pub member: MemberId,
-}
 
 /// A founding member's id: over its peer URLs in order of their text, then the cluster token.
 pub fn member_id(peer_urls: &[Url], token: &str) -> MemberId {

@@ -18,7 +18,6 @@ mod api;
 mod auth;
 mod bootstrap;
 pub mod config;
-mod data_dir;
 mod engine;
 mod error;
 pub mod fuzz;

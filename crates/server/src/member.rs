@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use datadir::DataDir;
 use machine::Machine;
 use raft::{Node, NodeId};
 use tokio::sync::mpsc;
@@ -27,9 +28,8 @@ use crate::api::{Api, Settings};
 use crate::auth::Auth;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::Tokens;
-use crate::bootstrap::{How, KnownMember, Origin};
+use crate::bootstrap::{How, KnownMember, Origin, known_member};
 use crate::config::{Config, Quota, Url};
-use crate::data_dir::DataDir;
 use crate::engine::apply::{ApplyEvent, ApplyThread, peers_of};
 use crate::engine::checkpointer::Checkpointer;
 use crate::engine::compaction_hash::CompactionHasher;
@@ -138,7 +138,7 @@ impl Running {
     /// # Errors
     /// See [`StartError`]; nothing is left running.
     pub fn start_over(self, config: &Config) -> Result<Running, StartError> {
-        let members = self.status.members().iter().map(KnownMember::of).collect();
+        let members = self.status.members().iter().map(known_member).collect();
         // What is in the log is of no use here; everything else is asked of the others.
         let origin = Origin { identity: self.identity, how: How::Joined, members };
         let data_dir = self.stop_and_keep();

@@ -14,7 +14,8 @@
 //! readable and [`sync`](Wal::sync) durable, all of them by one `fdatasync`. [`Reader`]s read and scan beside it, from
 //! any thread. A prefix is [released](Wal::release_before) by unlinking whole segments, a suffix is
 //! [cut off](Wal::truncate_to) durably. What a record means is not the log's business: it serves as a raft log, whose
-//! suffix is overwritten now and then, and as a history of changes, whose prefix is compacted away.
+//! suffix is overwritten now and then, and as a history of changes, whose prefix is compacted away. What is wrong with a
+//! log that nobody has open is said by [`inspect()`].
 //!
 //! ```
 //! use std::{path::Path, sync::Arc};

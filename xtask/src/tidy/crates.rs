@@ -18,17 +18,22 @@ struct Layer {
 }
 
 /// From the bottom up.
-const LAYERS: [Layer; 12] = [
+const LAYERS: [Layer; 13] = [
     Layer { directory: "proto", uses: &[], pure: false },
     Layer { directory: "crates/wal", uses: &[], pure: false },
     Layer { directory: "crates/raft", uses: &["wal"], pure: false },
     Layer { directory: "crates/mvcc", uses: &["wal"], pure: false },
     Layer { directory: "crates/machine", uses: &["mvcc", "proto"], pure: true },
-    Layer { directory: "crates/server", uses: &["machine", "mvcc", "raft", "wal", "proto"], pure: false },
+    Layer { directory: "crates/datadir", uses: &["wal"], pure: false },
+    Layer {
+        directory: "crates/server",
+        uses: &["datadir", "machine", "mvcc", "raft", "wal", "proto"],
+        pure: false,
+    },
     Layer { directory: "crates/client", uses: &["proto"], pure: false },
     Layer {
         directory: "crates/cli",
-        uses: &["client", "machine", "mvcc", "raft", "wal", "proto"],
+        uses: &["client", "datadir", "machine", "mvcc", "raft", "wal", "proto"],
         pure: false,
     },
     Layer {

@@ -22,74 +22,20 @@ mod srv;
 use std::sync::Arc;
 
 use proto::membershippb::Member;
-use serde::{Deserialize, Serialize};
 
 use crate::config::{ClusterState, Config};
-use crate::ids::{Identity, MemberId};
+use crate::ids::MemberId;
 use crate::tls::Connector;
+pub(crate) use datadir::{How, KnownMember, Origin};
 pub use error::BootstrapError;
 pub(crate) use remote::{PROTOCOL, PROTOCOL_HEADER, server_version};
 
-/// What a member starts from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Origin {
-    /// Who it is.
-    pub(crate) identity: Identity,
-    /// How it came to be a member.
-    pub(crate) how: How,
-    /// Everybody it knows of at its start, itself included: where to reach them until the log says so.
-    pub(crate) members: Vec<KnownMember>,
-}
-
-/// How a member came to be one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum How {
-    /// It is one of those that the cluster started with: their names and URLs are the cluster's first command, and all of
-    /// them vote from the start.
-    #[default]
-    Founded,
-    /// It was added to a running cluster, and knows nothing until it is told.
-    Joined,
-}
-
-/// A member as it is known before there is a log.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct KnownMember {
-    /// Its id.
-    #[serde(with = "hexadecimal")]
-    pub(crate) id: MemberId,
-    /// Its name; empty if it is not known.
-    #[serde(default)]
-    pub(crate) name: String,
-    /// Where other members reach it.
-    pub(crate) peer_urls: Vec<String>,
-}
-
-impl KnownMember {
-    /// A member as the state machine has it.
-    pub(crate) fn of(member: &Member) -> Self {
-        Self {
-            id: MemberId(member.id),
-            name: member.member_attributes.as_ref().map(|own| own.name.clone()).unwrap_or_default(),
-            peer_urls: member.raft_attributes.as_ref().map(|raft| raft.peer_urls.clone()).unwrap_or_default(),
-        }
-    }
-}
-
-/// Ids as text, as etcd prints them: JSON numbers lose digits.
-mod hexadecimal {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    use crate::ids::MemberId;
-
-    pub(super) fn serialize<S: Serializer>(id: &MemberId, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(id)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MemberId, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        u64::from_str_radix(&text, 16).map(MemberId).map_err(D::Error::custom)
+/// A member of the state machine, as it is known before there is a log.
+pub(crate) fn known_member(member: &Member) -> KnownMember {
+    KnownMember {
+        id: MemberId(member.id),
+        name: member.member_attributes.as_ref().map(|own| own.name.clone()).unwrap_or_default(),
+        peer_urls: member.raft_attributes.as_ref().map(|raft| raft.peer_urls.clone()).unwrap_or_default(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use datadir::DataDir;
 use machine::Machine;
 use prost::Message;
 use proto::etcdserverpb::InternalRaftRequest;
@@ -13,7 +14,6 @@ use raft::{EntryId, Index, Membership, Node, NodeId, Term};
 
 use crate::bootstrap::{self, How, KnownMember, Origin};
 use crate::config::Config;
-use crate::data_dir::DataDir;
 use crate::engine::snapshots::StorePlace;
 use crate::error::StartError;
 use crate::ids::Identity;

@@ -12,11 +12,11 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use datadir::DataDir;
 use proto::membershippb::Member;
 use raft::NodeId;
 
 use super::Running;
-use crate::data_dir::DataDir;
 use crate::engine::consensus::ConsensusEvent;
 use crate::engine::ending::Ending;
 use crate::transport::{Answer, Question};

@@ -1,0 +1,212 @@
+//! The command line: what etcdutl's is, and two commands more.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::duration;
+use super::failure::Failure;
+
+/// The name under which the program is etcdutl.
+pub(super) const ETCDUTL: &str = "etcdutl";
+const QUORATEUTL: &str = "quorateutl";
+
+/// Returns the name that the program goes by: etcdutl's, if it was called so.
+pub(super) fn program_name(first: Option<&OsString>) -> &'static str {
+    let name = first.and_then(|path| Path::new(path).file_stem()).unwrap_or_default();
+    if name == ETCDUTL { ETCDUTL } else { QUORATEUTL }
+}
+
+/// How output is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Simple,
+    Json,
+}
+
+/// What every command takes.
+pub(super) struct Globals {
+    /// How long to wait for the directory's lock; `None`: for as long as it takes.
+    pub(super) timeout: Option<Duration>,
+    write_out: String,
+}
+
+impl Globals {
+    pub(super) fn of(matches: &ArgMatches) -> Result<Self, Failure> {
+        let text = |name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
+        let timeout = text("timeout");
+        let timeout = duration::parse(&timeout).ok_or_else(|| {
+            Failure::error(format!(
+                "invalid argument {timeout:?} for \"--timeout\" flag: time: invalid duration {timeout:?}"
+            ))
+        })?;
+        let timeout = (timeout != Duration::ZERO).then_some(timeout);
+        Ok(Self { timeout, write_out: text("write-out") })
+    }
+
+    /// The format of the output, of the two that our own commands have.
+    pub(super) fn format(&self) -> Result<Format, Failure> {
+        match self.write_out.as_str() {
+            "simple" => Ok(Format::Simple),
+            "json" => Ok(Format::Json),
+            known @ ("fields" | "protobuf" | "table") => {
+                Err(Failure::unsupported(format!("{known} not supported as output format")))
+            }
+            _ => Err(Failure::unsupported("unsupported output format")),
+        }
+    }
+}
+
+/// The whole command line.
+pub(super) fn command(program: &'static str) -> Command {
+    let timeout = Arg::new("timeout")
+        .long("timeout")
+        .value_name("duration")
+        .default_value("10s")
+        .help("time to wait to obtain a file lock on db file, 0 to block indefinitely");
+    let write_out = Arg::new("write-out")
+        .long("write-out")
+        .short('w')
+        .value_name("string")
+        .default_value("simple")
+        .help("set the output format (fields, json, protobuf, simple, table)");
+    Command::new(program)
+        .about("Administrates the files of a Quorate member that does not run")
+        .infer_subcommands(true)
+        .disable_version_flag(true)
+        .arg(timeout.global(true))
+        .arg(write_out.global(true))
+        .subcommands([completion(), defrag(), dump(), verify()])
+        .subcommand(version(program))
+}
+
+/// What is short for it in etcdutl is not short for our own commands.
+fn version(program: &str) -> Command {
+    Command::new("version")
+        .aliases(["v", "ve", "ver"])
+        .about(format!("Prints the version of {program}"))
+        .arg(ignored())
+}
+
+/// What etcdutl takes behind its flags, and does nothing with.
+fn ignored() -> Arg {
+    Arg::new("ignored").num_args(0..).hide(true)
+}
+
+fn data_dir(help: &'static str) -> Arg {
+    Arg::new("data-dir").long("data-dir").value_name("string").required(true).help(help)
+}
+
+fn wal_dir() -> Arg {
+    Arg::new("wal-dir")
+        .long("wal-dir")
+        .value_name("string")
+        .help("Where the raft log is, if the member has a --wal-dir")
+}
+
+fn defrag() -> Command {
+    Command::new("defrag")
+        .alias("d")
+        .about("Defragments the storage of the etcd")
+        .arg(data_dir("Required. Defragments a data directory not in use by etcd."))
+        .arg(ignored())
+}
+
+fn completion() -> Command {
+    Command::new("completion")
+        .about("Generate completion script")
+        .arg(Arg::new("shell").required(true).value_name("bash|zsh|fish|powershell"))
+}
+
+fn verify() -> Command {
+    Command::new("verify")
+        .about("Says everything that is wrong with a data directory, file and offset")
+        .arg(data_dir("Required. A data directory that no member uses."))
+        .arg(wal_dir())
+        .after_help(
+            "Nothing is written. Exit code 0: nothing is damaged; 1: something is.\n\nExample:\n  \
+             quorateutl verify --data-dir default.etcd",
+        )
+}
+
+fn dump() -> Command {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("string").allow_hyphen_values(true).help(help)
+    };
+    Command::new("dump")
+        .about("Shows what is in a data directory: raft log, history, state, or what its files say of themselves")
+        .arg(data_dir("Required. A data directory that no member uses."))
+        .arg(wal_dir())
+        .arg(flag("what", "Required. log, history, state or meta").required(true))
+        .arg(flag("from", "The first to show: an index (log), a main revision (history), a key (state)"))
+        .arg(flag("to", "The last to show: an index, a main revision; of state the key before which to end"))
+        .arg(
+            Arg::new("secrets")
+                .long("secrets")
+                .action(ArgAction::SetTrue)
+                .help("Shows password hashes and tokens, too"),
+        )
+        .after_help(
+            "One line for each entry, change or record; JSON with -w json.\n\nExamples:\n  \
+             quorateutl dump --data-dir default.etcd --what log --from 100\n  \
+             quorateutl dump --data-dir default.etcd --what state -w json",
+        )
+}
+
+/// Takes the arguments apart; `None` if help was asked for, and has been given.
+pub(super) fn parse(program: &'static str, arguments: Vec<OsString>) -> Result<Option<ArgMatches>, Failure> {
+    match command(program).try_get_matches_from(arguments) {
+        Ok(matches) => Ok(Some(matches)),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            error.print()?;
+            Ok(None)
+        }
+        Err(error) => Err(Failure::error(explain(program, &error))),
+    }
+}
+
+/// What is wrong with the arguments, in etcdutl's words where it has some.
+fn explain(program: &str, error: &clap::Error) -> String {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(ContextValue::Strings(texts)) => texts.join(", "),
+        _ => String::new(),
+    };
+    let argument = context(ContextKind::InvalidArg);
+    let flag = argument.split([' ', '=']).next().unwrap_or_default();
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            let name = context(ContextKind::InvalidSubcommand);
+            format!("unknown command {name:?} for {program:?}\nRun '{program} --help' for usage.")
+        }
+        ErrorKind::UnknownArgument if flag.starts_with('-') => {
+            format!("unknown flag: {flag}\nRun '{program} --help' for usage.")
+        }
+        ErrorKind::UnknownArgument => format!("unknown argument {flag:?}"),
+        ErrorKind::MissingRequiredArgument if flag.starts_with('<') => {
+            "accepts 1 arg(s), received 0".to_owned()
+        }
+        ErrorKind::MissingRequiredArgument => {
+            format!("required flag(s) \"{}\" not set", flag.trim_start_matches('-'))
+        }
+        ErrorKind::InvalidValue | ErrorKind::NoEquals if context(ContextKind::InvalidValue).is_empty() => {
+            format!("flag needs an argument: {flag}")
+        }
+        _ => error.to_string().trim_start_matches("error: ").trim_end().to_owned(),
+    }
+}
+
+/// Shows the help of the program.
+pub(super) fn print_help(program: &'static str, out: &mut dyn Write) -> Result<(), Failure> {
+    Ok(writeln!(out, "{}", command(program).render_help())?)
+}
+
+/// The directories that a command is about: the data directory, and that of the raft log if it is elsewhere.
+pub(super) fn directories(matches: &ArgMatches) -> (PathBuf, Option<PathBuf>) {
+    let path = |name: &str| matches.get_one::<String>(name).map(PathBuf::from);
+    (path("data-dir").unwrap_or_default(), path("wal-dir"))
+}
