@@ -76,7 +76,9 @@ impl Link {
             State::Ready(connection) if !connection.sender.is_closed() => connection.clone(),
             _ => return None,
         };
-        let is_silent = connection.pulse.waits() > self.settings.probe_interval;
+        // What nobody waits for may stay without an answer: an acknowledgement, say.
+        let pulse = &connection.pulse;
+        let is_silent = pulse.is_in_use() && pulse.waits() > self.settings.probe_interval;
         let health = if is_silent || self.is_ailing() { Health::Doubtful } else { Health::Good };
         Some((connection, health))
     }

@@ -183,6 +183,7 @@ impl Call<'_> {
                     continue;
                 }
                 Verdict::Again if Instant::now() < give_up_at => {}
+                Verdict::Elsewhere if failed.len() + 1 < inner.pool.links().len() => {}
                 _ => return answer,
             }
             picked.link.note_ailing();
