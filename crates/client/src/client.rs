@@ -44,7 +44,8 @@ impl Client {
         Client { inner: Arc::new(Inner { channel, watches, leases }) }
     }
 
-    /// Returns the channel, for the stubs that tonic generates.
+    /// Returns the channel, for the stubs that tonic generates. Stubs have limits of their own: answers of more than 4 MiB
+    /// need their `max_decoding_message_size`.
     pub fn channel(&self) -> Channel {
         self.inner.channel.clone()
     }
@@ -86,10 +87,9 @@ impl WeakClient {
 
 /// Makes a stub with the limits of the client.
 macro_rules! stub {
-    ($(#[$doc:meta])* $name:ident: $stub:ident) => {
+    ($name:ident: $stub:ident) => {
         impl Client {
-            $(#[$doc])*
-            pub fn $name(&self) -> $stub<Channel> {
+            pub(crate) fn $name(&self) -> $stub<Channel> {
                 let settings = &self.inner.channel.inner().settings;
                 $stub::new(self.channel())
                     .max_encoding_message_size(settings.send_bytes_max)
@@ -99,23 +99,8 @@ macro_rules! stub {
     };
 }
 
-stub! {
-    /// Returns the generated stub of the key space, with the limits of the client.
-    kv: KvClient
-}
-stub! {
-    /// Returns the generated stub for leases, with the limits of the client.
-    lease_stub: LeaseClient
-}
-stub! {
-    /// Returns the generated stub for users and roles, with the limits of the client.
-    auth_stub: AuthClient
-}
-stub! {
-    /// Returns the generated stub for the members, with the limits of the client.
-    cluster_stub: ClusterClient
-}
-stub! {
-    /// Returns the generated stub for maintenance, with the limits of the client.
-    maintenance_stub: MaintenanceClient
-}
+stub!(kv_stub: KvClient);
+stub!(lease_stub: LeaseClient);
+stub!(auth_stub: AuthClient);
+stub!(cluster_stub: ClusterClient);
+stub!(maintenance_stub: MaintenanceClient);

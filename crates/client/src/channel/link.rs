@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::dial::{DialError, Driver, Sender, dial};
 use super::pulse::Pulse;
+use super::request::Origin;
 use super::watchdog;
 use crate::address::Address;
 use crate::settings::Settings;
@@ -25,6 +26,7 @@ const AILING_FOR: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) address: Address,
+    pub(crate) origin: Origin,
     pub(crate) settings: Arc<Settings>,
     state: Mutex<State>,
     ailing_until: Mutex<Option<Instant>>,
@@ -58,6 +60,7 @@ pub(crate) enum Health {
 impl Link {
     pub(crate) fn new(address: Address, settings: Arc<Settings>) -> Arc<Link> {
         Arc::new(Link {
+            origin: Origin::of(&address),
             address,
             settings,
             state: Mutex::new(State::Idle),
@@ -73,7 +76,9 @@ impl Link {
             State::Ready(connection) if !connection.sender.is_closed() => connection.clone(),
             _ => return None,
         };
-        let is_silent = connection.pulse.waits() > self.settings.probe_interval;
+        // What nobody waits for may stay without an answer: an acknowledgement, say.
+        let pulse = &connection.pulse;
+        let is_silent = pulse.is_in_use() && pulse.waits() > self.settings.probe_interval;
         let health = if is_silent || self.is_ailing() { Health::Doubtful } else { Health::Good };
         Some((connection, health))
     }

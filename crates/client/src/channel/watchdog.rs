@@ -19,8 +19,8 @@ use super::request;
 /// How much longer a lone endpoint is waited for: there is nothing to fail over to.
 const PATIENCE_WITHOUT_ALTERNATIVE: u32 = 4;
 
-/// The method that is called, and its empty message: not compressed, of length 0.
-const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+/// The method that is called (members do not look at the host), and its empty message: not compressed, of length 0.
+const HEALTH_CHECK: &str = "http://localhost/grpc.health.v1.Health/Check";
 const EMPTY_MESSAGE: &[u8] = &[0; 5];
 
 /// Watches over a connection until it ends.

@@ -27,9 +27,10 @@ use crate::retry;
 /// client.put("services/web/1", "10.0.0.7:80").lease(lease.id()).await?;
 /// tokio::select! {
 ///     () = lease.lost() => eprintln!("not registered any more"),
-///     _ = tokio::signal::ctrl_c() => lease.revoke().await?,
+///     () = serve() => lease.revoke().await?,
 /// }
 /// # Ok(()) }
+/// # async fn serve() {}
 /// ```
 #[derive(Debug)]
 pub struct Lease {

@@ -286,9 +286,12 @@ impl Task {
 
 /// Returns whether another stream would end the same way.
 fn is_final(status: &Status) -> bool {
-    match status.code() {
-        Code::PermissionDenied | Code::Unimplemented | Code::Unauthenticated | Code::InvalidArgument => true,
-        Code::OutOfRange => true,
-        _ => false,
-    }
+    matches!(
+        status.code(),
+        Code::PermissionDenied
+            | Code::Unimplemented
+            | Code::Unauthenticated
+            | Code::InvalidArgument
+            | Code::OutOfRange
+    )
 }

@@ -178,7 +178,8 @@ async fn chaos_repeats_no_write_and_loses_no_event() {
     let (mut attempts, mut known) = (Vec::new(), Vec::new());
     for writer in writers {
         let (tried, done) = writer.await.expect("a task");
-        (attempts.push(tried), known.push(done));
+        attempts.push(tried);
+        known.push(done);
     }
     // Commands that were on their way are done, or never will be, when this one is.
     let last = client.put("k-last", "v").await;

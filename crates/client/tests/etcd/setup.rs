@@ -5,7 +5,7 @@ use testkit::Program;
 #[path = "../client/common.rs"]
 mod common;
 
-pub(crate) use self::common::{connect, lone, start};
+pub(crate) use self::common::{lone, start};
 
 /// The server under test, or why there is none.
 pub(crate) fn program() -> Result<Program, String> {
