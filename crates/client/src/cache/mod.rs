@@ -166,7 +166,8 @@ impl Cache {
         let mut state = self.inner.state.clone();
         let [mut wait, longest] = BOOKMARK_WAIT;
         loop {
-            if let Some(view) = Some(state.borrow_and_update().view.clone()).filter(|view| view.revision >= revision)
+            if let Some(view) =
+                Some(state.borrow_and_update().view.clone()).filter(|view| view.revision >= revision)
             {
                 return Ok(view);
             }

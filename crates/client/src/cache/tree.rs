@@ -111,13 +111,7 @@ impl Tree {
     pub(super) fn range(&self, span: Span<'_>) -> Range<'_> {
         let place = self.place(span.from);
         let cursor = Cursor::new(self.block(place).map_or(&[], |block| &block[..]));
-        Range {
-            tree: self,
-            place,
-            cursor,
-            from: span.from.to_vec(),
-            until: span.until.map(<[u8]>::to_vec),
-        }
+        Range { tree: self, place, cursor, from: span.from.to_vec(), until: span.until.map(<[u8]>::to_vec) }
     }
 
     /// Makes `rows`, in the order of their keys, the records of a span. What is the same already is left as it is.
@@ -385,8 +379,10 @@ pub(super) mod tests {
             let mut bounds = [numbers.below(20_000), numbers.below(20_000)];
             bounds.sort_unstable();
             let density = numbers.below(40) + 1;
-            let rows: Vec<KeyValue> =
-                (bounds[0]..bounds[1]).filter(|key| key % density == 0).map(|key| row(key, 30, round)).collect();
+            let rows: Vec<KeyValue> = (bounds[0]..bounds[1])
+                .filter(|key| key % density == 0)
+                .map(|key| row(key, 30, round))
+                .collect();
             let [from, until] = bounds.map(|key| row(key, 0, 0).key);
             let is_open = numbers.below(10) == 0;
             let span = Span { from: &from, until: (!is_open).then_some(&until[..]) };

@@ -200,6 +200,12 @@ mod tests {
             }
             assert_eq!(all(&replayed), all(&newer.tree));
         }
-        assert_eq!(View { revision: Revision(0), tree }.changes_since(&View::default()).first().map(|change| change.before.is_none()), Some(true));
+        assert_eq!(
+            View { revision: Revision(0), tree }
+                .changes_since(&View::default())
+                .first()
+                .map(|change| change.before.is_none()),
+            Some(true)
+        );
     }
 }

@@ -140,7 +140,8 @@ impl DoubleBarrier {
         }
         if count.is_some_and(|count| count.count >= size) {
             // With the lease of this session: if all die, the next round does not find it open.
-            let opening = || client.txn().when([inside.condition()]).then([put(self.ready(), "").lease(lease)]);
+            let opening =
+                || client.txn().when([inside.condition()]).then([put(self.ready(), "").lease(lease)]);
             self.session.persist(opening).await?;
             return Ok(inside);
         }

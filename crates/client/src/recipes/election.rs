@@ -5,10 +5,10 @@ use bytes::Bytes;
 use super::claim::Claim;
 use super::session::Session;
 use super::under;
+use crate::call::Attached;
 use crate::client::Client;
 use crate::error::Error;
 use crate::kv::{Get, IntoBytes, KeyRange, KeyValue, Order, SortBy, prefix, put};
-use crate::call::Attached;
 use crate::number::Revision;
 use crate::txn::Compare;
 use crate::watch::{EventKind, Watcher};
@@ -119,12 +119,12 @@ impl Leadership {
     /// Changes the value that everybody can read.
     ///
     /// # Errors
-    /// [`Error::KeyLost`] if the lead is lost, else as any write.
+    /// [`Error::LeaseLost`] or [`Error::KeyLost`] if the lead is lost, else as any write.
     pub async fn proclaim(&self, value: impl IntoBytes) -> Result<(), Error> {
         let session = self.claim.session();
         let operation = put(self.key(), value).lease(session.lease().id());
         let answer = session.client().txn().when([self.condition()]).then([operation]).await?;
-        if answer.succeeded { Ok(()) } else { Err(Error::KeyLost { key: self.key().clone() }) }
+        if answer.succeeded { Ok(()) } else { Err(session.loss_of(self.key()).await) }
     }
 
     /// Gives up the lead.

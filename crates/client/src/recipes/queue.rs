@@ -6,10 +6,10 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::{is_passing, under};
+use crate::call::Attached;
 use crate::client::Client;
 use crate::error::Error;
 use crate::kv::{Get, GetAnswer, IntoBytes, KeyRange, KeyValue, Order, SortBy, delete, prefix, put};
-use crate::call::Attached;
 use crate::number::Revision;
 use crate::random;
 use crate::retry;
@@ -185,10 +185,7 @@ async fn add(client: &Client, name: &[u8], value: Bytes) -> Result<Revision, Err
 }
 
 /// Takes what a read finds first. If it finds nothing: returns as of which revision.
-async fn try_take(
-    client: &Client,
-    first: impl Fn() -> Reading,
-) -> Result<Result<Item, Revision>, Error> {
+async fn try_take(client: &Client, first: impl Fn() -> Reading) -> Result<Result<Item, Revision>, Error> {
     let mut round = 0;
     loop {
         let answer = first().await?;
@@ -204,11 +201,7 @@ async fn try_take(
     }
 }
 
-async fn take(
-    client: &Client,
-    range: &KeyRange,
-    first: impl Fn() -> Reading,
-) -> Result<Item, Error> {
+async fn take(client: &Client, range: &KeyRange, first: impl Fn() -> Reading) -> Result<Item, Error> {
     loop {
         let empty_at = match try_take(client, &first).await? {
             Ok(item) => return Ok(item),
