@@ -1,6 +1,6 @@
 //! The client.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use proto::etcdserverpb::auth_client::AuthClient;
 use proto::etcdserverpb::cluster_client::ClusterClient;
@@ -44,7 +44,8 @@ impl Client {
         Client { inner: Arc::new(Inner { channel, watches, leases }) }
     }
 
-    /// Returns the channel, for the stubs that tonic generates.
+    /// Returns the channel, for the stubs that tonic generates. Stubs have limits of their own: answers of more than 4 MiB
+    /// need their `max_decoding_message_size`.
     pub fn channel(&self) -> Channel {
         self.inner.channel.clone()
     }
@@ -61,6 +62,10 @@ impl Client {
         Client::new(self.inner.channel.at(endpoint))
     }
 
+    pub(crate) fn downgrade(&self) -> WeakClient {
+        WeakClient(Arc::downgrade(&self.inner))
+    }
+
     pub(crate) fn watch_hub(&self) -> &watch::Hub {
         &self.inner.watches
     }
@@ -70,12 +75,21 @@ impl Client {
     }
 }
 
+/// A client as a background task has it: the task is not what keeps it.
+pub(crate) struct WeakClient(Weak<Inner>);
+
+impl WeakClient {
+    /// Returns the client, if anybody else still has it.
+    pub(crate) fn upgrade(&self) -> Option<Client> {
+        self.0.upgrade().map(|inner| Client { inner })
+    }
+}
+
 /// Makes a stub with the limits of the client.
 macro_rules! stub {
-    ($(#[$doc:meta])* $name:ident: $stub:ident) => {
+    ($name:ident: $stub:ident) => {
         impl Client {
-            $(#[$doc])*
-            pub fn $name(&self) -> $stub<Channel> {
+            pub(crate) fn $name(&self) -> $stub<Channel> {
                 let settings = &self.inner.channel.inner().settings;
                 $stub::new(self.channel())
                     .max_encoding_message_size(settings.send_bytes_max)
@@ -85,23 +99,8 @@ macro_rules! stub {
     };
 }
 
-stub! {
-    /// Returns the generated stub of the key space, with the limits of the client.
-    kv: KvClient
-}
-stub! {
-    /// Returns the generated stub for leases, with the limits of the client.
-    lease_stub: LeaseClient
-}
-stub! {
-    /// Returns the generated stub for users and roles, with the limits of the client.
-    auth_stub: AuthClient
-}
-stub! {
-    /// Returns the generated stub for the members, with the limits of the client.
-    cluster_stub: ClusterClient
-}
-stub! {
-    /// Returns the generated stub for maintenance, with the limits of the client.
-    maintenance_stub: MaintenanceClient
-}
+stub!(kv_stub: KvClient);
+stub!(lease_stub: LeaseClient);
+stub!(auth_stub: AuthClient);
+stub!(cluster_stub: ClusterClient);
+stub!(maintenance_stub: MaintenanceClient);

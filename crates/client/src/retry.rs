@@ -19,11 +19,14 @@ const PAUSE_FIRST: Duration = Duration::from_millis(25);
 /// The longest pause between two rounds.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
+/// The text with which a member without a vote refuses most calls.
+const LEARNER: &str = "etcdserver: rpc not supported for learner";
+
 /// Texts with which a member refuses a request before it proposes anything, though it might succeed elsewhere or later.
 const REFUSALS: [&str; 7] = [
     "etcdserver: no leader",
     "etcdserver: not capable",
-    "etcdserver: rpc not supported for learner",
+    LEARNER,
     "etcdserver: too many requests",
     "etcdserver: unhealthy cluster",
     "raft proposal dropped",
@@ -120,6 +123,8 @@ pub(crate) fn code(status: &Status) -> Code {
 pub(crate) enum Verdict {
     /// It is sent again, to another endpoint if there is one.
     Again,
+    /// It is sent again if there is an endpoint that has not refused it yet.
+    Elsewhere,
     /// It is sent again with a new token.
     WithNewToken,
     /// It has failed.
@@ -137,6 +142,9 @@ pub(crate) enum Effect {
 pub(crate) fn verdict(status: &Status, effect: Effect) -> Verdict {
     if is_about_token(status) {
         return Verdict::WithNewToken;
+    }
+    if status.message() == LEARNER {
+        return Verdict::Elsewhere;
     }
     // Which member leads does not change by asking another, and a cluster that lacks members stays so for a while.
     let is_lasting = ["etcdserver: not leader", "etcdserver: unhealthy cluster"].contains(&status.message());
@@ -181,8 +189,8 @@ mod tests {
             (
                 sent(Code::FailedPrecondition, "etcdserver: rpc not supported for learner"),
                 NotDone,
-                Again,
-                Again,
+                Elsewhere,
+                Elsewhere,
             ),
             (
                 sent(Code::Unauthenticated, "etcdserver: invalid auth token"),

@@ -1,15 +1,16 @@
 //! One endpoint, and the connection to it while there is one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::dial::{DialError, Sender, dial};
+use super::dial::{DialError, Driver, Sender, dial};
 use super::pulse::Pulse;
+use super::request::Origin;
 use super::watchdog;
 use crate::address::Address;
 use crate::settings::Settings;
@@ -25,7 +26,8 @@ const AILING_FOR: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) address: Address,
-    settings: Arc<Settings>,
+    pub(crate) origin: Origin,
+    pub(crate) settings: Arc<Settings>,
     state: Mutex<State>,
     ailing_until: Mutex<Option<Instant>>,
     is_ailing: AtomicBool,
@@ -58,6 +60,7 @@ pub(crate) enum Health {
 impl Link {
     pub(crate) fn new(address: Address, settings: Arc<Settings>) -> Arc<Link> {
         Arc::new(Link {
+            origin: Origin::of(&address),
             address,
             settings,
             state: Mutex::new(State::Idle),
@@ -73,7 +76,9 @@ impl Link {
             State::Ready(connection) if !connection.sender.is_closed() => connection.clone(),
             _ => return None,
         };
-        let is_silent = connection.pulse.waits() > self.settings.probe_interval;
+        // What nobody waits for may stay without an answer: an acknowledgement, say.
+        let pulse = &connection.pulse;
+        let is_silent = pulse.is_in_use() && pulse.waits() > self.settings.probe_interval;
         let health = if is_silent || self.is_ailing() { Health::Doubtful } else { Health::Good };
         Some((connection, health))
     }
@@ -128,15 +133,13 @@ impl Link {
         match dialed {
             Ok((sender, driver)) => {
                 tracing::debug!(endpoint = self.address.text, "connected");
-                let connection = Connection { sender, pulse: pulse.clone() };
-                *self.state.lock() = State::Ready(connection.clone());
+                *self.state.lock() = State::Ready(Connection { sender, pulse: pulse.clone() });
                 self.changed.send_replace(());
-                let dog = tokio::spawn(watchdog::watch(connection, self.settings.clone()));
-                if let Err(error) = driver.await {
-                    tracing::debug!(endpoint = self.address.text, %error, "the connection ended");
-                }
-                dog.abort();
-                self.forget(&pulse);
+                // The connection does not keep what keeps the connection: it ends with the last user of the endpoint.
+                let link = Arc::downgrade(&self);
+                drop(self);
+                drive(link, pulse, driver).await;
+                return;
             }
             Err(why) => {
                 tracing::debug!(endpoint = self.address.text, %why, "cannot connect");
@@ -154,6 +157,19 @@ impl Link {
             *state = State::Idle;
         }
     }
+}
+
+/// Carries a connection until it ends.
+async fn drive(link: Weak<Link>, pulse: Arc<Pulse>, driver: Driver) {
+    let dog = tokio::spawn(watchdog::watch(link.clone(), pulse.clone()));
+    let ended = driver.await;
+    dog.abort();
+    let Some(link) = link.upgrade() else { return };
+    if let Err(error) = ended {
+        tracing::debug!(endpoint = link.address.text, %error, "the connection ended");
+    }
+    link.forget(&pulse);
+    link.changed.send_replace(());
 }
 
 fn pause(failures: u32) -> Duration {

@@ -150,7 +150,7 @@ impl Call<'_> {
             request.headers_mut().insert(request::TOKEN, token);
         }
         let picked = inner.pool.pick(&[], self.give_up_at()).await?;
-        *request.uri_mut() = request::absolute(request.uri(), &picked.link.address);
+        *request.uri_mut() = picked.link.origin.uri(request.uri());
         self.attempt(&picked, request, 0).await
     }
 
@@ -166,7 +166,7 @@ impl Call<'_> {
                 _ => inner.credentials.token(self.channel).await?,
             };
             let picked = inner.pool.pick(&failed, give_up_at).await?;
-            let mut request = template.to(&picked.link.address);
+            let mut request = template.to(&picked.link.origin);
             if let Some(token) = &token {
                 request.headers_mut().insert(request::TOKEN, token.clone());
             }
@@ -183,6 +183,7 @@ impl Call<'_> {
                     continue;
                 }
                 Verdict::Again if Instant::now() < give_up_at => {}
+                Verdict::Elsewhere if failed.len() + 1 < inner.pool.links().len() => {}
                 _ => return answer,
             }
             picked.link.note_ailing();

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, TE, USER_AGENT};
+use http::uri::{self, Authority, Scheme};
 use http::{HeaderMap, Method, Request, Uri, Version, request};
 use http_body_util::Full;
 use tokio::time::Instant;
@@ -41,25 +42,41 @@ impl Template {
     }
 
     /// Returns the request as it goes to an endpoint.
-    pub(crate) fn to(&self, address: &Address) -> Request<Body> {
+    pub(crate) fn to(&self, origin: &Origin) -> Request<Body> {
         let mut request = Request::new(Body::new(Full::new(self.message.clone())));
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
         *request.headers_mut() = self.parts.headers.clone();
-        *request.uri_mut() = absolute(&self.parts.uri, address);
+        *request.uri_mut() = origin.uri(&self.parts.uri);
         request
     }
 }
 
-/// Returns the URI with the endpoint in it.
-pub(crate) fn absolute(uri: &Uri, address: &Address) -> Uri {
-    let scheme = match address.security {
-        Security::Plain => "http",
-        Security::Tls => "https",
-    };
-    let built =
-        Uri::builder().scheme(scheme).authority(address.authority()).path_and_query(uri.path()).build();
-    built.unwrap_or_else(|_| uri.clone())
+/// What the URIs of requests to an endpoint begin with. It is parsed once.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    scheme: Scheme,
+    authority: Authority,
+}
+
+impl Origin {
+    pub(crate) fn of(address: &Address) -> Origin {
+        let scheme = match address.security {
+            Security::Plain => Scheme::HTTP,
+            Security::Tls => Scheme::HTTPS,
+        };
+        let authority = address.authority().parse();
+        Origin { scheme, authority: authority.unwrap_or(Authority::from_static("localhost")) }
+    }
+
+    /// Returns a URI of a method with the endpoint in it.
+    pub(crate) fn uri(&self, method: &Uri) -> Uri {
+        let mut parts = uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = method.path_and_query().cloned();
+        Uri::from_parts(parts).unwrap_or_else(|_| method.clone())
+    }
 }
 
 /// Adds what every request has.
@@ -96,13 +113,11 @@ pub(crate) fn time_left(deadline: Instant) -> HeaderValue {
 }
 
 /// Returns a request with nothing but what gRPC demands, to whatever is connected.
-pub(crate) fn bare(path: &'static str, body: Body) -> Request<Body> {
+pub(crate) fn bare(url: &'static str, body: Body) -> Request<Body> {
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
-    *request.uri_mut() = Uri::from_static("http://localhost").clone();
-    let built = Uri::builder().scheme("http").authority("localhost").path_and_query(path).build();
-    *request.uri_mut() = built.unwrap_or_default();
+    *request.uri_mut() = Uri::from_static(url);
     let headers = request.headers_mut();
     headers.insert(TE, HeaderValue::from_static("trailers"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));

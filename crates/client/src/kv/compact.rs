@@ -37,4 +37,4 @@ impl crate::Client {
     }
 }
 
-awaited!(Compact => CompactAnswer, kv.compact);
+awaited!(Compact => CompactAnswer, kv_stub.compact);

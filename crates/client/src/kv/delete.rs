@@ -48,4 +48,4 @@ impl crate::Client {
     }
 }
 
-awaited!(Delete => DeleteAnswer, kv.delete_range);
+awaited!(Delete => DeleteAnswer, kv_stub.delete_range);

@@ -154,4 +154,4 @@ impl crate::Client {
     }
 }
 
-awaited!(Get => GetAnswer, kv.range);
+awaited!(Get => GetAnswer, kv_stub.range);

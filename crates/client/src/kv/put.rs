@@ -67,4 +67,4 @@ impl crate::Client {
     }
 }
 
-awaited!(Put => PutAnswer, kv.put);
+awaited!(Put => PutAnswer, kv_stub.put);

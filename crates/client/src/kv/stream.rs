@@ -57,7 +57,7 @@ impl fmt::Debug for Rows {
 impl Rows {
     pub(crate) fn new(get: Get<Attached>) -> Rows {
         let (client, request) = (get.state.client.clone(), get.state.request(get.message.clone()));
-        let opening = async move { Ok(client.kv().range_stream(request).await?.into_inner()) };
+        let opening = async move { Ok(client.kv_stub().range_stream(request).await?.into_inner()) };
         Rows { buffer: VecDeque::new(), state: State::Opening(opening.boxed(), get) }
     }
 

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use proto::etcdserverpb as pb;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
 
 use super::hub::{Command, Commands, Order};
 use crate::client::Client;
 use crate::error::Error;
 use crate::number::LeaseId;
+use crate::retry;
 
 /// A lease that is renewed in the background until this is dropped. It then ends by itself after its time;
 /// [`Lease::revoke`] ends it at once.
@@ -24,9 +27,10 @@ use crate::number::LeaseId;
 /// client.put("services/web/1", "10.0.0.7:80").lease(lease.id()).await?;
 /// tokio::select! {
 ///     () = lease.lost() => eprintln!("not registered any more"),
-///     _ = tokio::signal::ctrl_c() => lease.revoke().await?,
+///     () = serve() => lease.revoke().await?,
 /// }
 /// # Ok(()) }
+/// # async fn serve() {}
 /// ```
 #[derive(Debug)]
 pub struct Lease {
@@ -142,25 +146,31 @@ impl Client {
     /// # Errors
     /// [`Error::LeaseLost`] if there is no such lease, else as any call.
     pub async fn keep_alive_once(&self, id: impl Into<LeaseId>) -> Result<Duration, Error> {
-        let id = id.into();
-        let request = pb::LeaseKeepAliveRequest { id: id.0 };
-        // The stream is kept open until the answer is there.
-        let (open, until) = oneshot::channel::<()>();
-        let requests = futures_util::stream::unfold(Some((request, until)), |step| async move {
-            let (request, until) = step?;
-            if request.id == 0 {
-                let _ = until.await;
-                return None;
+        let (id, credentials) = (id.into(), self.channel().inner().credentials.clone());
+        let renewed = match self.renew(id).await {
+            Err(status) if retry::is_about_token(&status) && credentials.can_renew() => {
+                credentials.forget();
+                self.renew(id).await
             }
-            Some((request, Some((pb::LeaseKeepAliveRequest { id: 0 }, until))))
-        });
-        let mut answers = self.lease_stub().lease_keep_alive(requests).await?.into_inner();
-        let answer = answers.message().await?.ok_or(Error::Malformed("no answer to a renewal"))?;
-        drop(open);
-        match u64::try_from(answer.ttl) {
+            renewed => renewed,
+        };
+        match u64::try_from(renewed?) {
             Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
             _ => Err(Error::LeaseLost(id)),
         }
+    }
+
+    /// Renews a lease on a stream of its own. Returns its seconds.
+    async fn renew(&self, id: LeaseId) -> Result<i64, Status> {
+        let (requests, outgoing) = mpsc::channel(1);
+        // There is room for one.
+        let _ = requests.try_send(pb::LeaseKeepAliveRequest { id: id.0 });
+        let mut answers =
+            self.lease_stub().lease_keep_alive(ReceiverStream::new(outgoing)).await?.into_inner();
+        let answer = answers.message().await?.ok_or_else(|| Status::internal("no answer to a renewal"))?;
+        // Until here: the end of the requests would be the end of the stream.
+        drop(requests);
+        Ok(answer.ttl)
     }
 
     fn guard(&self, id: LeaseId, ttl: Duration) -> Result<Lease, Error> {

@@ -66,7 +66,7 @@ impl crate::Client {
     }
 }
 
-awaited!(Txn => TxnAnswer, kv.txn, mark_if_read);
+awaited!(Txn => TxnAnswer, kv_stub.txn, mark_if_read);
 
 /// Marks a transaction that only reads: it may be sent again.
 fn mark_if_read(request: &mut tonic::Request<pb::TxnRequest>) {

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use proto::etcdserverpb as pb;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::entry::{Delivered, Entry, Order, Stage, WatchId};
@@ -60,12 +61,21 @@ struct Task {
     live: HashMap<i64, WatchId>,
     /// How many streams have broken since the last message.
     failures: u32,
+    /// When the first of them did.
+    failing_since: Option<Instant>,
 }
 
 impl Task {
     fn new(channel: Channel) -> Task {
         let line = Line::new(channel.clone());
-        Task { channel, line, watches: BTreeMap::new(), live: HashMap::new(), failures: 0 }
+        Task {
+            channel,
+            line,
+            watches: BTreeMap::new(),
+            live: HashMap::new(),
+            failures: 0,
+            failing_since: None,
+        }
     }
 
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
@@ -146,7 +156,10 @@ impl Task {
             Happening::Rested => self.open(),
             Happening::Refused(status) => {
                 // Who waits for a watch to begin is not kept waiting for a cluster to come back.
-                if retry::is_local(&status) || is_final(&status) {
+                let is_hopeless = self
+                    .failing_since
+                    .is_some_and(|since| since.elapsed() > self.channel.inner().settings.dial_timeout);
+                if is_hopeless || retry::is_local(&status) || is_final(&status) {
                     self.fail_if(&status, Entry::is_new);
                 }
                 self.recover(&status);
@@ -173,6 +186,7 @@ impl Task {
         }
         let pause = self.failures.checked_sub(1).map_or(std::time::Duration::ZERO, retry::pause);
         self.failures += 1;
+        self.failing_since.get_or_insert_with(Instant::now);
         self.line.rest(pause);
     }
 
@@ -187,7 +201,7 @@ impl Task {
     }
 
     fn receive(&mut self, message: pb::WatchResponse) {
-        self.failures = 0;
+        (self.failures, self.failing_since) = (0, None);
         let revision = Revision(message.header.as_ref().map_or(0, |header| header.revision));
         if message.created {
             self.created(message, revision);
@@ -272,9 +286,12 @@ impl Task {
 
 /// Returns whether another stream would end the same way.
 fn is_final(status: &Status) -> bool {
-    match status.code() {
-        Code::PermissionDenied | Code::Unimplemented | Code::Unauthenticated | Code::InvalidArgument => true,
-        Code::OutOfRange => true,
-        _ => false,
-    }
+    matches!(
+        status.code(),
+        Code::PermissionDenied
+            | Code::Unimplemented
+            | Code::Unauthenticated
+            | Code::InvalidArgument
+            | Code::OutOfRange
+    )
 }

@@ -14,7 +14,7 @@ fn keys(kvs: &[KeyValue]) -> Vec<String> {
 
 #[tokio::test]
 async fn keys_are_put_read_and_deleted() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let first = client.put("a", "1").await.expect("a put").header.revision;
     let second = client.put("a", "2").prev_kv().await.expect("a put");
     assert_eq!(second.prev_kv.expect("the value before").value, "1");
@@ -43,7 +43,7 @@ async fn keys_are_put_read_and_deleted() {
 
 #[tokio::test]
 async fn an_error_has_its_code_and_its_text() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let empty = client.put("", "v").await.expect_err("a key is needed");
     assert!(empty.is("etcdserver: key is not provided"), "{empty}");
     assert_eq!((empty.code(), empty.outcome()), (Code::InvalidArgument, Outcome::NotDone));
@@ -56,7 +56,7 @@ async fn an_error_has_its_code_and_its_text() {
 
 #[tokio::test]
 async fn a_transaction_chooses_between_two_branches() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     client.put("a", "1").await.expect("a put");
     let transaction = || client.txn().when([value("a").eq("1")]).then([put("b", "2")]).or_else([get("a")]);
     let first = transaction().await.expect("a transaction");
@@ -69,7 +69,7 @@ async fn a_transaction_chooses_between_two_branches() {
 
 #[tokio::test]
 async fn conditions_are_about_keys_and_ranges() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let revision = client.put("p/1", "x").await.expect("a put").header.revision;
     client.put("p/2", "x").await.expect("a put");
     for (conditions, holds) in [
@@ -88,7 +88,7 @@ async fn conditions_are_about_keys_and_ranges() {
 
 #[tokio::test]
 async fn transactions_may_be_nested() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let inner = txn().when([missing("k")]).then([put("k", "inner")]);
     let operations = [Op::from(inner), Op::from(put("l", "outer")), delete("m").into(), get("l").into()];
     let answer = client.txn().then(operations).await.expect("a transaction");
@@ -103,7 +103,7 @@ async fn transactions_may_be_nested() {
 
 #[tokio::test]
 async fn a_large_range_is_read_in_pages_and_as_a_stream() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     for round in 0..10 {
         let puts = (0..100).map(|number| put(format!("k{round}{number:02}"), vec![b'v'; 100]));
         client.txn().then(puts).await.expect("a transaction");

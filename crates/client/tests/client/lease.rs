@@ -8,7 +8,7 @@ use crate::setup::lone;
 
 #[tokio::test]
 async fn a_lease_is_granted_asked_about_and_revoked() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let lease = client.lease_grant(Duration::from_millis(59_500)).id(77).await.expect("a lease");
     assert_eq!((lease.id, lease.ttl), (LeaseId(77), Duration::from_secs(60)));
     client.put("k", "v").lease(lease.id).await.expect("a put");
@@ -24,7 +24,7 @@ async fn a_lease_is_granted_asked_about_and_revoked() {
 
 #[tokio::test]
 async fn a_lease_lives_as_long_as_its_guard() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let lease = client.lease(Duration::from_secs(1)).await.expect("a lease");
     client.put("k", "v").lease(lease.id()).await.expect("a put");
     // Much longer than it lives by itself.
@@ -39,7 +39,7 @@ async fn a_lease_lives_as_long_as_its_guard() {
 
 #[tokio::test]
 async fn the_loss_of_a_lease_is_reported() {
-    let (mut server, client) = lone().await;
+    let (mut server, client) = lone!();
     let lease = client.lease(Duration::from_secs(2)).await.expect("a lease");
     client.lease_revoke(lease.id()).await.expect("the end");
     lease.lost().await;

@@ -10,7 +10,7 @@ async fn next(watch: &mut Watcher) -> Update {
 
 #[tokio::test]
 async fn changes_are_reported_with_what_was_there_before() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let mut watch = client.watch(prefix("k")).prev_kv().await.expect("a watch");
     client.put("k1", "a").await.expect("a put");
     client.put("other", "a").await.expect("a put");
@@ -24,7 +24,7 @@ async fn changes_are_reported_with_what_was_there_before() {
 
 #[tokio::test]
 async fn history_is_replayed_and_filtered() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let start = client.put("k", "1").await.expect("a put").header.revision;
     client.delete("k").await.expect("a deletion");
     client.put("k", "2").await.expect("a put");
@@ -41,7 +41,7 @@ async fn history_is_replayed_and_filtered() {
 
 #[tokio::test]
 async fn a_compacted_start_is_an_error_with_the_compact_revision() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     for value in ["1", "2", "3"] {
         client.put("k", value).await.expect("a put");
     }
@@ -56,7 +56,7 @@ async fn a_compacted_start_is_an_error_with_the_compact_revision() {
 
 #[tokio::test]
 async fn a_bookmark_says_how_far_the_watch_is() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let mut watch = client.watch("k").await.expect("a watch");
     let now = client.put("other", "v").await.expect("a put").header.revision;
     let bookmark = loop {
@@ -71,7 +71,7 @@ async fn a_bookmark_says_how_far_the_watch_is() {
 
 #[tokio::test]
 async fn a_refused_watch_is_an_error_and_hurts_no_other() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let mut good = client.watch("k").await.expect("a watch");
     let refused = client.watch(quorate_client::range("z", "a")).await.expect_err("the range is empty");
     assert!(matches!(refused, Error::WatchCanceled { .. }), "{refused:?}");
@@ -82,7 +82,7 @@ async fn a_refused_watch_is_an_error_and_hurts_no_other() {
 /// Several hundred kilobytes in one revision: the server sends them in fragments.
 #[tokio::test]
 async fn a_large_revision_is_not_torn_apart() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let mut watch = client.watch(prefix("k")).await.expect("a watch");
     let puts =
         |round: usize| (0..60).map(move |number| put(format!("k{number}"), vec![b'v'; 20_000 + round]));
@@ -96,7 +96,7 @@ async fn a_large_revision_is_not_torn_apart() {
 #[tokio::test]
 async fn ten_thousand_watches_share_a_connection() {
     const WATCHES: usize = 10_000;
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let watches = (0..WATCHES).map(|number| client.watch(format!("k{number:05}")).into_future());
     let mut watches = futures_util::future::try_join_all(watches).await.expect("watches");
     for (chunk, group) in watches.chunks_mut(100).enumerate() {
@@ -112,7 +112,7 @@ async fn ten_thousand_watches_share_a_connection() {
 /// The reader sleeps while far more is written than a watch may be ahead of it.
 #[tokio::test]
 async fn a_slow_reader_loses_nothing() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let mut watch = client.watch("k").await.expect("a watch");
     let mut last = watch.start();
     for _ in 0..60 {

@@ -55,7 +55,7 @@ async fn one_at_a_time_holds_a_lock_while_leaders_are_killed() {
     for worker in workers {
         soon(worker).await.expect("a worker ends well");
     }
-    let tokens = observed.tokens.lock();
+    let tokens = observed.tokens.lock().clone();
     assert!(tokens.is_sorted_by(|a, b| a < b), "tokens grow: {tokens:?}");
     until_line(&client, "lock", 0).await;
 }
