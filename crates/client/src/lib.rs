@@ -26,6 +26,9 @@
 //! | watching | [`watch`](Client::watch)`(keys)`, a [`Watcher`] | `from_revision`, `prev_kv`, `bookmarks`, `no_put`, `no_delete` |
 //! | living with a lease | [`lease`](Client::lease)`(ttl)`, [`keep_alive`](Client::keep_alive)`(id)`: a [`Lease`] | `id` |
 //! | | `lease_grant`, `lease_revoke`, `lease_time_to_live`, `leases`, `keep_alive_once` | |
+//! | acting alone, together, or in turn | [`session`](Client::session)`(ttl)`: [`mutex`](recipes::Session::mutex), [`double_barrier`](recipes::Session::double_barrier); [`election`](Client::election), [`stm`](Client::stm), [`queue`](Client::queue), [`priority_queue`](Client::priority_queue), [`barrier`](Client::barrier) | see [`recipes`], and what a lock protects |
+//! | keys in memory | [`cache`](Client::cache)`(keys)` | `page`; see [`cache`](mod@cache) |
+//! | a part of the keys | [`namespace`](Client::namespace)`(prefix)` | as the client |
 //! | the rest | [`auth`](Client::auth), [`cluster`](Client::cluster), [`maintenance`](Client::maintenance), [`lock_service`](Client::lock_service), [`election_service`](Client::election_service) | |
 //! | endpoints | [`endpoints`](Client::endpoints), [`at`](Client::at)`(one)`, [`sync_endpoints`](Client::sync_endpoints), [`discover`] | |
 //! | everything else | [`channel`](Client::channel), for the stubs that tonic generates | |

@@ -101,7 +101,7 @@ pub struct Fill {
 }
 
 impl Client {
-    /// Keeps a range of keys in memory. See [`cache`](crate::cache).
+    /// Keeps a range of keys in memory. See [`cache`](mod@crate::cache).
     pub fn cache(&self, keys: impl Into<KeyRange>) -> Fill {
         Fill { client: self.clone(), keys: keys.into(), page: PAGE }
     }

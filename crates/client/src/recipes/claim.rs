@@ -127,7 +127,7 @@ impl Claim {
         let (ahead, own) = (gets.next(), gets.next());
         let own = own.and_then(|get| get.first());
         if own.is_none_or(|own| own.create_revision != self.revision) {
-            return Err(Error::KeyLost { key: self.key.clone() });
+            return Err(self.session.loss_of(&self.key).await);
         }
         let ahead = ahead.and_then(|get| get.first()).map(|kv| kv.key.clone());
         Ok((answer.header.revision, ahead))
@@ -138,7 +138,7 @@ impl Claim {
         let (report, lost) = watch::channel(None);
         let task = tokio::spawn(async move {
             let error = match session.guarded(loss(&session, &key, made, since)).await {
-                Ok(()) => Error::KeyLost { key },
+                Ok(()) => session.loss_of(&key).await,
                 Err(error) => error,
             };
             report.send_replace(Some(error));
@@ -201,7 +201,7 @@ async fn leave(
     let answer = session.persist(call).await?;
     // An attempt without an answer may have been the one that deleted it.
     let is_repeated = attempts.load(Ordering::Relaxed) > 1;
-    if answer.succeeded || is_repeated { Ok(()) } else { Err(Error::KeyLost { key }) }
+    if answer.succeeded || is_repeated { Ok(()) } else { Err(session.loss_of(&key).await) }
 }
 
 /// Waits until a key is gone.

@@ -119,12 +119,12 @@ impl Leadership {
     /// Changes the value that everybody can read.
     ///
     /// # Errors
-    /// [`Error::KeyLost`] if the lead is lost, else as any write.
+    /// [`Error::LeaseLost`] or [`Error::KeyLost`] if the lead is lost, else as any write.
     pub async fn proclaim(&self, value: impl IntoBytes) -> Result<(), Error> {
         let session = self.claim.session();
         let operation = put(self.key(), value).lease(session.lease().id());
         let answer = session.client().txn().when([self.condition()]).then([operation]).await?;
-        if answer.succeeded { Ok(()) } else { Err(Error::KeyLost { key: self.key().clone() }) }
+        if answer.succeeded { Ok(()) } else { Err(session.loss_of(self.key()).await) }
     }
 
     /// Gives up the lead.

@@ -124,6 +124,17 @@ impl Session {
         self.guarded(repeated).await
     }
 
+    /// Returns why a key of the session is gone: its lease has ended, which this process may not have heard of yet, or
+    /// somebody has deleted it.
+    pub(super) async fn loss_of(&self, key: &Bytes) -> Error {
+        let lease = self.lease().id();
+        match self.persist(|| self.client().lease_time_to_live(lease)).await {
+            Ok(answer) if answer.remaining.is_none() => Error::LeaseLost(lease),
+            Err(error @ Error::LeaseLost(_)) => error,
+            _ => Error::KeyLost { key: key.clone() },
+        }
+    }
+
     /// Returns what the tasks of this process that use a key exclude each other with: to the cluster they are one.
     pub(super) fn place(&self, key: &Bytes) -> Arc<Place> {
         let mut places = self.inner.places.lock();

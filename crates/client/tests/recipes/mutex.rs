@@ -55,7 +55,7 @@ async fn one_at_a_time_holds_a_lock_while_leaders_are_killed() {
     for worker in workers {
         soon(worker).await.expect("a worker ends well");
     }
-    let tokens = observed.tokens.lock();
+    let tokens = observed.tokens.lock().clone();
     assert!(tokens.is_sorted_by(|a, b| a < b), "tokens grow: {tokens:?}");
     until_line(&client, "lock", 0).await;
 }
@@ -99,8 +99,7 @@ async fn a_lock_is_lost_with_its_key_and_says_so() {
 #[tokio::test]
 async fn who_waits_is_told_when_the_session_or_the_key_is_gone() {
     let (_server, client) = lone().await;
-    let (first, second, third) =
-        (session(&client).await, session(&client).await, session(&client).await);
+    let (first, second, third) = (session(&client).await, session(&client).await, session(&client).await);
     let _held = first.mutex("lock").lock().await.expect("the lock");
     let waiting = |mutex: quorate_client::recipes::Mutex| tokio::spawn(async move { mutex.lock().await });
     let (by_lease, by_key) = (waiting(second.mutex("lock")), waiting(third.mutex("lock")));
@@ -116,8 +115,7 @@ async fn who_waits_is_told_when_the_session_or_the_key_is_gone() {
 #[tokio::test]
 async fn who_gives_up_leaves_the_line() {
     let (_server, client) = lone().await;
-    let (first, second, third) =
-        (session(&client).await, session(&client).await, session(&client).await);
+    let (first, second, third) = (session(&client).await, session(&client).await, session(&client).await);
     let held = first.mutex("lock").lock().await.expect("the lock");
     let mutex = second.mutex("lock");
     let waiting = tokio::time::timeout(Duration::from_millis(50), mutex.lock());

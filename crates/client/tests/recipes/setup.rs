@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use proto::etcdserverpb::StatusRequest;
 use quorate_client::recipes::Session;
 use quorate_client::{Client, prefix};
 use testkit::{Cluster, Program, Server};
@@ -73,11 +72,10 @@ pub(crate) async fn soon<F: IntoFuture>(future: F) -> F::Output {
 pub(crate) async fn leader(client: &Client, cluster: &Cluster) -> usize {
     until(async || {
         for (index, member) in cluster.members().iter().enumerate() {
-            let mut stub = client.at(&member.client_address()).maintenance_stub();
-            let asked = tokio::time::timeout(Duration::from_secs(2), stub.status(StatusRequest {})).await;
+            let member = client.at(&member.client_address());
+            let asked = tokio::time::timeout(Duration::from_secs(2), member.maintenance().status()).await;
             let Ok(Ok(status)) = asked else { continue };
-            let status = status.into_inner();
-            if status.header.is_some_and(|header| header.member_id == status.leader) {
+            if status.leader == Some(status.header.member) {
                 return Some(index);
             }
         }

@@ -64,7 +64,9 @@ async fn transfers_keep_the_sum_while_leaders_are_killed() {
                 }
                 match transfer(&client, from, to).await {
                     Ok(()) => done.fetch_add(1, Ordering::Relaxed),
-                    Err(error) if error.outcome() == Outcome::Unknown => unknown.fetch_add(1, Ordering::Relaxed),
+                    Err(error) if error.outcome() == Outcome::Unknown => {
+                        unknown.fetch_add(1, Ordering::Relaxed)
+                    }
                     Err(error) => {
                         eprintln!("not done: {error}");
                         tokio::time::sleep(Duration::from_millis(20)).await;
