@@ -26,6 +26,7 @@ pub mod child;
 pub mod claim;
 pub mod commands;
 pub mod connect;
+pub mod discovery;
 pub mod exit;
 pub mod flags;
 pub mod global;
@@ -60,10 +61,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(words: Vec<std::ffi::OsString>) -> Result<(), Failure> {
-    let parsed = line::parse(words)?;
-    let line::Parsed::Run(command, invocation) = parsed else {
-        return Ok(());
-    };
+    let Some((command, invocation)) = line::parse(words)? else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on((command.run)(invocation));
     // Not waited for: a thread that reads standard input, say.
