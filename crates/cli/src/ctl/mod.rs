@@ -22,7 +22,9 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 pub mod commands;
+pub mod complete;
 pub mod connect;
+pub mod endpoints;
 pub mod exit;
 pub mod flags;
 pub mod global;
@@ -31,6 +33,7 @@ pub mod input;
 pub mod invocation;
 pub mod line;
 pub mod print;
+pub mod progress;
 pub mod prompt;
 pub mod range;
 pub mod refusal;
@@ -58,6 +61,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(words: Vec<std::ffi::OsString>) -> Result<(), Failure> {
+    if complete::answer(&words)? {
+        return Ok(());
+    }
     let parsed = line::parse(words)?;
     let line::Parsed::Run(command, invocation) = parsed else {
         return Ok(());

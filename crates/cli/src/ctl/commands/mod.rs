@@ -9,11 +9,26 @@ use super::Invocation;
 use super::exit::Failure;
 
 pub mod compaction;
+pub mod alarm;
+pub mod auth;
+pub mod check;
+pub mod completion;
+pub mod defrag;
 pub mod del;
+pub mod downgrade;
+pub mod endpoint;
 pub mod get;
+pub mod help;
+pub mod man;
+pub mod member;
+pub mod mirror;
+pub mod move_leader;
 pub mod lease;
 pub mod options;
 pub mod put;
+pub mod role;
+pub mod snapshot;
+pub mod user;
 pub mod txn;
 pub mod version;
 pub mod watch;
@@ -75,7 +90,24 @@ pub const COMMANDS: &[Command] = &[
     watch::COMMAND,
     compaction::COMMAND,
     lease::COMMAND,
+    // Members and their storage.
+    alarm::COMMAND,
+    defrag::COMMAND,
+    downgrade::COMMAND,
+    endpoint::COMMAND,
+    member::COMMAND,
+    move_leader::COMMAND,
+    snapshot::COMMAND,
+    // Users and roles.
+    auth::COMMAND,
+    role::COMMAND,
+    user::COMMAND,
     // Utilities.
+    check::COMMAND,
+    completion::COMMAND,
+    help::COMMAND,
+    man::COMMAND,
+    mirror::COMMAND,
     options::COMMAND,
     version::COMMAND,
 ];

@@ -1,0 +1,55 @@
+//! Progress bars on standard error: only on a terminal, and gone when the work is done, so that what stays on the
+//! screen is what a pipe would have got.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How often a bar is drawn again while nothing moves, so that its clock goes on.
+const TICK: Duration = Duration::from_millis(200);
+
+const BYTES: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}";
+const STEPS: &str = "{msg} {wide_bar} {pos}/{len} {per_sec} ETA {eta}";
+const TIME: &str = "{msg} {wide_bar} {pos}/{len} s";
+const ENDLESS: &str = "{spinner} {msg} {pos} {per_sec} {elapsed}";
+
+/// Returns a bar for bytes of a known number.
+pub fn bytes(what: &'static str, total: u64) -> ProgressBar {
+    bar(what, Some(total), BYTES)
+}
+
+/// Returns a bar for steps of a known number.
+pub fn steps(what: &'static str, total: u64) -> ProgressBar {
+    bar(what, Some(total), STEPS)
+}
+
+/// Returns a bar for seconds.
+pub fn seconds(what: &'static str, total: u64) -> ProgressBar {
+    bar(what, Some(total), TIME)
+}
+
+/// Returns a counter for work that does not end by itself.
+pub fn endless(what: &'static str) -> ProgressBar {
+    bar(what, None, ENDLESS)
+}
+
+fn bar(what: &'static str, total: Option<u64>, template: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr()).with_message(what);
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_templates_are_templates() {
+        for template in [BYTES, STEPS, TIME, ENDLESS] {
+            ProgressStyle::with_template(template).unwrap();
+        }
+    }
+}
