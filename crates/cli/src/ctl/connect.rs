@@ -8,18 +8,17 @@ use proto::etcdserverpb::lease_client::LeaseClient;
 use proto::etcdserverpb::watch_client::WatchClient;
 use tonic::{Response, Status};
 
-use super::exit::{Exit, Failure};
-use super::global::Globals;
+use super::exit::Failure;
+use super::global::{Credentials, Globals};
 use super::print::{Answer, Printer};
 use super::refusal;
-use super::standin::Client;
 
 /// What etcd's Go client has for `--max-request-bytes` and `--max-recv-bytes` when they are 0.
 const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
 const ANSWER_BYTES_MAX: usize = i32::MAX as usize;
 
-/// What generated stubs are made on.
-pub type Channel = tonic::transport::Channel;
+use client::Tls;
+pub use client::{Channel, Client};
 
 /// What a command needs to ask a cluster and to print what it answers.
 #[derive(Clone)]
@@ -70,7 +69,7 @@ impl Session {
 
     /// Returns a stub for keys with the size limits of the global flags.
     pub fn kv(&self) -> KvClient<Channel> {
-        let (send, receive) = self.size_limits();
+        let (send, receive) = size_limits(&self.globals);
         KvClient::new(self.client.channel())
             .max_encoding_message_size(send)
             .max_decoding_message_size(receive)
@@ -78,7 +77,7 @@ impl Session {
 
     /// Returns a stub for watches with the size limits of the global flags.
     pub fn watch_stub(&self) -> WatchClient<Channel> {
-        let (send, receive) = self.size_limits();
+        let (send, receive) = size_limits(&self.globals);
         WatchClient::new(self.client.channel())
             .max_encoding_message_size(send)
             .max_decoding_message_size(receive)
@@ -86,19 +85,10 @@ impl Session {
 
     /// Returns a stub for leases with the size limits of the global flags.
     pub fn leases(&self) -> LeaseClient<Channel> {
-        let (send, receive) = self.size_limits();
+        let (send, receive) = size_limits(&self.globals);
         LeaseClient::new(self.client.channel())
             .max_encoding_message_size(send)
             .max_decoding_message_size(receive)
-    }
-
-    /// The most bytes of a request and of an answer.
-    fn size_limits(&self) -> (usize, usize) {
-        let limit = |name, default| match usize::try_from(self.globals.number(name)) {
-            Ok(0) | Err(_) => default,
-            Ok(limit) => limit,
-        };
-        (limit("max-request-bytes", REQUEST_BYTES_MAX), limit("max-recv-bytes", ANSWER_BYTES_MAX))
     }
 
     /// Awaits an answer for at most `--command-timeout`.
@@ -150,10 +140,61 @@ impl Session {
 /// # Errors
 /// When a file of TLS cannot be read, or the user is refused.
 pub async fn connect(globals: &Globals, endpoints: Vec<String>) -> Result<Client, Failure> {
-    for name in ["cert", "key", "cacert"] {
-        globals.tls_file(name)?;
+    let (send, receive) = size_limits(globals);
+    let builder = Client::builder()
+        .endpoints(endpoints)
+        // A call looks for an endpoint until its own time is up: somebody may be starting the server.
+        .dial_timeout(globals.duration("dial-timeout").max(globals.command_timeout()))
+        .keepalive(globals.duration("keepalive-time"), globals.duration("keepalive-timeout"))
+        .max_send_bytes(send)
+        .max_recv_bytes(receive);
+    let builder = match tls(globals)? {
+        Some(tls) => builder.tls(tls),
+        None => builder,
+    };
+    let connecting = match globals.credentials()? {
+        Credentials::None => builder.connect(),
+        Credentials::Token(token) => builder.token(token).connect(),
+        Credentials::User { name, password } => {
+            // A token is asked for while the client is made.
+            let builder = builder.dial_timeout(globals.duration("dial-timeout"));
+            builder.user(name, password).connect()
+        }
+    };
+    connecting.await.map_err(|error| refusal::of_connecting(&error))
+}
+
+/// Returns how connections are encrypted; `None` if they are not, but for endpoints that say `https`.
+fn tls(globals: &Globals) -> Result<Option<Tls>, Failure> {
+    let [certificate, key, ca] = ["cert", "key", "cacert"].map(|name| globals.tls_file(name));
+    let (certificate, key, ca) = (certificate?, key?, ca?);
+    let is_discovered = !globals.is_on("insecure-discovery") && !globals.text("discovery-srv").is_empty();
+    let name = is_discovered.then(|| globals.text("discovery-srv"));
+    let skips = globals.is_on("insecure-skip-tls-verify");
+    let is_wanted = [certificate, key, ca, name].iter().any(Option::is_some);
+    if !is_wanted && !skips && globals.is_on("insecure-transport") {
+        return Ok(None);
     }
-    globals.credentials()?;
-    let builder = Client::builder().endpoints(endpoints).dial_timeout(globals.duration("dial-timeout"));
-    builder.connect().await.map_err(|error| Failure::new(Exit::BadConnection, error))
+    let tls = Tls::new();
+    let tls = if let Some(ca) = ca { tls.ca_file(ca) } else { tls };
+    let tls = if let Some(name) = name { tls.server_name(name) } else { tls };
+    let tls = if skips { tls.skip_verify() } else { tls };
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(tls.identity_files(certificate, key))),
+        (None, None) => Ok(Some(tls)),
+        (certificate, key) => {
+            let [certificate, key] = [certificate, key].map(Option::unwrap_or_default);
+            let text = format!("KeyFile and CertFile must both be present[key: {key}, cert: {certificate}]");
+            Err(Failure::arguments(text))
+        }
+    }
+}
+
+/// Returns the most bytes of a request and of an answer.
+fn size_limits(globals: &Globals) -> (usize, usize) {
+    let limit = |name, default| match usize::try_from(globals.number(name)) {
+        Ok(0) | Err(_) => default,
+        Ok(limit) => limit,
+    };
+    (limit("max-request-bytes", REQUEST_BYTES_MAX), limit("max-recv-bytes", ANSWER_BYTES_MAX))
 }

@@ -8,7 +8,7 @@ use proto::etcdserverpb::cluster_client::ClusterClient;
 use tonic::{Response, Status};
 
 use super::connect::{Channel, Session, connect};
-use super::exit::{Exit, Failure};
+use super::exit::Failure;
 use super::flags::{self, Flags as _};
 
 /// Returns the flag for all endpoints of the cluster.
@@ -22,7 +22,7 @@ pub fn cluster_flag() -> Arg {
 /// When the members cannot be listed.
 pub async fn of(session: &Session, matches: &ArgMatches) -> Result<Vec<String>, Failure> {
     if !matches.is_on("cluster") {
-        return Ok(session.client.endpoints().to_vec());
+        return Ok(session.client.endpoints());
     }
     let request = MemberListRequest { linearizable: true };
     let answer = session.call(|channel| async move { ClusterClient::new(channel).member_list(request).await });
@@ -41,16 +41,8 @@ pub async fn ask<T, F>(session: &Session, endpoint: &str, call: impl FnOnce(Chan
 where
     F: Future<Output = Result<Response<T>, Status>>,
 {
-    session.within(session.globals.command_timeout(), call(channel(session, endpoint)?)).await
-}
-
-/// Returns a channel to one endpoint.
-///
-/// # Errors
-/// When it is none.
-pub fn channel(session: &Session, endpoint: &str) -> Result<Channel, Failure> {
-    let client = session.client.at(endpoint).map_err(|error| Failure::new(Exit::BadConnection, error))?;
-    Ok(client.channel())
+    let channel = session.client.at(endpoint).channel();
+    session.within(session.globals.command_timeout(), call(channel)).await
 }
 
 /// Returns channels over connections of their own, as of so many clients.
@@ -60,7 +52,7 @@ pub fn channel(session: &Session, endpoint: &str) -> Result<Channel, Failure> {
 pub async fn connections(session: &Session, number: usize) -> Result<Vec<Channel>, Failure> {
     let mut channels = Vec::with_capacity(number);
     for _ in 0..number {
-        channels.push(connect(&session.globals, session.client.endpoints().to_vec()).await?.channel());
+        channels.push(connect(&session.globals, session.client.endpoints()).await?.channel());
     }
     Ok(channels)
 }

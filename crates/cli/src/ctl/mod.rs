@@ -38,7 +38,6 @@ pub mod prompt;
 pub mod range;
 pub mod refusal;
 pub mod renewal;
-mod standin;
 pub mod watching;
 pub mod words;
 

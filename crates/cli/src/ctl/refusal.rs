@@ -3,10 +3,13 @@
 
 use tonic::{Code, Status};
 
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 
 /// Errors of etcd that do not begin with `etcdserver: ` are said with their code, as etcdctl does.
 const ETCD: &str = "etcdserver: ";
+
+/// What the client says when no endpoint answers, followed by the reason for each.
+const NO_ENDPOINT: &str = "no endpoint can be reached";
 
 /// What can be done about an error of the server.
 const HINTS: [(&str, &str); 9] = [
@@ -23,12 +26,32 @@ const HINTS: [(&str, &str); 9] = [
 
 /// Returns the failure of a call that was answered with `status`.
 pub fn of_status(status: &Status) -> Failure {
+    if status.message().starts_with(NO_ENDPOINT) {
+        return unreachable(status.message());
+    }
     let text = text_of(status);
     let said = text.strip_prefix(ETCD);
     let hint = HINTS.iter().find(|(what, _)| said == Some(*what));
     match hint {
         Some((_, hint)) => Failure::error(format!("{text} ({hint})")),
         None => Failure::error(text),
+    }
+}
+
+/// etcdctl waits until its time is up, and says so.
+fn unreachable(text: &str) -> Failure {
+    Failure::error(format!("context deadline exceeded ({text}; see --endpoints and the flags about TLS)"))
+}
+
+/// Returns the failure of a client that could not be made.
+pub fn of_connecting(error: &client::Error) -> Failure {
+    match error {
+        client::Error::Call { text, .. } if text.starts_with(NO_ENDPOINT) => {
+            unreachable(text).under(Exit::BadConnection)
+        }
+        // The user was refused.
+        client::Error::Call { .. } => Failure::new(Exit::BadConnection, error),
+        _ => Failure::arguments(error),
     }
 }
 

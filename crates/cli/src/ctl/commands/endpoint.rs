@@ -28,7 +28,7 @@ pub const COMMAND: Command = Command {
     run: |invocation| Box::pin(run(invocation)),
 };
 
-const STATUS: &str = "
+const STATUS: &str = "\
 When --write-out is set to simple, this command prints out comma-separated status lists for each endpoint.
 The items in the lists are endpoint, ID, version, db size, is leader, is learner, raft term, raft index, raft applied index, errors.";
 
@@ -39,13 +39,12 @@ const HEALTH_KEY: Bytes = Bytes::from_static(b"health");
 const PERMISSION_DENIED: &str = "etcdserver: permission denied";
 
 fn grammar(grammar: Grammar) -> Grammar {
-    let leaf = |name, about| {
-        let leaf = Grammar::new(name).about(about).override_usage("");
-        leaf.arg(endpoints::cluster_flag()).args(flags::positionals(&[]))
-    };
+    let leaf =
+        |name, about| Grammar::new(name).about(about).override_usage("").args(flags::positionals(&[]));
     grammar
         .about("Endpoint related commands. Use `etcdctl endpoint --help` to see subcommands")
         .long_about("Endpoint related commands")
+        .arg(endpoints::cluster_flag().global(true))
         .subcommand(leaf("health", "Checks the healthiness of endpoints specified in `--endpoints` flag"))
         .subcommand(
             leaf("status", "Prints out the status of endpoints specified in `--endpoints` flag").long_about(STATUS),

@@ -7,14 +7,13 @@ use clap::Command as Grammar;
 
 use super::{Command, Group};
 use crate::ctl::exit::Failure;
-use crate::ctl::print::write;
 use crate::ctl::{Invocation, flags, help, line};
 
 /// The command.
 pub const COMMAND: Command =
     Command { name: "help", group: Group::Utility, grammar, run: |invocation| Box::pin(run(invocation)) };
 
-const ABOUT: &str = "
+const ABOUT: &str = "\
 Help provides help for any command in the application.
 Simply type etcdctl help [path to command] for full details.";
 
@@ -34,8 +33,9 @@ async fn run(invocation: Invocation) -> Result<(), Failure> {
         Ok(_) => Ok(()),
         Err(_) => {
             let topic: Vec<String> = topic.iter().map(|word| format!("`{word}`")).collect();
-            let _ = writeln!(std::io::stderr(), "Unknown help topic [{}]", topic.join(" "));
-            write(help::render(&line::grammar(&invocation.program), &[]).as_bytes())
+            let all = help::render(&line::grammar(&invocation.program), &[]);
+            let _ = write!(std::io::stderr(), "Unknown help topic [{}]\n{all}", topic.join(" "));
+            Ok(())
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::go::number::parse_unsigned_hexadecimal;
 pub const COMMAND: Command =
     Command { name: "member", group: Group::Maintenance, grammar, run: |invocation| Box::pin(run(invocation)) };
 
-const LIST: &str = "
+const LIST: &str = "\
 When --write-out is set to simple, this command prints out comma-separated member lists for each endpoint.
 The items in the lists are ID, Status, Name, Peer Addrs, Client Addrs, Is Learner.";
 

@@ -8,7 +8,7 @@ use super::{Command, Group};
 use crate::ctl::connect::{Channel, Session};
 use crate::ctl::exit::Failure;
 use crate::ctl::print::outcome::Outcome;
-use crate::ctl::{Invocation, endpoints, flags};
+use crate::ctl::{Invocation, flags};
 use crate::go::number::parse_unsigned_hexadecimal;
 
 /// The command.
@@ -45,7 +45,7 @@ async fn run(invocation: Invocation) -> Result<(), Failure> {
 /// Returns the id of the leader, and a channel to it: only the leader gives the lead away.
 async fn find_leader(session: &Session) -> Result<(u64, Channel), Failure> {
     for endpoint in session.client.endpoints() {
-        let channel = endpoints::channel(session, endpoint)?;
+        let channel = session.client.at(&endpoint).channel();
         let mut stub = MaintenanceClient::new(channel.clone());
         let status = session.within(session.globals.command_timeout(), stub.status(StatusRequest::default())).await?;
         if status.header.is_some_and(|header| header.member_id == status.leader) {

@@ -20,7 +20,7 @@ use crate::ctl::exit::{Exit, Failure};
 use crate::ctl::flags::{self, Flags as _};
 use crate::ctl::print::write_line;
 use crate::ctl::range::prefix_end;
-use crate::ctl::{Invocation, endpoints};
+use crate::ctl::Invocation;
 use crate::go::quote::quote;
 
 mod datascale;
@@ -37,7 +37,7 @@ pub const COMMAND: Command =
 /// How long each step of cleaning up may take.
 const CLEANUP_LIMIT: Duration = Duration::from_secs(30);
 
-const DATASCALE: &str = "
+const DATASCALE: &str = "\
 If no endpoint is provided, localhost will be used. If multiple endpoints are provided, first endpoint will be used.";
 
 fn grammar(grammar: Grammar) -> Grammar {
@@ -137,11 +137,11 @@ impl<'a> Scratch<'a> {
 
     /// Defragments each endpoint, if asked to.
     async fn defragment(&self) -> Result<(), Failure> {
-        let endpoints = if self.defragments { self.session.client.endpoints().to_vec() } else { Vec::new() };
+        let endpoints = if self.defragments { self.session.client.endpoints() } else { Vec::new() };
         for endpoint in endpoints {
             let quoted = quote(endpoint.as_bytes());
             write_line(format_args!("Defragmenting {quoted}"))?;
-            let mut stub = MaintenanceClient::new(endpoints::channel(self.session, &endpoint)?);
+            let mut stub = MaintenanceClient::new(self.session.client.at(&endpoint).channel());
             self.session.within(CLEANUP_LIMIT, stub.defragment(DefragmentRequest::default())).await?;
             write_line(format_args!("Defragmented {quoted}"))?;
         }

@@ -1,13 +1,14 @@
 //! The cluster that a mirror is made at: `--dest-*`.
 
-use clap::{Arg, ArgMatches};
+use clap::{Arg, ArgMatches, Command as Grammar};
 use proto::etcdserverpb::kv_client::KvClient;
 
-use crate::ctl::connect::Channel;
-use crate::ctl::exit::{Exit, Failure};
-use crate::ctl::flags;
-use crate::ctl::global::Globals;
-use crate::ctl::standin::Client;
+use crate::ctl::connect::{self, Channel};
+use crate::ctl::exit::Failure;
+use crate::ctl::flags::{self, Flags as _};
+use crate::ctl::global::{GLOBAL_FLAGS, GlobalFlag, Globals};
+use crate::ctl::prompt;
+use crate::go::duration::print_duration;
 
 /// Returns the flags of the destination.
 pub(super) fn flags() -> [Arg; 6] {
@@ -33,13 +34,46 @@ pub(super) fn flags() -> [Arg; 6] {
     ]
 }
 
+/// The global flags that are the same for both clusters.
+const DURATIONS: [&str; 4] = ["dial-timeout", "command-timeout", "keepalive-time", "keepalive-timeout"];
+const SIZES: [&str; 2] = ["max-request-bytes", "max-recv-bytes"];
+
 /// Returns a stub for the destination.
+///
+/// # Errors
+/// When a file of TLS cannot be read, or the user is refused.
 pub(super) async fn connect(
     globals: &Globals,
-    _matches: &ArgMatches,
+    matches: &ArgMatches,
     endpoint: &str,
 ) -> Result<KvClient<Channel>, Failure> {
-    let builder = Client::builder().endpoints(vec![endpoint.to_owned()]).dial_timeout(globals.duration("dial-timeout"));
-    let client = builder.connect().await.map_err(|error| Failure::new(Exit::BadConnection, error))?;
+    let line = line(globals, matches, endpoint)?;
+    let grammar = Grammar::new("destination").no_binary_name(true).args(GLOBAL_FLAGS.iter().map(GlobalFlag::argument));
+    let matches = grammar.try_get_matches_from(line).map_err(Failure::arguments)?;
+    let client = connect::connect(&Globals::of(matches), vec![endpoint.to_owned()]).await?;
     Ok(KvClient::new(client.channel()))
+}
+
+/// Returns the global flags that mean for any cluster what `--dest-*` means for the destination.
+fn line(globals: &Globals, matches: &ArgMatches, endpoint: &str) -> Result<Vec<String>, Failure> {
+    let mut line = vec![format!("--endpoints={endpoint}")];
+    for name in ["cert", "key", "cacert"] {
+        let file = matches.text(&format!("dest-{name}")).filter(|file| !file.is_empty());
+        line.extend(file.map(|file| format!("--{name}={file}")));
+    }
+    if matches.get_one("dest-insecure-transport") == Some(&false) {
+        line.push("--insecure-transport=false".to_owned());
+    }
+    line.extend(DURATIONS.iter().map(|name| format!("--{name}={}", print_duration(globals.duration(name)))));
+    line.extend(SIZES.iter().map(|name| format!("--{name}={}", globals.number(name))));
+    let user = matches.text("dest-user").unwrap_or_default();
+    let password = matches.text("dest-password").unwrap_or_default();
+    if !user.is_empty() && !password.is_empty() {
+        line.extend([format!("--user={user}"), format!("--password={password}")]);
+    } else if user.contains(':') {
+        line.push(format!("--user={user}"));
+    } else if !user.is_empty() {
+        line.push(format!("--user={user}:{}", prompt::password("Destination Password: ")?));
+    }
+    Ok(line)
 }
