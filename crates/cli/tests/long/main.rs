@@ -2,6 +2,7 @@
 
 mod check;
 mod complete;
+mod man;
 mod mirror;
 mod proxy;
 mod snapshot;

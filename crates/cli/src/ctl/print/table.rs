@@ -23,9 +23,10 @@ impl Table {
 
     /// The columns that the widest line of each column takes on a terminal.
     fn widths(&self) -> Vec<usize> {
-        let cells = |at| self.rows.iter().filter_map(move |row| row.get(at));
+        let width = |cell: &String| lines(cell).map(|line| line.width()).max().unwrap_or(0);
         let widest = |(at, title): (usize, &String)| {
-            cells(at).chain([title]).flat_map(|cell| lines(cell)).map(|line| line.width()).max().unwrap_or(0)
+            let cells = self.rows.iter().filter_map(|row| row.get(at));
+            cells.map(width).fold(width(title), usize::max)
         };
         self.titles.iter().enumerate().map(widest).collect()
     }

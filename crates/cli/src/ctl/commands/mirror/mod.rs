@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::{ArgMatches, Command as Grammar};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{TryStreamExt as _, stream};
 use indicatif::ProgressBar;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::range_request::{SortOrder, SortTarget};
