@@ -10,7 +10,6 @@ const TICK: Duration = Duration::from_millis(200);
 
 const BYTES: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}";
 const STEPS: &str = "{msg} {wide_bar} {pos}/{len} {per_sec} ETA {eta}";
-const TIME: &str = "{msg} {wide_bar} {pos}/{len} s";
 const ENDLESS: &str = "{spinner} {msg} {pos} {per_sec} {elapsed}";
 
 /// Returns a bar for bytes of a known number.
@@ -21,11 +20,6 @@ pub fn bytes(what: &'static str, total: u64) -> ProgressBar {
 /// Returns a bar for steps of a known number.
 pub fn steps(what: &'static str, total: u64) -> ProgressBar {
     bar(what, Some(total), STEPS)
-}
-
-/// Returns a bar for seconds.
-pub fn seconds(what: &'static str, total: u64) -> ProgressBar {
-    bar(what, Some(total), TIME)
 }
 
 /// Returns a counter for work that does not end by itself.
@@ -48,7 +42,7 @@ mod tests {
 
     #[test]
     fn the_templates_are_templates() {
-        for template in [BYTES, STEPS, TIME, ENDLESS] {
+        for template in [BYTES, STEPS, ENDLESS] {
             ProgressStyle::with_template(template).unwrap();
         }
     }

@@ -51,7 +51,7 @@ fn a_snapshot_is_whole_and_its_owners_alone() {
     let path = directory.path().join("backup.db");
     let output = save(&server.client_address(), &path).wait_with_output().unwrap();
     assert!(output.status.success(), "{}", errors(&output));
-    let said = String::from_utf8(output.stdout).unwrap();
+    let said = String::from_utf8(output.stdout.clone()).unwrap();
     assert_eq!(said.lines().next(), Some(&*format!("Snapshot saved at {}", path.display())));
     assert_eq!(errors(&output), "", "a pipe is shown no progress");
     let file = fs::metadata(&path).unwrap();

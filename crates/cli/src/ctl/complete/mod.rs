@@ -75,16 +75,16 @@ fn complete(argument: Arg, typed: &[OsString]) -> Arg {
     argument.add(ArgValueCompleter::new(move |typed: &OsStr| values::of(kind, typed, &line)))
 }
 
-/// Returns the values of an argument that takes only some words.
+/// Returns the values of an argument that takes only some words. The ids of positional arguments have brackets.
 fn words_of(argument: &str) -> Option<&'static [&'static str]> {
     match argument {
         "write-out" => Some(&["fields", "json", "protobuf", "simple", "table"]),
         "load" => Some(&["small", "medium", "large", "xLarge"]),
-        "permission" => Some(&["read", "write", "readwrite"]),
+        "<permission>" => Some(&["read", "write", "readwrite"]),
         "consistency" => Some(&["l", "s"]),
         "order" => Some(&["ASCEND", "DESCEND"]),
         "sort-by" => Some(&["CREATE", "KEY", "MODIFY", "VALUE", "VERSION"]),
-        "shell" => Some(&SHELLS),
+        "<shell>" => Some(&SHELLS),
         _ => None,
     }
 }

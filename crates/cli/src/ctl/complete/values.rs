@@ -36,10 +36,10 @@ impl Kind {
     /// Returns what the argument of this name is, if the cluster has such things.
     pub(super) fn of_argument(name: &str) -> Option<Kind> {
         match name {
-            "key" | "range_end" => Some(Kind::Key),
-            "memberID" => Some(Kind::Member),
-            "user" => Some(Kind::User),
-            "role" => Some(Kind::Role),
+            "<key>" | "<range_end>" => Some(Kind::Key),
+            "<memberID>" => Some(Kind::Member),
+            "<user>" => Some(Kind::User),
+            "<role>" => Some(Kind::Role),
             _ => None,
         }
     }
