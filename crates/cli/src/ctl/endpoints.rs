@@ -25,7 +25,8 @@ pub async fn of(session: &Session, matches: &ArgMatches) -> Result<Vec<String>, 
         return Ok(session.client.endpoints());
     }
     let request = MemberListRequest { linearizable: true };
-    let answer = session.call(|channel| async move { ClusterClient::new(channel).member_list(request).await });
+    let answer =
+        session.call(|channel| async move { ClusterClient::new(channel).member_list(request).await });
     let list = answer.await.map_err(|failure| {
         let text = failure.text.unwrap_or_default();
         Failure::error(format!("failed to fetch endpoints from etcd cluster member list: {text}"))
@@ -37,7 +38,11 @@ pub async fn of(session: &Session, matches: &ArgMatches) -> Result<Vec<String>, 
 ///
 /// # Errors
 /// When the endpoint refuses, or does not answer in time.
-pub async fn ask<T, F>(session: &Session, endpoint: &str, call: impl FnOnce(Channel) -> F) -> Result<T, Failure>
+pub async fn ask<T, F>(
+    session: &Session,
+    endpoint: &str,
+    call: impl FnOnce(Channel) -> F,
+) -> Result<T, Failure>
 where
     F: Future<Output = Result<Response<T>, Status>>,
 {

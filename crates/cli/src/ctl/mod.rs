@@ -21,6 +21,8 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+pub mod child;
+pub mod claim;
 pub mod commands;
 pub mod complete;
 pub mod connect;

@@ -33,7 +33,10 @@ fn a_check_of_memory_reads_the_metrics() {
         lines[0],
         "Start data scale check for work load [200 key-value pairs, 1024 bytes per key-value, 50 concurrent clients]."
     );
-    assert!(lines[1].starts_with("PASS: Approximate system memory used : ") && lines[1].ends_with(" MB."), "{said}");
+    assert!(
+        lines[1].starts_with("PASS: Approximate system memory used : ") && lines[1].ends_with(" MB."),
+        "{said}"
+    );
     assert_eq!(lines.len(), 2);
     assert_eq!(printed(&server, &["get", "", "--prefix"]), "");
 }

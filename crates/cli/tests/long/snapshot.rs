@@ -93,7 +93,8 @@ fn a_save_that_is_killed_leaves_no_whole_file_and_does_not_hinder_the_next() {
     let (status, _) = stopped(&server, &directory, Signal::KILL);
     assert_eq!(status.code(), None);
     assert_eq!(names(&directory), ["backup.db.part"]);
-    let again = save(&server.client_address(), &directory.path().join("backup.db")).wait_with_output().unwrap();
+    let again =
+        save(&server.client_address(), &directory.path().join("backup.db")).wait_with_output().unwrap();
     assert!(again.status.success(), "{}", errors(&again));
     assert_eq!(names(&directory), ["backup.db"]);
 }
@@ -104,6 +105,9 @@ fn a_save_that_is_interrupted_takes_its_part_away() {
     let server = etcd_with_values(&etcd);
     let directory = tempfile::tempdir().unwrap();
     let (status, errors) = stopped(&server, &directory, Signal::INT);
-    assert_eq!((status.code(), errors.as_str()), (Some(INTERRUPTED), "Error: interrupted: nothing was saved\n"));
+    assert_eq!(
+        (status.code(), errors.as_str()),
+        (Some(INTERRUPTED), "Error: interrupted: nothing was saved\n")
+    );
     assert!(names(&directory).is_empty());
 }

@@ -12,13 +12,15 @@ use crate::ctl::exit::Failure;
 use crate::ctl::flags;
 
 /// The command.
-pub const COMMAND: Command =
-    Command { name: "alarm", group: Group::Maintenance, grammar, run: |invocation| Box::pin(run(invocation)) };
+pub const COMMAND: Command = Command {
+    name: "alarm",
+    group: Group::Maintenance,
+    grammar,
+    run: |invocation| Box::pin(run(invocation)),
+};
 
 fn grammar(grammar: Grammar) -> Grammar {
-    let leaf = |name, about| {
-        Grammar::new(name).about(about).override_usage("").args(flags::positionals(&[]))
-    };
+    let leaf = |name, about| Grammar::new(name).about(about).override_usage("").args(flags::positionals(&[]));
     grammar
         .about("Alarm related commands. Use `etcdctl alarm --help` to see subcommands")
         .long_about("Alarm related commands")

@@ -14,8 +14,12 @@ use crate::ctl::flags;
 use crate::ctl::print::write_line;
 
 /// The command.
-pub const COMMAND: Command =
-    Command { name: "auth", group: Group::Authentication, grammar, run: |invocation| Box::pin(run(invocation)) };
+pub const COMMAND: Command = Command {
+    name: "auth",
+    group: Group::Authentication,
+    grammar,
+    run: |invocation| Box::pin(run(invocation)),
+};
 
 /// The user and the role that may do everything. Authentication is enabled when the one has the other.
 const ROOT: &str = "root";
@@ -24,9 +28,7 @@ const ROOT: &str = "root";
 const NO_ROOT_ROLE: &str = "etcdserver: root user does not have root role";
 
 fn grammar(grammar: Grammar) -> Grammar {
-    let leaf = |name, about| {
-        Grammar::new(name).about(about).override_usage("").args(flags::positionals(&[]))
-    };
+    let leaf = |name, about| Grammar::new(name).about(about).override_usage("").args(flags::positionals(&[]));
     grammar
         .about("Enable or disable authentication. Use `etcdctl auth --help` to see subcommands")
         .long_about("Enable or disable authentication")

@@ -15,8 +15,12 @@ use crate::ctl::{Invocation, endpoints, flags, progress};
 use crate::go::duration::print_duration;
 
 /// The command.
-pub const COMMAND: Command =
-    Command { name: "defrag", group: Group::Maintenance, grammar, run: |invocation| Box::pin(run(invocation)) };
+pub const COMMAND: Command = Command {
+    name: "defrag",
+    group: Group::Maintenance,
+    grammar,
+    run: |invocation| Box::pin(run(invocation)),
+};
 
 fn grammar(grammar: Grammar) -> Grammar {
     grammar

@@ -44,7 +44,8 @@ async fn run(invocation: Invocation) -> Result<(), Failure> {
     };
     let session = invocation.open().await?;
     let request = DowngradeRequest { action: action.into(), version };
-    let answer = session.call(|channel| async move { MaintenanceClient::new(channel).downgrade(request).await });
+    let answer =
+        session.call(|channel| async move { MaintenanceClient::new(channel).downgrade(request).await });
     let answer = answer.await?;
     let said = format!("Downgrade {name} success, cluster version {}", answer.version);
     session.print(&Outcome::new(said, answer))

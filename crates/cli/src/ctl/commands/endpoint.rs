@@ -9,7 +9,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
-use proto::etcdserverpb::{AlarmRequest, AlarmResponse, AlarmType, HashKvRequest, RangeRequest, StatusRequest};
+use proto::etcdserverpb::{
+    AlarmRequest, AlarmResponse, AlarmType, HashKvRequest, RangeRequest, StatusRequest,
+};
 
 use super::{Command, Group};
 use crate::ctl::connect::Session;
@@ -39,15 +41,15 @@ const HEALTH_KEY: Bytes = Bytes::from_static(b"health");
 const PERMISSION_DENIED: &str = "etcdserver: permission denied";
 
 fn grammar(grammar: Grammar) -> Grammar {
-    let leaf =
-        |name, about| Grammar::new(name).about(about).override_usage("").args(flags::positionals(&[]));
+    let leaf = |name, about| Grammar::new(name).about(about).override_usage("").args(flags::positionals(&[]));
     grammar
         .about("Endpoint related commands. Use `etcdctl endpoint --help` to see subcommands")
         .long_about("Endpoint related commands")
         .arg(endpoints::cluster_flag().global(true))
         .subcommand(leaf("health", "Checks the healthiness of endpoints specified in `--endpoints` flag"))
         .subcommand(
-            leaf("status", "Prints out the status of endpoints specified in `--endpoints` flag").long_about(STATUS),
+            leaf("status", "Prints out the status of endpoints specified in `--endpoints` flag")
+                .long_about(STATUS),
         )
         .subcommand(
             leaf("hashkv", "Prints the KV history hash for each endpoint in --endpoints")
@@ -83,7 +85,12 @@ async fn health(session: &Session, endpoints: &[String]) -> Result<(), Failure> 
 async fn health_of(session: &Session, endpoint: &str) -> Health {
     let start = Instant::now();
     let request = RangeRequest { key: HEALTH_KEY, ..RangeRequest::default() };
-    let read = endpoints::ask(session, endpoint, |channel| async move { KvClient::new(channel).range(request).await });
+    let read =
+        endpoints::ask(
+            session,
+            endpoint,
+            |channel| async move { KvClient::new(channel).range(request).await },
+        );
     let error = error_of(read.await.err());
     let took = print_duration(start.elapsed());
     let error = if error.is_empty() { alarms_of(session, endpoint).await } else { error };

@@ -15,8 +15,12 @@ use crate::ctl::print::member::Change;
 use crate::go::number::parse_unsigned_hexadecimal;
 
 /// The command.
-pub const COMMAND: Command =
-    Command { name: "member", group: Group::Maintenance, grammar, run: |invocation| Box::pin(run(invocation)) };
+pub const COMMAND: Command = Command {
+    name: "member",
+    group: Group::Maintenance,
+    grammar,
+    run: |invocation| Box::pin(run(invocation)),
+};
 
 const LIST: &str = "\
 When --write-out is set to simple, this command prints out comma-separated member lists for each endpoint.
@@ -84,7 +88,8 @@ async fn add(invocation: Invocation) -> Result<(), Failure> {
     let is_learner = invocation.matches.is_on("learner");
     let request = MemberAddRequest { peer_ur_ls: split(&urls), is_learner };
     let session = invocation.open().await?;
-    let answer = session.call(|channel| async move { ClusterClient::new(channel).member_add(request).await }).await?;
+    let answer =
+        session.call(|channel| async move { ClusterClient::new(channel).member_add(request).await }).await?;
     session.print(&Change::added(&name, &urls, answer))
 }
 
@@ -107,7 +112,8 @@ async fn remove(invocation: Invocation) -> Result<(), Failure> {
     let id = only_id(&invocation)?;
     let session = invocation.open().await?;
     let request = MemberRemoveRequest { id };
-    let answer = session.call(|channel| async move { ClusterClient::new(channel).member_remove(request).await });
+    let answer =
+        session.call(|channel| async move { ClusterClient::new(channel).member_remove(request).await });
     session.print(&Change::removed(id, answer.await?))
 }
 
@@ -115,7 +121,8 @@ async fn update(invocation: Invocation) -> Result<(), Failure> {
     let id = only_id(&invocation)?;
     let request = MemberUpdateRequest { id, peer_ur_ls: split(&peer_urls(&invocation)?) };
     let session = invocation.open().await?;
-    let answer = session.call(|channel| async move { ClusterClient::new(channel).member_update(request).await });
+    let answer =
+        session.call(|channel| async move { ClusterClient::new(channel).member_update(request).await });
     session.print(&Change::updated(id, answer.await?))
 }
 
@@ -123,7 +130,8 @@ async fn promote(invocation: Invocation) -> Result<(), Failure> {
     let id = only_id(&invocation)?;
     let session = invocation.open().await?;
     let request = MemberPromoteRequest { id };
-    let answer = session.call(|channel| async move { ClusterClient::new(channel).member_promote(request).await });
+    let answer =
+        session.call(|channel| async move { ClusterClient::new(channel).member_promote(request).await });
     session.print(&Change::promoted(id, answer.await?))
 }
 
@@ -141,6 +149,7 @@ async fn list(invocation: Invocation) -> Result<(), Failure> {
     let linearizable = !is_serializable(invocation.matches.text("consistency").unwrap_or("l"))?;
     let session = invocation.open().await?;
     let request = MemberListRequest { linearizable };
-    let answer = session.call(|channel| async move { ClusterClient::new(channel).member_list(request).await });
+    let answer =
+        session.call(|channel| async move { ClusterClient::new(channel).member_list(request).await });
     session.print(&answer.await?)
 }

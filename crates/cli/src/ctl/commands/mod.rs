@@ -16,10 +16,12 @@ pub mod completion;
 pub mod defrag;
 pub mod del;
 pub mod downgrade;
+pub mod elect;
 pub mod endpoint;
 pub mod get;
 pub mod help;
 pub mod lease;
+pub mod lock;
 pub mod man;
 pub mod member;
 pub mod mirror;
@@ -28,8 +30,8 @@ pub mod options;
 pub mod put;
 pub mod role;
 pub mod snapshot;
-pub mod user;
 pub mod txn;
+pub mod user;
 pub mod version;
 pub mod watch;
 
@@ -102,6 +104,9 @@ pub const COMMANDS: &[Command] = &[
     auth::COMMAND,
     role::COMMAND,
     user::COMMAND,
+    // Locks and elections.
+    lock::COMMAND,
+    elect::COMMAND,
     // Utilities.
     check::COMMAND,
     completion::COMMAND,

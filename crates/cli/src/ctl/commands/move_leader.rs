@@ -47,7 +47,8 @@ async fn find_leader(session: &Session) -> Result<(u64, Channel), Failure> {
     for endpoint in session.client.endpoints() {
         let channel = session.client.at(&endpoint).channel();
         let mut stub = MaintenanceClient::new(channel.clone());
-        let status = session.within(session.globals.command_timeout(), stub.status(StatusRequest::default())).await?;
+        let status =
+            session.within(session.globals.command_timeout(), stub.status(StatusRequest::default())).await?;
         if status.header.is_some_and(|header| header.member_id == status.leader) {
             return Ok((status.leader, channel));
         }

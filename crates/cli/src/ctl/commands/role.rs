@@ -20,8 +20,12 @@ use crate::ctl::print::outcome::Outcome;
 use crate::ctl::range::{ZERO, prefix_end};
 
 /// The command.
-pub const COMMAND: Command =
-    Command { name: "role", group: Group::Authentication, grammar, run: |invocation| Box::pin(run(invocation)) };
+pub const COMMAND: Command = Command {
+    name: "role",
+    group: Group::Authentication,
+    grammar,
+    run: |invocation| Box::pin(run(invocation)),
+};
 
 fn grammar(grammar: Grammar) -> Grammar {
     let leaf = |name, about, usage: &'static str, arguments: &[&'static str]| {
@@ -82,7 +86,8 @@ async fn add(invocation: Invocation) -> Result<(), Failure> {
     let name = only_name(&invocation)?;
     let session = invocation.open().await?;
     let request = AuthRoleAddRequest { name: name.clone() };
-    let answer = session.call(|channel| async move { AuthClient::new(channel).role_add(request).await }).await?;
+    let answer =
+        session.call(|channel| async move { AuthClient::new(channel).role_add(request).await }).await?;
     session.print(&Outcome::new(format!("Role {name} created"), answer))
 }
 
@@ -90,7 +95,8 @@ async fn delete(invocation: Invocation) -> Result<(), Failure> {
     let name = only_name(&invocation)?;
     let session = invocation.open().await?;
     let request = AuthRoleDeleteRequest { role: name.clone() };
-    let answer = session.call(|channel| async move { AuthClient::new(channel).role_delete(request).await }).await?;
+    let answer =
+        session.call(|channel| async move { AuthClient::new(channel).role_delete(request).await }).await?;
     session.print(&Outcome::new(format!("Role {name} deleted"), answer))
 }
 
@@ -98,7 +104,8 @@ async fn get(invocation: Invocation) -> Result<(), Failure> {
     let name = only_name(&invocation)?;
     let session = invocation.open().await?;
     let request = AuthRoleGetRequest { role: name.clone() };
-    let answer = session.call(|channel| async move { AuthClient::new(channel).role_get(request).await }).await?;
+    let answer =
+        session.call(|channel| async move { AuthClient::new(channel).role_get(request).await }).await?;
     session.print(&Role { name, answer })
 }
 
@@ -125,7 +132,8 @@ async fn grant(invocation: Invocation) -> Result<(), Failure> {
     let perm = Some(Permission { perm_type, key, range_end });
     let session = invocation.open().await?;
     let request = AuthRoleGrantPermissionRequest { name: name.clone(), perm };
-    let answer = session.call(|channel| async move { AuthClient::new(channel).role_grant_permission(request).await });
+    let answer =
+        session.call(|channel| async move { AuthClient::new(channel).role_grant_permission(request).await });
     session.print(&Outcome::new(format!("Role {name} updated"), answer.await?))
 }
 
@@ -150,7 +158,8 @@ async fn revoke(invocation: Invocation) -> Result<(), Failure> {
     let said = revoked(name, given, &range_end);
     let session = invocation.open().await?;
     let request = AuthRoleRevokePermissionRequest { role: name.clone(), key, range_end };
-    let answer = session.call(|channel| async move { AuthClient::new(channel).role_revoke_permission(request).await });
+    let answer =
+        session.call(|channel| async move { AuthClient::new(channel).role_revoke_permission(request).await });
     session.print(&Outcome::new(said, answer.await?))
 }
 
@@ -196,13 +205,13 @@ mod tests {
 
     fn range_of(line: &str) -> Result<(String, String), String> {
         let arguments = flags::positionals(&["role", "key", "range_end"]);
-        let command = Grammar::new("test").args(arguments).args([
-            flags::switch("prefix", ""),
-            flags::switch("from-key", ""),
-        ]);
+        let command = Grammar::new("test")
+            .args(arguments)
+            .args([flags::switch("prefix", ""), flags::switch("from-key", "")]);
         let words = line.split(' ').map(|word| word.trim_matches('"'));
         let matches = command.get_matches_from(["test", "r"].into_iter().chain(words));
-        let keys: Vec<Bytes> = matches.positionals()[1..].iter().map(|key| key.to_str().unwrap().to_owned().into()).collect();
+        let keys: Vec<Bytes> =
+            matches.positionals()[1..].iter().map(|key| key.to_str().unwrap().to_owned().into()).collect();
         let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
         let range = range(&matches, &keys).map(|(key, end)| (text(key), text(end)));
         range.map_err(|failure| failure.text.unwrap())

@@ -6,8 +6,8 @@ use clap::Command as Grammar;
 use proto::authpb::UserAddOptions;
 use proto::etcdserverpb::auth_client::AuthClient;
 use proto::etcdserverpb::{
-    AuthRoleGetRequest, AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserDeleteRequest, AuthUserGetRequest,
-    AuthUserGrantRoleRequest, AuthUserListRequest, AuthUserRevokeRoleRequest,
+    AuthRoleGetRequest, AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserDeleteRequest,
+    AuthUserGetRequest, AuthUserGrantRoleRequest, AuthUserListRequest, AuthUserRevokeRoleRequest,
 };
 
 use super::{Command, Group};
@@ -20,8 +20,12 @@ use crate::ctl::print::write_line;
 use crate::ctl::{Invocation, prompt};
 
 /// The command.
-pub const COMMAND: Command =
-    Command { name: "user", group: Group::Authentication, grammar, run: |invocation| Box::pin(run(invocation)) };
+pub const COMMAND: Command = Command {
+    name: "user",
+    group: Group::Authentication,
+    grammar,
+    run: |invocation| Box::pin(run(invocation)),
+};
 
 fn grammar(grammar: Grammar) -> Grammar {
     let leaf = |name, about, usage: &'static str, arguments: &[&'static str]| {
@@ -51,10 +55,18 @@ fn grammar(grammar: Grammar) -> Grammar {
                 "If true, read password from stdin instead of interactive terminal (default true)",
             ),
         ))
-        .subcommand(leaf("grant-role", "Grants a role to a user", "<user name> <role name>", &["user", "role"]))
-        .subcommand(leaf("revoke-role", "Revokes a role from a user", "<user name> <role name>", &[
-            "user", "role",
-        ]))
+        .subcommand(leaf(
+            "grant-role",
+            "Grants a role to a user",
+            "<user name> <role name>",
+            &["user", "role"],
+        ))
+        .subcommand(leaf(
+            "revoke-role",
+            "Revokes a role from a user",
+            "<user name> <role name>",
+            &["user", "role"],
+        ))
 }
 
 async fn run(invocation: Invocation) -> Result<(), Failure> {
@@ -79,7 +91,8 @@ async fn add(invocation: Invocation) -> Result<(), Failure> {
     let request = add_request(&invocation, argument)?;
     let name = request.name.clone();
     let session = invocation.open().await?;
-    let answer = session.call(|channel| async move { AuthClient::new(channel).user_add(request).await }).await?;
+    let answer =
+        session.call(|channel| async move { AuthClient::new(channel).user_add(request).await }).await?;
     session.print(&Outcome::new(format!("User {name} created"), answer))
 }
 
@@ -126,7 +139,8 @@ async fn delete(invocation: Invocation) -> Result<(), Failure> {
     let [name] = exactly(&invocation, "user delete command requires user name as its argument")?;
     let session = invocation.open().await?;
     let request = AuthUserDeleteRequest { name: name.clone() };
-    let answer = session.call(|channel| async move { AuthClient::new(channel).user_delete(request).await }).await?;
+    let answer =
+        session.call(|channel| async move { AuthClient::new(channel).user_delete(request).await }).await?;
     session.print(&Outcome::new(format!("User {name} deleted"), answer))
 }
 
@@ -134,7 +148,8 @@ async fn get(invocation: Invocation) -> Result<(), Failure> {
     let [name] = exactly(&invocation, "user get command requires user name as its argument")?;
     let session = invocation.open().await?;
     let request = AuthUserGetRequest { name: name.clone() };
-    let answer = session.call(|channel| async move { AuthClient::new(channel).user_get(request).await }).await?;
+    let answer =
+        session.call(|channel| async move { AuthClient::new(channel).user_get(request).await }).await?;
     if invocation.matches.is_on("detail") {
         return detail(&session, &name, answer.roles).await;
     }
@@ -147,7 +162,8 @@ async fn detail(session: &Session, name: &str, roles: Vec<String>) -> Result<(),
     for name in roles {
         write_line("")?;
         let request = AuthRoleGetRequest { role: name.clone() };
-        let answer = session.call(|channel| async move { AuthClient::new(channel).role_get(request).await }).await?;
+        let answer =
+            session.call(|channel| async move { AuthClient::new(channel).role_get(request).await }).await?;
         session.print(&Role { name, answer })?;
     }
     Ok(())
@@ -165,8 +181,10 @@ async fn passwd(invocation: Invocation) -> Result<(), Failure> {
     let [name] = exactly(&invocation, "user passwd command requires user name as its argument")?;
     let password = ask(&invocation, &name)?;
     let session = invocation.open().await?;
-    let request = AuthUserChangePasswordRequest { name, password, ..AuthUserChangePasswordRequest::default() };
-    let answer = session.call(|channel| async move { AuthClient::new(channel).user_change_password(request).await });
+    let request =
+        AuthUserChangePasswordRequest { name, password, ..AuthUserChangePasswordRequest::default() };
+    let answer =
+        session.call(|channel| async move { AuthClient::new(channel).user_change_password(request).await });
     session.print(&Outcome::new("Password updated", answer.await?))
 }
 
@@ -176,7 +194,8 @@ async fn grant_role(invocation: Invocation) -> Result<(), Failure> {
     let session = invocation.open().await?;
     let said = format!("Role {role} is granted to user {user}");
     let request = AuthUserGrantRoleRequest { user, role };
-    let answer = session.call(|channel| async move { AuthClient::new(channel).user_grant_role(request).await });
+    let answer =
+        session.call(|channel| async move { AuthClient::new(channel).user_grant_role(request).await });
     session.print(&Outcome::new(said, answer.await?))
 }
 
@@ -186,6 +205,7 @@ async fn revoke_role(invocation: Invocation) -> Result<(), Failure> {
     let session = invocation.open().await?;
     let said = format!("Role {role} is revoked from user {name}");
     let request = AuthUserRevokeRoleRequest { name, role };
-    let answer = session.call(|channel| async move { AuthClient::new(channel).user_revoke_role(request).await });
+    let answer =
+        session.call(|channel| async move { AuthClient::new(channel).user_revoke_role(request).await });
     session.print(&Outcome::new(said, answer.await?))
 }

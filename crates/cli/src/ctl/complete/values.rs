@@ -48,7 +48,9 @@ impl Kind {
 /// Returns the values that begin with `typed`.
 pub(super) fn of(kind: Kind, typed: &OsStr, line: &[OsString]) -> Vec<CompletionCandidate> {
     let Some(typed) = typed.to_str() else { return Vec::new() };
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Vec::new() };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return Vec::new();
+    };
     let asked = async { tokio::time::timeout(LIMIT, ask(kind, typed, line)).await.ok().flatten() };
     runtime.block_on(asked).unwrap_or_default()
 }
@@ -95,8 +97,10 @@ fn names(names: Vec<String>, typed: &str) -> Vec<CompletionCandidate> {
 }
 
 async fn members(channel: Channel, typed: &str) -> Option<Vec<CompletionCandidate>> {
-    let answer = ClusterClient::new(channel).member_list(MemberListRequest { linearizable: false }).await.ok()?;
-    let members = answer.into_inner().members.into_iter().map(|member| (format!("{:x}", member.id), member.name));
+    let answer =
+        ClusterClient::new(channel).member_list(MemberListRequest { linearizable: false }).await.ok()?;
+    let members =
+        answer.into_inner().members.into_iter().map(|member| (format!("{:x}", member.id), member.name));
     let matching = members.filter(|(id, _)| id.starts_with(typed));
     Some(matching.map(|(id, name)| CompletionCandidate::new(id).help(Some(name.into()))).collect())
 }

@@ -272,7 +272,10 @@ mod tests {
         );
         let simple = super::super::Printer::new("simple", false).unwrap().render(&role).unwrap();
         assert_eq!(
-            simple.utf8_chunks().map(|chunk| format!("{}{:?}", chunk.valid(), chunk.invalid())).collect::<String>(),
+            simple
+                .utf8_chunks()
+                .map(|chunk| format!("{}{:?}", chunk.valid(), chunk.invalid()))
+                .collect::<String>(),
             "Role r\nKV Read:\n\tk\n\t[p/, p0) (prefix p/)\n\t[m, <open ended>\n\t[[255], <open ended> (prefix [255])\n\
              \t[, <open ended>\nKV Write:\n\t[a, c)\n\t[p/, p0) (prefix p/)\n\t[m, <open ended>\n[]"
         );
@@ -313,10 +316,8 @@ mod tests {
         let users = AuthUserListResponse { header: header(0), users: names() };
         assert_eq!(printed("simple", &users), "a\nb\n");
         assert_eq!(refused("fields", &users), "fields not supported as output format");
-        let user = User {
-            name: "u".to_owned(),
-            answer: AuthUserGetResponse { header: header(0), roles: names() },
-        };
+        let user =
+            User { name: "u".to_owned(), answer: AuthUserGetResponse { header: header(0), roles: names() } };
         assert_eq!(printed("simple", &user), "User: u\nRoles: a b\n");
         assert_eq!(refused("fields", &user), "fields not supported as output format");
         let status = AuthStatusResponse { header: header(0), enabled: true, auth_revision: 5 };

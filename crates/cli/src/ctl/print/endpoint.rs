@@ -85,7 +85,12 @@ impl Answer for Endpoints<Health> {
 
     fn table(&self) -> Result<Table, Unsupported> {
         let row = |health: &Health| {
-            vec![health.endpoint.clone(), health.healthy.to_string(), health.took.clone(), health.error.clone()]
+            vec![
+                health.endpoint.clone(),
+                health.healthy.to_string(),
+                health.took.clone(),
+                health.error.clone(),
+            ]
         };
         Ok(Table::new(&["endpoint", "health", "took", "error"], self.0.iter().map(row).collect()))
     }
@@ -340,9 +345,10 @@ mod tests {
 
     #[test]
     fn a_member_without_a_database_has_nothing_unused() {
-        assert_eq!([(0, 0), (3, 1), (100, 100), (20_480, 16_384)].map(|(all, used)| unused_percentage(all, used)), [
-            0, 67, 0, 20
-        ]);
+        assert_eq!(
+            [(0, 0), (3, 1), (100, 100), (20_480, 16_384)].map(|(all, used)| unused_percentage(all, used)),
+            [0, 67, 0, 20]
+        );
     }
 
     #[test]
@@ -351,9 +357,12 @@ mod tests {
         let list = Endpoints(vec![Hash { endpoint: "a:1".to_owned(), answer }]);
         assert_eq!(printed("simple", &list), "a:1, 7, 5\n");
         assert!(
-            printed("fields", &list).ends_with("\"Endpoint\" : \"a:1\"\n\"Hash\" : 7\n\"HashRevision\" : 5\n\n")
+            printed("fields", &list)
+                .ends_with("\"Endpoint\" : \"a:1\"\n\"Hash\" : 7\n\"HashRevision\" : 5\n\n")
         );
-        assert!(printed("json", &list).ends_with("\"hash\":7,\"compact_revision\":-1,\"hash_revision\":5}}]\n"));
+        assert!(
+            printed("json", &list).ends_with("\"hash\":7,\"compact_revision\":-1,\"hash_revision\":5}}]\n")
+        );
         assert_eq!(refused("protobuf", &list), "protobuf not supported as output format");
     }
 }

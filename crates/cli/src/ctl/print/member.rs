@@ -2,8 +2,8 @@
 
 use prost::Message;
 use proto::etcdserverpb::{
-    Member, MemberAddResponse, MemberListResponse, MemberPromoteResponse, MemberRemoveResponse, MemberUpdateResponse,
-    ResponseHeader,
+    Member, MemberAddResponse, MemberListResponse, MemberPromoteResponse, MemberRemoveResponse,
+    MemberUpdateResponse, ResponseHeader,
 };
 
 use super::json::{List, Members, Object, With, object};
@@ -113,7 +113,8 @@ impl Change<MemberAddResponse> {
         let added = answer.member.clone().unwrap_or_default();
         let learner = if added.is_learner { " as learner" } else { "" };
         let cluster = cluster_of(answer.header.as_ref());
-        let name_of = |member: &Member| if member.id == added.id { name.to_owned() } else { member.name.clone() };
+        let name_of =
+            |member: &Member| if member.id == added.id { name.to_owned() } else { member.name.clone() };
         let peers = |member: &Member| {
             let name = name_of(member);
             member.peer_ur_ls.iter().map(move |url| format!("{name}={url}")).collect::<Vec<_>>()
@@ -235,8 +236,12 @@ mod tests {
             client_ur_ls: vec!["http://a:2".to_owned()],
             is_learner: false,
         };
-        let new =
-            Member { id: 0xab, peer_ur_ls: vec!["http://c:1".to_owned()], is_learner: true, ..Member::default() };
+        let new = Member {
+            id: 0xab,
+            peer_ur_ls: vec!["http://c:1".to_owned()],
+            is_learner: true,
+            ..Member::default()
+        };
         vec![started, new]
     }
 
@@ -286,7 +291,10 @@ mod tests {
     #[test]
     fn hexadecimal_json_has_what_is_missing() {
         let removed = Change::removed(7, MemberRemoveResponse { header: header(0), members: Vec::new() });
-        assert_eq!(printed("simple", &removed), "Member                7 removed from cluster                1\n");
+        assert_eq!(
+            printed("simple", &removed),
+            "Member                7 removed from cluster                1\n"
+        );
         assert_eq!(
             printed_hex("json", &removed),
             "{\"header\":{\"cluster_id\":\"1\",\"member_id\":\"2\",\"raft_term\":3},\"members\":[]}\n"

@@ -1,11 +1,12 @@
 //! Answers that say little but "done": a sentence for people, and the header for programs.
 
-use proto::etcdserverpb::{
-    AuthRoleAddResponse, AuthRoleDeleteResponse, AuthRoleGrantPermissionResponse, AuthRoleRevokePermissionResponse,
-    AuthUserAddResponse, AuthUserChangePasswordResponse, AuthUserDeleteResponse, AuthUserGrantRoleResponse,
-    AuthUserRevokeRoleResponse, DowngradeResponse, MoveLeaderResponse, ResponseHeader,
-};
 use prost::Message;
+use proto::etcdserverpb::{
+    AuthRoleAddResponse, AuthRoleDeleteResponse, AuthRoleGrantPermissionResponse,
+    AuthRoleRevokePermissionResponse, AuthUserAddResponse, AuthUserChangePasswordResponse,
+    AuthUserDeleteResponse, AuthUserGrantRoleResponse, AuthUserRevokeRoleResponse, DowngradeResponse,
+    MoveLeaderResponse, ResponseHeader,
+};
 
 use super::json::{Members, Object, object};
 use super::{Answer, Page, Unsupported, encoded};
@@ -114,7 +115,10 @@ mod tests {
     fn an_outcome_is_a_sentence_or_a_header() {
         let added = Outcome::new("Role r created", AuthRoleAddResponse { header: header(5) });
         assert_eq!(printed("simple", &added), "Role r created\n");
-        assert_eq!(printed("fields", &added), "\"ClusterID\" : 1\n\"MemberID\" : 2\n\"Revision\" : 5\n\"RaftTerm\" : 3\n");
+        assert_eq!(
+            printed("fields", &added),
+            "\"ClusterID\" : 1\n\"MemberID\" : 2\n\"Revision\" : 5\n\"RaftTerm\" : 3\n"
+        );
         assert_eq!(
             printed("json", &added),
             "{\"header\":{\"cluster_id\":1,\"member_id\":2,\"revision\":5,\"raft_term\":3}}\n"

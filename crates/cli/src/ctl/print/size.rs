@@ -13,7 +13,11 @@ pub fn si(bytes: u64) -> String {
     }
     let power = (1..UNITS.len()).take_while(|power| bytes >= 1000u64.pow(*power as u32)).count();
     let tenths = (bytes as f64 / 1000f64.powi(power as i32) * 10.0 + 0.5).floor() / 10.0;
-    if tenths < 10.0 { format!("{tenths:.1} {}", UNITS[power]) } else { format!("{tenths:.0} {}", UNITS[power]) }
+    if tenths < 10.0 {
+        format!("{tenths:.1} {}", UNITS[power])
+    } else {
+        format!("{tenths:.0} {}", UNITS[power])
+    }
 }
 
 #[cfg(test)]

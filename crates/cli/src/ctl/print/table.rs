@@ -92,7 +92,14 @@ mod tests {
     fn titles_are_centred_and_cells_stand_to_the_right() {
         let titles = ["ID", "Status", "Name", "Peer Addrs", "Client Addrs", "Is Learner"];
         let members: [&[&str]; 2] = [
-            &["8e9e05c52164694d", "started", "default", "http://localhost:2380", "http://localhost:2379", "false"],
+            &[
+                "8e9e05c52164694d",
+                "started",
+                "default",
+                "http://localhost:2380",
+                "http://localhost:2379",
+                "false",
+            ],
             &["a", "unstarted", "", "http://localhost:12380", "", "true"],
         ];
         assert_eq!(

@@ -93,7 +93,13 @@ impl Load {
         (report, start.elapsed())
     }
 
-    async fn work(&self, channel: Channel, keys: &Keys, interrupted: &Cell<bool>, bar: &ProgressBar) -> Report {
+    async fn work(
+        &self,
+        channel: Channel,
+        keys: &Keys,
+        interrupted: &Cell<bool>,
+        bar: &ProgressBar,
+    ) -> Report {
         let mut stub = KvClient::new(channel);
         let mut report = Report::default();
         while self.supply.next().await && !interrupted.get() {

@@ -46,7 +46,10 @@ async fn fetch(address: &str) -> Result<String, Box<dyn std::error::Error + Send
 }
 
 /// Reads the metrics over the connection of the client: with encryption, calls and metrics share HTTP/2.
-async fn fetch_encrypted(session: &Session, endpoint: &str) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+async fn fetch_encrypted(
+    session: &Session,
+    endpoint: &str,
+) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     let mut channel: Channel = session.client.at(endpoint).channel();
     let request = tonic::codegen::http::Request::get(format!("{endpoint}{PATH}")).body(Body::empty())?;
     std::future::poll_fn(|context| tower_service::Service::poll_ready(&mut channel, context)).await?;

@@ -15,12 +15,12 @@ use tonic::{Response, Status};
 
 use self::model::Size;
 use super::{Command, Group};
+use crate::ctl::Invocation;
 use crate::ctl::connect::{Channel, Session};
 use crate::ctl::exit::{Exit, Failure};
 use crate::ctl::flags::{self, Flags as _};
 use crate::ctl::print::write_line;
 use crate::ctl::range::prefix_end;
-use crate::ctl::Invocation;
 use crate::go::quote::quote;
 
 mod datascale;
@@ -106,13 +106,15 @@ impl<'a> Scratch<'a> {
     async fn refuse_keys(&self, quotes: &str) -> Result<(), Failure> {
         let (key, range_end) = (self.prefix.clone(), prefix_end(&self.prefix));
         let request = RangeRequest { key, range_end, limit: 1, ..RangeRequest::default() };
-        let answer = self.session.call(|channel| async move { KvClient::new(channel).range(request).await }).await?;
+        let answer =
+            self.session.call(|channel| async move { KvClient::new(channel).range(request).await }).await?;
         if answer.kvs.is_empty() {
             return Ok(());
         }
         let (quoted, plain) = (quote(&self.prefix), String::from_utf8_lossy(&self.prefix));
-        let text =
-            format!("prefix {quoted} has keys. Delete with {quotes}etcdctl del --prefix {plain}{quotes} first");
+        let text = format!(
+            "prefix {quoted} has keys. Delete with {quotes}etcdctl del --prefix {plain}{quotes} first"
+        );
         Err(Failure::new(Exit::InvalidInput, text))
     }
 
@@ -120,7 +122,8 @@ impl<'a> Scratch<'a> {
     async fn remove(&self) -> Result<i64, Failure> {
         let (key, range_end) = (self.prefix.clone(), prefix_end(&self.prefix));
         let request = DeleteRangeRequest { key, range_end, prev_kv: false };
-        let answer = self.limited(|channel| async move { KvClient::new(channel).delete_range(request).await }).await?;
+        let answer =
+            self.limited(|channel| async move { KvClient::new(channel).delete_range(request).await }).await?;
         Ok(answer.header.map_or(0, |header| header.revision))
     }
 

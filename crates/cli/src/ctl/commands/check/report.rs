@@ -153,7 +153,10 @@ mod tests {
         second.failed("a".to_owned());
         first.merge(second);
         let verdict = first.verdict(10, Duration::from_secs(1));
-        assert_eq!(verdict.lines[..3], ["FAIL: too many errors", "FAIL: ERROR(a) -> 2", "FAIL: ERROR(b) -> 1"]);
+        assert_eq!(
+            verdict.lines[..3],
+            ["FAIL: too many errors", "FAIL: ERROR(a) -> 2", "FAIL: ERROR(b) -> 1"]
+        );
         assert!(!verdict.passed);
     }
 

@@ -35,7 +35,9 @@ fn request(event: &Event, renaming: &Renaming) -> Option<RequestOp> {
     let key = renaming.apply(&pair.key);
     let request = match event.r#type() {
         EventType::Put => Request::RequestPut(put(key, pair.value.clone())),
-        EventType::Delete => Request::RequestDeleteRange(DeleteRangeRequest { key, ..DeleteRangeRequest::default() }),
+        EventType::Delete => {
+            Request::RequestDeleteRange(DeleteRangeRequest { key, ..DeleteRangeRequest::default() })
+        }
     };
     Some(RequestOp { request: Some(request) })
 }
@@ -94,7 +96,12 @@ mod tests {
 
     #[test]
     fn only_the_beginning_of_a_key_is_renamed() {
-        let cases = [("a", "b", "aaa", "baa"), ("", "x/", "k", "x/k"), ("p/", "", "p/p/k", "p/k"), ("a", "a", "ab", "ab")];
+        let cases = [
+            ("a", "b", "aaa", "baa"),
+            ("", "x/", "k", "x/k"),
+            ("p/", "", "p/p/k", "p/k"),
+            ("a", "a", "ab", "ab"),
+        ];
         for (from, to, key, expected) in cases {
             assert_eq!(renaming(from, to).apply(key.as_bytes()), expected);
         }

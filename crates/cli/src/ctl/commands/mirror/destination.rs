@@ -48,7 +48,8 @@ pub(super) async fn connect(
     endpoint: &str,
 ) -> Result<KvClient<Channel>, Failure> {
     let line = line(globals, matches, endpoint)?;
-    let grammar = Grammar::new("destination").no_binary_name(true).args(GLOBAL_FLAGS.iter().map(GlobalFlag::argument));
+    let grammar =
+        Grammar::new("destination").no_binary_name(true).args(GLOBAL_FLAGS.iter().map(GlobalFlag::argument));
     let matches = grammar.try_get_matches_from(line).map_err(Failure::arguments)?;
     let client = connect::connect(&Globals::of(matches), vec![endpoint.to_owned()]).await?;
     Ok(KvClient::new(client.channel()))

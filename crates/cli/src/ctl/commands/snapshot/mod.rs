@@ -84,7 +84,10 @@ fn interrupted(what: impl std::fmt::Display) -> Failure {
 
 /// Awaits the save for as long as it takes, or for `--command-timeout` where that is given: unlike all other commands,
 /// this one has no limit by default. Interrupted at the keyboard, it removes what it has written.
-async fn in_time(session: &Session, save: impl Future<Output = Result<String, Failure>>) -> Result<String, Failure> {
+async fn in_time(
+    session: &Session,
+    save: impl Future<Output = Result<String, Failure>>,
+) -> Result<String, Failure> {
     let limit = async {
         match session.globals.is_set("command-timeout") {
             true => tokio::time::sleep(session.globals.command_timeout()).await,
@@ -102,7 +105,8 @@ async fn in_time(session: &Session, save: impl Future<Output = Result<String, Fa
 async fn save(session: &Session, mut part: Part) -> Result<String, Failure> {
     let mut stub = MaintenanceClient::new(session.client.channel()).max_decoding_message_size(usize::MAX);
     let opened = stub.snapshot(SnapshotRequest::default()).await;
-    let mut pieces = opened.map_err(|status| refusal::of_status(&status).under(Exit::Interrupted))?.into_inner();
+    let mut pieces =
+        opened.map_err(|status| refusal::of_status(&status).under(Exit::Interrupted))?.into_inner();
     let mut first = true;
     let (mut version, mut bar) = (String::new(), ProgressBar::hidden());
     while let Some(piece) = next(&mut pieces).await? {
