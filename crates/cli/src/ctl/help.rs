@@ -40,13 +40,17 @@ pub fn render(root: &Grammar, path: &[String]) -> String {
     help.replace("etcdctl ", &format!("{program} "))
 }
 
+/// The commands whose usage does not say that they take flags.
+const WITHOUT_FLAGS: [&str; 1] = ["completion"];
+
 fn usage(command: &Grammar, full_name: &str) -> String {
     if command.has_subcommands() {
         return format!("{full_name} [command]");
     }
     let usage = command.clone().render_usage().to_string();
     let arguments = usage.trim_start_matches("Usage:").trim();
-    [full_name, arguments, "[flags]"]
+    let flags = if WITHOUT_FLAGS.contains(&command.get_name()) { "" } else { "[flags]" };
+    [full_name, arguments, flags]
         .iter()
         .filter(|part| !part.is_empty())
         .copied()
