@@ -1,5 +1,7 @@
 //! Commands that take long: they are stopped in the middle, and their connections are cut.
 
+#![cfg(test)]
+
 mod check;
 mod complete;
 mod man;
