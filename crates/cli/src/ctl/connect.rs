@@ -10,6 +10,7 @@ use proto::etcdserverpb::lease_client::LeaseClient;
 use proto::etcdserverpb::watch_client::WatchClient;
 use tonic::{Response, Status};
 
+use super::discovery;
 use super::exit::Failure;
 use super::global::{Credentials, Globals};
 use super::print::{Answer, Printer};
@@ -39,7 +40,8 @@ impl Session {
     /// # Errors
     /// When the flags make no sense, a file of TLS cannot be read, or the user is refused.
     pub async fn open(globals: Globals, printer: Printer) -> Result<Session, Failure> {
-        let client = connect(&globals, globals.endpoints()).await?;
+        let endpoints = discovery::endpoints(&globals).await?;
+        let client = connect(&globals, endpoints).await?;
         Ok(Session { client, globals, printer })
     }
 

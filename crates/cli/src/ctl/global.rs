@@ -14,6 +14,7 @@ use clap::{Arg, ArgMatches};
 
 use super::exit::Failure;
 use super::flags::{self, Flags as _};
+use super::print::note;
 use super::prompt;
 use crate::go::duration::{parse_duration, print_duration};
 use crate::go::number;
@@ -377,7 +378,7 @@ fn refusal(kind: Kind, value: &str) -> Option<String> {
 }
 
 fn warn(what: &str) {
-    let _ = writeln!(std::io::stderr(), "Warning: {what}");
+    note(format_args!("Warning: {what}"));
 }
 
 #[cfg(test)]

@@ -95,7 +95,9 @@ pub fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     }
     let byte = |escape: &[u8]| {
         let digits = std::str::from_utf8(escape).ok()?.strip_prefix("\\x")?;
-        u8::from_str_radix(digits, 16).ok()
+        // Not `+1`, which is a number too.
+        let all = digits.chars().all(|digit| digit.is_ascii_hexdigit());
+        u8::from_str_radix(digits, 16).ok().filter(|_| all)
     };
     escapes.map(byte).collect()
 }

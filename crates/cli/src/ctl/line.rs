@@ -14,13 +14,8 @@ use super::exit::Failure;
 use super::global::GLOBAL_FLAGS;
 use super::{Invocation, help, print};
 
-/// What a line asks for.
-pub enum Parsed {
-    /// A command is to be run.
-    Run(&'static Command, Invocation),
-    /// Help, which is printed already.
-    Helped,
-}
+/// A command that is to be run; `None` when the line asked for help, which is printed already.
+pub type Parsed = Option<(&'static Command, Invocation)>;
 
 /// Returns the grammar of all commands.
 pub fn grammar(program: &str) -> Grammar {
@@ -57,12 +52,12 @@ pub fn parse(words: Vec<OsString>) -> Result<Parsed, Failure> {
         return helped(&root, &path);
     }
     let matches = innermost.clone();
-    Ok(Parsed::Run(command, Invocation::new(program, path, matches, words)))
+    Ok(Some((command, Invocation::new(program, path, matches, words))))
 }
 
 fn helped(root: &Grammar, path: &[String]) -> Result<Parsed, Failure> {
     print::write(help::render(root, path).as_bytes())?;
-    Ok(Parsed::Helped)
+    Ok(None)
 }
 
 /// Returns the name of the program, without directories.
@@ -223,8 +218,8 @@ mod tests {
     fn parsed(line: &str) -> Result<Invocation, String> {
         let words = ["etcdctl"].into_iter().chain(line.split_whitespace()).map(OsString::from).collect();
         match parse(words) {
-            Ok(Parsed::Run(_, invocation)) => Ok(invocation),
-            Ok(Parsed::Helped) => Err("help".to_owned()),
+            Ok(Some((_, invocation))) => Ok(invocation),
+            Ok(None) => Err("help".to_owned()),
             Err(failure) => Err(failure.text.unwrap_or_default()),
         }
     }

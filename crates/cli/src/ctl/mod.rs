@@ -26,6 +26,7 @@ pub mod claim;
 pub mod commands;
 pub mod complete;
 pub mod connect;
+pub mod discovery;
 pub mod endpoints;
 pub mod exit;
 pub mod flags;
@@ -65,10 +66,7 @@ fn run(words: Vec<std::ffi::OsString>) -> Result<(), Failure> {
     if complete::answer(&words)? {
         return Ok(());
     }
-    let parsed = line::parse(words)?;
-    let line::Parsed::Run(command, invocation) = parsed else {
-        return Ok(());
-    };
+    let Some((command, invocation)) = line::parse(words)? else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on((command.run)(invocation));
     // Not waited for: a thread that reads standard input, say.

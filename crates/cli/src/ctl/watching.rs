@@ -13,6 +13,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Status, Streaming};
 
 use super::connect::Session;
+use super::print::note;
 use super::refusal;
 
 /// How long a broken stream is left alone before the next attempt: doubled each time.
@@ -162,7 +163,7 @@ impl Watching {
         if !self.attempts.has_warned && self.attempts.since.elapsed() > limit {
             self.attempts.has_warned = true;
             let endpoints = self.session.client.endpoints().join(", ");
-            eprintln!("Warning: no answer from {endpoints} ({}); trying again", status.message());
+            note(format_args!("Warning: no answer from {endpoints} ({}); trying again", status.message()));
         }
         tokio::time::sleep(self.attempts.pause).await;
         self.attempts.pause = PAUSE_MAX.min(self.attempts.pause * 2);

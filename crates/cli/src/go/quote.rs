@@ -42,11 +42,10 @@ fn push_unless_printable(quoted: &mut String, character: char) {
     };
 }
 
-/// Returns whether Go's `strconv.IsPrint` holds. Rust escapes the same characters when it prints a string for
-/// debugging, but for a combining mark at its start, hence the letter before it.
+/// Returns whether Go's `strconv.IsPrint` holds. Rust's `escape_debug` leaves the same characters as they are, a combining
+/// mark only after another character: hence the letter before it.
 fn is_printable(character: char) -> bool {
-    character == '\''
-        || format!("{:?}", String::from_iter(['a', character])).len() == character.len_utf8() + 3
+    character == '\'' || String::from_iter(['a', character]).escape_debug().nth(1) == Some(character)
 }
 
 /// A quoted string that was read, and what follows it.

@@ -41,7 +41,8 @@ const UPDATE_VARIABLE: &str = "QUORATE_UPDATE";
 
 fn scripts() -> Vec<Script> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/table");
-    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let entries = std::fs::read_dir(directory).expect("the directory of the table");
+    let entries = entries.map(|entry| entry.expect("an entry").path());
     let mut paths: Vec<PathBuf> =
         entries.filter(|path| path.extension().is_some_and(|end| end == "table")).collect();
     paths.sort();

@@ -92,7 +92,7 @@ fn split(line: &str) -> (&str, &str) {
 
 impl Script {
     pub(crate) fn read(path: &Path) -> Script {
-        let text = std::fs::read_to_string(path).unwrap();
+        let text = std::fs::read_to_string(path).expect("the file can be read");
         let mut rows: Vec<Row> = Vec::new();
         for (at, line) in text.lines().enumerate() {
             match split(line) {
@@ -125,7 +125,7 @@ impl Script {
             }
         }
         text += &outcome.unwrap_or_default();
-        std::fs::write(&self.path, text).unwrap();
+        std::fs::write(&self.path, text).expect("the file can be written");
     }
 
     pub(crate) fn difference(&self, expected: &Row, row: &Row) -> String {

@@ -29,9 +29,10 @@ pub(crate) struct Ctl {
 impl Ctl {
     /// Our binary, under the name of etcdctl.
     pub(crate) fn ours() -> Ctl {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("etcdctl");
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_quoratectl"), &path).unwrap();
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_quoratectl"), &path)
+            .expect("a fresh directory takes a link");
         Ctl { path, version: Version::CONTRACT, _directory: Some(directory) }
     }
 
@@ -49,21 +50,21 @@ impl Ctl {
     /// An answer with a header, in JSON.
     pub(crate) fn header(&self, endpoint: &str) -> String {
         let arguments = ["--endpoints", endpoint, "get", "no such key", "-w", "json"];
-        let output = Command::new(&self.path).args(arguments).env_clear().output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
+        let output = Command::new(&self.path).args(arguments).env_clear().output().expect("it runs");
+        String::from_utf8(output.stdout).expect("JSON")
     }
 
     /// Runs a row and returns it with what came out.
     pub(crate) fn run(&self, row: &Row, names: &mut Names) -> Row {
         let mut child = self.start(row, names);
-        let mut input = child.stdin.take().unwrap();
+        let mut input = child.stdin.take().expect("a pipe");
         let text = names.put_into(&row.input);
         // It may end without reading.
         let writing = std::thread::spawn(move || {
             let _ = input.write_all(text.as_bytes());
             input
         });
-        let mut errors = child.stderr.take().unwrap();
+        let mut errors = child.stderr.take().expect("a pipe");
         let reading = std::thread::spawn(move || {
             let mut text = Vec::new();
             errors.read_to_end(&mut text).map(|_| text)
@@ -75,7 +76,9 @@ impl Ctl {
         }
         let (output, code) = finish(child, row.interrupt_after);
         drop(writing.map(JoinHandle::join));
-        let errors = String::from_utf8_lossy(&reading.join().unwrap().unwrap()).into_owned();
+        let errors =
+            String::from_utf8_lossy(&reading.join().expect("the reader ends").expect("a pipe can be read"))
+                .into_owned();
         if let Some(name) = &row.capture {
             names.learn_lease(name, &String::from_utf8_lossy(&output));
         }
@@ -93,7 +96,7 @@ impl Ctl {
         let arguments =
             words.split_off(words.iter().position(|word| !is_variable(word)).unwrap_or(words.len()));
         let variables = words.into_iter().map(|word| {
-            let text = String::from_utf8(word.into_vec()).unwrap();
+            let text = String::from_utf8(word.into_vec()).expect("a variable is UTF-8");
             let (name, value) = text.split_once('=').expect("a variable has a value");
             (name.to_owned(), value.to_owned())
         });
@@ -103,31 +106,31 @@ impl Ctl {
             child.env("ETCDCTL_ENDPOINTS", &names.endpoint);
         }
         child.envs(variables).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        child.spawn().unwrap()
+        child.spawn().expect("it starts")
     }
 }
 
 /// Waits for the end of a process, and brings it about when it has printed so many lines.
 fn finish(mut child: Child, interrupt_after: Option<usize>) -> (Vec<u8>, i32) {
     let id = Pid::from_child(&child);
-    let output = BufReader::new(child.stdout.take().unwrap());
+    let output = BufReader::new(child.stdout.take().expect("a pipe"));
     let reading = std::thread::spawn(move || read(output, id, interrupt_after));
-    let status = wait::within(wait::DEADLINE, || child.try_wait().unwrap());
+    let status = wait::within(wait::DEADLINE, || child.try_wait().expect("its status can be asked"));
     if status.is_none() {
-        child.kill().unwrap();
+        child.kill().expect("SIGKILL is delivered");
     }
-    let status = child.wait().unwrap();
-    (reading.join().unwrap(), status.code().unwrap_or(INTERRUPTED))
+    let status = child.wait().expect("it ends");
+    (reading.join().expect("the reader ends"), status.code().unwrap_or(INTERRUPTED))
 }
 
 fn read(mut output: BufReader<ChildStdout>, id: Pid, interrupt_after: Option<usize>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..interrupt_after.unwrap_or(0) {
-        output.read_until(b'\n', &mut bytes).unwrap();
+        output.read_until(b'\n', &mut bytes).expect("a pipe can be read");
     }
     if interrupt_after.is_some() {
         let _ = kill_process(id, Signal::INT);
     }
-    output.read_to_end(&mut bytes).unwrap();
+    output.read_to_end(&mut bytes).expect("a pipe can be read");
     bytes
 }

@@ -9,6 +9,7 @@ use proto::etcdserverpb::DeleteRangeRequest;
 use super::{Command, Group};
 use crate::ctl::exit::Failure;
 use crate::ctl::flags::{self, Flags as _};
+use crate::ctl::print::note;
 use crate::ctl::{Invocation, range};
 use crate::go::quote::quote;
 
@@ -63,11 +64,11 @@ pub fn request(matches: &ArgMatches, arguments: Vec<Bytes>) -> Result<DeleteRang
 }
 
 fn pause(key: &[u8], end: &[u8]) {
-    eprintln!(
+    note(format_args!(
         "Warning: Keys between {} and {} will be deleted. Please interrupt the command within next 2 seconds to \
          cancel. You can provide `--range` flag to avoid the delay.",
         quote(key),
         quote(end)
-    );
+    ));
     std::thread::sleep(PAUSE);
 }

@@ -229,6 +229,11 @@ pub fn write_line(text: impl Display) -> Result<(), Failure> {
     write(format!("{text}\n").as_bytes())
 }
 
+/// Writes a line to standard error, which nobody needs to read.
+pub fn note(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Returns whether standard output is a terminal that may be shown colours (<https://no-color.org>).
 pub fn is_colourful() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());

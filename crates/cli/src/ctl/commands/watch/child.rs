@@ -10,6 +10,7 @@ use proto::mvccpb::Event;
 
 use crate::ctl::child::{describe, unstartable};
 use crate::ctl::exit::{Exit, Failure};
+use crate::ctl::print::note;
 use crate::ctl::print::watch::type_of;
 use crate::go::quote::quote;
 
@@ -27,7 +28,7 @@ pub(super) async fn run_for_each(words: &[OsString], response: &WatchResponse) -
             Err(error) => unstartable(program, &error),
         };
         let words: Vec<String> = words.iter().map(|word| quote(word.as_bytes())).collect();
-        eprintln!("command [{}] error ({why})", words.join(" "));
+        note(format_args!("command [{}] error ({why})", words.join(" ")));
         return Err(Failure::silent(Exit::Error));
     }
     Ok(())

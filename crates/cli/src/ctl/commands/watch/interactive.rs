@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::{Variables, arguments, child, child_of, grammar, invocation, request, show};
 use crate::ctl::connect::Session;
 use crate::ctl::exit::{Exit, Failure};
+use crate::ctl::print::note;
 use crate::ctl::watching::{Notice, Watching};
 use crate::ctl::{Invocation, words};
 
@@ -73,21 +74,21 @@ impl Watches {
         let words = match words::split(line) {
             Ok(words) => words,
             Err(failure) => {
-                eprintln!("Invalid command {line} ({})", failure.text.unwrap_or_default());
+                note(format_args!("Invalid command {line} ({})", failure.text.unwrap_or_default()));
                 return Ok(());
             }
         };
         let Some((command, rest)) = words.split_first() else {
-            eprintln!("Invalid command: {line} (watch and progress supported)");
+            note(format_args!("Invalid command: {line} (watch and progress supported)"));
             return Ok(());
         };
         match command.to_str() {
             Some("watch") if rest.is_empty() && self.variables.key.is_empty() => {
-                eprintln!("Invalid command {line} (command type or key is not provided)");
+                note(format_args!("Invalid command {line} (command type or key is not provided)"));
             }
             Some("watch") => self.watch(line, rest)?,
             Some("progress") => self.watching.request_progress(),
-            _ => eprintln!("Invalid command {line} (only support watch)"),
+            _ => note(format_args!("Invalid command {line} (only support watch)")),
         }
         Ok(())
     }
@@ -97,15 +98,20 @@ impl Watches {
         let matches = command
             .disable_help_flag(true)
             .try_get_matches_from(words)
-            .map_err(|error| Failure::arguments(error.to_string().lines().next().unwrap_or_default()))?;
+            .map_err(|error| Failure::arguments(first_line(&error)))?;
         let given = invocation::byte_arguments(&matches, self.session.globals.hex());
         match request(&matches, arguments(given, &self.variables)?) {
             Ok(request) => {
                 self.watching.add(request);
                 self.children.push(child_of(&matches));
             }
-            Err(why) => eprintln!("Invalid command {line} ({why})"),
+            Err(why) => note(format_args!("Invalid command {line} ({why})")),
         }
         Ok(())
     }
+}
+
+fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }

@@ -10,7 +10,7 @@ use proto::etcdserverpb::{ResponseHeader, WatchCreateRequest, WatchResponse};
 use super::{Command, Group};
 use crate::ctl::exit::{Exit, Failure};
 use crate::ctl::flags::{self, Flags as _};
-use crate::ctl::print::write_line;
+use crate::ctl::print::{note, write_line};
 use crate::ctl::watching::{Notice, WatchIndex, Watching};
 use crate::ctl::{Invocation, connect::Session, invocation, range};
 
@@ -141,14 +141,14 @@ async fn next(
 }
 
 fn refused(session: &Session, why: &str) -> Result<(), Failure> {
-    eprintln!("watch was canceled ({why})");
+    note(format_args!("watch was canceled ({why})"));
     let header = Some(ResponseHeader::default());
     session.print(&WatchResponse { header, canceled: true, ..WatchResponse::default() })
 }
 
 fn show(session: &Session, response: &WatchResponse) -> Result<(), Failure> {
     if response.canceled {
-        eprintln!("watch was canceled (etcdserver: mvcc: required revision has been compacted)");
+        note(format_args!("watch was canceled (etcdserver: mvcc: required revision has been compacted)"));
     }
     if response.events.is_empty() && !response.canceled {
         let revision = response.header.unwrap_or_default().revision;
