@@ -3,6 +3,7 @@
 //! `--write-out` is `ETCDCTL_WRITE_OUT` in the environment, and so for all of them. A flag that is given both ways is
 //! an error: one of the two was forgotten, and which one only its author knows.
 
+use std::cell::OnceCell;
 use std::env;
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -165,6 +166,8 @@ pub struct Globals {
     matches: ArgMatches,
     /// The value of each variable that is used: flag and text.
     from_environment: Vec<(&'static str, String)>,
+    /// The password that was asked for. It is asked for once, however many clients are made.
+    typed_password: OnceCell<String>,
 }
 
 /// Whose name and secret calls carry.
@@ -192,11 +195,16 @@ impl Globals {
         Globals::resolve_with(matches, env::vars_os())
     }
 
+    /// Returns the flags that were given, whatever the environment says.
+    pub fn of(matches: ArgMatches) -> Globals {
+        Globals { matches, from_environment: Vec::new(), typed_password: OnceCell::new() }
+    }
+
     fn resolve_with(
         matches: &ArgMatches,
         environment: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Globals, Failure> {
-        let mut globals = Globals { matches: matches.clone(), from_environment: Vec::new() };
+        let mut globals = Globals::of(matches.clone());
         for (variable, value) in environment {
             let Some(variable) = variable.to_str().filter(|variable| variable.starts_with(PREFIX)) else {
                 continue;
@@ -326,9 +334,17 @@ impl Globals {
         let (name, password) = match user.split_once(':') {
             _ if !password.is_empty() => (user, password.to_owned()),
             Some((name, password)) => (name, password.to_owned()),
-            None => (user, prompt::password("Password: ")?),
+            None => (user, self.typed_password()?),
         };
         Ok(Credentials::User { name: name.to_owned(), password })
+    }
+
+    fn typed_password(&self) -> Result<String, Failure> {
+        if let Some(password) = self.typed_password.get() {
+            return Ok(password.clone());
+        }
+        let password = prompt::password("Password: ")?;
+        Ok(self.typed_password.get_or_init(|| password).clone())
     }
 
     fn print_debug(&self) {

@@ -27,15 +27,21 @@ pub fn render(root: &Grammar, path: &[String]) -> String {
             let commands: Vec<_> = command.get_subcommands().collect();
             help += &format!("\nAvailable Commands:\n{}", listed(&commands));
         }
-        help += &format!("\nFlags:\n{}", flags(command));
+        let inherited = inherited(root, path);
+        help += &format!("\nFlags:\n{}", flags(command, &inherited));
+        if !inherited.is_empty() {
+            help += &format!("\nGlobal Flags:\n{}", aligned(&lines_of(inherited.iter().copied())));
+        }
     }
     if command.has_subcommands() {
         help += &format!("\nUse \"{full_name} [command] --help\" for more information about a command.\n");
     }
-    help + &format!(
-        "Use \"{program} options\" for a list of global command-line options (applies to all commands).\n"
-    )
+    help += "Use \"etcdctl options\" for a list of global command-line options (applies to all commands).\n";
+    help.replace("etcdctl ", &format!("{program} "))
 }
+
+/// The commands whose usage does not say that they take flags.
+const WITHOUT_FLAGS: [&str; 1] = ["completion"];
 
 fn usage(command: &Grammar, full_name: &str) -> String {
     if command.has_subcommands() {
@@ -43,7 +49,8 @@ fn usage(command: &Grammar, full_name: &str) -> String {
     }
     let usage = command.clone().render_usage().to_string();
     let arguments = usage.trim_start_matches("Usage:").trim();
-    [full_name, arguments, "[flags]"]
+    let flags = if WITHOUT_FLAGS.contains(&command.get_name()) { "" } else { "[flags]" };
+    [full_name, arguments, flags]
         .iter()
         .filter(|part| !part.is_empty())
         .copied()
@@ -75,7 +82,7 @@ fn groups(root: &Grammar) -> String {
 }
 
 fn listed(commands: &[&Grammar]) -> String {
-    let mut commands = commands.to_vec();
+    let mut commands: Vec<_> = commands.iter().copied().filter(|command| !command.is_hide_set()).collect();
     commands.sort_by_key(|command| command.get_name());
     let widest =
         commands.iter().map(|command| command.get_name().len()).max().unwrap_or(0).max(NAME_WIDTH_MIN);
@@ -86,11 +93,17 @@ fn listed(commands: &[&Grammar]) -> String {
     commands.iter().map(line).collect()
 }
 
+/// Returns the flags that a command has from those around it: not the global ones of all commands, which are hidden.
+fn inherited<'a>(root: &'a Grammar, path: &[String]) -> Vec<&'a Arg> {
+    let around = (0..path.len()).map(|depth| at(root, &path[..depth]));
+    let flags = around.flat_map(Grammar::get_arguments);
+    flags.filter(|argument| argument.is_global_set() && !argument.is_hide_set()).collect()
+}
+
 /// Returns the lines of a command's own flags.
-fn flags(command: &Grammar) -> String {
-    let own =
-        command.get_arguments().filter(|argument| !argument.is_hide_set() && argument.get_id() != "help");
-    let mut lines: Vec<FlagLine> = own.filter_map(FlagLine::of).collect();
+fn flags(command: &Grammar, inherited: &[&Arg]) -> String {
+    let is_own = |argument: &&Arg| !inherited.iter().any(|other| other.get_id() == argument.get_id());
+    let mut lines = lines_of(command.get_arguments().filter(is_own));
     lines.push(FlagLine {
         name: "help".to_owned(),
         left: "  -h, --help".to_owned(),
@@ -98,6 +111,11 @@ fn flags(command: &Grammar) -> String {
     });
     lines.sort_by(|one, other| one.name.cmp(&other.name));
     aligned(&lines)
+}
+
+fn lines_of<'a>(arguments: impl Iterator<Item = &'a Arg>) -> Vec<FlagLine> {
+    let shown = arguments.filter(|argument| !argument.is_hide_set() && argument.get_id() != "help");
+    shown.filter_map(FlagLine::of).collect()
 }
 
 /// Returns the lines of the global flags.

@@ -25,8 +25,10 @@ pub mod beyond;
 pub mod child;
 pub mod claim;
 pub mod commands;
+pub mod complete;
 pub mod connect;
 pub mod discovery;
+pub mod endpoints;
 pub mod exit;
 pub mod flags;
 pub mod global;
@@ -35,6 +37,7 @@ pub mod input;
 pub mod invocation;
 pub mod line;
 pub mod print;
+pub mod progress;
 pub mod prompt;
 pub mod range;
 pub mod refusal;
@@ -61,6 +64,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(words: Vec<std::ffi::OsString>) -> Result<(), Failure> {
+    if complete::answer(&words)? {
+        return Ok(());
+    }
     let Some((command, invocation)) = line::parse(words)? else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on((command.run)(invocation));

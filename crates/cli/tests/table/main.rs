@@ -55,6 +55,7 @@ fn play(script: &Script, server: &Program, ctl: &Ctl) -> Vec<Row> {
     let server = Server::start(server, &[]);
     let mut names = Names::new(&server.client_address());
     names.learn_ids(&ctl.header(&server.client_address()));
+    names.learn_peer_address(&server.peer_address());
     script.rows.iter().map(|row| ctl.run(row, &mut names)).collect()
 }
 

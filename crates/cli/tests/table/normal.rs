@@ -1,4 +1,5 @@
-//! Names in braces for what differs from run to run: addresses, ids, terms, times.
+//! Names in braces for what differs from run to run: addresses, ids, terms, times. The columns of tables are made as
+//! narrow as they can be, as their width depends on what names stand for.
 
 use quorate_cli::go::quote::quote;
 
@@ -16,6 +17,11 @@ impl Names {
     pub(crate) fn new(endpoint: &str) -> Names {
         let replacements = vec![(endpoint.to_owned(), "{endpoint}".to_owned())];
         Names { endpoint: endpoint.to_owned(), replacements, encoded: Vec::new(), leases: Vec::new() }
+    }
+
+    /// Learns the address at which other members find the server.
+    pub(crate) fn learn_peer_address(&mut self, peer_address: &str) {
+        self.replacements.push((peer_address.to_owned(), "{peer}".to_owned()));
     }
 
     /// Learns the ids of cluster and member from an answer in JSON.
@@ -75,11 +81,11 @@ impl Names {
             ("remaining(", "{time}"),
             ("\"ttl\":", "{time}"),
             ("\"TTL\" : ", "{time}"),
-            ("took = ", "{time}"),
             // The keys of locks and elections end with a lease in hexadecimal.
             ("name/", "{lease}"),
         ];
-        numbers.iter().fold(text, |text, (before, name)| without_numbers(&text, before, name))
+        let text = numbers.iter().fold(text, |text, (before, name)| without_numbers(&text, before, name));
+        text.split_inclusive('\n').map(|line| narrowed(&without_duration(line))).collect()
     }
 }
 
@@ -111,6 +117,31 @@ fn without_numbers(text: &str, before: &str, name: &str) -> String {
         let name = if rest.len() == part.len() { "" } else { name };
         format!("{text}{before}{name}{rest}")
     })
+}
+
+/// Puts `{time}` in place of a duration, whose unit differs as well.
+fn without_duration(line: &str) -> String {
+    let before = ["took = ", "took ", "\"took\":\"", "\"Took\" : "];
+    let found = before.into_iter().find_map(|before| Some((before, line.split_once(before)?)));
+    let Some((before, (start, rest))) = found else { return line.to_owned() };
+    let end = rest.find(['"', '\n']).unwrap_or(rest.len());
+    let end = rest[..end].find(". (").unwrap_or(end);
+    format!("{start}{before}{{time}}{}", &rest[end..])
+}
+
+/// Makes the columns of a line of a table as narrow as they can be.
+fn narrowed(line: &str) -> String {
+    if !line.starts_with(['┌', '│', '├', '└']) {
+        return line.to_owned();
+    }
+    let mut narrow = String::new();
+    for character in line.chars() {
+        let repeats = matches!(character, ' ' | '─') && narrow.ends_with(character);
+        if !repeats {
+            narrow.push(character);
+        }
+    }
+    narrow
 }
 
 /// Returns an encoded answer without its first field, which is the header.

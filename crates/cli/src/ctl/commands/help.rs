@@ -1,5 +1,7 @@
 //! `help`: prints help about a command.
 
+use std::io::Write as _;
+
 use clap::Command as Grammar;
 
 use super::{Command, Group};
@@ -26,12 +28,12 @@ async fn run(invocation: Invocation) -> Result<(), Failure> {
     let root = line::grammar(&invocation.program);
     let words = invocation.text_arguments();
     let path = line::resolve(&root, words.iter().map(String::as_str));
-    if path.len() < words.len() {
-        let unknown = words.join(" ");
-        return Err(Failure::error(format!(
-            "Unknown help topic [`{unknown}`]: see `{} --help`",
-            root.get_name()
-        )));
+    if path.len() == words.len() {
+        return write(help::render(&root, &path).as_bytes());
     }
-    write(help::render(&root, &path).as_bytes())
+    // Not a failure: etcdctl has it so.
+    let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    let all = help::render(&root, &[]);
+    let _ = write!(std::io::stderr(), "Unknown help topic [{}]\n{all}", words.join(" "));
+    Ok(())
 }

@@ -9,16 +9,30 @@ use super::Invocation;
 use super::beyond;
 use super::exit::Failure;
 
+pub mod alarm;
+pub mod auth;
+pub mod check;
 pub mod compaction;
+pub mod completion;
+pub mod defrag;
 pub mod del;
+pub mod downgrade;
 pub mod elect;
+pub mod endpoint;
 pub mod get;
 pub mod help;
 pub mod lease;
 pub mod lock;
+pub mod man;
+pub mod member;
+pub mod mirror;
+pub mod move_leader;
 pub mod options;
 pub mod put;
+pub mod role;
+pub mod snapshot;
 pub mod txn;
+pub mod user;
 pub mod version;
 pub mod watch;
 
@@ -89,11 +103,27 @@ pub const COMMANDS: &[Command] = &[
     watch::COMMAND,
     compaction::COMMAND,
     lease::COMMAND,
+    // Members and their storage.
+    alarm::COMMAND,
+    defrag::COMMAND,
+    downgrade::COMMAND,
+    endpoint::COMMAND,
+    member::COMMAND,
+    move_leader::COMMAND,
+    snapshot::COMMAND,
+    // Users and roles.
+    auth::COMMAND,
+    role::COMMAND,
+    user::COMMAND,
     // Locks and elections.
     lock::COMMAND,
     elect::COMMAND,
     // Utilities.
+    check::COMMAND,
+    completion::COMMAND,
     help::COMMAND,
+    man::COMMAND,
+    mirror::COMMAND,
     options::COMMAND,
     version::COMMAND,
 ];

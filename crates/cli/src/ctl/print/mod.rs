@@ -12,13 +12,21 @@ use prost::Message;
 
 use super::exit::{Exit, Failure};
 
+pub mod alarm;
+pub mod auth;
+pub mod endpoint;
 pub mod fields;
 pub mod json;
 pub mod key_value;
 pub mod lease;
 
+pub mod member;
+pub mod outcome;
 pub mod simple;
+pub mod size;
 pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod txn;
 pub mod watch;
 
@@ -122,6 +130,12 @@ pub struct Page {
 }
 
 impl Page {
+    /// Prints a line of any bytes.
+    pub fn raw_line(&mut self, text: &[u8]) {
+        self.plain(text);
+        self.bytes.push(b'\n');
+    }
+
     /// Prints a line.
     pub fn line(&mut self, text: impl Display) {
         let _ = writeln!(self.bytes, "{text}");

@@ -40,6 +40,11 @@ impl Page {
         }
     }
 
+    /// Prints a byte string that `--hex` is not about: as it is, or with escapes.
+    pub fn plain(&mut self, bytes: &[u8]) {
+        if self.terminal { self.for_terminal(bytes) } else { self.bytes.extend_from_slice(bytes) }
+    }
+
     fn escape(&mut self, byte: u8) {
         self.bytes.extend_from_slice(format!("\\x{byte:02x}").as_bytes());
     }
