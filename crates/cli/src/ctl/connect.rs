@@ -1,6 +1,8 @@
 //! From global flags to a client, and calls under the time limit of the command line.
 
+use std::fs::File;
 use std::future::Future;
+use std::io;
 use std::time::Duration;
 
 use proto::etcdserverpb::kv_client::KvClient;
@@ -144,7 +146,7 @@ pub async fn connect(globals: &Globals, endpoints: Vec<String>) -> Result<Client
     let builder = Client::builder()
         .endpoints(endpoints)
         // A call looks for an endpoint until its own time is up: somebody may be starting the server.
-        .dial_timeout(globals.duration("dial-timeout").max(globals.command_timeout()))
+        .dial_timeout(looking_time(globals))
         .keepalive(globals.duration("keepalive-time"), globals.duration("keepalive-timeout"))
         .max_send_bytes(send)
         .max_recv_bytes(receive);
@@ -164,6 +166,12 @@ pub async fn connect(globals: &Globals, endpoints: Vec<String>) -> Result<Client
     connecting.await.map_err(|error| refusal::of_connecting(&error))
 }
 
+/// Returns how long a call looks for an endpoint: a little less than it may take, so that it can still say why there is
+/// none.
+fn looking_time(globals: &Globals) -> Duration {
+    globals.command_timeout().mul_f64(0.95)
+}
+
 /// Returns how connections are encrypted; `None` if they are not, but for endpoints that say `https`.
 ///
 /// # Errors
@@ -171,6 +179,10 @@ pub async fn connect(globals: &Globals, endpoints: Vec<String>) -> Result<Client
 pub fn tls(globals: &Globals) -> Result<Option<Tls>, Failure> {
     let [certificate, key, ca] = ["cert", "key", "cacert"].map(|name| globals.tls_file(name));
     let (certificate, key, ca) = (certificate?, key?, ca?);
+    for path in [certificate, key, ca].into_iter().flatten() {
+        File::open(path)
+            .map_err(|error| Failure::arguments(format!("open {path}: {}", said_by_go(&error))))?;
+    }
     let is_discovered = !globals.is_on("insecure-discovery") && !globals.text("discovery-srv").is_empty();
     let name = is_discovered.then(|| globals.text("discovery-srv"));
     let skips = globals.is_on("insecure-skip-tls-verify");
@@ -191,6 +203,12 @@ pub fn tls(globals: &Globals) -> Result<Option<Tls>, Failure> {
             Err(Failure::arguments(text))
         }
     }
+}
+
+/// Returns what Go says of an error of the system: without capitals and numbers.
+fn said_by_go(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 /// Returns the most bytes of a request and of an answer.

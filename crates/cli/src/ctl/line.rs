@@ -99,6 +99,17 @@ fn path_of(root: &Grammar, words: &[OsString]) -> Vec<String> {
     path
 }
 
+/// Returns the full names of the commands that these words name, up to the first that names none.
+pub fn resolve<'a>(root: &Grammar, words: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let (mut path, mut command) = (Vec::new(), root);
+    for word in words {
+        let Some(found) = find(command, word) else { break };
+        path.push(found.get_name().to_owned());
+        command = found;
+    }
+    path
+}
+
 fn takes_next_word(root: &Grammar, word: &str) -> bool {
     let named = |argument: &&clap::Arg| match word.strip_prefix("--") {
         Some(long) => argument.get_long() == Some(long),

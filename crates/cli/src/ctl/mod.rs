@@ -22,6 +22,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 pub mod beyond;
+pub mod child;
+pub mod claim;
 pub mod commands;
 pub mod connect;
 pub mod exit;

@@ -6,6 +6,8 @@ use quorate_cli::go::quote::quote;
 pub(crate) struct Names {
     pub(crate) endpoint: String,
     replacements: Vec<(String, String)>,
+    /// Ids as they are in an encoded header.
+    encoded: Vec<(Vec<u8>, String)>,
     /// The leases that were granted, by name.
     leases: Vec<(String, String)>,
 }
@@ -13,7 +15,7 @@ pub(crate) struct Names {
 impl Names {
     pub(crate) fn new(endpoint: &str) -> Names {
         let replacements = vec![(endpoint.to_owned(), "{endpoint}".to_owned())];
-        Names { endpoint: endpoint.to_owned(), replacements, leases: Vec::new() }
+        Names { endpoint: endpoint.to_owned(), replacements, encoded: Vec::new(), leases: Vec::new() }
     }
 
     /// Learns the ids of cluster and member from an answer in JSON.
@@ -21,6 +23,7 @@ impl Names {
         for name in ["cluster", "member"] {
             let id = digits_after(answer, &format!("\"{name}_id\":"));
             let number: u64 = id.parse().unwrap_or_else(|_| panic!("no {name}_id in {answer}"));
+            self.encoded.push((varint(number), format!("{{{name}}}")));
             self.replacements.push((id, format!("{{{name}:d}}")));
             self.replacements.push((format!("{number:x}"), format!("{{{name}}}")));
         }
@@ -49,8 +52,18 @@ impl Names {
             Some(text) if text.ends_with('\n') => {
                 self.normal(text).lines().map(|line| format!("| {line}").trim_end().to_owned()).collect()
             }
-            _ => vec![format!("|q {}", self.normal(&quote(without_header(output))))],
+            _ => vec![format!("|q {}", self.normal(&quote(&self.without_ids(without_header(output)))))],
         }
+    }
+
+    /// Returns an encoded header with names in place of the ids.
+    fn without_ids(&self, answer: &[u8]) -> Vec<u8> {
+        self.encoded.iter().fold(answer.to_vec(), |answer, (id, name)| {
+            let found = answer.windows(id.len()).position(|window| window == id);
+            found.map_or(answer.clone(), |at| {
+                [&answer[..at], name.as_bytes(), &answer[at + id.len()..]].concat()
+            })
+        })
     }
 
     pub(crate) fn normal(&self, text: &str) -> String {
@@ -63,6 +76,8 @@ impl Names {
             ("\"ttl\":", "{time}"),
             ("\"TTL\" : ", "{time}"),
             ("took = ", "{time}"),
+            // The keys of locks and elections end with a lease in hexadecimal.
+            ("name/", "{lease}"),
         ];
         numbers.iter().fold(text, |text, (before, name)| without_numbers(&text, before, name))
     }
@@ -73,12 +88,26 @@ fn digits_after(text: &str, before: &str) -> String {
     rest.chars().take_while(char::is_ascii_digit).collect()
 }
 
+fn varint(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+fn is_part_of_number(character: char) -> bool {
+    matches!(character, '0'..='9' | 'a'..='f' | '.')
+}
+
 /// Puts `name` in place of each number that follows `before`.
 fn without_numbers(text: &str, before: &str, name: &str) -> String {
     let mut parts = text.split(before);
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| {
-        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let rest = part.trim_start_matches(is_part_of_number);
         let name = if rest.len() == part.len() { "" } else { name };
         format!("{text}{before}{name}{rest}")
     })

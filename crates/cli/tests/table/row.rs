@@ -22,7 +22,7 @@ pub(crate) struct Row {
     pub(crate) capture: Option<String>,
     pub(crate) interrupt_after: Option<usize>,
     /// The versions of etcdctl that differ.
-    marks: Vec<String>,
+    pub(crate) marks: Vec<String>,
     pub(crate) outcome: Outcome,
 }
 
@@ -110,7 +110,7 @@ impl Script {
     pub(crate) fn update(&self, rows: &[Row]) {
         let lines: Vec<&str> = self.text.lines().collect();
         let mut text = String::new();
-        let mut outcome = None;
+        let mut outcome: Option<String> = None;
         for (at, line) in lines.iter().enumerate() {
             let kind = split(line).0;
             if kind.starts_with('|') || kind == "!" {

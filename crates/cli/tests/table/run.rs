@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::JoinHandle;
 
 use quorate_cli::ctl::words;
 use rustix::process::{Pid, Signal, kill_process};
@@ -58,14 +59,22 @@ impl Ctl {
         let mut input = child.stdin.take().unwrap();
         let text = names.put_into(&row.input);
         // It may end without reading.
-        let writing = std::thread::spawn(move || input.write_all(text.as_bytes()));
+        let writing = std::thread::spawn(move || {
+            let _ = input.write_all(text.as_bytes());
+            input
+        });
         let mut errors = child.stderr.take().unwrap();
         let reading = std::thread::spawn(move || {
             let mut text = Vec::new();
             errors.read_to_end(&mut text).map(|_| text)
         });
+        // The input of a command that is interrupted does not end before.
+        let mut writing = Some(writing);
+        if row.interrupt_after.is_none() {
+            drop(writing.take().map(JoinHandle::join));
+        }
         let (output, code) = finish(child, row.interrupt_after);
-        let _ = writing.join().unwrap();
+        drop(writing.map(JoinHandle::join));
         let errors = String::from_utf8_lossy(&reading.join().unwrap().unwrap()).into_owned();
         if let Some(name) = &row.capture {
             names.learn_lease(name, &String::from_utf8_lossy(&output));

@@ -11,8 +11,11 @@ use super::exit::Failure;
 
 pub mod compaction;
 pub mod del;
+pub mod elect;
 pub mod get;
+pub mod help;
 pub mod lease;
+pub mod lock;
 pub mod options;
 pub mod put;
 pub mod txn;
@@ -86,7 +89,11 @@ pub const COMMANDS: &[Command] = &[
     watch::COMMAND,
     compaction::COMMAND,
     lease::COMMAND,
+    // Locks and elections.
+    lock::COMMAND,
+    elect::COMMAND,
     // Utilities.
+    help::COMMAND,
     options::COMMAND,
     version::COMMAND,
 ];

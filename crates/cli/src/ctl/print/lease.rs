@@ -1,7 +1,7 @@
 //! The answers of the commands about leases.
 //!
-//! etcd's Go client gives them types of its own, with the fields of the header among theirs in JSON, and protobuf is
-//! refused.
+//! etcd's Go client gives them types of its own, into which the header is embedded: its fields are among theirs in JSON,
+//! and protobuf is the header and nothing else.
 
 use proto::etcdserverpb::{
     LeaseGrantResponse, LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeResponse, LeaseStatus,
@@ -9,11 +9,15 @@ use proto::etcdserverpb::{
 };
 
 use super::json::{List, Members, Object, object};
-use super::{Answer, Page, Unsupported};
+use super::{Answer, Page, Unsupported, encoded};
 
 /// The fields of a header among those of the answer.
 fn header_members(header: Option<&ResponseHeader>, object: &mut Object<'_>) {
     header.copied().unwrap_or_default().members(object);
+}
+
+fn encoded_header(header: Option<&ResponseHeader>) -> Result<Vec<u8>, Unsupported> {
+    encoded(&header.copied().unwrap_or_default())
 }
 
 impl Answer for LeaseGrantResponse {
@@ -34,7 +38,7 @@ impl Answer for LeaseGrantResponse {
     }
 
     fn protobuf(&self) -> Result<Vec<u8>, Unsupported> {
-        Err(Unsupported::NoMessage("LeaseGrantResponse"))
+        encoded_header(self.header.as_ref())
     }
 }
 
@@ -65,7 +69,7 @@ impl Answer for LeaseKeepAliveResponse {
     }
 
     fn protobuf(&self) -> Result<Vec<u8>, Unsupported> {
-        Err(Unsupported::NoMessage("LeaseKeepAliveResponse"))
+        encoded_header(self.header.as_ref())
     }
 }
 
@@ -153,7 +157,7 @@ impl Answer for TimeToLive {
     }
 
     fn protobuf(&self) -> Result<Vec<u8>, Unsupported> {
-        Err(Unsupported::NoMessage("LeaseTimeToLiveResponse"))
+        encoded_header(self.answer.header.as_ref())
     }
 }
 
@@ -187,7 +191,7 @@ impl Answer for LeaseLeasesResponse {
     }
 
     fn protobuf(&self) -> Result<Vec<u8>, Unsupported> {
-        Err(Unsupported::NoMessage("LeaseLeasesResponse"))
+        encoded_header(self.header.as_ref())
     }
 }
 

@@ -8,6 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use proto::etcdserverpb::WatchResponse;
 use proto::mvccpb::Event;
 
+use crate::ctl::child::{describe, unstartable};
 use crate::ctl::exit::{Exit, Failure};
 use crate::ctl::print::watch::type_of;
 use crate::go::quote::quote;
@@ -48,21 +49,4 @@ async fn run(
         .stdin(Stdio::null())
         .status()
         .await
-}
-
-/// Returns what Go says of a process that ended badly.
-fn describe(status: ExitStatus) -> String {
-    match status.code() {
-        Some(code) => format!("exit status {code}"),
-        None => status.to_string(),
-    }
-}
-
-/// Returns what Go says of a program that does not start.
-fn unstartable(program: &OsStr, error: &io::Error) -> String {
-    let name = quote(program.as_bytes());
-    match error.kind() {
-        io::ErrorKind::NotFound => format!("exec: {name}: executable file not found in $PATH"),
-        _ => format!("exec: {name}: {error}"),
-    }
 }

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use bytes::Bytes;
 use clap::{Arg, ArgAction, ArgMatches, Command as Grammar, builder::OsStringValueParser};
-use proto::etcdserverpb::{WatchCreateRequest, WatchResponse};
+use proto::etcdserverpb::{ResponseHeader, WatchCreateRequest, WatchResponse};
 
 use super::{Command, Group};
 use crate::ctl::exit::{Exit, Failure};
@@ -142,7 +142,8 @@ async fn next(
 
 fn refused(session: &Session, why: &str) -> Result<(), Failure> {
     eprintln!("watch was canceled ({why})");
-    session.print(&WatchResponse { canceled: true, ..WatchResponse::default() })
+    let header = Some(ResponseHeader::default());
+    session.print(&WatchResponse { header, canceled: true, ..WatchResponse::default() })
 }
 
 fn show(session: &Session, response: &WatchResponse) -> Result<(), Failure> {
