@@ -28,7 +28,10 @@ pub(crate) enum Security {
 /// What is dialed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
-    Tcp { host: String, port: u16 },
+    Tcp {
+        host: String,
+        port: u16,
+    },
     Unix(PathBuf),
     /// Nothing: the text is no endpoint. Calls fail with the reason.
     Nowhere(String),

@@ -31,6 +31,7 @@ pub struct Builder {
     endpoints: Vec<String>,
     has_tls: bool,
     source: Option<Who>,
+    sync_interval: Option<Duration>,
     settings: Settings,
 }
 
@@ -47,7 +48,13 @@ impl std::fmt::Debug for Who {
 
 impl Builder {
     pub(crate) fn new() -> Builder {
-        Builder { endpoints: Vec::new(), has_tls: false, source: None, settings: Settings::default() }
+        Builder {
+            endpoints: Vec::new(),
+            has_tls: false,
+            source: None,
+            sync_interval: None,
+            settings: Settings::default(),
+        }
     }
 
     /// Adds endpoints: `host:port`, or URLs of the schemes `http`, `https`, `unix` and `unixs`. Those without a scheme
@@ -105,6 +112,12 @@ impl Builder {
         self
     }
 
+    /// Takes the members' own client URLs for endpoints, again and again. Without it, the endpoints stay as given.
+    pub fn sync_interval(mut self, interval: Duration) -> Builder {
+        self.sync_interval = Some(interval);
+        self
+    }
+
     /// Sets how many bytes a request of the typed calls may have. 2 MiB by default, as etcd's server.
     pub fn max_send_bytes(mut self, limit: usize) -> Builder {
         self.settings.send_bytes_max = limit;
@@ -143,6 +156,10 @@ impl Builder {
         let credentials = Arc::new(Credentials::new(source));
         let channel = Channel::new(pool, settings, credentials.clone());
         credentials.token(&channel).await?;
-        Ok(Client::new(channel))
+        let client = Client::new(channel);
+        if let Some(interval) = self.sync_interval {
+            client.sync_in_background(interval);
+        }
+        Ok(client)
     }
 }

@@ -131,7 +131,9 @@ const SYSTEM_FILES: [&str; 6] = [
 fn system_roots() -> Vec<CertificateDer<'static>> {
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     let file = named.or_else(|| SYSTEM_FILES.iter().map(PathBuf::from).find(|path| path.is_file()));
-    let Some(read) = file.and_then(|path| CertificateDer::pem_file_iter(path).ok()) else { return Vec::new() };
+    let Some(read) = file.and_then(|path| CertificateDer::pem_file_iter(path).ok()) else {
+        return Vec::new();
+    };
     let mut store = RootCertStore::empty();
     read.filter_map(Result::ok).filter(|certificate| store.add(certificate.clone()).is_ok()).collect()
 }

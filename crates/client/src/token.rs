@@ -105,7 +105,9 @@ impl Credentials {
         let request = pb::AuthenticateRequest { name: name.clone(), password: password.clone() };
         let known = match AuthClient::new(channel.clone()).authenticate(request).await {
             Ok(answer) => Known::Token(header(&answer.into_inner().token)?),
-            Err(status) if status.message() == "etcdserver: authentication is not enabled" => Known::NotNeeded,
+            Err(status) if status.message() == "etcdserver: authentication is not enabled" => {
+                Known::NotNeeded
+            }
             Err(status) => return Err(status),
         };
         *self.known.lock() = known;

@@ -1,7 +1,10 @@
 //! The way from an endpoint to a connection that carries calls.
 
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -10,6 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 
+use super::answer::describe;
 use super::pulse::{Monitored, Pulse};
 use crate::address::{Address, Place, Security};
 use crate::error::Error;
@@ -27,7 +31,8 @@ const FRAME_MAX: u32 = 1 << 20;
 
 /// What a connection is made of.
 pub(crate) type Sender = http2::SendRequest<Body>;
-pub(crate) type Driver = http2::Connection<TokioIo<Monitored<Box<dyn Stream>>>, Body, TokioExecutor>;
+pub(crate) type Driver =
+    Pin<Box<http2::Connection<TokioIo<Monitored<Box<dyn Stream>>>, Body, TokioExecutor>>>;
 
 /// A socket, encrypted or not.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -44,8 +49,10 @@ pub(crate) enum DialError {
     Nowhere(String),
     #[error("TLS handshake: {0}")]
     Handshake(io::Error),
-    #[error("HTTP/2: {0}")]
+    #[error("{}", describe(.0))]
     Http(#[from] hyper::Error),
+    #[error("the connection was closed at once")]
+    Ended,
     #[error("no answer within {0:?}")]
     TooSlow(std::time::Duration),
 }
@@ -53,11 +60,29 @@ pub(crate) enum DialError {
 impl DialError {
     /// Returns whether trying again is of no use until somebody has changed something.
     pub(crate) fn is_lasting(&self) -> bool {
-        matches!(self, DialError::Setup(_) | DialError::Nowhere(_) | DialError::Handshake(_))
+        match self {
+            DialError::Setup(_) | DialError::Nowhere(_) | DialError::Handshake(_) => true,
+            // With TLS 1.3 a member refuses a certificate after the handshake.
+            DialError::Http(error) => is_about_tls(error),
+            _ => false,
+        }
     }
 }
 
-/// Makes a connection. Sets no deadline.
+fn is_about_tls(error: &hyper::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let io = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if cause.is::<rustls::Error>() || io.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
+/// Makes a connection, and waits until the member has said something on it, which it does at once: else it is not known
+/// whether anybody is there, and what is sent may get lost. Sets no deadline.
 pub(crate) async fn dial(
     address: &Address,
     tls: &Tls,
@@ -72,15 +97,23 @@ pub(crate) async fn dial(
         Place::Unix(path) => secure(address, tls, UnixStream::connect(path).await?).await?,
         Place::Nowhere(why) => return Err(DialError::Nowhere(why.clone())),
     };
-    let io = TokioIo::new(Monitored::new(stream, pulse));
-    let made = http2::Builder::new(TokioExecutor::new())
+    let io = TokioIo::new(Monitored::new(stream, pulse.clone()));
+    let (sender, driver) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME_MAX)
         .handshake(io)
         .await?;
-    Ok(made)
+    let mut driver = Box::pin(driver);
+    poll_fn(|context| match driver.as_mut().poll(context) {
+        Poll::Ready(Ok(())) => Poll::Ready(Err(DialError::Ended)),
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+        Poll::Pending if pulse.has_beaten(context) => Poll::Ready(Ok(())),
+        Poll::Pending => Poll::Pending,
+    })
+    .await?;
+    Ok((sender, driver))
 }
 
 async fn secure<S: Stream + 'static>(

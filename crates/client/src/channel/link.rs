@@ -1,14 +1,14 @@
 //! One endpoint, and the connection to it while there is one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::dial::{DialError, Sender, dial};
+use super::dial::{DialError, Driver, Sender, dial};
 use super::pulse::Pulse;
 use super::watchdog;
 use crate::address::Address;
@@ -25,7 +25,7 @@ const AILING_FOR: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) address: Address,
-    settings: Arc<Settings>,
+    pub(crate) settings: Arc<Settings>,
     state: Mutex<State>,
     ailing_until: Mutex<Option<Instant>>,
     is_ailing: AtomicBool,
@@ -128,15 +128,13 @@ impl Link {
         match dialed {
             Ok((sender, driver)) => {
                 tracing::debug!(endpoint = self.address.text, "connected");
-                let connection = Connection { sender, pulse: pulse.clone() };
-                *self.state.lock() = State::Ready(connection.clone());
+                *self.state.lock() = State::Ready(Connection { sender, pulse: pulse.clone() });
                 self.changed.send_replace(());
-                let dog = tokio::spawn(watchdog::watch(connection, self.settings.clone()));
-                if let Err(error) = driver.await {
-                    tracing::debug!(endpoint = self.address.text, %error, "the connection ended");
-                }
-                dog.abort();
-                self.forget(&pulse);
+                // The connection does not keep what keeps the connection: it ends with the last user of the endpoint.
+                let link = Arc::downgrade(&self);
+                drop(self);
+                drive(link, pulse, driver).await;
+                return;
             }
             Err(why) => {
                 tracing::debug!(endpoint = self.address.text, %why, "cannot connect");
@@ -154,6 +152,19 @@ impl Link {
             *state = State::Idle;
         }
     }
+}
+
+/// Carries a connection until it ends.
+async fn drive(link: Weak<Link>, pulse: Arc<Pulse>, driver: Driver) {
+    let dog = tokio::spawn(watchdog::watch(link.clone(), pulse.clone()));
+    let ended = driver.await;
+    dog.abort();
+    let Some(link) = link.upgrade() else { return };
+    if let Err(error) = ended {
+        tracing::debug!(endpoint = link.address.text, %error, "the connection ended");
+    }
+    link.forget(&pulse);
+    link.changed.send_replace(());
 }
 
 fn pause(failures: u32) -> Duration {

@@ -77,9 +77,9 @@ mod tests {
             let (service, method) = path.trim_start_matches('/').split_once('/').expect("service and method");
             // Names are plain text in encoded descriptors.
             let service = service.rsplit('.').next().expect("a name");
-            [service, method].iter().all(|name| {
-                proto::DESCRIPTORS.windows(name.len()).any(|window| window == name.as_bytes())
-            })
+            [service, method]
+                .iter()
+                .all(|name| proto::DESCRIPTORS.windows(name.len()).any(|window| window == name.as_bytes()))
         };
         for path in READS.iter().chain(&STREAMS).chain(&UNBOUNDED).chain([&AUTHENTICATE]) {
             assert!(known(path), "{path}");

@@ -31,8 +31,8 @@ pub use self::answer::Answer;
 use self::answer::describe;
 use self::link::Link;
 use self::method::Kind;
-pub(crate) use self::pool::Pool;
 use self::pool::Picked;
+pub(crate) use self::pool::Pool;
 use self::request::Template;
 use crate::observe::Attempt;
 use crate::retry::{self, Effect, Local, Verdict, local};
@@ -135,7 +135,8 @@ impl Call<'_> {
             Kind::Stream => self.stream(request).await,
             Kind::Single(effect) => {
                 let (parts, body) = request.into_parts();
-                let effect = if parts.extensions.get::<OnlyReads>().is_some() { Effect::Reads } else { effect };
+                let effect =
+                    if parts.extensions.get::<OnlyReads>().is_some() { Effect::Reads } else { effect };
                 let message = body.collect().await?.to_bytes();
                 self.repeat(&Template::new(parts, message), effect).await
             }
@@ -259,4 +260,3 @@ fn is_refused(error: &hyper::Error) -> bool {
     }
     false
 }
-

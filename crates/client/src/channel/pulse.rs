@@ -27,22 +27,31 @@ pub(crate) struct Pulse {
     in_flight: AtomicUsize,
     is_cut: AtomicBool,
     reader: AtomicWaker,
+    /// Whoever waits for the first bytes.
+    dialer: AtomicWaker,
 }
 
 impl Pulse {
     pub(crate) fn new() -> Arc<Pulse> {
         Arc::new(Pulse {
             began: Instant::now(),
-            last_read: AtomicU64::new(1),
+            last_read: AtomicU64::new(0),
             waits_since: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             is_cut: AtomicBool::new(false),
             reader: AtomicWaker::new(),
+            dialer: AtomicWaker::new(),
         })
     }
 
     fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    /// Returns whether anything has ever come in; if not, the task is woken when it does.
+    pub(crate) fn has_beaten(&self, context: &Context<'_>) -> bool {
+        self.dialer.register(context.waker());
+        self.last_read.load(Ordering::Acquire) > 0
     }
 
     /// Returns for how long nothing has come in, or for how long what went out has had no answer if that is less.
@@ -77,8 +86,10 @@ impl Pulse {
     }
 
     fn note_read(&self) {
-        self.last_read.store(self.now(), Ordering::Relaxed);
         self.waits_since.store(0, Ordering::Relaxed);
+        if self.last_read.swap(self.now(), Ordering::AcqRel) == 0 {
+            self.dialer.wake();
+        }
     }
 
     fn note_write(&self) {

@@ -57,7 +57,8 @@ pub(crate) fn absolute(uri: &Uri, address: &Address) -> Uri {
         Security::Plain => "http",
         Security::Tls => "https",
     };
-    let built = Uri::builder().scheme(scheme).authority(address.authority()).path_and_query(uri.path()).build();
+    let built =
+        Uri::builder().scheme(scheme).authority(address.authority()).path_and_query(uri.path()).build();
     built.unwrap_or_else(|_| uri.clone())
 }
 

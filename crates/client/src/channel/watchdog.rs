@@ -5,16 +5,16 @@
 //! needs neither a token nor a leader) and not an HTTP/2 ping: etcd ends the connections of clients that ping more often
 //! than every five seconds. A connection without calls is left alone.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http_body_util::Full;
 use tokio::time::Instant;
 use tonic::body::Body;
 
-use super::link::Connection;
+use super::link::{Connection, Link};
+use super::pulse::Pulse;
 use super::request;
-use crate::settings::Settings;
 
 /// How much longer a lone endpoint is waited for: there is nothing to fail over to.
 const PATIENCE_WITHOUT_ALTERNATIVE: u32 = 4;
@@ -24,38 +24,43 @@ const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 const EMPTY_MESSAGE: &[u8] = &[0; 5];
 
 /// Watches over a connection until it ends.
-pub(crate) async fn watch(connection: Connection, settings: Arc<Settings>) {
-    let (interval, timeout) = (settings.probe_interval, settings.probe_timeout);
+pub(crate) async fn watch(link: Weak<Link>, pulse: Arc<Pulse>) {
     let mut asked_at: Option<Instant> = None;
     loop {
-        tokio::time::sleep(next_look(&connection, interval, asked_at)).await;
-        if !connection.pulse.is_in_use() || connection.pulse.silence() < interval.min(timeout) {
+        let pause = match link.upgrade() {
+            None => return,
+            Some(link) => next_look(&pulse, link.settings.probe_interval, asked_at),
+        };
+        tokio::time::sleep(pause).await;
+        let Some(link) = link.upgrade() else { return };
+        let (interval, timeout) = (link.settings.probe_interval, link.settings.probe_timeout);
+        if !pulse.is_in_use() || pulse.silence() < interval.min(timeout) {
             asked_at = None;
             continue;
         }
         let Some(since) = asked_at else {
-            if connection.pulse.silence() >= interval {
+            if pulse.silence() >= interval {
                 asked_at = Some(Instant::now());
-                tokio::spawn(ask(connection.clone()));
+                link.connection().map(|(connection, _)| tokio::spawn(ask(connection)));
             }
             continue;
         };
-        let patience = if settings.has_alternatives() { 1 } else { PATIENCE_WITHOUT_ALTERNATIVE };
-        if since.elapsed().min(connection.pulse.waits()) >= timeout * patience {
-            tracing::debug!("a connection is silent and is given up");
-            connection.pulse.cut();
+        let patience = if link.settings.has_alternatives() { 1 } else { PATIENCE_WITHOUT_ALTERNATIVE };
+        if since.elapsed().min(pulse.waits()) >= timeout * patience {
+            tracing::debug!(endpoint = link.address.text, "the connection is silent and is given up");
+            pulse.cut();
             return;
         }
     }
 }
 
 /// Returns how long nothing can happen.
-fn next_look(connection: &Connection, interval: Duration, asked_at: Option<Instant>) -> Duration {
+fn next_look(pulse: &Pulse, interval: Duration, asked_at: Option<Instant>) -> Duration {
     const SHORTEST: Duration = Duration::from_millis(20);
     if asked_at.is_some() {
         return (interval / 8).max(SHORTEST);
     }
-    interval.saturating_sub(connection.pulse.silence()).max(interval / 8).max(SHORTEST)
+    interval.saturating_sub(pulse.silence()).max(interval / 8).max(SHORTEST)
 }
 
 async fn ask(mut connection: Connection) {

@@ -7,7 +7,7 @@ use crate::setup::lone;
 
 #[tokio::test]
 async fn a_generated_stub_works_on_the_channel() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let mut stub = KvClient::new(client.channel());
     let put = pb::PutRequest { key: "k".into(), value: "v".into(), ..Default::default() };
     stub.put(put).await.expect("a put");

@@ -1,4 +1,11 @@
-//! The client against real servers.
+//! The client against Quorate.
 
 mod channel;
+mod failover;
+mod kv;
+mod lease;
+mod proxy;
+mod services;
 mod setup;
+mod tls;
+mod watch;

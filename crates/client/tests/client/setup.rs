@@ -1,22 +1,18 @@
-//! What the tests start from.
+//! What the tests start from: Quorate.
 
-use quorate_client::Client;
-use testkit::{Program, Server};
+use testkit::{Cluster, Program};
 
-/// Quorate.
-pub(crate) fn quorate() -> Program {
-    Program::quorate().expect("Quorate is built")
+#[path = "common.rs"]
+mod common;
+
+pub(crate) use self::common::{connect, lone, start};
+
+/// The server under test, or why there is none.
+pub(crate) fn program() -> Result<Program, String> {
+    Program::quorate()
 }
 
-/// One member, and a client of it.
-pub(crate) async fn lone() -> (Server, Client) {
-    let server = Server::start(&quorate(), &[]);
-    let client = connect(&[&server]).await;
-    (server, client)
-}
-
-/// A client of some servers.
-pub(crate) async fn connect(servers: &[&Server]) -> Client {
-    let endpoints = servers.iter().map(|server| server.client_address());
-    Client::builder().endpoints(endpoints).connect().await.expect("a client")
+/// Three members.
+pub(crate) fn three() -> Cluster {
+    Cluster::start(&program().expect("Quorate is built"), 3, &[])
 }
