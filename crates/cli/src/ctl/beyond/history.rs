@@ -35,7 +35,7 @@ const NOTIFICATIONS_MIN: u32 = 5;
 fn grammar(grammar: Grammar) -> Grammar {
     grammar
         .about("Shows every version of a key that is still kept, the oldest first")
-        .override_usage("[options] <key>")
+        .override_usage("<key>")
         .arg(flags::number("last", "Only so many, the newest; 0 for all"))
         .args(flags::positionals(&["key"]))
         .long_about(
@@ -142,7 +142,7 @@ impl Search<'_> {
         match (versions.back(), self.last) {
             (Some(sent), Some(last)) => sent.revision >= last,
             (None, Some(last)) => last < from,
-            (Some(sent), None) => sent.state == State::Deleted,
+            (Some(sent), None) => sent.state == State::Deleted || sent.revision > self.newest,
             (None, None) => notifications >= NOTIFICATIONS_MIN,
         }
     }
