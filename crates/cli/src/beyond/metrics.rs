@@ -60,7 +60,7 @@ impl Metrics {
 
     /// Returns how many observations a histogram has.
     pub fn observations(&self, name: &str) -> Option<f64> {
-        self.value(&format!("{name}_count"))
+        self.value_of(&format!("{name}_bucket"), "le", &["+Inf"])
     }
 }
 
@@ -126,7 +126,6 @@ d_bucket{le="0.001"} 0
 d_bucket{le="0.002"} 90
 d_bucket{le="0.064"} 99
 d_bucket{le="+Inf"} 100
-d_count 100
 not a sample
 "#;
 

@@ -89,8 +89,8 @@ fn name(id: u64) -> String {
 fn endpoint(id: u64) -> EndpointFacts {
     let fsync = if id == 3 { "0.064" } else { "0.004" };
     let metrics = format!(
-        "etcd_disk_wal_fsync_duration_seconds_bucket{{le=\"{fsync}\"}} 100\n\
-         etcd_disk_wal_fsync_duration_seconds_bucket{{le=\"+Inf\"}} 100\n\
+        "etcd_disk_wal_fsync_duration_seconds_bucket{{le=\"{fsync}\"}} 10000\n\
+         etcd_disk_wal_fsync_duration_seconds_bucket{{le=\"+Inf\"}} 10000\n\
          etcd_debugging_mvcc_compact_revision 18290000\n"
     );
     EndpointFacts {

@@ -2,12 +2,11 @@
 
 use super::super::{BigKey, Certificate, MemberFacts, summary};
 use super::*;
-use crate::beyond::metrics::Metrics;
 
 const METRICS: &str = "\
-etcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.008\"} 99
-etcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.512\"} 100
-etcd_disk_wal_fsync_duration_seconds_bucket{le=\"+Inf\"} 100
+etcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.008\"} 990
+etcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.512\"} 1000
+etcd_disk_wal_fsync_duration_seconds_bucket{le=\"+Inf\"} 1000
 etcd_debugging_mvcc_compact_revision 900
 ";
 
@@ -130,7 +129,7 @@ fn each_thing_that_is_wrong_has_its_line() {
             "FAIL  space         1.7 GB of 2.0 GB at n2, 85 %: most of it is free",
         ),
         (
-            |facts| facts.endpoints[0].metrics = Some(Metrics::parse(&METRICS.replace("} 99", "} 98"))),
+            |facts| facts.endpoints[0].metrics = Some(Metrics::parse(&METRICS.replace("} 990", "} 980"))),
             "FAIL  disk          99 % of syncs within 512ms at n1",
         ),
         (

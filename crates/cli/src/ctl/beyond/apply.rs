@@ -26,7 +26,7 @@ pub const COMMAND: Command =
 fn grammar(grammar: Grammar) -> Grammar {
     grammar
         .about("Makes keys what a file says, in one transaction where they fit into one")
-        .override_usage("--file FILE [options]")
+        .override_usage("--file FILE")
         .arg(flags::text("file", "YAML or JSON map from keys to values; - for standard input").short('f'))
         .arg(flags::switch("dry-run", "Show what would be changed, and change nothing"))
         .arg(flags::text("prune", "Remove the keys with this prefix that the file does not name"))

@@ -19,7 +19,7 @@ pub const COMMAND: Command =
 fn grammar(grammar: Grammar) -> Grammar {
     grammar
         .about("Shows what differs between two revisions of the keys with a prefix")
-        .override_usage("--rev A [--rev B] [options] [prefix]")
+        .override_usage("--rev A [--rev B] [prefix]")
         .arg(flags::list("rev", "Revision; given twice: the older and the newer one, once: up to now"))
         .arg(flags::switch("keys-only", "Show the keys that differ, without the lines of their values"))
         .args(flags::positionals(&["prefix"]))

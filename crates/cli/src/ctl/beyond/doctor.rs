@@ -36,7 +36,7 @@ const METRICS_LIMIT: Duration = Duration::from_secs(2);
 fn grammar(grammar: Grammar) -> Grammar {
     grammar
         .about("Looks at the cluster as an expert would, and says what to do: one line for each check")
-        .override_usage("[options]")
+        .override_usage("")
         .arg(flags::number("keys", "Keys that are read in search of big ones; 0 for none (default 10000)"))
         .args(flags::positionals(&[]))
         .long_about(

@@ -22,7 +22,7 @@ pub const COMMAND: Command =
 fn grammar(grammar: Grammar) -> Grammar {
     grammar
         .about("Writes keys and values as lines of JSON, all at one revision")
-        .override_usage("[options] [prefix]")
+        .override_usage("[prefix]")
         .arg(flags::number("rev", "Revision to read at; 0 is the newest"))
         .arg(flags::switch("leases", "Write the lease of each key and the seconds it was granted for"))
         .args(flags::positionals(&["prefix"]))

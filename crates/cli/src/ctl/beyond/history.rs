@@ -29,10 +29,13 @@ pub const COMMAND: Command =
 /// How often a progress notification is asked for: a server that has not sent everything yet does not answer.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How many notifications are waited for where there is nothing else to tell by that everything was sent.
+const NOTIFICATIONS_MIN: u32 = 5;
+
 fn grammar(grammar: Grammar) -> Grammar {
     grammar
         .about("Shows every version of a key that is still kept, the oldest first")
-        .override_usage("[options] <key>")
+        .override_usage("<key>")
         .arg(flags::number("last", "Only so many, the newest; 0 for all"))
         .args(flags::positionals(&["key"]))
         .long_about(
@@ -46,10 +49,11 @@ async fn run(invocation: Invocation) -> Result<(), Failure> {
     let key = lines::exactly_one(&invocation, "a key")?;
     let last = usize::try_from(invocation.matches.number("last").max(0)).unwrap_or(usize::MAX);
     let session = lines::open(&invocation).await?;
-    let (_, newest) = key_at(&session, &key, 0).await?;
-    let (versions, compacted) = match versions(&session, &key, 1, newest).await? {
+    let (now, newest) = key_at(&session, &key, 0).await?;
+    let search = Search { session: &session, key, newest, last: now.map(|kv| kv.mod_revision) };
+    let (versions, compacted) = match search.from(1).await? {
         Found::Versions(versions) => (versions, 0),
-        Found::Compacted(revision) => match versions_after(&session, &key, revision, newest).await? {
+        Found::Compacted(revision) => match search.after(revision).await? {
             Found::Versions(versions) => (versions, revision),
             Found::Compacted(_) => {
                 return Err(Failure::error("history is compacted faster than it is read: run it again"));
@@ -72,47 +76,74 @@ enum Found {
     Compacted(i64),
 }
 
-/// The versions since a compaction, the one that it kept first: that was written before, so that no event has it.
-async fn versions_after(
-    session: &Session,
-    key: &Bytes,
-    compacted: i64,
+/// A search for all versions up to the revision that was the newest when it began.
+struct Search<'a> {
+    session: &'a Session,
+    key: Bytes,
     newest: i64,
-) -> Result<Found, Failure> {
-    let (kept, _) = key_at(session, key, compacted).await?;
-    let found = versions(session, key, compacted, newest).await?;
-    let Found::Versions(mut versions) = found else { return Ok(found) };
-    let Some(kept) = kept else { return Ok(Found::Versions(versions)) };
-    if versions.front().is_none_or(|first| first.revision != kept.mod_revision) {
-        versions.push_front(Version {
-            revision: kept.mod_revision,
-            state: State::Written { version: kept.version, value: kept.value.to_vec(), lease: kept.lease },
-        });
-    }
-    Ok(Found::Versions(versions))
+    /// The revision of the key's last change, if it is there.
+    last: Option<i64>,
 }
 
-async fn versions(session: &Session, key: &Bytes, from: i64, newest: i64) -> Result<Found, Failure> {
-    let create =
-        WatchCreateRequest { key: key.clone(), start_revision: from, ..WatchCreateRequest::default() };
-    let mut watching = EventStream::open(session, create).await?;
-    let mut versions = VecDeque::new();
-    let mut ask = tokio::time::interval(PROGRESS_INTERVAL);
-    loop {
-        let response = tokio::select! {
-            response = watching.next() => response?,
-            _ = ask.tick() => {
-                watching.ask_for_progress();
-                continue;
-            }
-        };
-        if response.compact_revision > 0 {
-            return Ok(Found::Compacted(response.compact_revision));
+impl Search<'_> {
+    /// The versions since a compaction, the one that it kept first: that was written before, so that no event has it.
+    async fn after(&self, compacted: i64) -> Result<Found, Failure> {
+        let (kept, _) = key_at(self.session, &self.key, compacted).await?;
+        let found = self.from(compacted).await?;
+        let Found::Versions(mut versions) = found else { return Ok(found) };
+        let Some(kept) = kept else { return Ok(Found::Versions(versions)) };
+        if versions.front().is_none_or(|first| first.revision != kept.mod_revision) {
+            versions.push_front(Version {
+                revision: kept.mod_revision,
+                state: State::Written {
+                    version: kept.version,
+                    value: kept.value.to_vec(),
+                    lease: kept.lease,
+                },
+            });
         }
-        versions.extend(response.events.iter().filter_map(version));
-        let revision = response.header.as_ref().map(|header| header.revision).unwrap_or_default();
-        if event_stream::is_progress(&response) && revision >= newest {
-            return Ok(Found::Versions(versions));
+        Ok(Found::Versions(versions))
+    }
+
+    /// The versions that events since a revision tell.
+    async fn from(&self, revision: i64) -> Result<Found, Failure> {
+        let create = WatchCreateRequest {
+            key: self.key.clone(),
+            start_revision: revision,
+            ..WatchCreateRequest::default()
+        };
+        let mut watching = EventStream::open(self.session, create).await?;
+        let (mut versions, mut notifications) = (VecDeque::new(), 0);
+        let mut ask = tokio::time::interval(PROGRESS_INTERVAL);
+        loop {
+            let response = tokio::select! {
+                response = watching.next() => response?,
+                _ = ask.tick() => {
+                    watching.ask_for_progress();
+                    continue;
+                }
+            };
+            if response.compact_revision > 0 {
+                return Ok(Found::Compacted(response.compact_revision));
+            }
+            versions.extend(response.events.iter().filter_map(version));
+            let up_to = response.header.as_ref().map(|header| header.revision).unwrap_or_default();
+            if event_stream::is_progress(&response) && up_to >= self.newest {
+                notifications += 1;
+                if self.is_whole(&versions, revision, notifications) {
+                    return Ok(Found::Versions(versions));
+                }
+            }
+        }
+    }
+
+    /// Whether what was sent ends as the key is now. Before 3.5.8, etcd notifies of progress before it has sent everything.
+    fn is_whole(&self, versions: &VecDeque<Version>, from: i64, notifications: u32) -> bool {
+        match (versions.back(), self.last) {
+            (Some(sent), Some(last)) => sent.revision >= last,
+            (None, Some(last)) => last < from,
+            (Some(sent), None) => sent.state == State::Deleted || sent.revision > self.newest,
+            (None, None) => notifications >= NOTIFICATIONS_MIN,
         }
     }
 }

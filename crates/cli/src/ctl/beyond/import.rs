@@ -24,7 +24,7 @@ pub const COMMAND: Command =
 fn grammar(grammar: Grammar) -> Grammar {
     grammar
         .about("Puts the keys of a file that export wrote")
-        .override_usage("[options] <file>")
+        .override_usage("<file>")
         .arg(flags::switch("leases", "Grant the leases of the file anew, for as long as they were granted"))
         .arg(flags::switch("dry-run", "Check the file, and write nothing"))
         .args(flags::positionals(&["file"]))

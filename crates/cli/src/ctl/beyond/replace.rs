@@ -40,7 +40,7 @@ const NOT_YET: [&str; 2] = ["unhealthy cluster", "in sync with leader"];
 fn grammar(grammar: Grammar) -> Grammar {
     grammar
         .about("Replaces a member by a new one, never below the quorum; run again, it goes on where it was")
-        .override_usage("<member> --name NAME --peer-urls URLS [options]")
+        .override_usage("<member> --name NAME --peer-urls URLS")
         .arg(flags::text("name", "Name of the new member"))
         .arg(flags::list("peer-urls", "Where the other members will reach the new one"))
         .arg(flags::duration("wait", "How long the new member may take to start and to catch up (default 10m)"))

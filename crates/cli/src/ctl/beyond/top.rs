@@ -41,7 +41,7 @@ const METRICS_LIMIT: Duration = Duration::from_secs(1);
 fn grammar(grammar: Grammar) -> Grammar {
     grammar
         .about("Shows members, request rates and hot prefixes, live")
-        .override_usage("[options]")
+        .override_usage("")
         .arg(flags::switch("once", "Print one frame and end, as happens when the output is no terminal"))
         .arg(flags::duration("interval", "Time between two frames, and that rates are taken over (default 1s)"))
         .arg(flags::text("prefix", "Watch only keys with this prefix for hot prefixes"))

@@ -20,7 +20,7 @@ const CHILDREN: usize = 20;
 fn grammar(grammar: Grammar) -> Grammar {
     grammar
         .about("Shows how many keys and bytes are below each segment of a path")
-        .override_usage("[options] [prefix]")
+        .override_usage("[prefix]")
         .arg(flags::number("depth", "Segments below the prefix that are shown (default 2)"))
         .arg(flags::number("top", "Children of a segment that are shown, the biggest first; 0 for all (default 20)"))
         .arg(flags::number("rev", "Revision to read at; 0 is the newest"))
