@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn every_call_of_a_run_is_counted_on_any_number_of_threads_and_at_any_pace() {
         let site = Site {
-            addresses: vec![start(&[]).unwrap()],
+            addresses: vec![start(&[]).unwrap().into()],
             processes: Vec::new(),
             placement: Default::default(),
         };
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_job_that_cannot_connect_is_an_error() {
         let job = UnaryJob { shape: shape(Pace::Closed), workload: &Put { order: Order::Random } };
-        let nobody = [(Ipv4Addr::LOCALHOST, 1).into()];
+        let nobody = [SocketAddr::from((Ipv4Addr::LOCALHOST, 1)).into()];
         assert!(crate::process::block_on(job.prepare(&nobody, Share::WHOLE)).unwrap().is_err());
     }
 }
