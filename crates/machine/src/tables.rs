@@ -18,7 +18,6 @@
 //!
 //! Ids are stored as two's complement, so negative leases sort after positive ones; nothing depends on it.
 
-use bytes::Bytes;
 use mvcc::{LeaseId, Store, TableId};
 use prost::Message;
 use proto::membershippb::Member;
