@@ -7,6 +7,7 @@ use proto::etcdserverpb::{
 
 use super::json::{Members, Object, object};
 use super::{Answer, Page, Unsupported, encoded};
+use crate::ctl::range::prefix_end;
 use crate::go::quote::quote;
 
 /// The end of a range that has none.
@@ -108,16 +109,6 @@ fn range(page: &mut Page, permission: &Permission) {
         }
     }
     page.bytes.push(b'\n');
-}
-
-/// Returns the end of the range of all keys that begin with `prefix`.
-pub fn prefix_end(prefix: &[u8]) -> Vec<u8> {
-    let Some(last) = prefix.iter().rposition(|byte| *byte != 0xff) else {
-        return OPEN_END.to_vec();
-    };
-    let mut end = prefix[..=last].to_vec();
-    end[last] += 1;
-    end
 }
 
 /// Returns the name of a kind of permission, or the number of one that is newer than this program.
@@ -297,14 +288,6 @@ mod tests {
             "Role root\nKV Read:\n\t[, <open ended>\nKV Write:\n\t[, <open ended>\n"
         );
         assert_eq!(printed("simple", &role("r", Vec::new())), "Role r\nKV Read:\nKV Write:\n");
-    }
-
-    #[test]
-    fn the_end_of_a_prefix_skips_what_cannot_be_greater() {
-        let cases: [(&[u8], &[u8]); 4] = [(b"a", b"b"), (b"a\xff", b"b"), (b"\xff\xff", b"\0"), (b"", b"\0")];
-        for (prefix, end) in cases {
-            assert_eq!(prefix_end(prefix), end);
-        }
     }
 
     #[test]
