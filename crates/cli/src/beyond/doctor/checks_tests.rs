@@ -106,9 +106,12 @@ fn a_member_that_does_not_answer_takes_the_margin() {
     );
 }
 
+/// What goes wrong.
+type Change = fn(&mut ClusterFacts);
+
 #[test]
 fn each_thing_that_is_wrong_has_its_line() {
-    let cases: [(fn(&mut ClusterFacts), &str); 16] = [
+    let cases: [(Change, &str); 16] = [
         (|facts| status(facts, 1).leader = 0, "FAIL  leader        none at 10.0.0.2:2379"),
         (|facts| status(facts, 1).leader = 2, "warn  leader        the members name several: n1, n2"),
         (

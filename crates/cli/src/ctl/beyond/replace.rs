@@ -33,9 +33,17 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// How many refusals in a row for now are the answer.
 const REFUSALS_MAX: u32 = 60;
 
-/// What servers say when a step may be taken a little later: members have not been connected for five seconds, or a learner
-/// lacks more, by a count of the server's own, than it may.
-const NOT_YET: [&str; 2] = ["unhealthy cluster", "in sync with leader"];
+/// What is said when a step may be taken a little later: members have not been connected for five seconds, a learner lacks
+/// more, by a count of the server's own, than it may, or leadership is changing hands. Whether a step that got no answer was
+/// taken is seen by looking again.
+const NOT_YET: [&str; 6] = [
+    "unhealthy cluster",
+    "in sync with leader",
+    "context deadline exceeded",
+    "request timed out",
+    "no leader",
+    "leader changed",
+];
 
 fn grammar(grammar: Grammar) -> Grammar {
     grammar
@@ -89,13 +97,17 @@ struct Look {
 impl Replacing {
     async fn run(mut self) -> Result<(), Failure> {
         let mut waiting = None::<Instant>;
+        // If nobody answers now, waiting does not help. Later on, an election may be under way.
+        let mut looked = Ok(self.look().await?);
         loop {
-            let look = self.look().await?;
-            let step = replace::next(&self.order, &look.situation);
-            if let Step::Done { new } = step {
-                return print::write_line(self.closing(new));
-            }
-            match self.take(step, &look).await? {
+            let taken = match looked {
+                Ok(look) => match replace::next(&self.order, &look.situation) {
+                    Step::Done { new } => return print::write_line(self.closing(new)),
+                    step => self.take(step, &look).await?,
+                },
+                Err(failure) => self.refused(failure)?,
+            };
+            match taken {
                 Taken::Changed => waiting = None,
                 Taken::Waits => {
                     let since = *waiting.get_or_insert_with(Instant::now);
@@ -108,6 +120,7 @@ impl Replacing {
                     tokio::time::sleep(INTERVAL).await;
                 }
             }
+            looked = self.look().await;
         }
     }
 
