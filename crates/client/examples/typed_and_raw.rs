@@ -1,7 +1,7 @@
 //! How much of the raw stub's throughput the client has: puts of 64 bytes by 64 and by 1,000 tasks, in turns.
 //!
 //! ```text
-//! cargo run --release --example typed_and_raw -- 127.0.0.1:2379
+//! cargo run --release -p quorate-client --example typed_and_raw -- 127.0.0.1:2379
 //! ```
 
 use std::sync::Arc;
