@@ -43,5 +43,5 @@ async fn put_callers(address: &Endpoint, keys: KeyShape, value_bytes: usize) -> 
     let shape = Shape { connections: 8, clients: 64, pace: Pace::Closed, keys, value_bytes };
     let put = Put { order: Order::Random };
     let requests = (0..shape.clients).map(|number| -> Box<dyn Requests> { put.requests(&shape, number) });
-    Callers::connect(&[address.clone()], shape.connections, put.path(), requests).await
+    Callers::connect(std::slice::from_ref(address), shape.connections, put.path(), requests).await
 }

@@ -192,6 +192,7 @@ fn read(disk: &dyn Disk, path: &Path, identity: [u64; 2]) -> Result<Option<Found
 }
 
 /// What is found in place of a copy.
+#[expect(clippy::large_enum_variant, reason = "two of them exist, while a log is opened")]
 pub(crate) enum Copy {
     /// No file.
     Missing,
