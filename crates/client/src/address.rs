@@ -1,6 +1,6 @@
 //! Where a member is reached: an endpoint as the user writes it, taken apart.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
@@ -44,13 +44,20 @@ impl Address {
     /// # Errors
     /// When it is none of these.
     pub(crate) fn parse(text: &str, default: Security) -> Result<Address, Error> {
-        let (security, rest) = match text.split_once("://") {
-            None => (default, text),
-            Some(("http", rest)) => (Security::Plain, rest),
-            Some(("https", rest)) => (Security::Tls, rest),
-            Some(("unix", path)) => return Address::unix(text, Security::Plain, path),
-            Some(("unixs", path)) => return Address::unix(text, Security::Tls, path),
-            Some((scheme, _)) => return Err(Error::endpoint(text, format!("unknown scheme {scheme:?}"))),
+        // `unix:x` is the path `x`, as `unix://x` is.
+        let (scheme, rest) = match text.split_once(':') {
+            Some((scheme @ ("unix" | "unixs"), path)) => {
+                (Some(scheme), path.strip_prefix("//").unwrap_or(path))
+            }
+            _ => text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme), rest)),
+        };
+        let security = match scheme {
+            None => default,
+            Some("http") => Security::Plain,
+            Some("https") => Security::Tls,
+            Some("unix") => return Address::unix(text, Security::Plain, rest),
+            Some("unixs") => return Address::unix(text, Security::Tls, rest),
+            Some(scheme) => return Err(Error::endpoint(text, format!("unknown scheme {scheme:?}"))),
         };
         let place = tcp(rest.split('/').next().unwrap_or_default());
         let place = place.ok_or_else(|| Error::endpoint(text, "not host:port".to_owned()))?;
@@ -73,11 +80,12 @@ impl Address {
         Ok(Address { text: text.to_owned(), security, place: Place::Unix(path.into()) })
     }
 
-    /// Returns the host that a certificate must name.
+    /// Returns the host that a certificate must name. A socket may be named like a host and its port, as etcd's are.
     pub(crate) fn host(&self) -> &str {
         match &self.place {
             Place::Tcp { host, .. } => host,
-            Place::Unix(_) | Place::Nowhere(_) => "localhost",
+            Place::Unix(path) => host_and_port(path).map_or("localhost", |(host, _)| host),
+            Place::Nowhere(_) => "localhost",
         }
     }
 
@@ -86,9 +94,20 @@ impl Address {
         match &self.place {
             Place::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
             Place::Tcp { host, port } => format!("{host}:{port}"),
-            Place::Unix(_) | Place::Nowhere(_) => "localhost".to_owned(),
+            Place::Unix(path) => match host_and_port(path) {
+                Some((host, port)) => format!("{host}:{port}"),
+                None => "localhost".to_owned(),
+            },
+            Place::Nowhere(_) => "localhost".to_owned(),
         }
     }
+}
+
+/// Returns host and port, if the path of a socket is made of them.
+fn host_and_port(path: &Path) -> Option<(&str, u16)> {
+    let (host, port) = path.to_str()?.split_once(':')?;
+    let is_host = !host.is_empty() && !host.contains(['/', ' ']);
+    Some((host, port.parse().ok()?)).filter(|_| is_host)
 }
 
 fn tcp(text: &str) -> Option<Place> {
@@ -124,6 +143,8 @@ mod tests {
             ("::1", Security::Plain, tcp("::1", 2379)),
             ("unix:///run/x", Security::Plain, Some(Place::Unix("/run/x".into()))),
             ("unixs://x:1", Security::Tls, Some(Place::Unix("x:1".into()))),
+            ("unix:x:1", Security::Plain, Some(Place::Unix("x:1".into()))),
+            ("unixs:/run/x", Security::Tls, Some(Place::Unix("/run/x".into()))),
             ("ftp://h:1", Security::Plain, None),
             ("h:port", Security::Plain, None),
             ("", Security::Plain, None),
@@ -135,6 +156,14 @@ mod tests {
         }
         let default = Address::parse("h:1", Security::Tls).expect("an endpoint");
         assert_eq!(default.security, Security::Tls);
+        for (text, authority, host) in [
+            ("unix:localhost:7", "localhost:7", "localhost"),
+            ("unixs://h:7", "h:7", "h"),
+            ("unix:///run/h:7", "localhost", "localhost"),
+        ] {
+            let address = Address::parse(text, Security::Plain).expect("an endpoint");
+            assert_eq!((address.authority().as_str(), address.host()), (authority, host), "{text}");
+        }
         assert_eq!(Address::parse("[::1]:7", Security::Plain).expect("an endpoint").authority(), "[::1]:7");
     }
 }

@@ -35,7 +35,8 @@ pub fn grammar(program: &str) -> Grammar {
 pub fn parse(words: Vec<OsString>) -> Result<Parsed, Failure> {
     let program = program_of(&words);
     let mut root = grammar(&program);
-    let matches = match root.try_get_matches_from_mut(&words) {
+    let ordered = flags_after_the_command(&root, &words);
+    let matches = match root.try_get_matches_from_mut(ordered) {
         Ok(matches) => matches,
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             let path = path_of(&root, &words);
@@ -54,6 +55,33 @@ pub fn parse(words: Vec<OsString>) -> Result<Parsed, Failure> {
     }
     let matches = innermost.clone();
     Ok(Some((command, Invocation::new(program, path, matches, words))))
+}
+
+/// Returns the line with the flags of its command after the command. cobra takes them before it as well, where clap knows
+/// global flags only.
+fn flags_after_the_command(root: &Grammar, words: &[OsString]) -> Vec<OsString> {
+    let (mut line, mut moved) = (Vec::new(), Vec::new());
+    let mut words = words.iter().cloned();
+    line.extend(words.next());
+    let mut command = root;
+    while command.has_subcommands() {
+        let Some(word) = words.next() else { break };
+        match word.to_str() {
+            Some(flag) if flag.len() > 1 && flag.starts_with('-') && flag != "--" => {
+                let place = if is_known(root, flag) { &mut line } else { &mut moved };
+                let value = takes_next_word(root, flag).then(|| words.next()).flatten();
+                place.push(word);
+                place.extend(value);
+            }
+            text => {
+                let found = text.and_then(|name| find(command, name));
+                line.push(word);
+                let Some(found) = found else { break };
+                command = found;
+            }
+        }
+    }
+    line.into_iter().chain(moved).chain(words).collect()
 }
 
 fn helped(root: &Grammar, path: &[String]) -> Result<Parsed, Failure> {
@@ -105,12 +133,33 @@ pub fn resolve<'a>(root: &Grammar, words: impl Iterator<Item = &'a str>) -> Vec<
     path
 }
 
+/// Returns whether a flag is one of all commands.
+fn is_known(root: &Grammar, word: &str) -> bool {
+    is_help(word) || named(root, word.split('=').next().unwrap_or_default()).is_some()
+}
+
+/// Returns whether the word after a flag is its value. As in cobra, it is for a flag that only the command knows.
 fn takes_next_word(root: &Grammar, word: &str) -> bool {
-    let named = |argument: &&clap::Arg| match word.strip_prefix("--") {
+    if is_help(word) || word.contains('=') {
+        return false;
+    }
+    match named(root, word) {
+        Some(argument) => !argument.is_require_equals_set(),
+        None => word.starts_with("--") || word.len() == 2,
+    }
+}
+
+fn is_help(word: &str) -> bool {
+    matches!(word, "--help" | "-h")
+}
+
+/// Returns the global flag that is written so.
+fn named<'a>(root: &'a Grammar, word: &str) -> Option<&'a clap::Arg> {
+    let is_named = |argument: &&clap::Arg| match word.strip_prefix("--") {
         Some(long) => argument.get_long() == Some(long),
-        None => argument.get_short().is_some_and(|short| word == format!("-{short}")),
+        None => argument.get_short().is_some_and(|short| word.starts_with(&format!("-{short}"))),
     };
-    root.get_arguments().find(named).is_some_and(|argument| !argument.is_require_equals_set())
+    root.get_arguments().find(is_named)
 }
 
 fn find<'a>(command: &'a Grammar, word: &str) -> Option<&'a Grammar> {
@@ -237,6 +286,23 @@ mod tests {
         assert_eq!(globals.text("write-out"), "json");
         assert_eq!(globals.endpoints(), ["a"]);
         assert!(!globals.hex());
+    }
+
+    #[test]
+    fn the_flags_of_a_command_may_stand_before_it() {
+        use super::super::flags::Flags as _;
+        let invocation = parsed("--endpoints=a --consistency s get k -w json").unwrap();
+        assert_eq!(invocation.path, ["get"]);
+        assert_eq!(invocation.matches.text("consistency"), Some("s"));
+        assert_eq!(invocation.text_arguments(), ["k"]);
+        assert_eq!(parsed("--limit=3 -w json get k").unwrap().matches.number("limit"), 3);
+        let invocation = parsed("member --consistency s --hex list").unwrap();
+        assert_eq!((invocation.path.len(), invocation.matches.text("consistency")), (2, Some("s")));
+        assert_eq!(
+            parsed("--nonsense 1 get k").unwrap_err().lines().next(),
+            Some("unknown flag: --nonsense")
+        );
+        assert_eq!(parsed("--help get").unwrap_err(), "help");
     }
 
     #[test]
