@@ -66,8 +66,10 @@ pub struct Marker {
     pub state: State,
 }
 
-/// The JSON of the marker. Ids are hexadecimal text, as etcd prints them: JSON numbers lose digits.
+/// The JSON of the marker. Ids are hexadecimal text, as etcd prints them: JSON numbers lose digits. A field of another name
+/// is damage: a checksum whose name is damaged would not be looked at.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Json {
     format: u32,
     cluster_id: String,

@@ -72,7 +72,7 @@ impl Group {
             Group::Maintenance => "Cluster maintenance commands",
             Group::Concurrency => "Concurrency commands",
             Group::Authentication => "Authentication commands",
-            Group::Beyond => "Commands that etcdctl lacks",
+            Group::Beyond => "Commands beyond etcdctl",
             Group::Utility => "Utility commands",
         }
     }
