@@ -22,6 +22,7 @@
 pub mod cluster;
 pub mod dns;
 pub mod http;
+pub mod interrupt;
 pub mod pki;
 pub mod ports;
 pub mod program;
@@ -31,6 +32,7 @@ pub mod skip;
 pub mod wait;
 
 pub use cluster::Cluster;
+pub use interrupt::interruptible;
 pub use program::{Program, Version};
 pub use random::Random;
 pub use server::Server;

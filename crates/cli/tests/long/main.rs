@@ -15,7 +15,7 @@ use testkit::Server;
 
 /// Returns our binary, with no endpoint and no variable of the tester's environment.
 fn ctl() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quoratectl"));
+    let mut command = testkit::interruptible(env!("CARGO_BIN_EXE_quoratectl"));
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -100,7 +100,11 @@ impl Ctl {
             let (name, value) = text.split_once('=').expect("a variable has a value");
             (name.to_owned(), value.to_owned())
         });
-        let mut child = Command::new(&self.path);
+        let mut child = if row.interrupt_after.is_some() {
+            testkit::interruptible(&self.path)
+        } else {
+            Command::new(&self.path)
+        };
         child.args(arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         if !row.command.contains("--endpoints") {
             child.env("ETCDCTL_ENDPOINTS", &names.endpoint);
