@@ -21,7 +21,7 @@
 //! | reading | [`get`](Client::get)`(keys)` | `limit`, `revision`, `serializable`, `keys_only`, `count_only`, `sort`, `min_`/`max_mod_revision`, `min_`/`max_create_revision`; `page(n)`, `stream()` for large ranges |
 //! | writing | [`put`](Client::put)`(key, value)` | `lease`, `prev_kv`, `ignore_value`, `ignore_lease` |
 //! | | [`delete`](Client::delete)`(keys)` | `prev_kv` |
-//! | both at once | [`txn`](Client::txn)`()` | `when` ([`value`], [`version`], [`create_revision`], [`mod_revision`], [`lease`], [`exists`], [`missing`]), `then`, `or_else` ([`get()`], [`put()`], [`delete()`], [`txn()`]) |
+//! | both at once | [`txn`](Client::txn)`()` | `when` ([`value`], [`version`], [`create_revision`], [`mod_revision`], [`lease()`], [`exists`], [`missing`]), `then`, `or_else` ([`get()`], [`put()`], [`delete()`], [`txn()`]) |
 //! | forgetting history | [`compact`](Client::compact)`(revision)` | `physical` |
 //! | watching | [`watch`](Client::watch)`(keys)`, a [`Watcher`] | `from_revision`, `prev_kv`, `bookmarks`, `no_put`, `no_delete` |
 //! | living with a lease | [`lease`](Client::lease)`(ttl)`, [`keep_alive`](Client::keep_alive)`(id)`: a [`Lease`] | `id` |

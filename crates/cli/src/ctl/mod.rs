@@ -1,7 +1,7 @@
 //! `quoratectl`: everything that is asked of a running cluster. Linked or copied as `etcdctl`, it is etcdctl.
 //!
 //! A run is: parse the line ([`line`](mod@line)), find the command in the registry ([`commands::COMMANDS`]), run it on a runtime
-//! of one thread, and end with the exit code of its [`Failure`](exit::Failure), after one line that begins with `Error: `.
+//! of one thread, and end with the exit code of its [`Failure`], after one line that begins with `Error: `.
 //!
 //! # How to add a command
 //!

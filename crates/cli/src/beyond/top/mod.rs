@@ -1,6 +1,6 @@
 //! What `top` shows: members, rates and hot prefixes, from samples that were taken at intervals.
 //!
-//! [`View`] is what is known at one time, [`draw`] puts it on a terminal of any size. The plain frame that is printed into
+//! [`View`] is what is known at one time, [`draw()`] puts it on a terminal of any size. The plain frame that is printed into
 //! a pipe, the live one and the pictures of the manual are drawn by the same function.
 
 mod draw;
