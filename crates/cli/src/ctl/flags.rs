@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, builder::OsStringValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Command as Grammar, builder::OsStringValueParser};
 
 use crate::go::{duration::parse_duration, number};
 
@@ -59,6 +59,11 @@ pub fn positionals(names: &[&'static str]) -> Vec<Arg> {
     };
     let named = names.iter().map(|name| positional(name));
     named.chain([positional(SURPLUS).num_args(0..).hide(true)]).collect()
+}
+
+/// Returns a command without commands below it: its description, the rest of its usage line, and its positional arguments.
+pub fn leaf(name: &'static str, about: &'static str, usage: &'static str, names: &[&'static str]) -> Grammar {
+    Grammar::new(name).about(about).override_usage(usage).args(positionals(names))
 }
 
 /// What of a command line belongs to one command.

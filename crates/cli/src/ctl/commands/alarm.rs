@@ -20,7 +20,7 @@ pub const COMMAND: Command = Command {
 };
 
 fn grammar(grammar: Grammar) -> Grammar {
-    let leaf = |name, about| Grammar::new(name).about(about).override_usage("").args(flags::positionals(&[]));
+    let leaf = |name, about| flags::leaf(name, about, "", &[]);
     grammar
         .about("Alarm related commands. Use `etcdctl alarm --help` to see subcommands")
         .long_about("Alarm related commands")

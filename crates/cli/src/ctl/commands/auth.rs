@@ -28,7 +28,7 @@ const ROOT: &str = "root";
 const NO_ROOT_ROLE: &str = "etcdserver: root user does not have root role";
 
 fn grammar(grammar: Grammar) -> Grammar {
-    let leaf = |name, about| Grammar::new(name).about(about).override_usage("").args(flags::positionals(&[]));
+    let leaf = |name, about| flags::leaf(name, about, "", &[]);
     grammar
         .about("Enable or disable authentication. Use `etcdctl auth --help` to see subcommands")
         .long_about("Enable or disable authentication")

@@ -20,9 +20,7 @@ pub const COMMAND: Command = Command {
 };
 
 fn grammar(grammar: Grammar) -> Grammar {
-    let leaf = |name, about, usage: &'static str| {
-        Grammar::new(name).about(about).override_usage(usage).args(flags::positionals(&["TARGET_VERSION"]))
-    };
+    let leaf = |name, about, usage| flags::leaf(name, about, usage, &["TARGET_VERSION"]);
     grammar
         .about("Downgrade related commands. Use `etcdctl downgrade --help` to see subcommands")
         .long_about("Downgrade related commands")

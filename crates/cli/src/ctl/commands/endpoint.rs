@@ -41,7 +41,7 @@ const HEALTH_KEY: Bytes = Bytes::from_static(b"health");
 const PERMISSION_DENIED: &str = "etcdserver: permission denied";
 
 fn grammar(grammar: Grammar) -> Grammar {
-    let leaf = |name, about| Grammar::new(name).about(about).override_usage("").args(flags::positionals(&[]));
+    let leaf = |name, about| flags::leaf(name, about, "", &[]);
     grammar
         .about("Endpoint related commands. Use `etcdctl endpoint --help` to see subcommands")
         .long_about("Endpoint related commands")

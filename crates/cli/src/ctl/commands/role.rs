@@ -28,18 +28,15 @@ pub const COMMAND: Command = Command {
 };
 
 fn grammar(grammar: Grammar) -> Grammar {
-    let leaf = |name, about, usage: &'static str, arguments: &[&'static str]| {
-        Grammar::new(name).about(about).override_usage(usage).args(flags::positionals(arguments))
-    };
     grammar
         .about("Role related commands. Use `etcdctl role --help` to see subcommands")
         .long_about("Role related commands")
-        .subcommand(leaf("add", "Adds a new role", "<role name>", &["new role"]))
-        .subcommand(leaf("delete", "Deletes a role", "<role name>", &["role"]))
-        .subcommand(leaf("get", "Gets detailed information of a role", "<role name>", &["role"]))
-        .subcommand(leaf("list", "Lists all roles", "", &[]))
+        .subcommand(flags::leaf("add", "Adds a new role", "<role name>", &["new role"]))
+        .subcommand(flags::leaf("delete", "Deletes a role", "<role name>", &["role"]))
+        .subcommand(flags::leaf("get", "Gets detailed information of a role", "<role name>", &["role"]))
+        .subcommand(flags::leaf("list", "Lists all roles", "", &[]))
         .subcommand(
-            leaf(
+            flags::leaf(
                 "grant-permission",
                 "Grants a key to a role",
                 "[options] <role name> <permission type> <key> [endkey]",
@@ -52,7 +49,7 @@ fn grammar(grammar: Grammar) -> Grammar {
             )),
         )
         .subcommand(
-            leaf("revoke-permission", "Revokes a key from a role", "<role name> <key> [endkey]", &[
+            flags::leaf("revoke-permission", "Revokes a key from a role", "<role name> <key> [endkey]", &[
                 "role", "key", "range_end",
             ])
             .arg(flags::switch("prefix", "revoke a prefix permission"))

@@ -28,14 +28,11 @@ pub const COMMAND: Command = Command {
 };
 
 fn grammar(grammar: Grammar) -> Grammar {
-    let leaf = |name, about, usage: &'static str, arguments: &[&'static str]| {
-        Grammar::new(name).about(about).override_usage(usage).args(flags::positionals(arguments))
-    };
     grammar
         .about("User related commands. Use `etcdctl user --help` to see subcommands")
         .long_about("User related commands")
         .subcommand(
-            leaf("add", "Adds a new user", "<user name or user:password> [options]", &["new user"])
+            flags::leaf("add", "Adds a new user", "<user name or user:password> [options]", &["new user"])
                 .arg(flags::switch(
                     "interactive",
                     "Read password from stdin instead of interactive terminal (default true)",
@@ -43,25 +40,27 @@ fn grammar(grammar: Grammar) -> Grammar {
                 .arg(flags::text("new-user-password", "Supply password from the command line flag"))
                 .arg(flags::switch("no-password", "Create a user without password (CN based auth only)")),
         )
-        .subcommand(leaf("delete", "Deletes a user", "<user name>", &["user"]))
+        .subcommand(flags::leaf("delete", "Deletes a user", "<user name>", &["user"]))
         .subcommand(
-            leaf("get", "Gets detailed information of a user", "<user name> [options]", &["user"])
+            flags::leaf("get", "Gets detailed information of a user", "<user name> [options]", &["user"])
                 .arg(flags::switch("detail", "Show permissions of roles granted to the user")),
         )
-        .subcommand(leaf("list", "Lists all users", "", &[]))
-        .subcommand(leaf("passwd", "Changes password of user", "<user name> [options]", &["user"]).arg(
-            flags::switch(
-                "interactive",
-                "If true, read password from stdin instead of interactive terminal (default true)",
+        .subcommand(flags::leaf("list", "Lists all users", "", &[]))
+        .subcommand(
+            flags::leaf("passwd", "Changes password of user", "<user name> [options]", &["user"]).arg(
+                flags::switch(
+                    "interactive",
+                    "If true, read password from stdin instead of interactive terminal (default true)",
+                ),
             ),
-        ))
-        .subcommand(leaf(
+        )
+        .subcommand(flags::leaf(
             "grant-role",
             "Grants a role to a user",
             "<user name> <role name>",
             &["user", "role"],
         ))
-        .subcommand(leaf(
+        .subcommand(flags::leaf(
             "revoke-role",
             "Revokes a role from a user",
             "<user name> <role name>",

@@ -2,8 +2,8 @@
 
 use proto::etcdserverpb::{AlarmMember, AlarmResponse, AlarmType};
 
-use super::json::{Members, Object, object};
-use super::{Answer, Page, Unsupported, encoded};
+use super::json::{Members, Object};
+use super::{Answer, Page, Unsupported};
 
 impl Members for AlarmMember {
     fn members(&self, object: &mut Object<'_>) {
@@ -34,14 +34,7 @@ impl Answer for AlarmResponse {
         Ok(())
     }
 
-    fn json(&self, out: &mut Vec<u8>, _hex: bool) -> Result<(), Unsupported> {
-        object(out, self);
-        Ok(())
-    }
-
-    fn protobuf(&self) -> Result<Vec<u8>, Unsupported> {
-        encoded(self)
-    }
+    as_message!(self);
 }
 
 /// Returns an alarm in protobuf's text form, which etcdctl prints: fields that are zero are left out. Go puts one space

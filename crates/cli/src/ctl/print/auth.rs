@@ -5,8 +5,8 @@ use proto::etcdserverpb::{
     AuthRoleGetResponse, AuthRoleListResponse, AuthStatusResponse, AuthUserGetResponse, AuthUserListResponse,
 };
 
-use super::json::{Members, Object, object};
-use super::{Answer, Page, Unsupported, encoded};
+use super::json::{Members, Object};
+use super::{Answer, Page, Unsupported};
 use crate::ctl::range::prefix_end;
 use crate::go::quote::quote;
 
@@ -76,14 +76,7 @@ impl Answer for Role {
         Ok(())
     }
 
-    fn json(&self, out: &mut Vec<u8>, _hex: bool) -> Result<(), Unsupported> {
-        object(out, &self.answer);
-        Ok(())
-    }
-
-    fn protobuf(&self) -> Result<Vec<u8>, Unsupported> {
-        encoded(&self.answer)
-    }
+    as_message!(self.answer);
 }
 
 /// Prints the keys of a permission: one, or a range, with the prefix that the range is when it is one.
@@ -144,14 +137,7 @@ impl Answer for AuthRoleListResponse {
         Ok(())
     }
 
-    fn json(&self, out: &mut Vec<u8>, _hex: bool) -> Result<(), Unsupported> {
-        object(out, self);
-        Ok(())
-    }
-
-    fn protobuf(&self) -> Result<Vec<u8>, Unsupported> {
-        encoded(self)
-    }
+    as_message!(self);
 }
 
 impl Members for AuthRoleListResponse {
@@ -168,14 +154,7 @@ impl Answer for User {
         page.line(format_args!("Roles:{roles}"));
     }
 
-    fn json(&self, out: &mut Vec<u8>, _hex: bool) -> Result<(), Unsupported> {
-        object(out, &self.answer);
-        Ok(())
-    }
-
-    fn protobuf(&self) -> Result<Vec<u8>, Unsupported> {
-        encoded(&self.answer)
-    }
+    as_message!(self.answer);
 }
 
 impl Members for AuthUserGetResponse {
@@ -190,14 +169,7 @@ impl Answer for AuthUserListResponse {
         self.users.iter().for_each(|user| page.line(user));
     }
 
-    fn json(&self, out: &mut Vec<u8>, _hex: bool) -> Result<(), Unsupported> {
-        object(out, self);
-        Ok(())
-    }
-
-    fn protobuf(&self) -> Result<Vec<u8>, Unsupported> {
-        encoded(self)
-    }
+    as_message!(self);
 }
 
 impl Members for AuthUserListResponse {
@@ -213,14 +185,7 @@ impl Answer for AuthStatusResponse {
         page.line(format_args!("AuthRevision: {}", self.auth_revision));
     }
 
-    fn json(&self, out: &mut Vec<u8>, _hex: bool) -> Result<(), Unsupported> {
-        object(out, self);
-        Ok(())
-    }
-
-    fn protobuf(&self) -> Result<Vec<u8>, Unsupported> {
-        encoded(self)
-    }
+    as_message!(self);
 }
 
 impl Members for AuthStatusResponse {

@@ -2,8 +2,8 @@
 
 use proto::etcdserverpb::{DeleteRangeResponse, PutResponse, RangeResponse};
 
-use super::json::{Members, Object, object};
-use super::{Answer, Page, Unsupported, encoded};
+use super::json::{Members, Object};
+use super::{Answer, Page, Unsupported};
 
 impl Answer for PutResponse {
     fn simple(&self, page: &mut Page) {
@@ -21,14 +21,7 @@ impl Answer for PutResponse {
         Ok(())
     }
 
-    fn json(&self, out: &mut Vec<u8>, _hex: bool) -> Result<(), Unsupported> {
-        object(out, self);
-        Ok(())
-    }
-
-    fn protobuf(&self) -> Result<Vec<u8>, Unsupported> {
-        encoded(self)
-    }
+    as_message!(self);
 }
 
 impl Members for PutResponse {
@@ -55,14 +48,7 @@ impl Answer for RangeResponse {
         Ok(())
     }
 
-    fn json(&self, out: &mut Vec<u8>, _hex: bool) -> Result<(), Unsupported> {
-        object(out, self);
-        Ok(())
-    }
-
-    fn protobuf(&self) -> Result<Vec<u8>, Unsupported> {
-        encoded(self)
-    }
+    as_message!(self);
 }
 
 impl Members for RangeResponse {
@@ -91,14 +77,7 @@ impl Answer for DeleteRangeResponse {
         Ok(())
     }
 
-    fn json(&self, out: &mut Vec<u8>, _hex: bool) -> Result<(), Unsupported> {
-        object(out, self);
-        Ok(())
-    }
-
-    fn protobuf(&self) -> Result<Vec<u8>, Unsupported> {
-        encoded(self)
-    }
+    as_message!(self);
 }
 
 impl Members for DeleteRangeResponse {

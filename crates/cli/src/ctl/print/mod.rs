@@ -12,6 +12,21 @@ use prost::Message;
 
 use super::exit::{Exit, Failure};
 
+/// The methods of [`Answer`] for what is printed as the message that came: JSON of its members, and its encoding. Takes
+/// the message: `self`, or a field of it.
+macro_rules! as_message {
+    ($self:ident $(. $field:ident)?) => {
+        fn json(&$self, out: &mut Vec<u8>, _hex: bool) -> Result<(), $crate::ctl::print::Unsupported> {
+            $crate::ctl::print::json::object(out, &(*$self)$(.$field)?);
+            Ok(())
+        }
+
+        fn protobuf(&$self) -> Result<Vec<u8>, $crate::ctl::print::Unsupported> {
+            $crate::ctl::print::encoded(&(*$self)$(.$field)?)
+        }
+    };
+}
+
 pub mod alarm;
 pub mod auth;
 pub mod endpoint;

@@ -8,8 +8,8 @@ use proto::etcdserverpb::{
     MoveLeaderResponse, ResponseHeader,
 };
 
-use super::json::{Members, Object, object};
-use super::{Answer, Page, Unsupported, encoded};
+use super::json::{Members, Object};
+use super::{Answer, Page, Unsupported};
 
 /// An answer with what is said of it to people.
 #[derive(Clone, Debug)]
@@ -43,14 +43,7 @@ impl<M: Message + Members + Fields> Answer for Outcome<M> {
         Ok(())
     }
 
-    fn json(&self, out: &mut Vec<u8>, _hex: bool) -> Result<(), Unsupported> {
-        object(out, &self.answer);
-        Ok(())
-    }
-
-    fn protobuf(&self) -> Result<Vec<u8>, Unsupported> {
-        encoded(&self.answer)
-    }
+    as_message!(self.answer);
 }
 
 macro_rules! headers {

@@ -3,8 +3,8 @@
 use proto::etcdserverpb::response_op::Response;
 use proto::etcdserverpb::{ResponseOp, TxnResponse};
 
-use super::json::{Members, Object, With, object};
-use super::{Answer, Page, Unsupported, encoded};
+use super::json::{Members, Object, With};
+use super::{Answer, Page, Unsupported};
 
 impl Answer for TxnResponse {
     fn simple(&self, page: &mut Page) {
@@ -34,14 +34,7 @@ impl Answer for TxnResponse {
         Ok(())
     }
 
-    fn json(&self, out: &mut Vec<u8>, _hex: bool) -> Result<(), Unsupported> {
-        object(out, self);
-        Ok(())
-    }
-
-    fn protobuf(&self) -> Result<Vec<u8>, Unsupported> {
-        encoded(self)
-    }
+    as_message!(self);
 }
 
 impl Members for TxnResponse {
