@@ -60,7 +60,8 @@ impl Workers {
     pub(super) fn leave(&self, deadline: Instant) {
         // First, so that who is told to go elsewhere does not come back here.
         let _ = self.close.send(true);
-        let _ = self.closed.recv_timeout(LAST_ACCEPTED);
+        // Then everything that was accepted has been dealt out.
+        let _ = self.closed.recv_timeout(LISTENERS_CLOSE);
         let _ = self.leave.send(true);
         for _ in &self.threads {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -258,8 +259,9 @@ impl NetworkWorker {
     }
 }
 
-/// How long a worker waits for what is still being accepted when the member leaves.
-const LAST_ACCEPTED: Duration = Duration::from_millis(100);
+/// How long a member that leaves waits for its listeners to close. Those without TLS do it in their next turn; one with TLS
+/// makes the handshakes first that have begun.
+const LISTENERS_CLOSE: Duration = Duration::from_secs(1);
 
 /// Serves connections as they come, until the member leaves and the last of them has ended. `all_told` is called when all
 /// clients have been told to go elsewhere.
@@ -302,7 +304,9 @@ async fn serve_all<S, F>(
         let Some(accepted) = accepted else { break };
         serve(&mut open, accepted);
     }
-    while let Ok(Some(accepted)) = tokio::time::timeout(LAST_ACCEPTED, connections.recv()).await {
+    // A client that was accepted hears that it has to go elsewhere, and does not just find its connection closed.
+    connections.close();
+    while let Some(accepted) = connections.recv().await {
         serve(&mut open, accepted);
     }
     drop(not_told);

@@ -138,7 +138,9 @@ pub(crate) async fn serve<S, F>(
         served = in_turns(&conversation, connection.as_mut()) => served,
         () = conversation.late_head(settings.head_within) => return tracing::debug!("a request's head is not complete in time"),
         () = stopped_between_words(&mut stop, &conversation) => {
-            connection.as_mut().graceful_shutdown();
+            if !conversation.turn_away_if_silent() {
+                connection.as_mut().graceful_shutdown();
+            }
             // One poll has it write the GOAWAY, before anything that comes of the streams' end.
             let mut rest = pin!(in_turns(&conversation, connection));
             let served = std::future::poll_fn(|cx| Poll::Ready(rest.as_mut().poll(cx))).await;
@@ -157,8 +159,8 @@ pub(crate) async fn serve<S, F>(
 /// How long a client that has just connected has for its first request when the member leaves.
 const LAST_WORD: Duration = Duration::from_millis(100);
 
-/// Waits for the word to stop, and then for the head that a client is sending: a client that is shut out before that cannot
-/// know whether what it sends is lost. It is served, and then sent away as any other.
+/// Waits for the word to stop, and then a moment for the head that a client is sending: it is served, and then sent away as
+/// any other.
 async fn stopped_between_words(stop: &mut watch::Receiver<bool>, conversation: &Conversation) {
     stopped(stop).await;
     let complete = async {

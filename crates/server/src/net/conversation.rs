@@ -29,6 +29,10 @@ pub(super) struct Conversation {
     has_more: AtomicBool,
     /// How often the connection had its turn.
     turn: AtomicU64,
+    /// Nothing has come that says what the client speaks.
+    is_silent: AtomicBool,
+    /// The member leaves, and the client gets no more time to speak.
+    is_turned_away: AtomicBool,
 }
 
 /// What the bytes of HTTP/1.1 that have come end with.
@@ -50,7 +54,21 @@ impl Conversation {
             is_http1: AtomicBool::new(false),
             has_more: AtomicBool::new(false),
             turn: AtomicU64::new(0),
+            is_silent: AtomicBool::new(true),
+            is_turned_away: AtomicBool::new(false),
         }
+    }
+
+    /// Has the socket say goodbye to a client that has not spoken. Returns whether it will: one that has spoken is served.
+    pub(super) fn turn_away_if_silent(&self) -> bool {
+        let is_silent = self.is_silent.load(Ordering::Relaxed);
+        self.is_turned_away.store(is_silent, Ordering::Relaxed);
+        is_silent
+    }
+
+    /// Returns whether the socket is to say goodbye to a client that has not spoken.
+    pub(super) fn is_turned_away(&self) -> bool {
+        self.is_turned_away.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -69,6 +87,7 @@ impl Conversation {
 
     /// Notes that frames of HTTP/2 have come, and whether the last of them leave a header block unfinished.
     pub(super) fn frames_came(&self, is_amid_block: bool) {
+        self.is_silent.store(false, Ordering::Relaxed);
         match (is_amid_block, self.head_begun()) {
             (true, None) => self.begin_head(),
             (false, Some(_)) => self.end_head(),
@@ -79,6 +98,7 @@ impl Conversation {
     /// Notes that bytes of HTTP/1.1 have come: those of a head, unless a request is being answered. Returns whether a head
     /// begins with them.
     pub(super) fn bytes_came(&self, last: Last) -> bool {
+        self.is_silent.store(false, Ordering::Relaxed);
         let is_first = !self.is_http1.swap(true, Ordering::Relaxed);
         self.has_more.store(last == Last::Other, Ordering::Relaxed);
         let begins = !self.is_busy() && (is_first || self.head_begun().is_none());

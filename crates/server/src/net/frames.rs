@@ -23,7 +23,9 @@ const PAYLOAD_BYTES_MAX: usize = HTTP2_FRAME_BYTES_MAX as usize;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
 const ACK: u8 = 0x1;
 const END_STREAM: u8 = 0x1;
@@ -213,8 +215,18 @@ fn frame(kind: u8, flags: u8, stream: &[u8], payload: &[u8]) -> Vec<u8> {
 
 /// Returns the frame with which a client is turned away that asks for too much, and that says of what.
 pub(super) fn enhance_your_calm(last_stream: u32, reason: &'static str) -> Vec<u8> {
-    const GOAWAY: u8 = 7;
     const ENHANCE_YOUR_CALM: u32 = 0xb;
-    let payload = [&last_stream.to_be_bytes(), &ENHANCE_YOUR_CALM.to_be_bytes(), reason.as_bytes()].concat();
+    goaway(last_stream, ENHANCE_YOUR_CALM, reason)
+}
+
+/// Returns what a server says to a client that has not spoken, when it leaves: its settings, without which there is no
+/// HTTP/2, and that it has looked at no request and will look at none.
+pub(super) fn nothing_was_read() -> Vec<u8> {
+    const NO_ERROR: u32 = 0;
+    [frame(SETTINGS, 0, &[0; 4], &[]), goaway(0, NO_ERROR, "")].concat()
+}
+
+fn goaway(last_stream: u32, code: u32, reason: &str) -> Vec<u8> {
+    let payload = [&last_stream.to_be_bytes(), &code.to_be_bytes(), reason.as_bytes()].concat();
     frame(GOAWAY, 0, &[0; 4], &payload)
 }

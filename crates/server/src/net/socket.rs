@@ -7,18 +7,25 @@
 //! What is read is followed frame by frame (see [`super::frames`]): malformed authorities are put right, pings are
 //! counted, unfinished heads are measured, and what the library counts is handed to it in small helpings (see
 //! [`super::intake`]). A client that asks for too much is sent a GOAWAY with the reason, between two frames of the
-//! library's, and then finds the connection closed.
+//! library's, and then finds the connection closed. So does one that has said nothing when the member leaves: the library
+//! would close the connection without a word, and the client could not know whether the request that it is just sending
+//! was read (rule K1).
+//!
+//! A connection that the library ends is closed on this side first, and lingers (RFC 9112, section 9.6): what still comes is
+//! read and dropped until the client has closed its own side, for a moment at most. With bytes that nobody has read the system would reset the connection, and a
+//! client that is just writing would meet the reset before it reads the GOAWAY that says which requests were not looked at.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 use super::conversation::{Conversation, Last};
-use super::frames::{Seen, enhance_your_calm};
+use super::frames::{Seen, enhance_your_calm, nothing_was_read};
 use super::heads::Head;
 use super::inbound::Inbound;
 use super::intake::Intake;
@@ -49,14 +56,47 @@ pub(super) struct Socket {
     farewell: Farewell,
 }
 
-/// How far the leaving of a client that asks for too much is.
+/// How long a connection that is closed on this side lingers.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+
+/// How far the goodbye to a client is.
 #[derive(Debug)]
 enum Farewell {
     No,
     /// This is still to be written.
-    Due(Vec<u8>),
+    Due {
+        rest: Vec<u8>,
+        then: Then,
+    },
+    /// This side is closed. What the client sends is read and dropped until it closes its own or the time is over, and what
+    /// the library writes is dropped.
+    Lingers(Pin<Box<Sleep>>),
     /// Nothing is read or written any more.
     Said,
+}
+
+/// What follows a farewell.
+#[derive(Debug, Clone, Copy)]
+enum Then {
+    /// The connection is closed.
+    Close,
+    /// The connection lingers.
+    Linger,
+}
+
+impl Farewell {
+    /// A farewell to a client that asks for too much.
+    fn to_offender(words: Vec<u8>) -> Self {
+        Farewell::Due { rest: words, then: Then::Close }
+    }
+
+    fn lingers() -> Self {
+        Farewell::Lingers(Box::pin(sleep(LINGER_TIME)))
+    }
+
+    fn is_due(&self) -> bool {
+        matches!(self, Farewell::Due { .. })
+    }
 }
 
 impl Socket {
@@ -92,7 +132,8 @@ impl Socket {
             self.conversation.frames_came(load.block_bytes > 0);
         }
         if !self.head.is_now(load.block_bytes) {
-            self.farewell = Farewell::Due(enhance_your_calm(seen.last_stream, "too_many_header_bytes"));
+            self.farewell =
+                Farewell::to_offender(enhance_your_calm(seen.last_stream, "too_many_header_bytes"));
         }
         self.judge_pings(seen);
     }
@@ -108,7 +149,7 @@ impl Socket {
         let before = if begins { 0 } else { self.head_bytes };
         self.head_bytes = if self.conversation.is_busy() { 0 } else { before + bytes.len() };
         if !self.head.is_now(self.head_bytes) {
-            self.farewell = Farewell::Due(Vec::new());
+            self.farewell = Farewell::to_offender(Vec::new());
         }
     }
 
@@ -133,7 +174,7 @@ impl Socket {
                 has_sent: self.outbound.take_has_answered(),
             };
             if self.pings.judge(Instant::now(), circumstances) == Verdict::TooMany {
-                self.farewell = Farewell::Due(enhance_your_calm(seen.last_stream, "too_many_pings"));
+                self.farewell = Farewell::to_offender(enhance_your_calm(seen.last_stream, "too_many_pings"));
                 return;
             }
         }
@@ -141,11 +182,15 @@ impl Socket {
 
     /// Says goodbye if it is time to, at a place where no frame is under way. Whether it has been said.
     fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        while let Farewell::Due(rest) = &mut self.farewell {
+        while let Farewell::Due { rest, then } = &mut self.farewell {
             if rest.is_empty() {
+                let then = *then;
                 // Whatever becomes of it: the library closes the connection at the end of its input.
                 let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
-                self.farewell = Farewell::Said;
+                self.farewell = match then {
+                    Then::Close => Farewell::Said,
+                    Then::Linger => Farewell::lingers(),
+                };
                 break;
             }
             match ready!(Pin::new(&mut self.stream).poll_write(cx, rest)) {
@@ -153,7 +198,24 @@ impl Socket {
                 Err(_) => rest.clear(),
             }
         }
+        ready!(self.poll_linger(cx));
         Poll::Ready(matches!(self.farewell, Farewell::Said))
+    }
+
+    /// Reads and drops what the client sends, if the connection lingers.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut dropped = [0; 1024];
+        while let Farewell::Lingers(end) = &mut self.farewell {
+            let is_over = end.as_mut().poll(cx).is_ready();
+            let mut buf = ReadBuf::new(&mut dropped);
+            if is_over
+                || ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)).is_err()
+                || buf.filled().is_empty()
+            {
+                self.farewell = Farewell::Said;
+            }
+        }
+        Poll::Ready(())
     }
 }
 
@@ -163,8 +225,11 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.conversation.is_turned_away() && matches!(self.farewell, Farewell::No) {
+            self.farewell = Farewell::Due { rest: nothing_was_read(), then: Then::Linger };
+        }
         loop {
-            if matches!(self.farewell, Farewell::Due(_)) && !self.is_between_frames() {
+            if self.farewell.is_due() && !self.is_between_frames() {
                 // The write that ends the frame wakes us.
                 return Poll::Pending;
             }
@@ -198,8 +263,10 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if matches!(self.farewell, Farewell::Said) {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        match self.farewell {
+            Farewell::Said => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Farewell::Lingers(_) => return Poll::Ready(Ok(bytes.len())),
+            Farewell::No | Farewell::Due { .. } => {}
         }
         let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(cx, bytes) else {
             self.intake.is_blocked();
@@ -209,7 +276,7 @@ impl AsyncWrite for Socket {
         let written = written?;
         self.outbound.follow(&bytes[..written]);
         self.note_answer();
-        if matches!(self.farewell, Farewell::Due(_)) && self.is_between_frames() {
+        if self.farewell.is_due() && self.is_between_frames() {
             // Reading goes on with the farewell; it is the same task that does both.
             cx.waker().wake_by_ref();
         }
@@ -221,6 +288,10 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if matches!(self.farewell, Farewell::No | Farewell::Due { .. }) {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.farewell = Farewell::lingers();
+        }
+        self.poll_linger(cx).map(Ok)
     }
 }

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use super::connection::{self, Http2Settings, Terms};
 use super::heads::HeadBudget;
@@ -45,6 +46,12 @@ fn settings(ping_min_time: Duration) -> Http2Settings {
 /// A client's end of a connection.
 struct Client(TcpStream);
 
+/// The other end.
+struct Server {
+    stop: watch::Sender<bool>,
+    served: JoinHandle<()>,
+}
+
 /// A frame's type, flags and payload.
 type Frame = (u8, u8, Vec<u8>);
 
@@ -57,15 +64,23 @@ impl Client {
 
     /// As [`connect_to`](Self::connect_to), on terms that other connections have as well.
     async fn connect_under(terms: Terms) -> Self {
+        let (client, server) = Self::connect_to_one_that_stops(terms).await;
+        // The word to stop never comes.
+        std::mem::forget(server.stop);
+        client
+    }
+
+    /// As [`connect_under`](Self::connect_under), to a server that can be stopped.
+    async fn connect_to_one_that_stops(terms: Terms) -> (Self, Server) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
+        let (stop, stopped) = watch::channel(false);
+        let served = tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
-            let (_keep, stop) = watch::channel(false);
             let (not_told, _) = mpsc::channel(1);
-            connection::serve(stream.into(), None, terms, Arc::new(respond), stop, not_told).await;
+            connection::serve(stream.into(), None, terms, Arc::new(respond), stopped, not_told).await;
         });
-        Self(TcpStream::connect(address).await.unwrap())
+        (Self(TcpStream::connect(address).await.unwrap()), Server { stop, served })
     }
 
     /// A client that has begun to speak HTTP/2.
@@ -247,4 +262,52 @@ async fn who_says_nothing_or_half_a_word_is_not_waited_for() {
         let mut rest = Vec::new();
         let _ = client.0.read_to_end(&mut rest).await;
     }
+}
+
+/// What it sends afterwards is surely not looked at, and the connection is not reset under its hands: it would not know
+/// whether its request was read.
+#[tokio::test]
+async fn a_client_that_has_not_spoken_is_turned_away_without_a_reset() {
+    for word in [b"".as_slice(), &PREFACE[..10], PREFACE] {
+        let terms = Terms::new(settings(HOUR), Arc::new(HeadBudget::default()));
+        let (mut client, server) = Client::connect_to_one_that_stops(terms).await;
+        client.write(word).await;
+        server.stop.send(true).unwrap();
+        assert_eq!(client.next(&[GOAWAY]).await, Some((GOAWAY, 0, vec![0; 8])), "no stream was looked at");
+        assert_eq!(client.next(&[GOAWAY, DATA, HEADERS]).await, None, "and no more will be said");
+        for stream in [1, 3, 5] {
+            client.send(HEADERS, END, stream, b"\x82\x86\x84").await;
+        }
+        drop(client);
+        server.served.await.unwrap();
+    }
+}
+
+/// It sends on while the member says which of its requests it has looked at, and must be able to read that.
+#[tokio::test]
+async fn a_client_that_is_sent_away_finds_no_reset() {
+    let terms = Terms::new(settings(HOUR), Arc::new(HeadBudget::default()));
+    let (mut client, server) = Client::connect_to_one_that_stops(terms).await;
+    client.write(PREFACE).await;
+    client.send(SETTINGS, 0, 0, &[]).await;
+    client.is_served(1).await;
+    server.stop.send(true).unwrap();
+    assert_eq!(
+        client.next(&[GOAWAY]).await.map(|frame| frame.2[..4].to_vec()),
+        Some(vec![0x7f, 0xff, 0xff, 0xff])
+    );
+    let (_, _, word) = client.next(&[PING]).await.expect("is asked whether it has read that");
+    client.send(PING, ACK, 0, &word).await;
+    assert_eq!(
+        client.next(&[GOAWAY]).await,
+        Some((GOAWAY, 0, vec![0, 0, 0, 1, 0, 0, 0, 0])),
+        "one was looked at"
+    );
+    assert_eq!(client.next(&[GOAWAY, DATA, HEADERS]).await, None, "and no more will be said");
+    for stream in [3, 5, 7] {
+        client.send(HEADERS, END, stream, b"\x82\x86\x84").await;
+        assert!(!server.served.is_finished());
+    }
+    drop(client);
+    server.served.await.unwrap();
 }
