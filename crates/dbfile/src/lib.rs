@@ -2,6 +2,7 @@
 
 mod digest;
 mod error;
+pub mod etcd;
 mod format;
 pub mod limits;
 mod read;

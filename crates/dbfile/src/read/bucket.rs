@@ -1,8 +1,9 @@
 //! Buckets: the tables of a database.
 
 use super::elements::{Level, first_row_from};
+use super::page_set::PageSet;
 use super::run::Run;
-use super::walk::Walk;
+use super::walk::{Aim, Walk};
 use super::{Db, Rows};
 use crate::format::{BUCKET_VALUE_BYTES, HEADER_BYTES, Header, LeafElement, PageId, PageKind, u64_at};
 use crate::{Error, ReadAt, Reason};
@@ -44,7 +45,7 @@ impl<'d, S: ReadAt> Bucket<'d, S> {
     /// # Errors
     /// When the way to the first row is damaged or cannot be read.
     pub fn rows(&self) -> Result<Rows<'d, S>, Error> {
-        Ok(Rows::new(self.walk(None, None)?, 0))
+        Ok(Rows::new(self.walk(Aim::First, None)?, 0))
     }
 
     /// Returns the rows from `key` on, in the order of their keys.
@@ -52,7 +53,7 @@ impl<'d, S: ReadAt> Bucket<'d, S> {
     /// # Errors
     /// When the way to the first of them is damaged or cannot be read.
     pub fn rows_from(&self, key: &[u8]) -> Result<Rows<'d, S>, Error> {
-        let walk = self.walk(Some(key), None)?;
+        let walk = self.walk(Aim::Key(key), None)?;
         let first = first_row_from(&walk.leaf, key);
         Ok(Rows::new(walk, first))
     }
@@ -66,16 +67,22 @@ impl<'d, S: ReadAt> Bucket<'d, S> {
         Ok(rows.next_row()?.filter(|row| row.key == key).map(|row| row.value.to_vec()))
     }
 
-    /// Begins a walk at `key`, or at the first leaf; pages are entered into `reached`.
-    pub(super) fn walk(
-        &self,
-        key: Option<&[u8]>,
-        reached: Option<super::page_set::PageSet>,
-    ) -> Result<Walk<'d, S>, Error> {
+    /// Returns the last key; `None` if there are no rows.
+    ///
+    /// # Errors
+    /// When the way to it is damaged or cannot be read.
+    pub fn last_key(&self) -> Result<Option<Vec<u8>>, Error> {
+        let leaf = self.walk(Aim::Last, None)?.leaf;
+        let last = leaf.count.checked_sub(1).map(|last| LeafElement::read(&leaf.bytes, last).key);
+        Ok(last.map(|key| leaf.bytes[key].to_vec()))
+    }
+
+    /// Begins a walk; pages are entered into `reached`.
+    pub(super) fn walk(&self, aim: Aim<'_>, reached: Option<PageSet>) -> Result<Walk<'d, S>, Error> {
         let mut walk = Walk::new(self.db, Level::Bucket);
         walk.reached = reached;
         match &self.root {
-            Root::Tree(page) => walk.enter(*page, key)?,
+            Root::Tree(page) => walk.enter(*page, aim)?,
             Root::Inline { page, offset, count, image } => {
                 let run = Run { page: *page, offset: *offset, count: *count, bytes: image.clone() };
                 walk.enter_inline(run)?;
@@ -103,13 +110,10 @@ impl<S: ReadAt> Db<S> {
     }
 
     /// Returns the buckets; the pages of the tree that they are in are entered into `reached`.
-    pub(super) fn buckets_reaching(
-        &self,
-        reached: Option<super::page_set::PageSet>,
-    ) -> Result<Buckets<'_, S>, Error> {
+    pub(super) fn buckets_reaching(&self, reached: Option<PageSet>) -> Result<Buckets<'_, S>, Error> {
         let mut walk = Walk::new(self, Level::Root);
         walk.reached = reached;
-        walk.enter(self.meta().root, None)?;
+        walk.enter(self.meta().root, Aim::First)?;
         Ok(Buckets { db: self, walk, next: 0 })
     }
 
@@ -119,7 +123,7 @@ impl<S: ReadAt> Db<S> {
     /// When the way to it is damaged or cannot be read.
     pub fn bucket(&self, name: &[u8]) -> Result<Option<Bucket<'_, S>>, Error> {
         let mut walk = Walk::new(self, Level::Root);
-        walk.enter(self.meta().root, Some(name))?;
+        walk.enter(self.meta().root, Aim::Key(name))?;
         let next = first_row_from(&walk.leaf, name);
         let first = Buckets { db: self, walk, next }.next().transpose()?;
         Ok(first.filter(|bucket| bucket.name == name))

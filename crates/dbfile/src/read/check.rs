@@ -3,6 +3,7 @@
 use super::Db;
 use super::free_list::FreeList;
 use super::page_set::PageSet;
+use super::walk::Aim;
 use crate::format::PageId;
 use crate::{Error, ReadAt, Reason};
 
@@ -37,7 +38,7 @@ impl<S: ReadAt> Db<S> {
         let mut buckets = self.buckets_reaching(Some(reached))?;
         let (mut bucket_count, mut rows) = (0, 0);
         while let Some(bucket) = buckets.next().transpose()? {
-            let mut walk = bucket.walk(None, buckets.walk.reached.take())?;
+            let mut walk = bucket.walk(Aim::First, buckets.walk.reached.take())?;
             rows += walk.leaf.count as u64;
             while walk.next_leaf()? {
                 rows += walk.leaf.count as u64;

@@ -1,12 +1,14 @@
 //! Rows of a bucket, one after the other.
 
 use super::walk::Walk;
-use crate::format::LeafElement;
+use crate::format::{LeafElement, PageId};
 use crate::{Error, ReadAt};
 
 /// A key and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row<'r> {
+    /// The page that it is on; of a run of several the first, of an inline bucket that of the bucket.
+    pub page: PageId,
     /// The key: 1 to 32768 bytes.
     pub key: &'r [u8],
     /// The value; may be empty.
@@ -48,6 +50,6 @@ impl<'d, S: ReadAt> Rows<'d, S> {
         let bytes = &self.walk.leaf.bytes;
         let LeafElement { key, value, .. } = LeafElement::read(bytes, self.next);
         self.next += 1;
-        Ok(Some(Row { key: &bytes[key], value: &bytes[value] }))
+        Ok(Some(Row { page: self.walk.leaf.page, key: &bytes[key], value: &bytes[value] }))
     }
 }

@@ -8,6 +8,15 @@ use crate::format::{BranchElement, PageId, PageKind};
 use crate::limits::DEPTH_MAX;
 use crate::{Error, ReadAt, Reason};
 
+/// Which leaf a walk goes to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Aim<'k> {
+    First,
+    Last,
+    /// The leaf where this key is, if it is anywhere.
+    Key(&'k [u8]),
+}
+
 /// A way through a tree: the branches from the root down, and the leaf that it has come to.
 #[derive(Debug)]
 pub(super) struct Walk<'d, S> {
@@ -41,8 +50,8 @@ impl<'d, S: ReadAt> Walk<'d, S> {
         check_leaf(&self.leaf, KeyRange { low: None, high: None }, self.level)
     }
 
-    /// Goes down from `page` to a leaf: the one where `key` belongs, without a key the first.
-    pub(super) fn enter(&mut self, mut page: PageId, key: Option<&[u8]>) -> Result<(), Error> {
+    /// Goes down from `page` to a leaf.
+    pub(super) fn enter(&mut self, mut page: PageId, aim: Aim<'_>) -> Result<(), Error> {
         loop {
             let kind = self.load(page)?;
             let range = range(&self.path);
@@ -57,7 +66,11 @@ impl<'d, S: ReadAt> Walk<'d, S> {
                 return Err(self.leaf.fault(0, Reason::Depth { max: DEPTH_MAX }));
             }
             let run = std::mem::replace(&mut self.leaf, Run::empty());
-            let child = key.map_or(0, |key| child_for(&run, key));
+            let child = match aim {
+                Aim::First => 0,
+                Aim::Last => run.count - 1,
+                Aim::Key(key) => child_for(&run, key),
+            };
             page = BranchElement::read(&run.bytes, child).child;
             self.path.push(Branch { run, child });
         }
@@ -69,7 +82,7 @@ impl<'d, S: ReadAt> Walk<'d, S> {
             branch.child += 1;
             if branch.child < branch.run.count {
                 let page = BranchElement::read(&branch.run.bytes, branch.child).child;
-                return self.enter(page, None).map(|()| true);
+                return self.enter(page, Aim::First).map(|()| true);
             }
             self.path.pop();
         }

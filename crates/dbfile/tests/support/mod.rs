@@ -4,12 +4,12 @@
 use dbfile::{Db, Error, PageSize, Plan, ReadAt, WriteError};
 
 /// Rows of a bucket.
-pub type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+pub(crate) type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 /// Buckets by name.
-pub type Tables = Vec<(Vec<u8>, Rows)>;
+pub(crate) type Tables = Vec<(Vec<u8>, Rows)>;
 
 /// Writes tables as a file.
-pub fn write(page_size: PageSize, tables: &Tables) -> Result<Vec<u8>, WriteError> {
+pub(crate) fn write(page_size: PageSize, tables: &Tables) -> Result<Vec<u8>, WriteError> {
     let mut plan = Plan::new(page_size);
     for (name, rows) in tables {
         plan.bucket(name)?;
@@ -29,7 +29,7 @@ pub fn write(page_size: PageSize, tables: &Tables) -> Result<Vec<u8>, WriteError
 }
 
 /// Reads everything there is.
-pub fn read<S: ReadAt>(source: S) -> Result<Tables, Error> {
+pub(crate) fn read<S: ReadAt>(source: S) -> Result<Tables, Error> {
     let db = Db::open(source)?;
     let mut tables = Vec::new();
     for bucket in db.buckets()? {
@@ -45,18 +45,18 @@ pub fn read<S: ReadAt>(source: S) -> Result<Tables, Error> {
 }
 
 /// Returns a table of text.
-pub fn table(name: &str, rows: &[(&str, &str)]) -> (Vec<u8>, Rows) {
+pub(crate) fn table(name: &str, rows: &[(&str, &str)]) -> (Vec<u8>, Rows) {
     let rows = rows.iter().map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec()));
     (name.as_bytes().to_vec(), rows.collect())
 }
 
 /// Returns a number as eight bytes, the highest first.
-pub fn number(number: u64) -> Vec<u8> {
+pub(crate) fn number(number: u64) -> Vec<u8> {
     number.to_be_bytes().to_vec()
 }
 
 /// Sets the checksum of a meta page that was changed.
-pub fn seal_meta(page: &mut [u8]) {
+pub(crate) fn seal_meta(page: &mut [u8]) {
     let hash = page[16..72].iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
