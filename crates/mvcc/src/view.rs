@@ -8,7 +8,7 @@ use crate::hash_kv::{self, HashKv};
 use crate::read::Cursor;
 use crate::scanner::History;
 use crate::shared::{Hold, Inner, Parts, Wanted};
-use crate::{Error, Item, Meta, RangeEnd, RangeQuery, RangeResult, ReadError, SnapshotExport};
+use crate::{Error, Item, Meta, RangeEnd, RangeQuery, RangeResult, ReadError, Records, SnapshotExport};
 
 /// A reader's end of a store. Cheap to clone; every clone may be used on its own thread.
 ///
@@ -85,6 +85,12 @@ impl View {
     /// If the revision is compacted or in the future, and those of the disk.
     pub fn hash_kv(&self, at: Option<i64>) -> Result<HashKv, ReadError> {
         hash_kv::hash_kv(&self.inner, at)
+    }
+
+    /// All versions that are not compacted, as of now: what a backup holds. Cheap; what it returns reads the disk.
+    #[must_use]
+    pub fn records(&self) -> Records {
+        Records::new(self)
     }
 
     /// The content of the last checkpoint, to be sent to another member. See [`crate::snapshot`].

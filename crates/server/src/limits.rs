@@ -50,6 +50,12 @@ pub(crate) const WAL_SEGMENT_BYTES: u64 = 64 << 20;
 pub(crate) const ENTRY_BYTES_MAX: usize =
     wal::Options { segment_bytes: WAL_SEGMENT_BYTES, identity: [0, 0] }.payload_max() as usize;
 
+/// Backups under way at a time: each is a thread and some tens of MiB.
+pub(crate) const SNAPSHOTS_MAX: usize = 4;
+
+/// How long the client of a backup may take nothing of it before it is given up.
+pub(crate) const SNAPSHOT_STALL_MAX: Duration = Duration::from_secs(60);
+
 /// Bytes of commands that are handed on to the leader in one frame: small enough not to hold up what is behind it. A command
 /// that is longer has a frame of its own.
 pub(crate) const FORWARD_BYTES_MAX: usize = 1 << 20;

@@ -20,7 +20,7 @@ use std::time::Duration;
 use datadir::DataDir;
 use machine::Machine;
 use raft::{Node, NodeId};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use wal::{Disk, OsDisk};
 
 use crate::api::observe::Observer;
@@ -54,7 +54,7 @@ use crate::engine::worker::Worker;
 use crate::error::StartError;
 use crate::grpc::reply::Header;
 use crate::ids::Identity;
-use crate::limits::{GRPC_OVERHEAD_BYTES, LOG_KEPT_BYTES_MAX};
+use crate::limits::{GRPC_OVERHEAD_BYTES, LOG_KEPT_BYTES_MAX, SNAPSHOTS_MAX};
 use crate::logging::messages;
 use crate::metrics::Metrics;
 use crate::net::serve::PeerPort;
@@ -409,6 +409,7 @@ impl Assembly {
         let header =
             Header { cluster_id: identity.cluster.0, member_id: identity.member.0, ..Header::default() };
         let settings = settings(config);
+        let snapshots = Arc::new(Semaphore::new(SNAPSHOTS_MAX));
         let bounds = Bounds::new(settings.receive_bytes_max);
         mailboxes
             .iter()
@@ -440,6 +441,7 @@ impl Assembly {
                     metrics: metrics.clone(),
                     cluster_id: identity.cluster.0,
                     member_id: identity.member.0,
+                    snapshots: snapshots.clone(),
                     settings: settings.clone(),
                 })
             })
@@ -502,6 +504,7 @@ fn settings(config: &Config) -> Settings {
         progress_interval: config.watch_progress_notify_interval,
         slow_request: config.warnings.unary_request,
         election_timeout: election,
+        spool_dir: datadir::Layout::of(&config.data_dir).member(),
         // One and a half election timeouts, in whole seconds, rounded up.
         min_lease_ttl: (3 * election.as_millis() as i64).div_euclid(2).saturating_add(999) / 1000,
     }

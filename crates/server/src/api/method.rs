@@ -150,7 +150,7 @@ methods! {
     Defragment = "etcdserverpb.Maintenance" / "Defragment", Unary, Admin, defragment;
     Hash = "etcdserverpb.Maintenance" / "Hash", Unary, Admin, hash;
     HashKv = "etcdserverpb.Maintenance" / "HashKV", Unary, Admin, hash_kv;
-    Snapshot = "etcdserverpb.Maintenance" / "Snapshot", ServerStream, Admin, -;
+    Snapshot = "etcdserverpb.Maintenance" / "Snapshot", ServerStream, Admin, snapshot, Learners;
     MoveLeader = "etcdserverpb.Maintenance" / "MoveLeader", Unary, Admin, move_leader;
     Downgrade = "etcdserverpb.Maintenance" / "Downgrade", Unary, Admin, -;
     AuthEnable = "etcdserverpb.Auth" / "AuthEnable", Unary, Admin, auth_enable;

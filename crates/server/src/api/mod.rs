@@ -12,6 +12,7 @@ pub(crate) mod method;
 pub(crate) mod observe;
 pub(crate) mod range_stream;
 pub(crate) mod router;
+pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod watch;
 
@@ -23,7 +24,7 @@ use machine::limits::Limits;
 use machine::{ChangeRules, Machine, Reply};
 use prost::Message;
 use raft::NodeId;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tonic::Status;
 
 use self::observe::Observer;
@@ -63,6 +64,8 @@ pub(crate) struct Api {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) cluster_id: u64,
     pub(crate) member_id: u64,
+    /// Backups that may be under way beside those that are.
+    pub(crate) snapshots: Arc<Semaphore>,
     pub(crate) settings: Settings,
 }
 
@@ -87,6 +90,8 @@ pub(crate) struct Settings {
     pub(crate) slow_request: std::time::Duration,
     /// `--election-timeout`.
     pub(crate) election_timeout: std::time::Duration,
+    /// Where a backup may have a file without a name.
+    pub(crate) spool_dir: std::path::PathBuf,
     /// Shortest lease: one and a half election timeouts, in seconds.
     pub(crate) min_lease_ttl: i64,
 }

@@ -152,8 +152,8 @@ fn maintenance(method: &str) -> Vec<(&'static str, Bytes, May)> {
             vec![("list", Bytes::new(), May::AnyUser), ("disarm", message(&disarm), May::Root)]
         }
         "Status" => vec![("", Bytes::new(), May::AnyUser)],
-        "Defragment" | "Hash" | "HashKV" | "MoveLeader" => vec![("", Bytes::new(), May::Root)],
-        "Snapshot" | "Downgrade" => vec![("", Bytes::new(), May::Nobody)],
+        "Defragment" | "Hash" | "HashKV" | "MoveLeader" | "Snapshot" => vec![("", Bytes::new(), May::Root)],
+        "Downgrade" => vec![("", Bytes::new(), May::Nobody)],
         _ => panic!("who may call Maintenance/{method}?"),
     }
 }

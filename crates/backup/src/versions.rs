@@ -1,0 +1,65 @@
+//! The rows of the bucket of keys, in order.
+
+use std::path::PathBuf;
+
+use dbfile::etcd::{KeyValue, RevisionKey};
+use mvcc::{Change, Records, Revision};
+
+use crate::ExportError;
+use crate::spool::{Sorted, Spool};
+
+/// All versions that are not compacted, in the order of their revisions.
+pub(crate) struct Versions {
+    records: Records,
+    kept: Sorted,
+}
+
+impl Versions {
+    /// Sorts what is not in order, with a file in `spool_dir` if there is much of it. Blocks on the disk.
+    pub(crate) fn sort(records: Records, spool_dir: PathBuf) -> Result<Self, ExportError> {
+        let mut spool = Spool::new(spool_dir);
+        let compact_revision = records.compact_revision();
+        records.for_each_kept(|items| -> Result<(), ExportError> {
+            // What is newer comes as a change.
+            for item in items.iter().filter(|item| item.meta.mod_revision.main <= compact_revision) {
+                spool.push(item.meta.mod_revision, &item.encoded)?;
+            }
+            Ok(())
+        })?;
+        Ok(Self { records, kept: spool.finish() })
+    }
+
+    /// Goes through all rows, key and value. Can be called again, and then goes through the same.
+    pub(crate) fn for_each<E: From<ExportError>>(
+        &self,
+        mut take: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut kept = self.kept.merge().map_err(ExportError::from)?;
+        while let Some((revision, encoded)) = kept.next().map_err(ExportError::from)? {
+            take(&put(revision).bytes(), &encoded)?;
+        }
+        let mut changes = self.records.changes();
+        while let Some(batch) = changes.next_batch().map_err(ExportError::from)? {
+            batch.iter().try_for_each(|change| take_change(change, &mut take))?;
+        }
+        Ok(())
+    }
+}
+
+fn put(revision: Revision) -> RevisionKey {
+    RevisionKey::put(revision.main, i64::from(revision.sub))
+}
+
+fn take_change<E>(
+    change: &Change,
+    take: &mut impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let Revision { main, sub } = change.revision;
+    match &change.after {
+        Some(item) => take(&put(change.revision).bytes(), &item.encoded),
+        None => {
+            let tombstone = KeyValue { key: &change.key, ..KeyValue::default() };
+            take(&RevisionKey::delete(main, i64::from(sub)).bytes(), &tombstone.encoded())
+        }
+    }
+}
