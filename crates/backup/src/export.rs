@@ -36,7 +36,8 @@ impl Export {
                 plan.row(key.len(), value.len())?;
             }
             if *name == bucket::KEY {
-                versions.for_each(|key, value| plan.row(key.len(), value.len()).map_err(ExportError::from))?;
+                versions
+                    .for_each(|key, value| plan.row(key.len(), value.len()).map_err(ExportError::from))?;
             }
         }
         Ok(Self { versions, buckets, layout: plan.finish() })

@@ -6,8 +6,8 @@ use dbfile::etcd::{
 };
 use machine::Machine;
 use mvcc::{LeaseId, Records};
-use proto::{authpb, leasepb};
 use prost::Message;
+use proto::{authpb, leasepb};
 
 use crate::STORAGE_VERSION;
 
@@ -33,7 +33,10 @@ impl Frozen {
             (bucket::AUTH, owned(auth_settings(machine).rows())),
             (bucket::AUTH_ROLES, roles(machine)),
             (bucket::AUTH_USERS, users(machine)),
-            (bucket::CLUSTER, owned(ClusterSettings { version: Some(STORAGE_VERSION), downgrade: None }.rows())),
+            (
+                bucket::CLUSTER,
+                owned(ClusterSettings { version: Some(STORAGE_VERSION), downgrade: None }.rows()),
+            ),
             (bucket::KEY, Vec::new()),
             (bucket::LEASE, leases(machine, remaining)),
             (bucket::MEMBERS, members(machine)),
@@ -78,7 +81,8 @@ fn meta(machine: &Machine, records: &Records) -> MetaRows {
 }
 
 fn alarms(machine: &Machine) -> Vec<Row> {
-    let key = |alarm: proto::etcdserverpb::AlarmMember| AlarmKey { member: alarm.member_id, alarm: alarm.alarm };
+    let key =
+        |alarm: proto::etcdserverpb::AlarmMember| AlarmKey { member: alarm.member_id, alarm: alarm.alarm };
     machine.alarms().map(|alarm| (key(alarm).encoded(), Vec::new())).collect()
 }
 
@@ -112,7 +116,8 @@ fn leases(machine: &Machine, remaining: impl Fn(LeaseId) -> Option<i64>) -> Vec<
     let row = |(id, lease): (LeaseId, &machine::lease::Lease)| {
         let left = remaining(id).map(|left| left.clamp(1, lease.ttl_seconds));
         // 0: it has all of its time.
-        let remaining_ttl = left.or(lease.remaining_seconds).filter(|left| *left < lease.ttl_seconds).unwrap_or(0);
+        let remaining_ttl =
+            left.or(lease.remaining_seconds).filter(|left| *left < lease.ttl_seconds).unwrap_or(0);
         let message = leasepb::Lease { id: id.0, ttl: lease.ttl_seconds, remaining_ttl };
         (lease_key(id.0).to_vec(), message.encode_to_vec())
     };

@@ -176,7 +176,8 @@ impl RunReader<'_> {
         if self.used == self.buffer.len() && self.at == self.end {
             return Ok(None);
         }
-        let header: [u8; HEADER_BYTES] = self.bytes(HEADER_BYTES)?.try_into().expect("so many were asked for");
+        let header: [u8; HEADER_BYTES] =
+            self.bytes(HEADER_BYTES)?.try_into().expect("so many were asked for");
         let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
         let main = i64::from_le_bytes(header[..8].try_into().expect("eight bytes"));
         let revision = Revision { main, sub: number(&header[8..12]) };

@@ -50,10 +50,7 @@ fn put(revision: Revision) -> RevisionKey {
     RevisionKey::put(revision.main, i64::from(revision.sub))
 }
 
-fn take_change<E>(
-    change: &Change,
-    take: &mut impl FnMut(&[u8], &[u8]) -> Result<(), E>,
-) -> Result<(), E> {
+fn take_change<E>(change: &Change, take: &mut impl FnMut(&[u8], &[u8]) -> Result<(), E>) -> Result<(), E> {
     let Revision { main, sub } = change.revision;
     match &change.after {
         Some(item) => take(&put(change.revision).bytes(), &item.encoded),

@@ -14,7 +14,8 @@ use prost::Message;
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{
     AlarmRequest, AuthEnableRequest, AuthRoleAddRequest, AuthUserAddRequest, AuthUserGrantRoleRequest,
-    CompactionRequest, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest, PutRequest, RequestOp, TxnRequest,
+    CompactionRequest, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest, PutRequest, RequestOp,
+    TxnRequest,
 };
 use proto::{authpb, leasepb};
 use wal::SimDisk;
@@ -83,7 +84,9 @@ fn command(step: &Step, revision: i64) -> InternalRaftRequest {
     let key = |number: &u8| format!("k{number}");
     let mut command = InternalRaftRequest::default();
     match step {
-        Step::Put(number, value) => command.put = Some(put(&key(number), &"v".repeat(usize::from(*value) * 9))),
+        Step::Put(number, value) => {
+            command.put = Some(put(&key(number), &"v".repeat(usize::from(*value) * 9)))
+        }
         Step::Delete(number) => command.delete_range = Some(delete(&key(number))),
         Step::Both(one, other) => {
             let op = |request| RequestOp { request: Some(request) };
@@ -172,7 +175,8 @@ fn leases_users_roles_and_alarms_are_rows_of_etcd() {
         |it| it.alarm = Some(Box::new(AlarmRequest { action: 1, member_id: 5, alarm: 2 })),
         |it| {
             let (name, hashed_password) = ("root".to_owned(), "aGFzaA==".to_owned());
-            it.auth_user_add = Some(Box::new(AuthUserAddRequest { name, hashed_password, ..Default::default() }));
+            it.auth_user_add =
+                Some(Box::new(AuthUserAddRequest { name, hashed_password, ..Default::default() }));
         },
         |it| it.auth_role_add = Some(Box::new(AuthRoleAddRequest { name: "r".to_owned() })),
         |it| {
@@ -191,7 +195,10 @@ fn leases_users_roles_and_alarms_are_rows_of_etcd() {
     let users = rows(&file, bucket::AUTH_USERS);
     assert_eq!(users.len(), 1);
     let user = authpb::User::decode(&users[0].1[..]).unwrap();
-    assert_eq!((&user.name[..], &user.password[..], &user.roles[..]), (&b"root"[..], &b"hash"[..], &["root".to_owned()][..]));
+    assert_eq!(
+        (&user.name[..], &user.password[..], &user.roles[..]),
+        (&b"root"[..], &b"hash"[..], &["root".to_owned()][..])
+    );
     assert_eq!(rows(&file, bucket::AUTH_ROLES)[0].0, b"r");
     let db = Db::open(&file[..]).unwrap();
     let auth = AuthSettings::read(&db).unwrap();
@@ -203,7 +210,10 @@ fn leases_users_roles_and_alarms_are_rows_of_etcd() {
 #[test]
 fn what_is_left_of_a_lease_is_known_where_somebody_counts() {
     let mut world = World::new();
-    let grant = |id| InternalRaftRequest { lease_grant: Some(LeaseGrantRequest { id, ttl: 60 }), ..Default::default() };
+    let grant = |id| InternalRaftRequest {
+        lease_grant: Some(LeaseGrantRequest { id, ttl: 60 }),
+        ..Default::default()
+    };
     (1..=4).for_each(|id| world.apply(grant(id)));
     let left = |id| match id {
         LeaseId(1) => Some(20),
@@ -219,7 +229,8 @@ fn what_is_left_of_a_lease_is_known_where_somebody_counts() {
         Ok(())
     });
     written.unwrap();
-    let remaining = |(_, value): (Vec<u8>, Vec<u8>)| leasepb::Lease::decode(&value[..]).unwrap().remaining_ttl;
+    let remaining =
+        |(_, value): (Vec<u8>, Vec<u8>)| leasepb::Lease::decode(&value[..]).unwrap().remaining_ttl;
     let found: Vec<i64> = rows(&file, bucket::LEASE).into_iter().map(remaining).collect();
     assert_eq!(found, [20, 1, 0, 0], "0: all of it");
 }

@@ -21,10 +21,10 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::Api;
+use crate::auth::Caller;
 use crate::grpc::reply::Plain;
 use crate::limits::SNAPSHOT_STALL_MAX;
 use crate::metrics::Metrics;
-use crate::auth::Caller;
 use crate::spawn;
 
 /// Longest piece in bytes, as in etcd.
@@ -129,7 +129,11 @@ fn produce(
     let version = STORAGE_VERSION.to_string();
     let written = Export::plan(frozen, dir).map_err(Ending::from).and_then(|export| {
         let bytes = export.db_bytes();
-        tracing::info!("total-bytes" = bytes, "storage-version" = version, "sending database snapshot to client");
+        tracing::info!(
+            "total-bytes" = bytes,
+            "storage-version" = version,
+            "sending database snapshot to client"
+        );
         let mut cutter = Cutter::new(bytes, &version);
         export.write(|piece| cutter.cut(piece, |blob| deliver(send, Ok(blob))))?;
         deliver(send, Ok(cutter.digest()))?;
@@ -145,7 +149,9 @@ fn produce(
                 "successfully sent database snapshot to client"
             );
         }
-        Err(Ending::NobodyListens) => tracing::warn!("the client of a database snapshot is gone or reads nothing"),
+        Err(Ending::NobodyListens) => {
+            tracing::warn!("the client of a database snapshot is gone or reads nothing")
+        }
         Err(Ending::Failed(error)) => {
             tracing::warn!(error = %error, "failed to send database snapshot to client");
             let _ = deliver(send, Err(Status::unknown(error.to_string())));
@@ -214,7 +220,10 @@ impl<'v> Cutter<'v> {
     fn message(&mut self, is_last: bool) -> Blob {
         let blob = Bytes::from(std::mem::replace(&mut self.piece, Vec::with_capacity(BLOB_BYTES)));
         let version = self.version.to_owned();
-        Blob { message: SnapshotResponse { header: None, remaining_bytes: self.left, blob, version }, is_last }
+        Blob {
+            message: SnapshotResponse { header: None, remaining_bytes: self.left, blob, version },
+            is_last,
+        }
     }
 }
 
