@@ -48,6 +48,11 @@ impl Globals {
         Ok(Self { timeout, write_out: text("write-out") })
     }
 
+    /// The format of the output, as it was asked for.
+    pub(super) fn write_out(&self) -> &str {
+        &self.write_out
+    }
+
     /// The format of the output, of the two that our own commands have.
     pub(super) fn format(&self) -> Result<Format, Failure> {
         match self.write_out.as_str() {
@@ -80,7 +85,7 @@ pub(super) fn command(program: &'static str) -> Command {
         .disable_version_flag(true)
         .arg(timeout.global(true))
         .arg(write_out.global(true))
-        .subcommands([completion(), defrag(), dump(), verify()])
+        .subcommands([completion(), defrag(), dump(), hashkv(), snapshot(), verify()])
         .subcommand(version(program))
 }
 
@@ -114,6 +119,30 @@ fn defrag() -> Command {
         .about("Defragments the storage of the etcd")
         .arg(data_dir("Required. Defragments a data directory not in use by etcd."))
         .arg(ignored())
+}
+
+fn hashkv() -> Command {
+    Command::new("hashkv")
+        .about("Prints the KV history hash of a given file")
+        .arg(Arg::new("file").required(true).value_name("filename"))
+        .arg(
+            Arg::new("rev")
+                .long("rev")
+                .value_name("int")
+                .value_parser(clap::value_parser!(i64))
+                .help("maximum revision to hash (default: latest revision)"),
+        )
+        .after_help(
+            "The file is a backup, or the database file of an etcd that does not run. It is only read.",
+        )
+}
+
+fn snapshot() -> Command {
+    let status = Command::new("status")
+        .about("Gets backend snapshot status of a given file")
+        .arg(Arg::new("file").num_args(0..).value_name("filename"))
+        .after_help("Example:\n  quorateutl snapshot status backup.db -w table");
+    Command::new("snapshot").about("Looks into backups").subcommand(status)
 }
 
 fn completion() -> Command {
@@ -203,6 +232,16 @@ fn explain(program: &str, error: &clap::Error) -> String {
 /// Shows the help of the program.
 pub(super) fn print_help(program: &'static str, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(writeln!(out, "{}", command(program).render_help())?)
+}
+
+/// Shows the help of a command that has others below it.
+pub(super) fn print_help_of(program: &'static str, name: &str, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut program = command(program);
+    program.build();
+    match program.find_subcommand_mut(name) {
+        Some(command) => Ok(writeln!(out, "{}", command.render_help())?),
+        None => Ok(()),
+    }
 }
 
 /// The directories that a command is about: the data directory, and that of the raft log if it is elsewhere.

@@ -1,6 +1,6 @@
 //! `quorateutl`: everything that is done to the files of a member that does not run.
 //!
-//! `defrag`, `version` and `completion` are etcdutl's, flag for flag and exit code for exit code; under the name `etcdutl` (a
+//! `snapshot status`, `hashkv`, `defrag`, `version` and `completion` are etcdutl's, flag for flag and exit code for exit code; under the name `etcdutl` (a
 //! link, or a copy) the program says that it is etcdutl. `verify` and `dump` are ours: the one says what is wrong with a
 //! data directory, file and offset, the other what is in it.
 //!
@@ -9,6 +9,7 @@
 //! (`disk::ReadOnlyDisk`). They hold the directory's lock together with others that read, so no member runs meanwhile.
 
 mod arguments;
+mod backup;
 mod completion;
 mod defrag;
 mod disk;
@@ -16,6 +17,7 @@ mod dump;
 mod duration;
 mod failure;
 mod held;
+mod shown;
 mod verify;
 mod version;
 
@@ -41,6 +43,11 @@ fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let done = match matches.subcommand() {
         Some(("defrag", matches)) => defrag::run(&globals, matches),
+        Some(("snapshot", matches)) => match matches.subcommand() {
+            Some(("status", matches)) => backup::run_status(&globals, matches, &mut out),
+            _ => arguments::print_help_of(program, "snapshot", &mut out),
+        },
+        Some(("hashkv", matches)) => backup::run_hash_kv(&globals, matches, &mut out),
         Some(("version", _)) => version::run(program, &mut out),
         Some(("completion", matches)) => completion::run(program, matches, &mut out),
         Some(("verify", matches)) => verify::run(&globals, matches, &mut out),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod arguments;
+mod backup;
 mod damage;
 mod defrag;
 mod dump;
