@@ -25,6 +25,8 @@ pub struct DataDir {
     disk: Arc<dyn Disk>,
     /// Held until the process ends.
     _lock: Lock,
+    /// Of a log that lies elsewhere.
+    log_lock: Option<Lock>,
 }
 
 impl DataDir {
@@ -41,7 +43,17 @@ impl DataDir {
         disk.create_dir_all(&member).map_err(io_error("create", &member))?;
         warn_of_loose_mode(path);
         let lock = Lock::exclusive(&layout)?;
-        Ok(Self { layout, disk, _lock: lock })
+        Ok(Self { layout, disk, _lock: lock, log_lock: None })
+    }
+
+    /// Takes a log that lies elsewhere for this process, too, making its directory if it is not there.
+    ///
+    /// # Errors
+    /// [`DataDirError::LogInUse`], and those of the disk.
+    pub fn take_log(&mut self, dir: &Path) -> Result<(), DataDirError> {
+        self.disk.create_dir_all(dir).map_err(io_error("create", dir))?;
+        self.log_lock = Some(Lock::of_log(dir)?);
+        Ok(())
     }
 
     /// Returns who the member is; `None` before it knows.
@@ -179,6 +191,17 @@ mod tests {
         assert!(matches!(take(dir.path()), Err(DataDirError::InUse(_))));
         drop(first);
         take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn two_directories_cannot_share_a_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let [mut one, mut other] = ["one", "other"].map(|name| take(&dir.path().join(name)).unwrap());
+        let log = dir.path().join("log");
+        one.take_log(&log).unwrap();
+        assert!(matches!(other.take_log(&log), Err(DataDirError::LogInUse(path)) if path == log));
+        drop(one);
+        other.take_log(&log).unwrap();
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!     quorate.json                 the marker: format, cluster id, member id, whom the member knew at its start; written
 //!                                  first, with `founding`, and again when log and store are there
 //!     lock                         locked for as long as a process serves this directory
-//!     wal/                         the raft log (or --wal-dir)
+//!     wal/                         the raft log (or --wal-dir, which has a lock of its own)
 //!     kv/                          the store: current state and history
 //! ```
 //!
@@ -47,6 +47,9 @@ pub enum DataDirError {
     /// Another process serves it.
     #[error("data directory {} is in use by another process", .0.display())]
     InUse(PathBuf),
+    /// Another process writes into the log.
+    #[error("the raft log in {} is in use by another process", .0.display())]
+    LogInUse(PathBuf),
     /// A newer version wrote it.
     #[error("data directory {} has format {found}, and this version reads formats up to {FORMAT}", path.display())]
     NewerFormat {

@@ -1,14 +1,16 @@
-//! The lock that keeps a second process out.
+//! The locks that keep a second process out.
 //!
-//! A process that serves the directory holds it exclusively, one that only reads holds it together with others that only
-//! read. The operating system releases it even after `kill -9`.
+//! A process that serves the directory holds its lock exclusively, one that only reads holds it together with others that
+//! only read. A log that lies elsewhere (`--wal-dir`) has a lock of its own: two data directories may name the same one. The
+//! operating system releases a lock even after `kill -9`.
 
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use crate::{DataDirError, Layout, io_error};
 
-/// A lock on a data directory, held until it is dropped.
+/// A lock on a data directory or a log, held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
@@ -21,10 +23,17 @@ impl Lock {
     /// [`DataDirError::InUse`], and those of the disk.
     pub fn exclusive(layout: &Layout) -> Result<Self, DataDirError> {
         let path = layout.lock();
-        let mut options = File::options();
-        options.create(true).truncate(false).write(true).mode(0o600);
-        let file = options.open(&path).map_err(io_error("open", &path))?;
-        Self::of(layout, file, File::try_lock)
+        let in_use = || DataDirError::InUse(layout.root().to_owned());
+        Self::of(&path, make(&path)?, File::try_lock, in_use)
+    }
+
+    /// Locks a log that lies in a directory of its own, for a process that writes. Makes the lock file if it is not there.
+    ///
+    /// # Errors
+    /// [`DataDirError::LogInUse`], and those of the disk.
+    pub fn of_log(dir: &Path) -> Result<Self, DataDirError> {
+        let path = dir.join("lock");
+        Self::of(&path, make(&path)?, File::try_lock, || DataDirError::LogInUse(dir.to_owned()))
     }
 
     /// Locks the directory for a process that reads, and writes nothing: `None` if there is no lock file, so that nobody
@@ -35,23 +44,33 @@ impl Lock {
     pub fn shared(layout: &Layout) -> Result<Option<Self>, DataDirError> {
         let path = layout.lock();
         match File::open(&path) {
-            Ok(file) => Self::of(layout, file, File::try_lock_shared).map(Some),
+            Ok(file) => {
+                let in_use = || DataDirError::InUse(layout.root().to_owned());
+                Self::of(&path, file, File::try_lock_shared, in_use).map(Some)
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_error("open", &path)(error)),
         }
     }
 
     fn of(
-        layout: &Layout,
+        path: &Path,
         file: File,
         lock: impl FnOnce(&File) -> Result<(), TryLockError>,
+        in_use: impl FnOnce() -> DataDirError,
     ) -> Result<Self, DataDirError> {
         match lock(&file) {
             Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(layout.root().to_owned())),
-            Err(TryLockError::Error(source)) => Err(io_error("lock", &layout.lock())(source)),
+            Err(TryLockError::WouldBlock) => Err(in_use()),
+            Err(TryLockError::Error(source)) => Err(io_error("lock", path)(source)),
         }
     }
+}
+
+fn make(path: &Path) -> Result<File, DataDirError> {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options.open(path).map_err(io_error("open", path))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The marker: who the member is, and how far its founding came.
 
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -7,8 +8,9 @@ use wal::Disk;
 
 use crate::{ClusterId, DataDirError, FORMAT, Identity, MemberId, io_error};
 
-/// Longest marker file that is believed to be one.
-const BYTES_MAX: u64 = 64 * 1024;
+/// Longest marker file that is believed to be one, and is written. It lists the members: 256 at most, usually three, with
+/// names and URLs of any length.
+const BYTES_MAX: u64 = 4 << 20;
 
 /// What a member starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +148,12 @@ impl Marker {
             checksum: None,
         };
         json.checksum = Some(json.checksum());
-        wal::replace_file(disk, path, &json.encode()).map_err(io_error("write", path))
+        let content = json.encode();
+        if content.len() as u64 > BYTES_MAX {
+            let source = io::Error::new(io::ErrorKind::FileTooLarge, "the list of members is too long");
+            return Err(io_error("write", path)(source));
+        }
+        wal::replace_file(disk, path, &content).map_err(io_error("write", path))
     }
 }
 
@@ -199,6 +206,28 @@ mod tests {
         let origin = Origin { identity, how: How::Founded, members: Vec::new() };
         let decoded = Marker::decode(content, Path::new("m")).unwrap();
         assert_eq!(decoded, Marker { origin, state: State::Complete });
+    }
+
+    /// A marker that was written and cannot be read keeps its member from starting ever again.
+    #[test]
+    fn what_is_written_can_be_read_however_many_members_there_are() {
+        let disk = wal::SimDisk::new(1);
+        let path = Path::new("/m");
+        let with_url_bytes = |length: usize| {
+            let member = |id| KnownMember {
+                id: MemberId(id),
+                name: format!("member-{id}"),
+                peer_urls: vec![format!("http://{}:2380", "a".repeat(length))],
+            };
+            let mut marker = marker();
+            marker.origin.members = (1..=256).map(member).collect();
+            marker
+        };
+        let long = with_url_bytes(1000);
+        long.write(&disk, path).unwrap();
+        assert_eq!(Marker::read(&disk, path).unwrap(), Some(long.clone()));
+        assert!(matches!(with_url_bytes(100_000).write(&disk, path), Err(DataDirError::Io { .. })));
+        assert_eq!(Marker::read(&disk, path).unwrap(), Some(long), "the old one stays");
     }
 
     #[test]

@@ -37,8 +37,9 @@ pub enum StartError {
     Bootstrap(#[from] crate::bootstrap::BootstrapError),
     /// The raft log is gone, and with it what the member promised.
     #[error(
-        "the raft log in {} is missing, though the member has one: what it has voted and acknowledged is not known any more. \
-         Remove the member from its cluster, its data directory, and add it again",
+        "the raft log in {} is missing, though the member has one. If it is elsewhere, --wal-dir must say where. If it is lost, \
+         nobody knows any more what the member has voted and acknowledged: remove the member from its cluster, its data \
+         directory, and add it again",
         .0.display()
     )]
     LogMissing(PathBuf),

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use server::config::{Config, ConfigError, Invocation, Url, help, url};
 use server::logging::{self, FATAL, messages};
 use server::notify;
-use server::signals::{Signals, StopSignal, end_process};
+use server::signals::{Signals, Starting, StopSignal, end_process};
 use server::{Ending, Running};
 
 /// Less CPU for the many small allocations of a call than the system's allocator.
@@ -66,12 +66,16 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
     logging::log_settings(config, arguments);
     config.notices.iter().for_each(server::config::Notice::log);
     server::raise_descriptor_limit();
+    let starting = match Starting::begin() {
+        Ok(starting) => starting,
+        Err(error) => return fail(&error),
+    };
     let mut member = match server::start(config) {
         Ok(member) => member,
         Err(error) => return fail(&error),
     };
     // Not before the member has started: a recovery can be interrupted.
-    let signals = match Signals::watch() {
+    let signals = match starting.watch() {
         Ok(signals) => signals,
         Err(error) => return fail(&error),
     };

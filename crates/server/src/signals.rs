@@ -2,16 +2,16 @@
 //!
 //! The first one asks: the member finishes what is in flight, closes, and then dies of the signal after all, so that a shell or a
 //! service manager sees what it sees of etcd (130 and 143). As process 1 of a container a signal cannot kill, and the
-//! process exits with 0. A second signal does not ask: it has its default effect at once.
+//! process exits with 0. A second signal does not ask: it ends the process at once.
 //!
-//! Until [`Signals::watch`] is called, signals have their default effect: a member that is still starting has nothing to
-//! finish.
+//! A member that is still [starting](Starting) has nothing to finish: a signal ends it at once, too. As process 1 that takes a
+//! handler, as the kernel drops a signal that has none, and the container would not stop until it is killed.
 
 use std::fmt;
 use std::io;
 use std::process::{self, ExitCode};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -48,6 +48,73 @@ impl fmt::Display for StopSignal {
     }
 }
 
+/// How a signal ends a process at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// As if nothing had been said about the signal.
+    ByDefault,
+    /// With the exit code that a shell shows for a process that died of the signal: for process 1, which dies of none.
+    ByExit,
+}
+
+impl End {
+    fn of_this_process() -> End {
+        if process::id() == 1 { End::ByExit } else { End::ByDefault }
+    }
+}
+
+/// The signals of a process that is starting. The first one ends it at once.
+#[derive(Debug)]
+pub struct Starting {
+    ends_at_once: Arc<AtomicBool>,
+}
+
+impl Starting {
+    /// Begins. To be called once.
+    ///
+    /// # Errors
+    /// When the operating system refuses a handler.
+    pub fn begin() -> io::Result<Starting> {
+        Self::of(End::of_this_process())
+    }
+
+    fn of(end: End) -> io::Result<Starting> {
+        let ends_at_once = Arc::new(AtomicBool::new(true));
+        for signal in [SIGINT, SIGTERM] {
+            let condition = Arc::clone(&ends_at_once);
+            match end {
+                End::ByDefault => flag::register_conditional_default(signal, condition)?,
+                End::ByExit => flag::register_conditional_shutdown(signal, 128 + signal, condition)?,
+            };
+        }
+        Ok(Starting { ends_at_once })
+    }
+
+    /// The process has started: from now on the first signal asks, and the second one ends it at once.
+    ///
+    /// # Errors
+    /// When the operating system refuses a handler or a thread.
+    pub fn watch(self) -> io::Result<Signals> {
+        let mut signals = iterator::Signals::new([SIGINT, SIGTERM])?;
+        for signal in [SIGINT, SIGTERM] {
+            // Its handler runs after the one that looks at this: the first signal finds it down, the second one up.
+            flag::register(signal, Arc::clone(&self.ends_at_once))?;
+        }
+        let (sender, arrivals) = channel();
+        let here = sender.clone();
+        let hand_on = move || {
+            for number in signals.forever() {
+                let signal = if number == SIGINT { StopSignal::Interrupt } else { StopSignal::Terminate };
+                let _ = here.send(Arrival::Signal(signal));
+            }
+        };
+        spawn::thread("signals", hand_on)?;
+        // Last: a signal that comes before this ends the process, and none is lost in between.
+        self.ends_at_once.store(false, Ordering::SeqCst);
+        Ok(Signals { arrivals, sender })
+    }
+}
+
 /// What ends a wait.
 #[derive(Clone, Copy, Debug)]
 enum Arrival {
@@ -64,30 +131,6 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Begins to watch.
-    ///
-    /// # Errors
-    /// When the operating system refuses a handler or a thread.
-    pub fn watch() -> io::Result<Signals> {
-        let asked_before = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            // In this order: the first signal finds the flag down and raises it, the second one finds it raised.
-            flag::register_conditional_default(signal, Arc::clone(&asked_before))?;
-            flag::register(signal, Arc::clone(&asked_before))?;
-        }
-        let mut signals = iterator::Signals::new([SIGINT, SIGTERM])?;
-        let (sender, arrivals) = channel();
-        let here = sender.clone();
-        let hand_on = move || {
-            for number in signals.forever() {
-                let signal = if number == SIGINT { StopSignal::Interrupt } else { StopSignal::Terminate };
-                let _ = here.send(Arrival::Signal(signal));
-            }
-        };
-        spawn::thread("signals", hand_on)?;
-        Ok(Signals { arrivals, sender })
-    }
-
     /// Waits for a signal. Returns `None` if the wait is [ended](Self::end_of_wait) before.
     pub fn wait(&self) -> Option<StopSignal> {
         match self.arrivals.recv() {
@@ -137,15 +180,32 @@ mod tests {
         if let Ok(order) = std::env::var(CHILD) {
             return obey(&order);
         }
-        for (order, signal) in [("terminate", SIGTERM), ("interrupt", SIGINT), ("impatient", SIGTERM)] {
+        for (order, signal) in [
+            ("terminate", SIGTERM),
+            ("interrupt", SIGINT),
+            ("impatient", SIGTERM),
+            ("starting", SIGTERM),
+        ] {
             assert_eq!(child(order).signal(), Some(signal), "{order}");
+        }
+        for order in ["starting, process 1", "impatient, process 1"] {
+            assert_eq!(child(order).code(), Some(128 + SIGTERM), "{order}");
         }
         assert_eq!(child("closed").code(), Some(7));
         assert_eq!(child("between").signal(), Some(SIGTERM), "it came while nobody waited");
     }
 
     fn obey(order: &str) {
-        let signals = Signals::watch().unwrap();
+        let (order, end) = match order.strip_suffix(", process 1") {
+            Some(order) => (order, End::ByExit),
+            None => (order, End::ByDefault),
+        };
+        let starting = Starting::of(end).unwrap();
+        if order == "starting" {
+            low_level::raise(SIGTERM).unwrap();
+            process::exit(6);
+        }
+        let signals = starting.watch().unwrap();
         if order == "between" {
             signals.end_of_wait()();
             assert_eq!(signals.wait(), None);

@@ -126,6 +126,16 @@ impl HardStateFiles {
         Ok((files, Some(newest)))
     }
 
+    /// Returns whether there is a copy, whole or damaged.
+    pub(crate) fn exist(disk: &dyn Disk, dir: &Path) -> Result<bool, Error> {
+        for path in NAMES.map(|name| dir.join(name)) {
+            if disk.exists(&path).map_err(|source| io(&path, "look for", source))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Makes both files.
     pub(crate) fn create(&mut self, facts: &Facts) -> Result<(), Error> {
         assert_eq!(self.sequence, 0, "the hard state is made once");

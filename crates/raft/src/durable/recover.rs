@@ -46,6 +46,14 @@ pub struct Opened {
 }
 
 impl Log {
+    /// Returns whether there is a log in `dir`, whole or damaged. Other files that happen to be there are none.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn exists(disk: &dyn Disk, dir: &Path) -> Result<bool, Error> {
+        Ok(HardStateFiles::exist(disk, dir)? || has_entries(disk, &dir.join(ENTRIES))?)
+    }
+
     /// Opens the log in `dir`, or makes one. Everything it then shows is durable.
     ///
     /// # Errors
@@ -156,6 +164,11 @@ fn is_replaced(seen: EntryId, base: EntryId) -> bool {
     seen.index < base.index || (seen.index == base.index && seen.term != base.term)
 }
 
+fn has_entries(disk: &dyn Disk, entries_dir: &Path) -> Result<bool, Error> {
+    let io = |source| Error::Io { path: entries_dir.to_owned(), op: "look for", source };
+    Ok(disk.exists(entries_dir).map_err(io)? && !disk.list(entries_dir).map_err(io)?.is_empty())
+}
+
 /// A new log: the hard state first, so that entries without one are always a loss.
 fn create(
     disk: &dyn Disk,
@@ -164,8 +177,7 @@ fn create(
     files: &mut HardStateFiles,
     options: &Options,
 ) -> Result<Facts, Error> {
-    let io = |source| Error::Io { path: entries_dir.to_owned(), op: "look for", source };
-    if disk.exists(entries_dir).map_err(io)? && !disk.list(entries_dir).map_err(io)?.is_empty() {
+    if has_entries(disk, entries_dir)? {
         return Err(Error::IdentityLost { dir: dir.to_owned() });
     }
     let facts = Facts {

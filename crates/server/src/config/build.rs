@@ -289,12 +289,15 @@ fn keepalive(settings: &Settings) -> Result<Keepalive, ConfigError> {
 }
 
 /// `--auto-compaction-retention`: in periodic mode a duration, or a bare number of hours; in revision mode a
-/// number.
+/// number. Nothing at all is 0, as in etcd.
 fn auto_compaction(settings: &Settings) -> Result<AutoCompaction, ConfigError> {
     let (mode, text) = (settings.text("auto-compaction-mode"), settings.text("auto-compaction-retention"));
     let bad = || {
         ConfigError::Invalid(format!("error parsing CompactionRetention: invalid {mode} retention {text:?}"))
     };
+    if text.is_empty() {
+        return Ok(AutoCompaction::Off);
+    }
     let number: Option<i64> = text.parse().ok();
     match (mode, number) {
         (_, Some(0)) => Ok(AutoCompaction::Off),

@@ -2,7 +2,8 @@
 //!
 //! The file replaces flags and environment as a whole. Its keys are the flags' names, some of them nested (the table's
 //! [`FileKey`](super::table::FileKey)). Two traps are etcd's and are kept: durations are whole numbers of nanoseconds, and a key
-//! without a value (`data-dir:`) means the default. A key that is no setting is skipped, as etcd does, but reported.
+//! without a value (`data-dir:`, and of lists `''` and `[]`) means the default. A key that is no setting is skipped, as etcd
+//! does, but reported.
 
 use serde_json::Value as Node;
 
@@ -60,6 +61,7 @@ impl Reader<'_> {
         let flag = table::flags().find(|flag| flag.file_key() == Some(key.as_str()));
         match (flag, node) {
             (_, Node::Null) => {}
+            (Some(flag), node) if flag.kind.is_nothing(node) => {}
             (Some(flag), node) => {
                 let value = flag.kind.value_of(node).map_err(|reason| ConfigError::FileValue {
                     path: self.path.to_owned(),
@@ -94,6 +96,15 @@ fn is_section(key: &str) -> bool {
 }
 
 impl Kind {
+    /// Returns whether the node is a list with nothing in it.
+    fn is_nothing(self, node: &Node) -> bool {
+        match (self, node) {
+            (Kind::Urls, Node::String(text)) => text.is_empty(),
+            (Kind::Set | Kind::List, Node::Array(items)) => items.is_empty(),
+            _ => false,
+        }
+    }
+
     /// Reads a value as it stands in the file. Numbers and booleans are taken where a text is expected (`name: 1`), never
     /// the other way round.
     fn value_of(self, node: &Node) -> Result<Value, String> {
@@ -224,6 +235,18 @@ mod tests {
         assert_eq!((settings.text("data-dir"), settings.source("data-dir")), ("", Source::Default));
         assert_eq!(settings.uint("snapshot-count"), 10000);
         assert!(read("").is_ok() && read("# only a comment\n").is_ok());
+    }
+
+    /// What templates make of a value that nobody gave.
+    #[test]
+    fn a_list_without_anything_in_it_is_the_default() {
+        let (settings, _) =
+            read("listen-client-urls: ''\nadvertise-client-urls: ''\nlog-outputs: []\n").unwrap();
+        for name in ["listen-client-urls", "advertise-client-urls"] {
+            assert_eq!(super::super::url::join(settings.urls(name)), "http://localhost:2379", "{name}");
+            assert_eq!(settings.source(name), Source::Default, "{name}");
+        }
+        assert_eq!(settings.list("log-outputs"), ["default"]);
     }
 
     #[test]

@@ -82,7 +82,12 @@ impl Flag {
 }
 
 impl Settings {
+    /// Sets a flag. URLs without a URL are the default, as in etcd.
     pub(super) fn set(&mut self, flag: &'static Flag, value: Value, source: Source) {
+        let value = match value {
+            Value::Urls(urls) if urls.is_empty() => flag.default_value(),
+            value => value,
+        };
         self.by_name.insert(flag.name, Setting { flag, value, source });
     }
 

@@ -289,12 +289,28 @@ fn a_file_replaces_flags_and_environment() {
     assert_eq!(missing.exit_code(), 1);
 }
 
+/// What a script makes of a variable that nobody set.
+#[test]
+fn urls_without_a_url_are_the_default() {
+    let config = load(&["--listen-client-urls=", "--advertise-client-urls=", "--listen-peer-urls="], &[]).unwrap();
+    for (urls, expected) in [
+        (&config.listen.client, "http://localhost:2379"),
+        (&config.cluster.advertise_client, "http://localhost:2379"),
+        (&config.listen.peer, "http://localhost:2380"),
+    ] {
+        assert_eq!(url::join(urls), expected);
+    }
+    // Set all the same: etcd wants to be told what to advertise.
+    assert!(load(&["--listen-client-urls="], &[]).is_err());
+}
+
 #[test]
 fn retentions_are_read_by_mode() {
     let cases: &[(&[&str], AutoCompaction)] = &[
         (&["--auto-compaction-retention=1"], AutoCompaction::Periodic(Duration::from_secs(3600))),
         (&["--auto-compaction-retention=10m"], AutoCompaction::Periodic(Duration::from_secs(600))),
         (&["--auto-compaction-retention=0"], AutoCompaction::Off),
+        (&["--auto-compaction-retention="], AutoCompaction::Off),
         (
             &["--auto-compaction-mode=revision", "--auto-compaction-retention=1000"],
             AutoCompaction::Revision(1000),

@@ -24,7 +24,7 @@ const SCAN_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) struct Lessor {
     clock: Mutex<LeaseClock>,
     started: Instant,
-    /// Something was revoked, or leadership moved: whoever waits for an expiry to be decided looks again.
+    /// Something was revoked or reset, or leadership moved: whoever waits for an expiry to be decided looks again.
     changed: Notify,
     metrics: Arc<Metrics>,
 }
@@ -56,7 +56,10 @@ impl Lessor {
     /// Follows what applying a command did.
     pub(crate) fn follow(&self, effect: &Effect) {
         self.clock.lock().follow(effect, self.now());
-        if let Effect::LeaseRevoked { .. } = effect {
+        // A reset may make an expiry void.
+        let decides =
+            matches!(effect, Effect::LeaseRevoked { .. } | Effect::LeaseCheckpointed { remaining_seconds: None, .. });
+        if decides {
             self.changed.notify_waiters();
         }
     }
@@ -131,5 +134,39 @@ impl Lessor {
         }
         self.metrics.server.lease_expired.add(due.expired.len() as u64);
         due.expired
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use machine::lease_clock::RenewEpoch;
+
+    use super::*;
+    use crate::config::MetricsDetail;
+
+    const ID: LeaseId = LeaseId(7);
+    const TTL: i64 = 600;
+
+    /// What the member applies after its election may be what its predecessor promised.
+    #[tokio::test]
+    async fn a_renewal_waits_for_the_expiry_to_be_decided_and_a_reset_decides_it() {
+        let lessor = Arc::new(Lessor::new(Arc::new(Metrics::new(MetricsDetail::Basic))));
+        lessor.follow(&Effect::LeaseGranted { id: ID, ttl_seconds: TTL, epoch: RenewEpoch(1) });
+        let checkpointed = |remaining_seconds, epoch| Effect::LeaseCheckpointed {
+            id: ID,
+            remaining_seconds,
+            epoch: RenewEpoch(epoch),
+        };
+        lessor.follow(&checkpointed(Some(0), 1));
+        lessor.promote(5, Duration::ZERO);
+        assert_eq!(lessor.take_due(|_, _| ()).len(), 1);
+        let renewed = {
+            let lessor = lessor.clone();
+            tokio::spawn(async move { lessor.renew(ID).await })
+        };
+        tokio::task::yield_now().await;
+        assert!(!renewed.is_finished());
+        lessor.follow(&checkpointed(None, 2));
+        assert_eq!(renewed.await.unwrap().map(|renewed| renewed.ttl_seconds), Ok(TTL));
     }
 }

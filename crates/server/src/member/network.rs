@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use proto::quoratepb::ClusterBootstrap;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
@@ -163,11 +164,18 @@ impl Network {
                 terms: terms.clone(),
                 first: lead.take(),
             };
-            threads.push(start_thread(&format!("network {index}"), move || runtime.block_on(worker.run()))?);
+            threads.push(start_thread(&format!("network {index}"), move || run_on(runtime, worker.run()))?);
         }
         let handshakes = handshake_thread;
         Ok((Workers { close, closed, leave, empty, end, threads, handshakes }, is_ready))
     }
+}
+
+/// Runs a worker to its end. What it has left to threads for blocking work, a hash of the whole store or a name that is looked
+/// up, is not waited for: it may take minutes, and nobody reads the answer any more.
+fn run_on(runtime: Runtime, worker: impl Future<Output = ()>) {
+    runtime.block_on(worker);
+    runtime.shutdown_background();
 }
 
 /// What the first worker does besides.
@@ -314,4 +322,33 @@ async fn serve_all<S, F>(
     let _ = told.recv().await;
     all_told();
     let _ = tokio::time::timeout(STOP_GRACE, async { while open.join_next().await.is_some() {} }).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_that_ends_does_not_wait_for_blocking_work() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (release, released) = channel::<()>();
+        let (end, ended) = channel();
+        let worker = async {
+            let (begin, begun) = tokio::sync::oneshot::channel();
+            tokio::task::spawn_blocking(move || {
+                let _ = begin.send(());
+                let _ = released.recv();
+            });
+            begun.await.unwrap();
+        };
+        let thread = std::thread::spawn(move || {
+            run_on(runtime, worker);
+            end.send(()).unwrap();
+        });
+        ended.recv_timeout(testkit::wait::DEADLINE).expect("it ends while the work goes on");
+        thread.join().unwrap();
+        drop(release);
+    }
 }

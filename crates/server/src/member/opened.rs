@@ -71,13 +71,16 @@ impl Taken {
 
     /// Opens log and store, or makes them.
     pub(super) fn open(self, config: &Config) -> Result<Opened, StartError> {
-        let Self { data_dir, mut origin, is_founding, starts_over } = self;
+        let Self { mut data_dir, mut origin, is_founding, starts_over } = self;
         let identity = origin.identity;
         let wal_dir = config.wal_dir.clone().unwrap_or_else(|| data_dir.wal_dir());
         if is_founding {
             data_dir.begin(&origin)?;
-        } else if is_empty(&wal_dir) {
-            return Err(StartError::LogMissing(wal_dir));
+        } else {
+            check_log_is_there(&data_dir, &wal_dir)?;
+        }
+        if let Some(elsewhere) = &config.wal_dir {
+            data_dir.take_log(elsewhere)?;
         }
         // Whoever forces a new cluster says that this member's state is all that is left.
         if starts_over && !config.cluster.force_new {
@@ -109,9 +112,13 @@ impl Taken {
     }
 }
 
-/// Whether there is nothing, or nothing in it.
-fn is_empty(dir: &Path) -> bool {
-    dir.read_dir().map_or(true, |mut entries| entries.next().is_none())
+/// Checks that a member whose founding is complete has its log: a new one would know nothing of what was promised (rule W3).
+fn check_log_is_there(data_dir: &DataDir, wal_dir: &Path) -> Result<(), StartError> {
+    match raft::durable::Log::exists(&*data_dir.disk(), wal_dir) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(StartError::LogMissing(wal_dir.to_owned())),
+        Err(source) => Err(StartError::Log { path: wal_dir.to_owned(), source }),
+    }
 }
 
 fn store_place(data_dir: &DataDir, identity: Identity) -> StorePlace {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use testkit::{Cluster, Server, require};
 
 use crate::client::{eventually, get, leader, status};
-use crate::leases::{LONG_SECONDS, grant, keep_alive, put_under, time_to_live};
+use crate::leases::{LONG_SECONDS, grant, keep_alive, put_under, put_under_short_lease, time_to_live};
 use crate::program;
 
 /// Where the members' day begins; and it must show in their logs.
@@ -75,8 +75,7 @@ async fn a_clock_that_leaps_moves_no_lease_and_no_leader() {
     let others = [(leads + 1) % 3, (leads + 2) % 3];
     for (leaping, days) in [(&[leads][..], "+10d"), (&[leads], "-10d"), (&others, "+4000d")] {
         let what = format!("{days} on {leaping:?}");
-        let short = grant(cluster.member(others[0]), 1).await;
-        put_under(cluster.member(others[1]), "short", short).await;
+        put_under_short_lease(cluster.member(others[0]), cluster.member(others[1]), "short").await;
         leaping.iter().for_each(|member| set_clock(cluster.member(*member), days));
         // It ends, neither at once nor never, and the other one does not.
         for member in cluster.members() {

@@ -55,6 +55,27 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
+fn a_unix_socket_in_use_is_named_and_its_user_goes_on() {
+    let program = require!("faults::start", subject());
+    if !program.is_quorate() {
+        return testkit::skip::excuse("faults::start", "etcd takes it over");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let metrics = format!("--listen-metrics-urls=unix://{}", socket.display());
+    let mut server = Server::start(&program, &[&metrics]);
+    let mut flags = flags(&directory.path().join("data"), free_port());
+    flags.push(metrics);
+    let ended = run_to_end(&program, &flags);
+    let named = format!("listen unix {}: bind: Address already in use", socket.display());
+    assert_refused(&ended, 1, &[&named]);
+    assert!(!server.has_ended());
+    std::os::unix::net::UnixStream::connect(&socket).expect("it is still the first one's");
+    server.kill();
+    server.restart();
+}
+
+#[test]
 fn a_data_directory_in_use_is_named_and_its_user_goes_on() {
     let program = require!("faults::start", subject());
     if !program.is_quorate() {
@@ -66,6 +87,55 @@ fn a_data_directory_in_use_is_named_and_its_user_goes_on() {
     assert_refused(&ended, 1, &[&named]);
     assert!(!server.has_ended());
     server.kill();
+    server.restart();
+}
+
+/// Other directories may name the same log, and their lock is not this one's.
+#[test]
+fn a_log_in_use_is_named_and_its_user_goes_on() {
+    let program = require!("faults::start", subject());
+    if !program.is_quorate() {
+        return testkit::skip::excuse("faults::start", "etcd waits for the lock instead");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let wal_dir = format!("--wal-dir={}", log.display());
+    let mut server = Server::start(&program, &[&wal_dir]);
+    let mut flags = flags(&directory.path().join("data"), free_port());
+    flags.push(wal_dir);
+    let ended = run_to_end(&program, &flags);
+    assert_refused(&ended, 1, &[&format!("the raft log in {} is in use by another process", log.display())]);
+    assert!(!server.has_ended());
+    server.kill();
+    server.restart();
+}
+
+/// A new log would know nothing of what the member has acknowledged. The directory of the old one may have other files: a
+/// file system of its own has some from the beginning.
+#[test]
+fn a_log_that_is_gone_is_missed_whatever_else_is_in_its_directory() {
+    let program = require!("faults::start", subject());
+    if !program.is_quorate() {
+        return testkit::skip::excuse("faults::start", "etcd begins anew");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let wal_dir = format!("--wal-dir={}", log.display());
+    let mut server = Server::start(&program, &[&wal_dir]);
+    // Not stopped: nothing of it is in the store yet.
+    server.kill();
+    let elsewhere = directory.path().join("elsewhere");
+    fs::rename(&log, &elsewhere).unwrap();
+    for files in [&[][..], &["lost+found"], &["entries"]] {
+        fs::create_dir(&log).unwrap();
+        files.iter().for_each(|file| fs::create_dir(log.join(file)).unwrap());
+        let ended = run_to_end(&program, &[server.flags(), vec![wal_dir.clone()]].concat());
+        assert_refused(&ended, 1, &[&format!("the raft log in {} is missing", log.display()), "--wal-dir"]);
+        let left: Vec<_> = fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, files, "it is as it was");
+        fs::remove_dir_all(&log).unwrap();
+    }
+    fs::rename(&elsewhere, &log).unwrap();
     server.restart();
 }
 
