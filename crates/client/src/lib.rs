@@ -107,7 +107,7 @@ pub use maintenance::{Alarm, AlarmKind, Downgrade, KvHash, Maintenance, MemberSt
 pub use namespace::{Namespace, NamespacePages, NamespaceRows, NamespaceWatch, NamespaceWatcher, Within};
 pub use number::{ClusterId, LeaseId, MemberId, Revision};
 pub use observe::{Attempt, Observer};
-pub use services::{ElectionService, Leaders, Leadership, LockService};
+pub use services::{ElectionService, LeaderKey, LeaderStream, LockService};
 pub use tls::Tls;
 pub use tonic::Code;
 pub use txn::{

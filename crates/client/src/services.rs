@@ -40,9 +40,9 @@ pub struct LockService {
 /// ```no_run
 /// # async fn example(client: quorate_client::Client) -> Result<(), quorate_client::Error> {
 /// let lease = client.lease(std::time::Duration::from_secs(10)).await?;
-/// let leadership = client.election_service().campaign("elections/db", lease.id(), "me").await?;
-/// client.election_service().proclaim(&leadership, "me, still").await?;
-/// client.election_service().resign(leadership).await?;
+/// let leader = client.election_service().campaign("elections/db", lease.id(), "me").await?;
+/// client.election_service().proclaim(&leader, "me, still").await?;
+/// client.election_service().resign(leader).await?;
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ pub struct ElectionService {
 
 /// An election that was won.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leadership {
+pub struct LeaderKey {
     /// The election.
     pub name: Bytes,
     /// The key that stands for it.
@@ -63,13 +63,13 @@ pub struct Leadership {
     pub lease: LeaseId,
 }
 
-impl From<&Leadership> for election::LeaderKey {
-    fn from(leadership: &Leadership) -> election::LeaderKey {
+impl From<&LeaderKey> for election::LeaderKey {
+    fn from(leader: &LeaderKey) -> election::LeaderKey {
         election::LeaderKey {
-            name: leadership.name.clone(),
-            key: leadership.key.clone(),
-            rev: leadership.revision.0,
-            lease: leadership.lease.0,
+            name: leader.name.clone(),
+            key: leader.key.clone(),
+            rev: leader.revision.0,
+            lease: leader.lease.0,
         }
     }
 }
@@ -125,12 +125,12 @@ impl ElectionService {
         name: impl IntoBytes,
         lease: impl Into<LeaseId>,
         value: impl IntoBytes,
-    ) -> Result<Leadership, Error> {
+    ) -> Result<LeaderKey, Error> {
         let (name, value) = (name.into_bytes(), value.into_bytes());
         let request = election::CampaignRequest { name, lease: lease.into().0, value };
         let leader = self.stub().campaign(request).await?.into_inner().leader;
         let leader = leader.ok_or(Error::Malformed("no leader was elected"))?;
-        Ok(Leadership {
+        Ok(LeaderKey {
             name: leader.name,
             key: leader.key,
             revision: Revision(leader.rev),
@@ -142,9 +142,9 @@ impl ElectionService {
     ///
     /// # Errors
     /// `election: not leader` if it does not lead any more, else as any write.
-    pub async fn proclaim(&self, leadership: &Leadership, value: impl IntoBytes) -> Result<(), Error> {
+    pub async fn proclaim(&self, leader: &LeaderKey, value: impl IntoBytes) -> Result<(), Error> {
         let value = value.into_bytes();
-        let request = election::ProclaimRequest { leader: Some(leadership.into()), value };
+        let request = election::ProclaimRequest { leader: Some(leader.into()), value };
         self.stub().proclaim(request).await?;
         Ok(())
     }
@@ -153,8 +153,8 @@ impl ElectionService {
     ///
     /// # Errors
     /// As any write.
-    pub async fn resign(&self, leadership: Leadership) -> Result<(), Error> {
-        let request = election::ResignRequest { leader: Some((&leadership).into()) };
+    pub async fn resign(&self, leader: LeaderKey) -> Result<(), Error> {
+        let request = election::ResignRequest { leader: Some((&leader).into()) };
         self.stub().resign(request).await?;
         Ok(())
     }
@@ -169,23 +169,23 @@ impl ElectionService {
         Ok(kv.ok_or(Error::Malformed("a leader without a key"))?.into())
     }
 
-    /// Observes who leads, from now on. See [`Leaders`].
+    /// Observes who leads, from now on. See [`LeaderStream`].
     ///
     /// # Errors
     /// As any read.
-    pub async fn observe(&self, name: impl IntoBytes) -> Result<Leaders, Error> {
+    pub async fn observe(&self, name: impl IntoBytes) -> Result<LeaderStream, Error> {
         let request = election::LeaderRequest { name: name.into_bytes() };
-        Ok(Leaders { stream: self.stub().observe(request).await?.into_inner() })
+        Ok(LeaderStream { stream: self.stub().observe(request).await?.into_inner() })
     }
 }
 
 /// The leaders of an election: a stream of their keys and values. It ends with an error when its connection does.
 #[derive(Debug)]
-pub struct Leaders {
+pub struct LeaderStream {
     stream: Streaming<election::LeaderResponse>,
 }
 
-impl Leaders {
+impl LeaderStream {
     /// Returns the next leader, or the next value of the same.
     #[allow(clippy::should_implement_trait, reason = "the name that streams have, without a trait to import")]
     pub async fn next(&mut self) -> Option<Result<KeyValue, Error>> {
@@ -193,7 +193,7 @@ impl Leaders {
     }
 }
 
-impl Stream for Leaders {
+impl Stream for LeaderStream {
     type Item = Result<KeyValue, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

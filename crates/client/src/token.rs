@@ -68,7 +68,8 @@ impl Credentials {
             Source::Token(token) => Ok(Some(token.clone())),
             Source::Password { .. } => match self.known() {
                 Some(known) => Ok(known),
-                None => self.renew(channel, None).await,
+                // In a box: it is seldom needed, and large, and every call has room for all that it awaits.
+                None => Box::pin(self.renew(channel, None)).await,
             },
         }
     }

@@ -73,8 +73,7 @@ fn groups(root: &Grammar) -> String {
             return String::new();
         }
         commands.sort_by_key(|command| command.name);
-        let grammars: Vec<_> =
-            commands.iter().map(|command| (command.grammar)(Grammar::new(command.name))).collect();
+        let grammars: Vec<_> = commands.iter().map(|command| command.whole()).collect();
         let grammars: Vec<_> = grammars.iter().collect();
         format!("\n{}\n{}", group.title(), listed(&grammars))
     };

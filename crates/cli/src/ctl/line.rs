@@ -2,6 +2,10 @@
 //!
 //! The grammar is clap's, set up as etcdctl's parser (cobra) has it: global flags at any place, commands that may be cut
 //! short where that is not ambiguous, the last of repeated flags counts. The words of errors are cobra's.
+//!
+//! A line is read by the grammar of the command that it names. That of all commands has a copy of the global flags in
+//! each of them, and takes longer to build than a call to a member takes; it is for lines that name no command, for
+//! `help`, for completion and for manual pages.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -11,7 +15,7 @@ use clap::{ArgMatches, Command as Grammar};
 
 use super::commands::{self, Command};
 use super::exit::Failure;
-use super::global::GLOBAL_FLAGS;
+use super::global::{GLOBAL_FLAGS, GlobalFlag, Kind};
 use super::{Invocation, help, print};
 
 /// A command that is to be run; `None` when the line asked for help, which is printed already.
@@ -19,13 +23,40 @@ pub type Parsed = Option<(&'static Command, Invocation)>;
 
 /// Returns the grammar of all commands.
 pub fn grammar(program: &str) -> Grammar {
+    grammar_of(program, commands::of(program))
+}
+
+/// Returns a grammar of these commands and no others.
+fn grammar_of(program: &str, commands: impl IntoIterator<Item = &'static Command>) -> Grammar {
     let root = Grammar::new(program.to_owned())
         .about("A simple command line client for etcd3.")
         .infer_subcommands(true)
         .args_override_self(true)
         .disable_help_subcommand(true)
-        .args(GLOBAL_FLAGS.iter().map(super::global::GlobalFlag::argument));
-    root.subcommands(commands::of(program).map(|command| (command.grammar)(Grammar::new(command.name))))
+        .args(GLOBAL_FLAGS.iter().map(GlobalFlag::argument));
+    root.subcommands(commands.into_iter().map(Command::whole))
+}
+
+/// Returns the grammar that a line is read by: that of its command, or of all if it names none.
+fn grammar_for(program: &str, words: &[OsString]) -> Grammar {
+    match first_command(program, words) {
+        Some(command) => grammar_of(program, [command]),
+        None => grammar(program),
+    }
+}
+
+/// Returns the command that the first word names that is neither a flag nor a flag's value.
+fn first_command(program: &str, words: &[OsString]) -> Option<&'static Command> {
+    let mut words = words.iter().skip(1).map(|word| word.to_str());
+    loop {
+        let word = words.next()??;
+        if !is_flag(word) {
+            return commands::named(program, word);
+        }
+        if takes_next_word(word) {
+            words.next();
+        }
+    }
 }
 
 /// Reads a line; prints help where the line asks for it.
@@ -34,7 +65,10 @@ pub fn grammar(program: &str) -> Grammar {
 /// When the line makes no sense.
 pub fn parse(words: Vec<OsString>) -> Result<Parsed, Failure> {
     let program = program_of(&words);
-    let mut root = grammar(&program);
+    parse_with(grammar_for(&program, &words), program, words)
+}
+
+fn parse_with(mut root: Grammar, program: String, words: Vec<OsString>) -> Result<Parsed, Failure> {
     let ordered = flags_after_the_command(&root, &words);
     let matches = match root.try_get_matches_from_mut(ordered) {
         Ok(matches) => matches,
@@ -45,9 +79,7 @@ pub fn parse(words: Vec<OsString>) -> Result<Parsed, Failure> {
         Err(error) => return Err(refuse(&root, &words, &error)),
     };
     let (path, innermost) = descend(&matches);
-    let Some(command) =
-        path.first().and_then(|name| commands::of(&program).find(|command| command.name == name))
-    else {
+    let Some(command) = path.first().and_then(|name| commands::named(&program, name)) else {
         return helped(&root, &path);
     };
     if help::at(&root, &path).has_subcommands() {
@@ -67,9 +99,9 @@ fn flags_after_the_command(root: &Grammar, words: &[OsString]) -> Vec<OsString> 
     while command.has_subcommands() {
         let Some(word) = words.next() else { break };
         match word.to_str() {
-            Some(flag) if flag.len() > 1 && flag.starts_with('-') && flag != "--" => {
-                let place = if is_known(root, flag) { &mut line } else { &mut moved };
-                let value = takes_next_word(root, flag).then(|| words.next()).flatten();
+            Some(flag) if is_flag(flag) => {
+                let place = if is_known(flag) { &mut line } else { &mut moved };
+                let value = takes_next_word(flag).then(|| words.next()).flatten();
                 place.push(word);
                 place.extend(value);
             }
@@ -110,7 +142,7 @@ fn path_of(root: &Grammar, words: &[OsString]) -> Vec<String> {
     let mut words = words.iter().skip(1).filter_map(|word| word.to_str()).take_while(|word| *word != "--");
     while let Some(word) = words.next() {
         if word.starts_with('-') {
-            if takes_next_word(root, word) {
+            if takes_next_word(word) {
                 words.next();
             }
             continue;
@@ -133,20 +165,23 @@ pub fn resolve<'a>(root: &Grammar, words: impl Iterator<Item = &'a str>) -> Vec<
     path
 }
 
+fn is_flag(word: &str) -> bool {
+    word.len() > 1 && word.starts_with('-') && word != "--"
+}
+
 /// Returns whether a flag is one of all commands.
-fn is_known(root: &Grammar, word: &str) -> bool {
-    is_help(word) || named(root, word.split('=').next().unwrap_or_default()).is_some()
+fn is_known(word: &str) -> bool {
+    is_help(word) || named(word.split('=').next().unwrap_or_default()).is_some()
 }
 
 /// Returns whether the word after a flag is its value. As in cobra, it is for a flag that only the command knows.
-fn takes_next_word(root: &Grammar, word: &str) -> bool {
+fn takes_next_word(word: &str) -> bool {
     if is_help(word) || word.contains('=') {
         return false;
     }
-    match named(root, word) {
-        Some(argument) => !argument.is_require_equals_set(),
-        None => word.starts_with("--") || word.len() == 2,
-    }
+    // What follows the letter of a short flag is its value.
+    let is_whole = word.starts_with("--") || word.len() == 2;
+    is_whole && named(word).is_none_or(|flag| flag.kind != Kind::Switch)
 }
 
 fn is_help(word: &str) -> bool {
@@ -154,12 +189,12 @@ fn is_help(word: &str) -> bool {
 }
 
 /// Returns the global flag that is written so.
-fn named<'a>(root: &'a Grammar, word: &str) -> Option<&'a clap::Arg> {
-    let is_named = |argument: &&clap::Arg| match word.strip_prefix("--") {
-        Some(long) => argument.get_long() == Some(long),
-        None => argument.get_short().is_some_and(|short| word.starts_with(&format!("-{short}"))),
+fn named(word: &str) -> Option<&'static GlobalFlag> {
+    let is_named = |flag: &&GlobalFlag| match word.strip_prefix("--") {
+        Some(long) => flag.name == long,
+        None => flag.short.is_some_and(|short| word[1..].starts_with(short)),
     };
-    root.get_arguments().find(is_named)
+    GLOBAL_FLAGS.iter().find(is_named)
 }
 
 fn find<'a>(command: &'a Grammar, word: &str) -> Option<&'a Grammar> {
@@ -265,9 +300,16 @@ mod tests {
 
     use super::*;
 
+    fn words(line: &str) -> Vec<OsString> {
+        ["etcdctl"].into_iter().chain(line.split_whitespace()).map(OsString::from).collect()
+    }
+
     fn parsed(line: &str) -> Result<Invocation, String> {
-        let words = ["etcdctl"].into_iter().chain(line.split_whitespace()).map(OsString::from).collect();
-        match parse(words) {
+        outcome(parse(words(line)))
+    }
+
+    fn outcome(parsed: Result<Parsed, Failure>) -> Result<Invocation, String> {
+        match parsed {
             Ok(Some((_, invocation))) => Ok(invocation),
             Ok(None) => Err("help".to_owned()),
             Err(failure) => Err(failure.text.unwrap_or_default()),
@@ -303,6 +345,58 @@ mod tests {
             Some("unknown flag: --nonsense")
         );
         assert_eq!(parsed("--help get").unwrap_err(), "help");
+    }
+
+    #[test]
+    fn the_value_of_a_short_flag_may_follow_its_letter() {
+        use super::super::flags::Flags as _;
+        let invocation = parsed("-wjson --limit=3 get k").unwrap();
+        assert_eq!(
+            (invocation.path.as_slice(), invocation.matches.number("limit")),
+            (&["get".into()][..], 3)
+        );
+        assert_eq!(path_of(&grammar("etcdctl"), &words("-wjson get --help")), ["get"]);
+    }
+
+    #[test]
+    fn the_grammar_of_a_command_reads_its_lines_as_that_of_all_commands_does() {
+        for line in [
+            "get k",
+            "g k",
+            "--endpoints get -w json ge k end --prefix",
+            "-wfields --limit 3 get k",
+            "member add n --peer-urls=a",
+            "-d get member l --hex=false",
+            "member",
+            "member nonsense",
+            "member add --nonsense",
+            "get --limit",
+            "get --limit x k",
+            "--hex=maybe get k",
+            "get -- -k --help",
+            "get a b c d",
+        ] {
+            assert!(first_command("etcdctl", &words(line)).is_some(), "{line}");
+            let whole = parse_with(grammar("etcdctl"), "etcdctl".to_owned(), words(line));
+            assert_eq!(format!("{:?}", parsed(line)), format!("{:?}", outcome(whole)), "{line}");
+        }
+        for line in ["", "--help", "zzz", "e", "-- get k", "- get k", "--endpoints", "-w"] {
+            assert!(first_command("etcdctl", &words(line)).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_grammar_of_a_command_has_the_help_that_that_of_all_commands_has() {
+        let all = grammar("quoratectl");
+        for command in commands::of("quoratectl") {
+            let alone = grammar_of("quoratectl", [command]);
+            let below = command.whole();
+            let below =
+                below.get_subcommands().map(|below| vec![command.name.into(), below.get_name().into()]);
+            for path in below.chain([vec![command.name.to_owned()]]) {
+                assert_eq!(help::render(&alone, &path), help::render(&all, &path));
+            }
+        }
     }
 
     #[test]

@@ -102,7 +102,8 @@ impl Pool {
         if let Some(picked) = best(&links, turn, avoid) {
             return Ok(picked);
         }
-        let connected = connect(&links, turn, avoid);
+        // In a box: it is seldom needed, and large, and every call has room for all that it awaits.
+        let connected = Box::pin(connect(&links, turn, avoid));
         match tokio::time::timeout_at(give_up_at, connected).await {
             Ok(Some(picked)) => Ok(picked),
             _ => Err(local(Code::Unavailable, unreachable_text(&links), Local::NotSent)),

@@ -74,9 +74,9 @@ impl Pulse {
     }
 
     /// Counts a call until what is returned is dropped.
-    pub(crate) fn enter(self: &Arc<Self>) -> Flight {
+    pub(crate) fn enter(self: Arc<Self>) -> Flight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Flight(self.clone())
+        Flight(self)
     }
 
     /// Ends the connection: its next read fails.

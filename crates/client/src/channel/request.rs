@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, TE, USER_AGENT};
 use http::uri::{self, Authority, Scheme};
 use http::{HeaderMap, Method, Request, Uri, Version, request};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use tokio::time::Instant;
+use tonic::Status;
 use tonic::body::Body;
 
 use crate::address::{Address, Security};
@@ -23,6 +24,10 @@ const API_VERSION: HeaderName = HeaderName::from_static("client-api-version");
 /// gRPC's deadline.
 pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
+/// The largest message, in bytes, that is kept as a copy. tonic encodes each message into a buffer of 8 KiB; a thousand
+/// calls that wait would keep a thousand of them.
+const COPIED_MAX: usize = 4 << 10;
+
 const AGENT: &str = concat!("quorate-client/", env!("CARGO_PKG_VERSION"));
 
 /// A request that can be sent again and again.
@@ -32,8 +37,15 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    pub(crate) fn new(parts: request::Parts, message: Bytes) -> Template {
-        Template { parts, message }
+    /// Takes a request apart. Its body must be one message.
+    ///
+    /// # Errors
+    /// When the message cannot be encoded.
+    pub(crate) async fn of(request: Request<Body>) -> Result<Template, Status> {
+        let (parts, body) = request.into_parts();
+        let message = body.collect().await?.to_bytes();
+        let message = if message.len() <= COPIED_MAX { Bytes::copy_from_slice(&message) } else { message };
+        Ok(Template { parts, message })
     }
 
     /// Returns the path of the method.

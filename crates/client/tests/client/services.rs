@@ -138,17 +138,17 @@ async fn the_servers_election_has_one_leader() {
     let (_server, client) = lone!();
     let lease = client.lease(Duration::from_secs(60)).await.expect("a lease");
     let elections = client.election_service();
-    let leadership = match elections.campaign("e", lease.id(), "one").await {
-        Ok(leadership) => leadership,
+    let leader = match elections.campaign("e", lease.id(), "one").await {
+        Ok(leader) => leader,
         Err(error) if error.code() == Code::Unimplemented => return unserved("elections", &error),
         Err(error) => panic!("{error}"),
     };
     let mut leaders = elections.observe("e").await.expect("a stream");
     assert_eq!(leaders.next().await.expect("a leader").expect("a leader").value, "one");
-    elections.proclaim(&leadership, "two").await.expect("a new value");
+    elections.proclaim(&leader, "two").await.expect("a new value");
     assert_eq!(leaders.next().await.expect("a leader").expect("a leader").value, "two");
-    assert_eq!(elections.leader("e").await.expect("a leader").key, leadership.key);
-    elections.resign(leadership).await.expect("the end");
+    assert_eq!(elections.leader("e").await.expect("a leader").key, leader.key);
+    elections.resign(leader).await.expect("the end");
     let none = elections.leader("e").await.expect_err("nobody leads");
     assert!(none.is("election: no leader"), "{none}");
 }

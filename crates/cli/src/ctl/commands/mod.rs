@@ -93,6 +93,13 @@ pub struct Command {
     pub run: fn(Invocation) -> Running,
 }
 
+impl Command {
+    /// Returns its whole grammar.
+    pub fn whole(&self) -> Grammar {
+        (self.grammar)(Grammar::new(self.name))
+    }
+}
+
 /// The commands of etcdctl.
 pub const COMMANDS: &[Command] = &[
     // Keys and values.
@@ -132,4 +139,11 @@ pub const COMMANDS: &[Command] = &[
 pub fn of(program: &str) -> impl Iterator<Item = &'static Command> {
     let beyond = if program.contains("etcdctl") { &[] } else { beyond::COMMANDS };
     COMMANDS.iter().chain(beyond)
+}
+
+/// Returns the command of this name, or the only one whose name begins so.
+pub fn named(program: &str, word: &str) -> Option<&'static Command> {
+    let mut starting = of(program).filter(|command| command.name.starts_with(word));
+    let exact = of(program).find(|command| command.name == word);
+    exact.or_else(|| starting.next().filter(|_| starting.next().is_none()))
 }
