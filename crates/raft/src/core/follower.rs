@@ -1,7 +1,7 @@
 //! Following: take the leader's entries, acknowledge them when they are durable, and wait for its silence.
 
 use super::entry::Entry;
-use super::id::{EntryId, Index, NodeId, Session};
+use super::id::{EntryId, Index, NodeId, Session, Term};
 use super::loss::Loss;
 use super::message::{Body, Message, SnapshotMeta, StepError};
 use super::random::Timeout;
@@ -37,8 +37,8 @@ impl Follower {
                 take_append(state, from, session, previous, entries, commit)?;
             }
             Body::Commit { entry } => take_commit(state, entry)?,
-            Body::Heartbeat { session, commit, round } => {
-                take_heartbeat(state, from, session, commit, round)?;
+            Body::Heartbeat { session, commit, commit_term, round } => {
+                take_heartbeat(state, from, session, (commit, commit_term), round)?;
             }
             Body::InstallSnapshot { session, snapshot } => take_snapshot(state, from, session, snapshot)?,
             Body::ReadReply { request, index } => {
@@ -158,27 +158,43 @@ fn take_heartbeat(
     state: &mut State,
     leader: NodeId,
     session: Session,
-    commit: Index,
+    (commit, commit_term): (Index, Option<Term>),
     round: Round,
 ) -> Result<(), StepError> {
-    let last = state.log.last().index;
-    let lost_after = (commit > last && state.installing.is_none()).then_some(last);
+    let committed = commit_term.map(|term| EntryId::new(commit, term));
+    let lost_after = agreement_before_loss(state, commit, committed);
     if lost_after.is_some() && state.is_sole_quorum() {
         // It would neither vote nor campaign from now on, over restarts, and there is nobody else to.
         return Err(StepError::Malformed("a commit without the only voter"));
     }
-    if lost_after.is_some() {
+    let contradiction = committed.map_or(Ok(()), |entry| check_committed(state, entry));
+    if lost_after.is_some() && contradiction.is_ok() {
         // The leader says "committed of what you acknowledged", and it is not here. etcd panics at this point, at each start
         // (etcd#10166); here the leader is asked to send it again (rule M5). The answer waits until the loss is on the
         // disk: it makes the leader forget what this node had, so that no later heartbeat would show it again.
         state.loss = Some(Loss { until: commit, term: state.term() }.and(state.loss));
     }
-    if state.installing.is_none() && lost_after.is_none() {
+    if state.installing.is_none() && committed.is_some_and(|entry| state.log.holds(entry)) {
         state.log.commit_to(commit);
         forgive_loss(state);
     }
     state.send(leader, Body::HeartbeatReply { session, round, lost_after }, After::HardState);
-    Ok(())
+    contradiction
+}
+
+/// Returns up to where this log may agree with a leader's, if it does not have what it has acknowledged up to `commit`: it is
+/// shorter than it was, or its disk came back as an older copy, with another entry there.
+fn agreement_before_loss(state: &State, commit: Index, committed: Option<EntryId>) -> Option<Index> {
+    if state.installing.is_some() {
+        return None;
+    }
+    let last = state.log.last().index;
+    if commit > last {
+        return Some(last);
+    }
+    let is_known = commit >= state.log.base().index;
+    let other = committed.filter(|entry| is_known && !state.log.holds(*entry))?;
+    Some(state.log.agreement_at_most(other).index)
 }
 
 /// Ends the effects of a loss once everything is back, on the disk too.

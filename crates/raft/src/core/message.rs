@@ -92,6 +92,9 @@ pub enum Body {
         session: Session,
         /// What is committed of what the follower has acknowledged.
         commit: Index,
+        /// The term of the entry there: the follower's disk may have come back as an older copy, with another one in its
+        /// place. `None` if the leader's log begins after it.
+        commit_term: Option<Term>,
         /// The newest read round.
         round: Round,
     },
@@ -101,7 +104,8 @@ pub enum Body {
         session: Session,
         /// Echoed: confirms this round and those before it.
         round: Round,
-        /// Set if the follower finds that it lost entries that it had acknowledged: where its log ends (rule M5).
+        /// Set if the follower finds that it lost entries that it had acknowledged: up to where its log may agree with the
+        /// leader's (rule M5).
         lost_after: Option<Index>,
     },
     /// "At which index may I answer a read?" To the leader.
@@ -266,8 +270,9 @@ impl Message {
                 self.check_entries(*previous, entries, limits.entry_bytes_max)
             }
             Body::AppendRefused { hint, .. } => check(hint.index.0 < NUMBER_MAX, "impossible index"),
-            Body::Heartbeat { commit: index, .. } | Body::ReadReply { index, .. } => {
-                check(index.0 < NUMBER_MAX, "impossible index")
+            Body::ReadReply { index, .. } => check(index.0 < NUMBER_MAX, "impossible index"),
+            Body::Heartbeat { commit, commit_term, .. } => {
+                self.check_entry(EntryId::new(*commit, commit_term.unwrap_or_default()))
             }
             Body::Commit { entry } => self.check_entry(*entry),
             Body::InstallSnapshot { snapshot, .. } => {

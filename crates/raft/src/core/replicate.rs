@@ -18,9 +18,10 @@ impl Leader {
         let round = self.reads.newest();
         for (node, progress) in &mut self.progress {
             if heartbeat {
+                let session = progress.session;
                 let commit = state.log.commit().min(progress.matched);
-                let body = Body::Heartbeat { session: progress.session, commit, round };
-                state.send_now(*node, body);
+                let commit_term = state.log.term_at(commit);
+                state.send_now(*node, Body::Heartbeat { session, commit, commit_term, round });
             }
             send_appends(state, *node, progress);
             tell_commit(state, *node, progress);

@@ -87,6 +87,12 @@ impl Log {
         self.terms.last()
     }
 
+    /// Returns up to where the entries are durable: all that were found when the log was opened, or as of the last sync.
+    #[must_use]
+    pub fn synced(&self) -> Index {
+        self.synced
+    }
+
     /// The term and vote, durable.
     #[must_use]
     pub fn hard_state(&self) -> HardState {

@@ -73,7 +73,11 @@ impl Random {
             7 => Body::AppendReply { session, matched: Index(self.number()) },
             8 => Body::AppendRefused { session, refused: Index(self.number()), hint: self.entry_id() },
             9 => Body::Commit { entry: self.entry_id() },
-            10 => Body::Heartbeat { session, commit: Index(self.number()), round },
+            10 => {
+                let commit = self.entry_id();
+                let commit_term = (self.below(3) > 0).then_some(commit.term);
+                Body::Heartbeat { session, commit: commit.index, commit_term, round }
+            }
             11 => {
                 let lost_after = (self.below(3) == 0).then(|| Index(self.number()));
                 Body::HeartbeatReply { session, round, lost_after }

@@ -143,6 +143,7 @@ fn the_end_of_a_snapshots_transfer_in_an_earlier_leadership_changes_nothing() {
             Body::Heartbeat {
                 session: Session(1),
                 commit: Index(0),
+                commit_term: None,
                 round: Round { term: Term(3), number: 0 },
             },
         ))
@@ -319,7 +320,7 @@ fn a_message_moves_the_term_forward_by_so_much_and_no_more() {
     let mut subject = Subject::new(0, 10, Limits::default());
     let heartbeat = |term: u64| {
         let round = Round { term: Term(term), number: 0 };
-        message(2, term, Body::Heartbeat { session: Session(1), commit: Index(0), round })
+        message(2, term, Body::Heartbeat { session: Session(1), commit: Index(0), commit_term: None, round })
     };
     let far = u64::MAX / 4 - 1;
     let refused = subject.node.step(heartbeat(far));
@@ -422,7 +423,8 @@ fn the_only_voter_has_lost_nothing_whoever_says_so() {
     let (sent, snapshots, fetches, reads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut subject = Subject { node, sent, snapshots, fetches, reads };
     let round = Round { term: Term(1), number: 0 };
-    let heartbeat = Body::Heartbeat { session: Session(1), commit: Index(1 << 60), round };
+    let commit = Index(1 << 60);
+    let heartbeat = Body::Heartbeat { session: Session(1), commit, commit_term: Some(Term(1)), round };
     assert!(matches!(subject.hear(2, heartbeat), Err(StepError::Malformed(_))));
     assert_eq!(subject.node.loss(), None);
     (0..2).for_each(|_| {

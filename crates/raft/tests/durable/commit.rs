@@ -29,9 +29,9 @@ fn append(term: u64, previous: EntryId, entries: Vec<Entry>, commit: u64) -> Mes
     message(2, term, Body::Append { session: Session(1), previous, entries, commit: Index(commit) })
 }
 
-fn heartbeat(from: u64, term: u64, commit: u64) -> Message {
-    let body = Body::Heartbeat { session: Session(1), commit: Index(commit), round: Round::default() };
-    message(from, term, body)
+fn heartbeat(from: u64, term: u64, commit: EntryId) -> Message {
+    let (commit, commit_term) = (commit.index, Some(commit.term));
+    message(from, term, Body::Heartbeat { session: Session(1), commit, commit_term, round: Round::default() })
 }
 
 fn open_one_of_three(disk: &SimDisk) -> Result<Log, Error> {
@@ -67,7 +67,7 @@ fn with_a_stale_suffix(disk: &SimDisk) -> (Log, Node) {
     let mut node = start(&mut log, EntryId::ZERO);
     node.step(append(1, EntryId::ZERO, entries(1, 1, 10), 4)).expect("a sound message");
     settle(&mut log, &mut node);
-    node.step(heartbeat(2, 2, 0)).expect("a sound message");
+    node.step(heartbeat(2, 2, EntryId::ZERO)).expect("a sound message");
     settle(&mut log, &mut node);
     assert_eq!((log.hard_state().term, log.last()), (Term(2), id(10, 1)));
     (log, node)
@@ -89,7 +89,7 @@ fn a_new_term_and_a_cut_in_one_piece_commit_nothing_that_is_cut() {
     let (mut log, mut node) = with_a_stale_suffix(&disk);
     // One round of the node: what the leader of term 2 has committed instead, and the leader of term 3.
     node.step(append(2, id(4, 1), entries(2, 5, 8), 8)).expect("a sound message");
-    node.step(heartbeat(3, 3, 0)).expect("a sound message");
+    node.step(heartbeat(3, 3, EntryId::ZERO)).expect("a sound message");
     let piece = node.ready().and_then(|ready| ready.persist).expect("a piece");
     assert_eq!((piece.truncate_from, piece.commit), (Some(Index(5)), id(8, 2)));
     assert_eq!(piece.hard_state.map(|state| state.term), Some(Term(3)));
@@ -108,7 +108,7 @@ fn a_crash_at_any_operation_of_such_a_piece_commits_nothing_that_is_cut() {
     let (log, mut node) = with_a_stale_suffix(&whole);
     drop(log);
     node.step(append(2, id(4, 1), entries(2, 5, 8), 8)).expect("a sound message");
-    node.step(heartbeat(3, 3, 0)).expect("a sound message");
+    node.step(heartbeat(3, 3, EntryId::ZERO)).expect("a sound message");
     let piece = node.ready().and_then(|ready| ready.persist).expect("a piece");
     let mut done = false;
     for operations in 0.. {
@@ -188,10 +188,10 @@ fn a_hard_state_that_the_log_contradicts_is_refused_with_both_names() {
     drop(with_a_stale_suffix(&stale));
     let (mut log, mut node) = with_a_stale_suffix(&right);
     node.step(append(2, id(4, 1), entries(2, 5, 8), 8)).expect("a sound message");
-    node.step(heartbeat(3, 3, 0)).expect("a sound message");
+    node.step(heartbeat(3, 3, EntryId::ZERO)).expect("a sound message");
     settle(&mut log, &mut node);
     // The next change of the hard state notes what was committed.
-    node.step(heartbeat(3, 4, 0)).expect("a sound message");
+    node.step(heartbeat(3, 4, EntryId::ZERO)).expect("a sound message");
     settle(&mut log, &mut node);
     drop(log);
     let mixed = with_hard_state_of(&stale, &right);
@@ -254,7 +254,7 @@ fn a_loss_that_a_heartbeat_shows_is_kept_over_a_restart() {
     let mut node = start(&mut log, EntryId::ZERO);
     node.step(append(1, EntryId::ZERO, entries(1, 1, 3), 3)).expect("a sound message");
     settle(&mut log, &mut node);
-    node.step(heartbeat(2, 1, 7)).expect("a sound message");
+    node.step(heartbeat(2, 1, id(7, 1))).expect("a sound message");
     let ready = node.ready().expect("an answer");
     assert!(ready.send.is_empty(), "the answer waits for the disk: {:?}", ready.send);
     let piece = ready.persist.expect("a piece");
@@ -321,4 +321,39 @@ fn a_loss_that_a_commit_makes_good_is_made_good_on_the_disk_too() {
     settle(&mut log, &mut node);
     assert_eq!(loss(&disk), None);
     assert!(node.ready().is_none(), "and it is said once");
+}
+
+/// The disk came back as an older copy, with other entries in the place of those that were acknowledged since: the log is as
+/// long, and what the leader has committed is not in it.
+#[test]
+fn a_heartbeat_commits_nothing_that_its_leader_does_not_have() {
+    let disk = SimDisk::new(1);
+    let (mut log, mut node) = with_a_stale_suffix(&disk);
+    node.step(heartbeat(2, 2, id(9, 2))).expect("a sound message");
+    let (sent, applied) = settle(&mut log, &mut node);
+    assert_eq!((node.commit(), applied), (Index(4), vec![]));
+    let [Body::HeartbeatReply { lost_after: Some(after), .. }] = sent[..] else { panic!("{sent:?}") };
+    assert!(after < Index(10), "the leader asks from {after} on");
+    let loss = Loss { until: Index(9), term: Term(2) };
+    drop(log);
+    let mut log = open_one_of_three(&disk.crash(Crash::LoseAll)).expect("opens");
+    let mut node = start(&mut log, id(4, 1));
+    assert_eq!(node.loss(), Some(loss), "over a restart too");
+
+    node.step(append(2, id(4, 1), entries(2, 5, 9), 9)).expect("a sound message");
+    settle(&mut log, &mut node);
+    assert_eq!((node.commit(), node.last(), node.loss()), (Index(9), id(9, 2), None));
+}
+
+/// The other entry is committed here, so one of the two logs is wrong. The leader learns that it must not count this copy.
+#[test]
+fn a_heartbeat_that_contradicts_what_is_committed_puts_the_log_in_doubt() {
+    let disk = SimDisk::new(1);
+    let (mut log, mut node) = with_a_stale_suffix(&disk);
+    let (theirs, ours) = (id(4, 2), id(4, 1));
+    let refused = node.step(heartbeat(2, 2, theirs));
+    assert_eq!(refused, Err(raft::StepError::ContradictsCommitted { theirs, ours }));
+    let (sent, _) = settle(&mut log, &mut node);
+    assert!(matches!(sent[..], [Body::HeartbeatReply { lost_after: Some(_), .. }]), "{sent:?}");
+    assert_eq!((node.commit(), node.loss()), (Index(4), None));
 }

@@ -182,6 +182,39 @@ fn a_loss_that_a_heartbeat_showed_is_remembered_after_a_restart() {
     }
 }
 
+/// The disk of A comes back as an older copy: with a suffix that lost, and as long as the log that A has acknowledged since.
+/// What the leader has committed of that log is not what the copy has.
+#[test]
+fn an_older_copy_with_a_suffix_that_lost_commits_nothing_of_it() {
+    let mut world = cluster();
+    hold_up_a(&mut world);
+    let leader = elect_another(&mut world);
+    world.drop_mail_of(A);
+    world.network.mend_all();
+    // A learns of the term, and not yet of its entries.
+    world.input(leader, Node::tick);
+    world.ready(leader);
+    world.arrive_at_once(A);
+    world.write(A, Next::Work);
+    world.write(A, Next::Sync);
+    let copy = world.servers[&A].disk.crash(Crash::LoseAll);
+    let lost = world.node(A).unwrap().last();
+    world.propose(leader, 2);
+    world.settle();
+    let committed = world.node(A).unwrap().last();
+    assert!(committed.index == lost.index && committed.term > lost.term, "{committed} in place of {lost}");
+
+    world.end(A, End::Killed);
+    world.server(A).disk = copy;
+    world.server(A).is_in_trouble = true;
+    world.start(A);
+    world.input(leader, Node::tick);
+    world.ready(leader);
+    world.arrive_at_once(A);
+    assert!(world.node(A).unwrap().loss().is_some());
+    heal(&mut world);
+}
+
 /// A leader is deposed, removed, and added again under its id, with the log of its own that it
 /// still has, while messages of all its lives are under way.
 #[test]

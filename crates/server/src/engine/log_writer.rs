@@ -66,8 +66,6 @@ pub(crate) struct Waiting {
     is_stuck: bool,
     /// Something was written since the end of the log was last marked as synced.
     is_unwitnessed: bool,
-    /// Durable up to here.
-    synced: Index,
     /// What the next sync makes true.
     proved: Option<Proved>,
     next_file: NextFile,
@@ -186,17 +184,19 @@ impl LogWriter {
     }
 
     /// Does what need not wait behind the piece that has no space: a checkpoint may have come to an end and make space by
-    /// what it releases, a snapshot makes space by replacing the log, and the member may be stopped.
+    /// what it releases, the state machine may need entries to come to a checkpoint, a snapshot makes space by replacing the
+    /// log, and the member may be stopped. Entries that are asked for have been durable since before the piece was made, and
+    /// it cuts none of them off.
     fn overtake(&mut self) -> Round {
         let mut kept = VecDeque::new();
         for event in std::mem::take(&mut self.waiting.events) {
             let stays = match event {
                 LogEvent::Stop => return Round::Last,
-                LogEvent::Release(through) if through <= self.waiting.synced => {
+                LogEvent::Release(through) if through <= self.log.synced() => {
                     self.release(through);
                     None
                 }
-                event @ LogEvent::Prepared(_) => self.carry_out(event),
+                event @ (LogEvent::Prepared(_) | LogEvent::Fetch(_)) => self.carry_out(event),
                 event @ LogEvent::Expect(..) => match self.promise(&mut kept) {
                     Ok(()) => self.carry_out(event),
                     Err(StillFull) => Some(event),
@@ -289,9 +289,8 @@ impl LogWriter {
 
     fn sync(&mut self) {
         let started = Instant::now();
-        match self.log.sync() {
-            Ok(synced) => self.waiting.synced = synced,
-            Err(error) => stop_process("the raft log cannot be synced", &error),
+        if let Err(error) = self.log.sync() {
+            stop_process("the raft log cannot be synced", &error);
         }
         self.metrics.disk.wal_fsync.observe(started.elapsed());
     }
@@ -314,7 +313,6 @@ impl LogWriter {
             self.expect_no_space("the raft log cannot begin behind a snapshot", &error);
             return Some(LogEvent::Reset(snapshot));
         }
-        self.waiting.synced = snapshot.last.index;
         let _ = self.consensus.send(ConsensusEvent::LogReset(snapshot));
         None
     }

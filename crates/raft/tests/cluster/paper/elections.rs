@@ -3,7 +3,7 @@
 use super::*;
 
 fn heartbeat() -> Body {
-    Body::Heartbeat { session: Session(1), commit: Index(0), round: Default::default() }
+    Body::Heartbeat { session: Session(1), commit: Index(0), commit_term: None, round: Default::default() }
 }
 
 /// Section 5.1: who hears of a later term is a follower in that term.

@@ -22,6 +22,7 @@ struct Parts {
     writer: LogWriter,
     log: Sender<LogEvent>,
     preparer: LogPreparer,
+    reader: Inbox<ReadLog>,
     consensus: Inbox<ConsensusEvent>,
     shared: Arc<Shared>,
 }
@@ -38,13 +39,16 @@ fn open(disk: &SimDisk, members: &[u64]) -> Log {
 }
 
 fn parts(members: &[u64]) -> Parts {
-    let disk = SimDisk::new(1);
+    parts_on(SimDisk::new(1), members)
+}
+
+fn parts_on(disk: SimDisk, members: &[u64]) -> Parts {
     let own = NodeId(1);
     let mut log = open(&disk, members);
     let node = Node::new(raft::Config::new(own, 1), log.restore(Index::ZERO).unwrap());
     let (log_sender, log_inbox) = inbox();
     let (consensus_sender, consensus) = inbox();
-    let (reader, _) = inbox();
+    let (reader_sender, reader) = inbox();
     let (preparer_sender, preparer_inbox) = inbox();
     let shared = Arc::new(Shared::new(Waiters::new(1, 0), Duration::from_secs(7)));
     let preparer = LogPreparer { preparer: log.preparer(), inbox: preparer_inbox, log: log_sender.clone() };
@@ -52,17 +56,22 @@ fn parts(members: &[u64]) -> Parts {
         log,
         inbox: log_inbox,
         consensus: consensus_sender,
-        reader,
+        reader: reader_sender,
         preparer: preparer_sender,
         transport: Transport::default(),
         shared: shared.clone(),
         metrics: Arc::new(Metrics::new(crate::config::Config::default().metrics)),
         waiting: Waiting::default(),
     };
-    Parts { disk, node, writer, log: log_sender, preparer, consensus, shared }
+    Parts { disk, node, writer, log: log_sender, preparer, reader, consensus, shared }
 }
 
 impl Parts {
+    /// Lets the process be killed and start again, in a cluster of three.
+    fn restart(&mut self) {
+        *self = parts_on(self.disk.restart(), &[1, 2, 3]);
+    }
+
     /// Lets the writer do everything there is for it in one round.
     fn round(&mut self) -> Round {
         let mut taken = Vec::new();
@@ -123,7 +132,7 @@ struct Bench {
 }
 
 fn bench() -> Bench {
-    let Parts { disk, mut node, writer, log, preparer, consensus, shared } = parts(&[1]);
+    let Parts { disk, mut node, writer, log, preparer, consensus, shared, .. } = parts(&[1]);
     node.campaign();
     let thread = std::thread::spawn(move || writer.run());
     std::thread::spawn(move || preparer.run());
@@ -205,6 +214,48 @@ fn what_a_checkpoint_releases_makes_space_for_what_waits() {
     }
     bench.log.send(LogEvent::Stop).unwrap();
     bench.thread.join().unwrap();
+}
+
+/// The member was started again on its full disk: nothing has been synced since, and everything that is there is durable.
+#[test]
+fn what_a_checkpoint_releases_makes_space_after_a_start_on_a_full_disk() {
+    let mut parts = parts(&[1, 2, 3]);
+    parts.append(40);
+    parts.persist();
+    parts.restart();
+    parts.disk.set_capacity(Some(parts.used_bytes()));
+    parts.append(20);
+    parts.persist();
+    assert!(parts.writer.waiting.is_stuck);
+    parts.log.send(LogEvent::Release(Index(40))).unwrap();
+    parts.round();
+    assert!(!parts.writer.waiting.is_stuck);
+    assert_eq!(parts.writer.log.last().index, Index(60));
+}
+
+/// The state machine of a member that was started again needs them: without them there is no checkpoint, which is what makes
+/// space.
+#[test]
+fn entries_are_read_while_a_piece_waits_for_space() {
+    let mut parts = parts(&[1, 2, 3]);
+    parts.append(40);
+    parts.persist();
+    parts.disk.set_capacity(Some(parts.used_bytes()));
+    parts.append(20);
+    parts.persist();
+    assert!(parts.writer.waiting.is_stuck);
+    parts.reports();
+    let fetch = |first, last| {
+        let purpose = raft::FetchPurpose::Apply;
+        LogEvent::Fetch(Fetch { purpose, first: Index(first), last: Index(last), bytes_max: 1 << 20 })
+    };
+    parts.log.send_all([fetch(1, 3), fetch(200, 201)]).unwrap();
+    parts.round();
+    let mut jobs = Vec::new();
+    parts.reader.take(&mut jobs, Some(Instant::now())).unwrap();
+    let [ReadLog::Read(job)] = &jobs[..] else { panic!("{} jobs", jobs.len()) };
+    assert_eq!(job.run().unwrap().len(), 3);
+    assert!(matches!(&parts.reports()[..], [ConsensusEvent::Fetched(_, entries)] if entries.is_empty()));
 }
 
 #[test]

@@ -63,11 +63,14 @@ fn encode_body(body: Body) -> WireBody {
         Body::Commit { entry } => {
             WireBody::Commit(pb::PeerEntryId { index: entry.index.0, term: entry.term.0 })
         }
-        Body::Heartbeat { session, commit, round: newest } => WireBody::Heartbeat(wire::Heartbeat {
-            session: session.0,
-            commit: commit.0,
-            round: round(newest),
-        }),
+        Body::Heartbeat { session, commit, commit_term, round: newest } => {
+            WireBody::Heartbeat(wire::Heartbeat {
+                session: session.0,
+                commit: commit.0,
+                commit_term: commit_term.map(|term| term.0),
+                round: round(newest),
+            })
+        }
         Body::HeartbeatReply { session, round: confirmed, lost_after } => {
             WireBody::HeartbeatReply(wire::HeartbeatReply {
                 session: session.0,
@@ -115,6 +118,7 @@ fn decode_body(body: WireBody) -> Result<Body, CodecError> {
         WireBody::Heartbeat(beat) => Body::Heartbeat {
             session: Session(beat.session),
             commit: Index(beat.commit),
+            commit_term: beat.commit_term.map(Term),
             round: decode_round(beat.round),
         },
         WireBody::HeartbeatReply(reply) => Body::HeartbeatReply {

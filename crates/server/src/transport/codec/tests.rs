@@ -86,11 +86,9 @@ fn body() -> impl Strategy<Value = Body> {
             hint
         }),
         entry_id().prop_map(|entry| Body::Commit { entry }),
-        (session(), index(), round()).prop_map(|(session, commit, round)| Body::Heartbeat {
-            session,
-            commit,
-            round
-        }),
+        (session(), index(), proptest::option::of(term()), round()).prop_map(
+            |(session, commit, commit_term, round)| Body::Heartbeat { session, commit, commit_term, round }
+        ),
         (session(), round(), proptest::option::of(index()))
             .prop_map(|(session, round, lost_after)| Body::HeartbeatReply { session, round, lost_after }),
         read_request().prop_map(|request| Body::Read { request }),
