@@ -54,9 +54,10 @@ use crate::engine::worker::Worker;
 use crate::error::StartError;
 use crate::grpc::reply::Header;
 use crate::ids::Identity;
-use crate::limits::{GRPC_OVERHEAD_BYTES, LOG_KEPT_BYTES_MAX};
+use crate::limits::{GRPC_OVERHEAD_BYTES, LOG_KEPT_BYTES_MAX, UNFINISHED_MESSAGES_BYTES_MAX};
 use crate::logging::messages;
 use crate::metrics::Metrics;
+use crate::net::backlog::Backlog;
 use crate::net::serve::PeerPort;
 use crate::random::random;
 use crate::tls::{Connector, Setup};
@@ -410,6 +411,7 @@ impl Assembly {
             Header { cluster_id: identity.cluster.0, member_id: identity.member.0, ..Header::default() };
         let settings = settings(config);
         let bounds = Bounds::new(settings.receive_bytes_max);
+        let unfinished = Backlog::new(UNFINISHED_MESSAGES_BYTES_MAX);
         mailboxes
             .iter()
             .enumerate()
@@ -441,6 +443,7 @@ impl Assembly {
                     cluster_id: identity.cluster.0,
                     member_id: identity.member.0,
                     settings: settings.clone(),
+                    unfinished: unfinished.clone(),
                 })
             })
             .collect()

@@ -42,6 +42,7 @@ use crate::engine::views::Views;
 use crate::engine::worker::{Proposer, Worker};
 use crate::grpc::reply::{Header, Spliced};
 use crate::metrics::{Metrics, Operation, Success};
+use crate::net::backlog::Backlog;
 use crate::tls::Connector;
 use crate::transport::Transport;
 
@@ -64,6 +65,8 @@ pub(crate) struct Api {
     pub(crate) cluster_id: u64,
     pub(crate) member_id: u64,
     pub(crate) settings: Settings,
+    /// Request messages of all clients of the member that have come in part.
+    pub(crate) unfinished: Arc<Backlog>,
 }
 
 /// The flags that services look at.

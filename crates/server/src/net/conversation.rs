@@ -12,9 +12,12 @@ use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::backlog::{Place, Waiting};
+use super::unread::Unread;
 use crate::grpc::body::ResponseBody;
 
-/// One connection. All of it happens on one thread, so the order of these stores never matters.
+/// One connection. All of it happens on one thread, so the order of these stores never matters; but for the word to give
+/// it up, which may come from any.
 #[derive(Debug)]
 pub(super) struct Conversation {
     /// Requests that are not answered to the end.
@@ -29,6 +32,8 @@ pub(super) struct Conversation {
     has_more: AtomicBool,
     /// How often the connection had its turn.
     turn: AtomicU64,
+    /// Notified when the connection is to make room for others.
+    given_up: Notify,
 }
 
 /// What the bytes of HTTP/1.1 that have come end with.
@@ -50,7 +55,13 @@ impl Conversation {
             is_http1: AtomicBool::new(false),
             has_more: AtomicBool::new(false),
             turn: AtomicU64::new(0),
+            given_up: Notify::new(),
         }
+    }
+
+    /// Returns when the connection is to make room for others.
+    pub(super) async fn given_up(&self) {
+        self.given_up.notified().await;
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -140,6 +151,12 @@ impl Conversation {
     }
 }
 
+impl Waiting for Conversation {
+    fn give_up(&self) {
+        self.given_up.notify_one();
+    }
+}
+
 /// A request, until its answer has been sent or given up.
 #[derive(Debug)]
 pub(super) struct Open {
@@ -153,9 +170,12 @@ impl Open {
         Self { conversation, has_body: !request.body().is_end_stream() }
     }
 
-    /// The answer, from now on holding the request open.
-    pub(super) fn answer(self, response: Response<ResponseBody>) -> Response<Answer> {
-        response.map(|body| Answer { body, _open: self })
+    /// The answer, from now on holding the request open and being counted while it is not read.
+    pub(super) fn answer(self, response: Response<ResponseBody>, unread: Unread) -> Response<Answer> {
+        response.map(|body| {
+            let place = unread.enter(body.bytes());
+            Answer { body, place, unread, _open: self }
+        })
     }
 }
 
@@ -173,6 +193,9 @@ impl Drop for Open {
 /// The body of an answer.
 pub(super) struct Answer {
     body: ResponseBody,
+    /// Of what is there of it before anything is sent.
+    place: Option<Place>,
+    unread: Unread,
     _open: Open,
 }
 
@@ -184,7 +207,10 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let this = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else { return Poll::Pending };
+        let hold = |bytes| this.unread.hold(bytes, this.place.take());
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(hold))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -3,6 +3,7 @@
 mod heads;
 mod libraries;
 mod names;
+mod unread;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use super::connection::{self, Http2Settings, Terms};
-use super::heads::HeadBudget;
+use super::connection::{self, Budgets, Http2Settings, Terms};
 use crate::grpc::body::ResponseBody;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -52,7 +52,7 @@ impl Client {
     /// Connects to a server that answers `/wait` never, `/later` a little later, `/long` with many bytes, and anything else
     /// with the request's authority, or `none`.
     async fn connect_to(settings: Http2Settings) -> Self {
-        Self::connect_under(Terms::new(settings, Arc::new(HeadBudget::default()))).await
+        Self::connect_under(Terms::new(settings, Budgets::default())).await
     }
 
     /// As [`connect_to`](Self::connect_to), on terms that other connections have as well.
