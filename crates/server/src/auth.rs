@@ -56,7 +56,7 @@ impl Auth {
                 self.tokens.add(token.reveal(), user.clone());
             }
             Effect::UserTokensInvalid { user } => self.tokens.forget_user(user),
-            Effect::AllTokensInvalid => self.tokens.forget_all(),
+            Effect::AllTokensInvalid => drop(self.tokens.forget_all()),
             _ => {}
         }
     }
@@ -64,7 +64,6 @@ impl Auth {
     /// Takes over the state of another machine: a snapshot has replaced everything. Which tokens
     /// the commands in it took back is not known, so all of them are void.
     pub(crate) fn replace(&self, machine: &Machine) {
-        self.published.publish(machine.auth());
-        self.tokens.forget_all();
+        self.published.replace(machine.auth(), self.tokens.forget_all());
     }
 }

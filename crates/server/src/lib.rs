@@ -22,6 +22,7 @@ mod engine;
 mod error;
 pub mod fuzz;
 mod grpc;
+mod gzip;
 pub mod http;
 pub mod ids;
 mod limits;

@@ -130,8 +130,26 @@ pub(crate) const HEAD_BYTES_FREE: usize = 64 << 10;
 /// would exceed it is ended with `too_many_header_bytes`.
 pub(crate) const UNFINISHED_HEADS_BYTES_MAX: usize = 256 << 20;
 
+/// Bytes of replies that are in memory because their clients have not read them. Beyond it, the connection with the oldest
+/// is closed. A single reply may have 2 GiB ([`SENT_MESSAGE_BYTES_MAX`]), and a cluster of hundreds of machines that comes
+/// back asks for a gigabyte in lists of tens of megabytes, at a time.
+pub(crate) const UNREAD_REPLIES_BYTES_MAX: usize = 4 << 30;
+
+/// Bytes of a reply, or of a piece of one, from which on it is counted: below it, the stream itself takes about as much.
+pub(crate) const UNREAD_COUNTED_BYTES: usize = 16 << 10;
+
 /// Bytes of one stream's replies that hyper buffers while the client is slow.
 pub(crate) const SEND_BUFFER_BYTES: usize = 1 << 20;
+
+/// Bytes of request messages that have come in part. Beyond it the oldest of these requests is refused: as many as commands
+/// may have that are under way ([`IN_FLIGHT_BYTES_MAX`]), and a client that means it has sent the rest long before.
+pub(crate) const UNFINISHED_MESSAGES_BYTES_MAX: usize = 256 << 20;
+
+/// Bytes that are deflated, or that inflating yields, before others have their turn: some 0.3 ms (rule I1).
+pub(crate) const GZIP_STEP_BYTES: usize = 32 << 10;
+
+/// Long replies that are deflated at a time: each is in memory twice meanwhile, and takes what time others leave.
+pub(crate) const DEFLATING_MAX: usize = 2;
 
 /// The longest message that is sent: grpc-go's default for a server, which etcd sets too. Clients have a limit of their own,
 /// most of them a smaller one.
@@ -182,6 +200,10 @@ pub(crate) const CATCH_UP_REST: Duration = Duration::from_millis(5);
 /// Watchers of one stream that the catch-up thread reads for at a time: what it finds for them goes into the stream's
 /// queue in any case, so this times a step is how far the queue can outgrow its bound.
 pub(crate) const READING_PER_STREAM_MAX: usize = 4;
+
+/// Stalled watchers of one stream that go on before others have their turn. Each goes through what was published meanwhile,
+/// [`RECENT_REVISIONS_MAX`] revisions at the most: some 0.2 ms (rule I1).
+pub(crate) const RESUMED_AT_ONCE_MAX: usize = 4;
 
 /// Pause before a physical compaction looks again whether the history it waits for is held: at first, and at most, as each
 /// look costs a checkpoint.

@@ -54,9 +54,10 @@ use crate::engine::worker::Worker;
 use crate::error::StartError;
 use crate::grpc::reply::Header;
 use crate::ids::Identity;
-use crate::limits::{GRPC_OVERHEAD_BYTES, LOG_KEPT_BYTES_MAX, SNAPSHOTS_MAX};
+use crate::limits::{GRPC_OVERHEAD_BYTES, LOG_KEPT_BYTES_MAX, SNAPSHOTS_MAX, UNFINISHED_MESSAGES_BYTES_MAX};
 use crate::logging::messages;
 use crate::metrics::Metrics;
+use crate::net::backlog::Backlog;
 use crate::net::serve::PeerPort;
 use crate::random::random;
 use crate::tls::{Connector, Setup};
@@ -411,6 +412,7 @@ impl Assembly {
         let settings = settings(config);
         let snapshots = Arc::new(Semaphore::new(SNAPSHOTS_MAX));
         let bounds = Bounds::new(settings.receive_bytes_max);
+        let unfinished = Backlog::new(UNFINISHED_MESSAGES_BYTES_MAX);
         mailboxes
             .iter()
             .enumerate()
@@ -443,6 +445,7 @@ impl Assembly {
                     member_id: identity.member.0,
                     snapshots: snapshots.clone(),
                     settings: settings.clone(),
+                    unfinished: unfinished.clone(),
                 })
             })
             .collect()

@@ -180,12 +180,9 @@ mod tests {
         if let Ok(order) = std::env::var(CHILD) {
             return obey(&order);
         }
-        for (order, signal) in [
-            ("terminate", SIGTERM),
-            ("interrupt", SIGINT),
-            ("impatient", SIGTERM),
-            ("starting", SIGTERM),
-        ] {
+        for (order, signal) in
+            [("terminate", SIGTERM), ("interrupt", SIGINT), ("impatient", SIGTERM), ("starting", SIGTERM)]
+        {
             assert_eq!(child(order).signal(), Some(signal), "{order}");
         }
         for order in ["starting, process 1", "impatient, process 1"] {

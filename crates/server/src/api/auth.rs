@@ -21,6 +21,7 @@ use crate::auth::Caller;
 use crate::auth::passwords::{Password, PasswordError};
 use crate::engine::command::Field;
 use crate::grpc::reply::Spliced;
+use crate::logging::shown;
 
 /// Field of `AuthenticateResponse`.
 const TOKEN_FIELD: u8 = 2;
@@ -120,7 +121,7 @@ impl Api {
         _caller: &Caller,
         mut request: AuthenticateRequest,
     ) -> Result<Spliced, Status> {
-        let password = Password::from(std::mem::take(&mut request.password));
+        let password = Password::from(std::mem::take(&mut request.password)).compared();
         self.read_barrier().await?;
         loop {
             let state = self.auth.published.state();
@@ -166,7 +167,7 @@ impl Api {
         if self.passwords.is_right(password.clone(), hashed).await.map_err(unhashed)? {
             return Ok(Checked::Right { revision: state.revision() });
         }
-        tracing::warn!(user = name, "invalid authentication was requested");
+        tracing::warn!(user = shown(name), "invalid authentication was requested");
         Ok(Checked::Refused(rejected(Rejection::AuthFailed)))
     }
 }

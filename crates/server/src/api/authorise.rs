@@ -14,20 +14,14 @@ use tonic::{Code, Status};
 use super::Api;
 use super::method::Method;
 use super::status::rejected;
+use crate::auth::published::Generation;
 use crate::auth::{Author, Caller};
-use crate::limits::READ_ATTEMPTS_MAX;
 
 impl Api {
     /// Returns whether the caller may call the method at all. This member's state may be an old
     /// one, so it refuses a user only after it has caught up.
     pub(super) async fn admit(&self, method: Method, caller: &Caller) -> Result<(), Status> {
-        let access = match method.policy() {
-            Policy::Admin => Access::Admin,
-            Policy::AnyUser => Access::AnyUser,
-            // Decided by the handler, which knows what the request is about, or in apply.
-            Policy::Open | Policy::ByRange | Policy::SelfOrRoot => return Ok(()),
-            Policy::PeerOnly => return Err(rejected(Rejection::PermissionDenied)),
-        };
+        let Some(access) = access_of(method.policy()).map_err(rejected)? else { return Ok(()) };
         if !self.auth.published.generation().is_enabled() {
             return Ok(());
         }
@@ -61,14 +55,25 @@ impl Api {
     /// for it first.
     ///
     /// # Errors
-    /// `InvalidAuthToken`.
+    /// `InvalidAuthToken`; `AuthOldRevision` for a signed token of a state that this cluster never
+    /// had, or has lost: one that was given out before it was restored from an older backup.
     pub(super) async fn identified(&self, caller: &Caller) -> Result<(Author, Arc<AuthState>), Status> {
-        let mut state = self.auth.published.state();
-        if state.is_enabled() && caller.token().is_some_and(|token| self.is_ahead(token)) {
+        if self.is_auth_enabled() && caller.token().is_some_and(|token| self.is_ahead(token)) {
             self.read_barrier().await?;
-            state = self.auth.published.state();
         }
-        Ok((self.identify(caller, &state)?, state))
+        let state = self.auth.published.state();
+        let author = self.identify(caller, &state)?;
+        if !author.is_ahead_of(&state) {
+            return Ok((author, state));
+        }
+        self.read_barrier().await?;
+        let state = self.auth.published.state();
+        let author = self.identify(caller, &state)?;
+        if author.is_ahead_of(&state) {
+            Err(rejected(Rejection::AuthOldRevision))
+        } else {
+            Ok((author, state))
+        }
     }
 
     /// Returns whether a token was made by a command that this member has not applied.
@@ -109,17 +114,14 @@ impl Api {
         access: Access<'_>,
         read: impl Fn(&View) -> T,
     ) -> Result<T, Status> {
-        for _ in 0..READ_ATTEMPTS_MAX {
-            let seen = self.auth.published.generation();
+        let attempt = async |seen: Generation| {
             if seen.is_enabled() {
                 self.authorise(caller, access).await?;
             }
-            let answer = read(&self.view());
-            if self.auth.published.generation() == seen {
-                return Ok(answer);
-            }
-        }
-        Err(rejected(Rejection::AuthOldRevision))
+            Ok::<_, Status>(read(&self.view()))
+        };
+        let answer = self.auth.published.settled(attempt).await?;
+        answer.ok_or_else(|| rejected(Rejection::AuthOldRevision))
     }
 
     /// Returns whether the caller may do something that depends on the keys of leases.
@@ -141,8 +143,42 @@ impl Api {
     }
 }
 
+/// Returns what a method of this class needs as a whole; `None` if that is decided by its handler,
+/// which knows what the request is about, or in apply.
+///
+/// # Errors
+/// For a method that is not for clients.
+fn access_of(policy: Policy) -> Result<Option<Access<'static>>, Rejection> {
+    match policy {
+        Policy::Admin => Ok(Some(Access::Admin)),
+        Policy::AnyUser => Ok(Some(Access::AnyUser)),
+        Policy::Open | Policy::ByRange | Policy::SelfOrRoot => Ok(None),
+        Policy::PeerOnly => Err(Rejection::PermissionDenied),
+    }
+}
+
 /// Returns whether a refusal depends on what is known of users: then a newer state may say
 /// otherwise.
 fn is_about_a_user(status: &Status) -> bool {
     matches!(status.code(), Code::PermissionDenied | Code::FailedPrecondition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_needs_what_its_class_says_and_one_of_members_is_for_no_client() {
+        for (policy, needed) in [
+            (Policy::Open, None),
+            (Policy::AnyUser, Some(Policy::AnyUser)),
+            (Policy::Admin, Some(Policy::Admin)),
+            (Policy::ByRange, None),
+            (Policy::SelfOrRoot, None),
+        ] {
+            let access = access_of(policy).expect("a method for clients");
+            assert_eq!(access.map(Access::policy), needed, "{policy:?}");
+        }
+        assert_eq!(access_of(Policy::PeerOnly).err(), Some(Rejection::PermissionDenied));
+    }
 }

@@ -12,12 +12,13 @@ use proto::etcdserverpb::{
     LeaseGrantRequest, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest,
     LeaseLeasesResponse, LeaseRevokeRequest, LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::Api;
 use super::status::rejected;
 use crate::auth::Caller;
 use crate::engine::command::Field;
+use crate::grpc::messages::Messages;
 use crate::grpc::reply::{Plain, Spliced};
 use crate::limits::KEEPALIVES_PER_STREAM_MAX;
 use crate::transport::{Answer, LeaseTimes, Question};
@@ -109,7 +110,7 @@ impl Api {
     pub(crate) fn lease_keep_alive(
         self: &Arc<Self>,
         caller: Caller,
-        requests: Streaming<LeaseKeepAliveRequest>,
+        requests: Messages<LeaseKeepAliveRequest>,
     ) -> KeepAlives {
         let (api, caller) = (self.clone(), Arc::new(caller));
         let renewals = requests.map(move |request| {

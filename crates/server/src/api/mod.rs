@@ -43,6 +43,7 @@ use crate::engine::views::Views;
 use crate::engine::worker::{Proposer, Worker};
 use crate::grpc::reply::{Header, Spliced};
 use crate::metrics::{Metrics, Operation, Success};
+use crate::net::backlog::Backlog;
 use crate::tls::Connector;
 use crate::transport::Transport;
 
@@ -67,6 +68,8 @@ pub(crate) struct Api {
     /// Backups that may be under way beside those that are.
     pub(crate) snapshots: Arc<Semaphore>,
     pub(crate) settings: Settings,
+    /// Request messages of all clients of the member that have come in part.
+    pub(crate) unfinished: Arc<Backlog>,
 }
 
 /// The flags that services look at.

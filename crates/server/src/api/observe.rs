@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tonic::Code;
 
 use super::method::{Kind, Method};
-use crate::metrics::{CallType, Counter, Grpc, Metrics};
+use crate::metrics::{CallType, ClientRequests, Counter, Grpc, Metrics};
 
 /// Client versions remembered; a cluster has one or two.
 const VERSIONS_MAX: usize = 8;
@@ -23,8 +23,7 @@ pub(crate) struct Observer {
 /// A client version that was seen, and where its calls are counted.
 struct Version {
     kind: Kind,
-    /// As the client sent it; some send none.
-    name: Option<Vec<u8>>,
+    label: String,
     calls: Arc<Counter>,
 }
 
@@ -83,8 +82,10 @@ impl Observer {
 
     /// A client of this version called.
     pub(crate) fn client(&self, kind: Kind, version: Option<&[u8]>) {
+        // What is remembered is never longer than a label may be.
+        let label = ClientRequests::label(version);
         let mut versions = self.versions.lock();
-        let known = versions.iter().find(|known| known.kind == kind && known.name.as_deref() == version);
+        let known = versions.iter().find(|known| known.kind == kind && known.label == label);
         if let Some(known) = known {
             return known.calls.inc();
         }
@@ -92,7 +93,29 @@ impl Observer {
         let calls = self.metrics.server.client_requests.handle(call, version);
         calls.inc();
         if versions.len() < VERSIONS_MAX {
-            versions.push(Version { kind, name: version.map(<[u8]>::to_vec), calls });
+            versions.push(Version { kind, label: label.to_owned(), calls });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::MetricsDetail;
+
+    /// A client's metadata may have megabytes.
+    #[test]
+    fn of_a_clients_version_no_more_is_kept_than_a_label() {
+        let observer = Observer::new(Arc::new(Metrics::new(MetricsDetail::Basic)));
+        for length in 1000..1000 + 2 * VERSIONS_MAX {
+            observer.client(Kind::Unary, Some(&vec![b'x'; length]));
+        }
+        observer.client(Kind::Unary, Some(b"3.7"));
+        observer.client(Kind::BidiStream, None);
+        let versions = observer.versions.lock();
+        let labels: Vec<&str> = versions.iter().map(|version| &version.label[..]).collect();
+        assert_eq!(labels, ["unknown", "3.7", "unknown"]);
+        let calls: Vec<u64> = versions.iter().map(|version| version.calls.get()).collect();
+        assert_eq!(calls, [2 * VERSIONS_MAX as u64, 1, 1]);
     }
 }

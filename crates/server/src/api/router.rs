@@ -11,8 +11,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use prost::Message;
 use tokio_stream::Stream;
-use tonic::codec::{Codec, CompressionEncoding, EncodeBody, SingleMessageCompressionOverride};
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status};
 
 use super::Api;
 use super::method::{Method, dispatch, unknown};
@@ -21,10 +20,12 @@ use super::status::{corrupt, no_leader, not_for_learners};
 use crate::auth::Caller;
 use crate::grpc::admission;
 use crate::grpc::body::ResponseBody;
-use crate::grpc::codec::WireCodec;
 use crate::grpc::deadline::{Deadline, Timer, exceeded, within};
+use crate::grpc::encoding::Encoding;
+use crate::grpc::messages::Messages;
+use crate::grpc::replies::Replies;
 use crate::grpc::reply::WireReply;
-use crate::grpc::unary::{Encoding, check_sent, failure, read_message, respond};
+use crate::grpc::unary::{check_sent, failure, respond};
 use crate::logging::messages;
 use crate::tls::CertificateName;
 
@@ -119,7 +120,7 @@ impl Call {
     {
         let Self { mut ending, caller, encoding, body, .. } = self;
         let (api, method, started) = (ending.api.clone(), ending.method, ending.started);
-        let reply = match read_message(body, encoding, api.settings.receive_bytes_max).await {
+        let reply = match api.messages(body, encoding).only().await {
             Ok((request, bytes)) => {
                 api.observer.received(method, bytes);
                 match api.admit(method, &caller).await {
@@ -130,7 +131,7 @@ impl Call {
             Err(status) => Err(status),
         };
         let bytes = reply.as_ref().map_or(0, WireReply::wire_len);
-        let (code, response) = respond(reply, encoding);
+        let (code, response) = respond(reply, encoding).await;
         if code == Code::Ok {
             api.observer.sent(method, bytes);
         }
@@ -149,7 +150,7 @@ impl Call {
     {
         let Self { ending, caller, encoding, body, .. } = self;
         let api = ending.api.clone();
-        let stream = match read_message(body, encoding, api.settings.receive_bytes_max).await {
+        let stream = match api.messages(body, encoding).only().await {
             Ok((request, bytes)) => {
                 api.observer.received(ending.method, bytes);
                 match api.admit(ending.method, &caller).await {
@@ -160,7 +161,7 @@ impl Call {
             Err(status) => Err(status),
         };
         match stream {
-            Ok(stream) => stream_response::<Q, R, S>(ending, encoding, stream),
+            Ok(stream) => stream_response(ending, encoding, stream),
             Err(status) => ending.fail(&status),
         }
     }
@@ -170,40 +171,30 @@ impl Call {
         Q: Message + Default + Send + 'static,
         R: WireReply,
         S: Stream<Item = Result<R, Status>> + Send + 'static,
-        F: FnOnce(&Arc<Api>, Caller, Streaming<Q>) -> S,
+        F: FnOnce(&Arc<Api>, Caller, Messages<Q>) -> S,
     {
         let Self { ending, caller, encoding, wants_leader, body } = self;
         let api = ending.api.clone();
-        let decoder = WireCodec::<Q, R>::default().decoder();
-        let limit = Some(api.settings.receive_bytes_max);
-        let requests = Streaming::new_request(decoder, body, compression(encoding), limit);
+        let requests = api.messages(body, encoding);
         let stream = UntilEnd::new(&api, serve(&api, caller, requests), wants_leader);
-        stream_response::<Q, R, _>(ending, encoding, stream)
+        stream_response(ending, encoding, stream)
     }
 }
 
-fn compression(encoding: Encoding) -> Option<CompressionEncoding> {
-    match encoding {
-        Encoding::Identity => None,
-        Encoding::Gzip => Some(CompressionEncoding::Gzip),
+impl Api {
+    /// The messages of a request.
+    fn messages<Q: Message + Default>(&self, body: Incoming, encoding: Encoding) -> Messages<Q> {
+        Messages::new(body, encoding, self.settings.receive_bytes_max, &self.unfinished)
     }
 }
 
-fn stream_response<Q, R, S>(ending: Ending, encoding: Encoding, stream: S) -> Response<ResponseBody>
+fn stream_response<R, S>(ending: Ending, encoding: Encoding, stream: S) -> Response<ResponseBody>
 where
-    Q: Message + Default + Send + 'static,
     R: WireReply,
     S: Stream<Item = Result<R, Status>> + Send + 'static,
 {
-    let encoder = WireCodec::<Q, R>::default().encoder();
     let counted = Counted { stream: Box::pin(stream), timer: Timer::new(ending.deadline), ending };
-    let body = EncodeBody::new_server(
-        encoder,
-        counted,
-        compression(encoding),
-        SingleMessageCompressionOverride::default(),
-        Some(usize::MAX),
-    );
+    let body = Replies::new(counted, encoding);
     let mut response = Response::new(ResponseBody::Stream(tonic::body::Body::new(body)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     if encoding == Encoding::Gzip {

@@ -13,11 +13,12 @@ use proto::etcdserverpb::watch_create_request::FilterType;
 use proto::etcdserverpb::watch_request::RequestUnion;
 use proto::etcdserverpb::{WatchCreateRequest, WatchRequest};
 use tokio_stream::{Stream, StreamExt};
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::Api;
 use super::status::rejected;
 use crate::auth::{Author, Caller};
+use crate::grpc::messages::Messages;
 use crate::spawn;
 use crate::watch::hub::{CreateWatch, Options, StreamId};
 use crate::watch::reply::WatchReply;
@@ -32,7 +33,7 @@ pub(crate) struct Watches {
 
 impl Api {
     /// Opens a watch stream; its requests are served by a task of its own.
-    pub(crate) fn watch(self: &Arc<Self>, caller: Caller, requests: Streaming<WatchRequest>) -> Watches {
+    pub(crate) fn watch(self: &Arc<Self>, caller: Caller, requests: Messages<WatchRequest>) -> Watches {
         let stream = self.worker.with_hub(|hub| hub.open());
         let (end, ended) = tokio::sync::oneshot::channel();
         let serve = serve(self.clone(), caller, stream, requests, end);
@@ -71,7 +72,7 @@ async fn serve(
     api: Arc<Api>,
     caller: Caller,
     stream: StreamId,
-    mut requests: Streaming<WatchRequest>,
+    mut requests: Messages<WatchRequest>,
     end: tokio::sync::oneshot::Sender<Status>,
 ) {
     let mut progress = tokio::time::interval(progress_period(api.settings.progress_interval, stream));
@@ -98,7 +99,7 @@ async fn serve(
 async fn next_request(
     api: &Api,
     stream: StreamId,
-    requests: &mut Streaming<WatchRequest>,
+    requests: &mut Messages<WatchRequest>,
 ) -> Option<Result<WatchRequest, Status>> {
     std::future::poll_fn(|cx| {
         let taken = api.worker.with_hub(|hub| hub.takes_requests(stream, cx.waker()));

@@ -76,6 +76,12 @@ impl Author {
         }
     }
 
+    /// Returns whether the user was found out in a later state than this one: by a signed token, which names its auth
+    /// revision. What this state says of a user of that name may be about somebody else.
+    pub(crate) fn is_ahead_of(&self, state: &AuthState) -> bool {
+        matches!(self, Self::User { auth_revision, .. } if *auth_revision > state.revision())
+    }
+
     /// Returns the user's name, if it is a user.
     pub(crate) fn user(&self) -> Option<&Arc<str>> {
         match self {

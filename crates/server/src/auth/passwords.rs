@@ -31,6 +31,14 @@ impl From<String> for Password {
     }
 }
 
+impl Password {
+    /// Returns what of it is compared with a hash: bcrypt looks at no more. Whoever tries to log in has nothing longer
+    /// waiting.
+    pub(crate) fn compared(self) -> Self {
+        Self(self.0[..self.0.len().min(PASSWORD_BYTES_MAX)].to_vec())
+    }
+}
+
 impl Drop for Password {
     fn drop(&mut self) {
         self.0.fill(0);
@@ -262,6 +270,19 @@ mod tests {
             let name = named.await.unwrap();
             assert!(name.contains("passwords "), "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn more_than_is_compared_makes_no_difference_and_is_not_kept() {
+        let passwords = Passwords::start(CHEAP).unwrap();
+        let longest = "x".repeat(PASSWORD_BYTES_MAX);
+        let hashed = STANDARD.decode(passwords.hash(password(&longest)).await.unwrap()).unwrap();
+        let longer = password(&format!("{longest}y"));
+        assert!(passwords.is_right(longer.clone(), Some(hashed.clone())).await.unwrap());
+        let compared = longer.compared();
+        assert_eq!(compared.0.len(), PASSWORD_BYTES_MAX);
+        assert!(passwords.is_right(compared, Some(hashed)).await.unwrap());
+        assert_eq!(password("short").compared().0, b"short");
     }
 
     #[test]

@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use machine::auth::AuthState;
 use parking_lot::RwLock;
 
+use super::tokens::AllForgotten;
+use crate::limits::READ_ATTEMPTS_MAX;
+
 /// Which state was seen. Counts what was published, and says whether permissions are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Generation(u64);
@@ -45,6 +48,12 @@ impl Published {
         Self { generation, state: RwLock::new(state) }
     }
 
+    /// Publishes the state of another machine, when no token is valid any more that was given out before: a token must
+    /// not stand for the user of the same name in a state that it was not made in.
+    pub(super) fn replace(&self, state: Arc<AuthState>, _: AllForgotten) {
+        self.publish(state);
+    }
+
     /// Publishes a state. Only the apply thread does.
     pub(super) fn publish(&self, state: Arc<AuthState>) {
         let next = self.generation().next(&state);
@@ -60,5 +69,76 @@ impl Published {
     /// Returns the state.
     pub(crate) fn state(&self) -> Arc<AuthState> {
         self.state.read().clone()
+    }
+
+    /// Returns what `attempt` gives, asked with the generation that is published, as of a time during which no other one
+    /// was: it is made again when there was. `None` if that is so time and again.
+    ///
+    /// # Errors
+    /// Those of `attempt`.
+    pub(crate) async fn settled<T, E>(
+        &self,
+        attempt: impl AsyncFn(Generation) -> Result<T, E>,
+    ) -> Result<Option<T>, E> {
+        for _ in 0..READ_ATTEMPTS_MAX {
+            let seen = self.generation();
+            let answer = attempt(seen).await?;
+            if self.generation() == seen {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::path::Path;
+
+    use machine::Machine;
+    use mvcc::{Options, Store};
+    use wal::SimDisk;
+
+    use super::*;
+
+    fn published() -> Published {
+        let options = Options { history_segment_bytes: 1 << 20, ..Options::default() };
+        let store = Store::open(Arc::new(SimDisk::new(1)), Path::new("/store"), options).unwrap();
+        Published::new(Machine::open(store).unwrap().auth())
+    }
+
+    /// The number of the attempt whose answer counts, if a state comes during each of the first attempts.
+    async fn counted(disturbed: usize) -> Result<Option<usize>, usize> {
+        let published = published();
+        let attempts = Cell::new(0);
+        let attempt = async |seen| {
+            assert_eq!(seen, published.generation());
+            attempts.set(attempts.get() + 1);
+            if attempts.get() <= disturbed {
+                published.publish(published.state());
+            }
+            Ok(attempts.get())
+        };
+        let answer = published.settled(attempt).await;
+        if answer == Ok(None) { Err(attempts.get()) } else { answer }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_while_another_state_came_does_not_count() {
+        assert_eq!(counted(0).await, Ok(Some(1)));
+        assert_eq!(counted(1).await, Ok(Some(2)));
+        assert_eq!(counted(READ_ATTEMPTS_MAX - 1).await, Ok(Some(READ_ATTEMPTS_MAX)));
+        assert_eq!(counted(READ_ATTEMPTS_MAX).await, Err(READ_ATTEMPTS_MAX));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_an_answer() {
+        let published = published();
+        let attempt = async |_| {
+            published.publish(published.state());
+            Err::<(), _>("refused")
+        };
+        assert_eq!(published.settled(attempt).await, Err("refused"));
     }
 }

@@ -42,6 +42,9 @@ pub(crate) enum TokenError {
     Off,
 }
 
+/// Shows that no simple token of before is valid.
+pub(super) struct AllForgotten(());
+
 impl Tokens {
     /// Reads the value of `--auth-token`, and the keys that it names.
     ///
@@ -109,9 +112,10 @@ impl Tokens {
         }
     }
 
-    pub(super) fn forget_all(&self) {
+    pub(super) fn forget_all(&self) -> AllForgotten {
         if let Self::Simple(tokens) = self {
             tokens.forget_all();
         }
+        AllForgotten(())
     }
 }

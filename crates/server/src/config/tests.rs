@@ -292,7 +292,8 @@ fn a_file_replaces_flags_and_environment() {
 /// What a script makes of a variable that nobody set.
 #[test]
 fn urls_without_a_url_are_the_default() {
-    let config = load(&["--listen-client-urls=", "--advertise-client-urls=", "--listen-peer-urls="], &[]).unwrap();
+    let config =
+        load(&["--listen-client-urls=", "--advertise-client-urls=", "--listen-peer-urls="], &[]).unwrap();
     for (urls, expected) in [
         (&config.listen.client, "http://localhost:2379"),
         (&config.cluster.advertise_client, "http://localhost:2379"),

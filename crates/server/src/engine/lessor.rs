@@ -57,8 +57,10 @@ impl Lessor {
     pub(crate) fn follow(&self, effect: &Effect) {
         self.clock.lock().follow(effect, self.now());
         // A reset may make an expiry void.
-        let decides =
-            matches!(effect, Effect::LeaseRevoked { .. } | Effect::LeaseCheckpointed { remaining_seconds: None, .. });
+        let decides = matches!(
+            effect,
+            Effect::LeaseRevoked { .. } | Effect::LeaseCheckpointed { remaining_seconds: None, .. }
+        );
         if decides {
             self.changed.notify_waiters();
         }

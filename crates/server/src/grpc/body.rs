@@ -25,6 +25,16 @@ pub(crate) enum ResponseBody {
 }
 
 impl ResponseBody {
+    /// How many bytes of it are in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Unary { frame, .. } | Self::Full(frame) => frame.as_ref().map_or(0, Bytes::len),
+            Self::Http(body) => body.size_hint().exact().map_or(0, |bytes| bytes as usize),
+            // It makes its pieces when they are wanted.
+            Self::Stream(_) => 0,
+        }
+    }
+
     /// A body without a byte.
     pub(crate) fn empty() -> Self {
         Self::Full(None)

@@ -1,12 +1,10 @@
 //! `Accept-Encoding`: the metrics are a hundred kilobytes of text, and Prometheus asks for them in gzip.
 
-use std::io::Write;
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 
 use super::{Body, reply};
+use crate::gzip::deflated;
 
 /// Returns whether the client takes a body in gzip (RFC 9110, section 12.5.3), which is sent then.
 pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
@@ -28,10 +26,8 @@ fn weight_of(coding: &str, wanted: &str) -> Option<f32> {
 }
 
 /// Returns a 200 with a body of this type, compressed.
-pub(super) fn gzip(content_type: &'static str, body: &[u8]) -> Response<Body> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let packed = encoder.write_all(body).and_then(|()| encoder.finish()).expect("a Vec takes every write");
-    let mut response = reply::of_type(content_type, packed);
+pub(super) async fn gzip(content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = reply::of_type(content_type, deflated(body.into()).await);
     response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     response
 }

@@ -11,7 +11,7 @@ use http::{Method, Response, StatusCode};
 
 use super::probe::{Alarm, Consistency, HealthProbe};
 use super::{Body, Http, query, reply};
-use crate::logging::messages;
+use crate::logging::{messages, shown};
 use crate::metrics::Success;
 
 /// A named check of `/livez` and `/readyz`.
@@ -185,6 +185,7 @@ fn report_unknown(excluded: &[String], checks: &[Check]) {
         .map(|name| format!("{name:?}"))
         .collect();
     if !unknown.is_empty() {
-        tracing::warn!("missing-health-checks" = unknown.join(","), "{}", messages::CHECKS_NOT_EXCLUDED);
+        let unknown = unknown.join(",");
+        tracing::warn!("missing-health-checks" = shown(&unknown), "{}", messages::CHECKS_NOT_EXCLUDED);
     }
 }

@@ -22,7 +22,7 @@ use http_body_util::Full;
 pub use probe::{Alarm, Consistency, HealthProbe, RaftStatus, ReadFailure, Versions};
 
 use crate::config::{Allowed, HttpAccess};
-use crate::logging::messages;
+use crate::logging::{messages, shown};
 use crate::metrics::{self, Metrics};
 use crate::tls::Encrypted;
 use crate::version;
@@ -82,6 +82,7 @@ impl<P: HealthProbe> Http<P> {
         let host = host_of(head);
         let is_encrypted = head.extensions.get::<Encrypted>().is_some();
         if !is_encrypted && !self.access.hosts.allows(host) {
+            let host = shown(host);
             tracing::warn!(host, "{}", messages::REJECTING_HOST);
             return reply::error(StatusCode::MISDIRECTED_REQUEST, &misdirected(host));
         }
@@ -112,7 +113,7 @@ impl<P: HealthProbe> Http<P> {
             (Surface::Client | Surface::Peer, "/version") => reply::only_get(head, || self.version()),
             (Surface::Client, "/debug/vars") => reply::only_get(head, || self.debug_vars()),
             (Surface::Peer, _) => reply::not_found(),
-            (_, "/metrics") => self.exposition(head),
+            (_, "/metrics") => self.exposition(head).await,
             (_, "/health") => self.health(head).await,
             (_, path) => match health::checks_of(path) {
                 Some(checks) => self.checks(head, checks).await,
@@ -133,12 +134,12 @@ impl<P: HealthProbe> Http<P> {
     }
 
     /// Any method will do, as in etcd.
-    fn exposition(&self, head: &Parts) -> Response<Body> {
+    async fn exposition(&self, head: &Parts) -> Response<Body> {
         let scrape = self.metrics.scrapes.begin();
         let text = self.metrics.exposition();
         drop(scrape);
         if encoding::takes_gzip(&head.headers) {
-            return encoding::gzip(metrics::text::CONTENT_TYPE, text.as_bytes());
+            return encoding::gzip(metrics::text::CONTENT_TYPE, text).await;
         }
         reply::of_type(metrics::text::CONTENT_TYPE, text)
     }

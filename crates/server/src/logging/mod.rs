@@ -13,6 +13,7 @@
 
 mod line;
 pub mod messages;
+mod shown;
 mod start;
 mod time;
 
@@ -28,6 +29,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use crate::config::{Log, LogFormat, LogOutput};
 use line::Line;
 
+pub(crate) use shown::shown;
 pub use start::log_settings;
 
 /// The target of an event that ends the process: its level is written as `fatal`.

@@ -246,10 +246,15 @@ const CLIENT_VERSIONS_MAX: usize = 128;
 const CLIENT_VERSION_BYTES_MAX: usize = 32;
 
 impl ClientRequests {
+    /// Returns the label of a client version: a short one, however long the version is that the client sent.
+    pub fn label(version: Option<&[u8]>) -> &str {
+        version.and_then(label_of).unwrap_or("unknown")
+    }
+
     /// The counter of this kind of call and client version (metadata `client-api-version`). Look it up once for a connection
     /// or keep the last one: this takes a lock.
     pub fn handle(&self, call: CallType, version: Option<&[u8]>) -> Arc<Counter> {
-        let version = version.and_then(label_of).unwrap_or("unknown");
+        let version = Self::label(version);
         let key = (version.to_owned(), call);
         if let Some(counter) = self.counters.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Arc::clone(counter);

@@ -14,14 +14,17 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+use super::backlog::Backlog;
 use super::conversation::{Conversation, Open};
 use super::heads::{Head, HeadBudget};
 use super::pings::Pings;
 use super::socket::Socket;
+use super::unread::Unread;
 use crate::grpc::body::ResponseBody;
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES_MAX, HTTP1_FIELDS_MAX, HTTP1_HEAD_BYTES_MAX,
     HTTP2_FRAME_BYTES_MAX, PENDING_RESETS_MAX, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
+    UNREAD_REPLIES_BYTES_MAX,
 };
 use crate::tls::{CertificateName, Stream};
 
@@ -45,16 +48,31 @@ pub(crate) struct Http2Settings {
 pub(crate) struct Terms {
     builder: Builder<TokioExecutor>,
     settings: Http2Settings,
-    heads: Arc<HeadBudget>,
+    budgets: Budgets,
+}
+
+/// What all connections of the process share.
+#[derive(Clone)]
+pub(crate) struct Budgets {
+    /// Of unfinished heads.
+    pub(crate) heads: Arc<HeadBudget>,
+    /// Of replies that are not read.
+    pub(crate) unread: Arc<Backlog>,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self { heads: Arc::default(), unread: Backlog::new(UNREAD_REPLIES_BYTES_MAX) }
+    }
 }
 
 impl Terms {
     /// Sets every limit that the libraries have on purpose (rule X4).
-    pub(crate) fn new(settings: Http2Settings, heads: Arc<HeadBudget>) -> Self {
+    pub(crate) fn new(settings: Http2Settings, budgets: Budgets) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
         set_up_http1(&mut builder);
         set_up_http2(&mut builder, settings);
-        Self { builder, settings, heads }
+        Self { builder, settings, budgets }
     }
 }
 
@@ -116,11 +134,12 @@ pub(crate) async fn serve<S, F>(
     if let Some(name) = &name {
         tracing::debug!(name = name.as_str(), "a client has shown its certificate");
     }
-    let Terms { builder, settings, heads } = terms;
+    let Terms { builder, settings, budgets } = terms;
     let conversation = Arc::new(Conversation::new());
     let pings = Pings::new(settings.ping_min_time);
     let encrypted = stream.encrypted();
-    let socket = Socket::new(stream, pings, Head::new(heads), conversation.clone());
+    let socket = Socket::new(stream, pings, Head::new(budgets.heads), conversation.clone());
+    let unread = Unread::new(budgets.unread, conversation.clone());
     let requests = conversation.clone();
     let respond = service_fn(move |mut request: Request<Incoming>| {
         if let Some(name) = &name {
@@ -130,13 +149,14 @@ pub(crate) async fn serve<S, F>(
             request.extensions_mut().insert(encrypted);
         }
         let open = Open::new(requests.clone(), &request);
-        let response = service(request);
-        async move { Ok::<_, Infallible>(open.answer(response.await)) }
+        let (response, unread) = (service(request), unread.clone());
+        async move { Ok::<_, Infallible>(open.answer(response.await, unread)) }
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), respond));
     let served = tokio::select! {
         served = in_turns(&conversation, connection.as_mut()) => served,
         () = conversation.late_head(settings.head_within) => return tracing::debug!("a request's head is not complete in time"),
+        () = conversation.given_up() => return tracing::warn!("a connection is closed whose client does not read its replies"),
         () = stopped_between_words(&mut stop, &conversation) => {
             if !conversation.turn_away_if_silent() {
                 connection.as_mut().graceful_shutdown();

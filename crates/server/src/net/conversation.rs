@@ -12,9 +12,12 @@ use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::backlog::{Place, Waiting};
+use super::unread::Unread;
 use crate::grpc::body::ResponseBody;
 
-/// One connection. All of it happens on one thread, so the order of these stores never matters.
+/// One connection. All of it happens on one thread, so the order of these stores never matters; but for the word to give
+/// it up, which may come from any.
 #[derive(Debug)]
 pub(super) struct Conversation {
     /// Requests that are not answered to the end.
@@ -33,6 +36,8 @@ pub(super) struct Conversation {
     is_silent: AtomicBool,
     /// The member leaves, and the client gets no more time to speak.
     is_turned_away: AtomicBool,
+    /// Notified when the connection is to make room for others.
+    given_up: Notify,
 }
 
 /// What the bytes of HTTP/1.1 that have come end with.
@@ -56,6 +61,7 @@ impl Conversation {
             turn: AtomicU64::new(0),
             is_silent: AtomicBool::new(true),
             is_turned_away: AtomicBool::new(false),
+            given_up: Notify::new(),
         }
     }
 
@@ -69,6 +75,11 @@ impl Conversation {
     /// Returns whether the socket is to say goodbye to a client that has not spoken.
     pub(super) fn is_turned_away(&self) -> bool {
         self.is_turned_away.load(Ordering::Relaxed)
+    }
+
+    /// Returns when the connection is to make room for others.
+    pub(super) async fn given_up(&self) {
+        self.given_up.notified().await;
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -160,6 +171,12 @@ impl Conversation {
     }
 }
 
+impl Waiting for Conversation {
+    fn give_up(&self) {
+        self.given_up.notify_one();
+    }
+}
+
 /// A request, until its answer has been sent or given up.
 #[derive(Debug)]
 pub(super) struct Open {
@@ -173,9 +190,12 @@ impl Open {
         Self { conversation, has_body: !request.body().is_end_stream() }
     }
 
-    /// The answer, from now on holding the request open.
-    pub(super) fn answer(self, response: Response<ResponseBody>) -> Response<Answer> {
-        response.map(|body| Answer { body, _open: self })
+    /// The answer, from now on holding the request open and being counted while it is not read.
+    pub(super) fn answer(self, response: Response<ResponseBody>, unread: Unread) -> Response<Answer> {
+        response.map(|body| {
+            let place = unread.enter(body.bytes());
+            Answer { body, place, unread, _open: self }
+        })
     }
 }
 
@@ -193,6 +213,9 @@ impl Drop for Open {
 /// The body of an answer.
 pub(super) struct Answer {
     body: ResponseBody,
+    /// Of what is there of it before anything is sent.
+    place: Option<Place>,
+    unread: Unread,
     _open: Open,
 }
 
@@ -204,7 +227,10 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let this = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else { return Poll::Pending };
+        let hold = |bytes| this.unread.hold(bytes, this.place.take());
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(hold))))
     }
 
     fn is_end_stream(&self) -> bool {

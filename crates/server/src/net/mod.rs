@@ -6,6 +6,7 @@
 
 pub(crate) mod accept;
 mod authority;
+pub(crate) mod backlog;
 pub(crate) mod connection;
 mod conversation;
 pub(crate) mod descriptors;
@@ -21,6 +22,7 @@ mod pings;
 pub(crate) mod serve;
 mod socket;
 pub(crate) mod trace;
+mod unread;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 mod heads;
 mod libraries;
 mod names;
+mod unread;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::connection::{self, Http2Settings, Terms};
-use super::heads::HeadBudget;
+use super::connection::{self, Budgets, Http2Settings, Terms};
 use crate::grpc::body::ResponseBody;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -59,7 +59,7 @@ impl Client {
     /// Connects to a server that answers `/wait` never, `/later` a little later, `/long` with many bytes, and anything else
     /// with the request's authority, or `none`.
     async fn connect_to(settings: Http2Settings) -> Self {
-        Self::connect_under(Terms::new(settings, Arc::new(HeadBudget::default()))).await
+        Self::connect_under(Terms::new(settings, Budgets::default())).await
     }
 
     /// As [`connect_to`](Self::connect_to), on terms that other connections have as well.
@@ -269,7 +269,7 @@ async fn who_says_nothing_or_half_a_word_is_not_waited_for() {
 #[tokio::test]
 async fn a_client_that_has_not_spoken_is_turned_away_without_a_reset() {
     for word in [b"".as_slice(), &PREFACE[..10], PREFACE] {
-        let terms = Terms::new(settings(HOUR), Arc::new(HeadBudget::default()));
+        let terms = Terms::new(settings(HOUR), Budgets::default());
         let (mut client, server) = Client::connect_to_one_that_stops(terms).await;
         client.write(word).await;
         server.stop.send(true).unwrap();
@@ -286,7 +286,7 @@ async fn a_client_that_has_not_spoken_is_turned_away_without_a_reset() {
 /// It sends on while the member says which of its requests it has looked at, and must be able to read that.
 #[tokio::test]
 async fn a_client_that_is_sent_away_finds_no_reset() {
-    let terms = Terms::new(settings(HOUR), Arc::new(HeadBudget::default()));
+    let terms = Terms::new(settings(HOUR), Budgets::default());
     let (mut client, server) = Client::connect_to_one_that_stops(terms).await;
     client.write(PREFACE).await;
     client.send(SETTINGS, 0, 0, &[]).await;

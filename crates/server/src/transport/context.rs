@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use raft::{NodeId, Term};
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::handle::Shared;
 use super::inbound::{Incoming, SharedInbound};
+use super::limits::SNAPSHOT_STREAMS_MAX;
 use super::link::Link;
 use super::note::PeerNote;
 use super::snapshot::Receiving;
@@ -43,6 +45,8 @@ pub(super) struct Context {
     pub(super) metrics: Arc<Metrics>,
     pub(super) table: Mutex<Table>,
     pub(super) receiving: Mutex<Receiving>,
+    /// The places for connections of snapshots.
+    pub(super) snapshot_places: Arc<Semaphore>,
     /// Which process of this member it is.
     pub(super) process: u64,
     started: Instant,
@@ -98,6 +102,7 @@ impl Context {
             metrics,
             table: Mutex::default(),
             receiving: Mutex::default(),
+            snapshot_places: Arc::new(Semaphore::new(SNAPSHOT_STREAMS_MAX)),
             process: std::hash::RandomState::new().build_hasher().finish(),
             started: Instant::now(),
             numbers: AtomicU64::new(0),

@@ -12,19 +12,19 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::context::{Context, Inlet};
 use super::dial::PeerStream;
-use super::handshake::{self, Caller, StreamKind};
+use super::handshake::{self, Caller, Refused, StreamKind};
 use super::inlet;
 use super::limits::{CONNECT_TIMEOUT, DOOR_CONNECTIONS_MAX};
 use super::link::Hex;
 use super::{snapshot, switch};
 use crate::grpc::body::ResponseBody;
-use crate::logging::messages;
+use crate::logging::{messages, shown};
 use crate::net::accept;
 use crate::tls::{self, Delivery};
 
@@ -113,22 +113,39 @@ fn greet(mut request: Request<Incoming>, context: Arc<Context>) -> Response<Resp
     let identity = context.settings.identity;
     let is_removed = |peer| context.table.lock().removed.contains(&peer);
     let welcome = handshake::check_request(&head, identity, is_removed)
-        .and_then(|caller| switch::check_guest(&caller, &context).map(|()| caller));
+        .and_then(|caller| switch::check_guest(&caller, &context).map(|()| caller))
+        .and_then(|caller| place_of(&caller, &context).map(|place| (caller, place)));
     match welcome {
-        Ok(caller) => {
-            tokio::spawn(enter(caller, upgrade, context));
+        Ok((caller, place)) => {
+            tokio::spawn(enter(caller, place, upgrade, context));
             handshake::accepted(identity)
         }
         Err(why) => {
             let from = head.headers.get("x-server-from").and_then(|from| from.to_str().ok());
-            tracing::warn!("remote-peer-id" = from.unwrap_or("none"), error = %why, "{}", messages::PEER_REFUSED);
+            tracing::warn!("remote-peer-id" = from.map_or("none", shown), error = %why, "{}", messages::PEER_REFUSED);
             handshake::refused(&why, identity)
         }
     }
 }
 
-/// Goes on with a peer's connection once the HTTP part of it is over.
-async fn enter(caller: Caller, upgrade: OnUpgrade, context: Arc<Context>) {
+/// The place of a connection that brings a snapshot. Streams of messages need none: there is one for each peer.
+fn place_of(caller: &Caller, context: &Context) -> Result<Option<OwnedSemaphorePermit>, Refused> {
+    match caller.kind {
+        StreamKind::Messages => Ok(None),
+        StreamKind::Snapshot => {
+            let place = context.snapshot_places.clone().try_acquire_owned();
+            place.map(Some).map_err(|_| Refused::TooManySnapshots)
+        }
+    }
+}
+
+/// Goes on with a peer's connection once the HTTP part of it is over. It has its place until it ends.
+async fn enter(
+    caller: Caller,
+    _place: Option<OwnedSemaphorePermit>,
+    upgrade: OnUpgrade,
+    context: Arc<Context>,
+) {
     // The answer goes out at once, unless the peer is gone.
     let Ok(Ok(upgraded)) = timeout(CONNECT_TIMEOUT, upgrade).await else { return };
     let stream = TokioIo::new(upgraded);

@@ -87,6 +87,9 @@ pub(super) enum Refused {
     /// It is not known as a member, and others that are not have come already.
     #[error("too many callers that are no members")]
     TooMany,
+    /// It offers a snapshot, and so do others.
+    #[error("too many snapshots are offered")]
+    TooManySnapshots,
 }
 
 impl Refused {
@@ -99,7 +102,7 @@ impl Refused {
             Refused::To => StatusCode::MISDIRECTED_REQUEST,
             Refused::OwnId => StatusCode::CONFLICT,
             Refused::Removed => StatusCode::GONE,
-            Refused::TooMany => StatusCode::SERVICE_UNAVAILABLE,
+            Refused::TooMany | Refused::TooManySnapshots => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

@@ -56,6 +56,10 @@ pub(super) const DOOR_CONNECTIONS_MAX: usize = 256;
 /// hear from them to learn of them; there are never many of these.
 pub(super) const GUESTS_MAX: usize = 8;
 
+/// Connections for snapshots at once. One snapshot is received at a time; who offers another one is told so, and comes
+/// again.
+pub(super) const SNAPSHOT_STREAMS_MAX: usize = 16;
+
 /// Time for the queues to the peers to be written when the member stops.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(1);
 

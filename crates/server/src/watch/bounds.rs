@@ -2,7 +2,7 @@
 
 use crate::limits::{
     CATCH_UP_BYTES_MAX, CATCH_UP_REVISIONS_MAX, READING_PER_STREAM_MAX, RECENT_EVENTS_BYTES_MAX,
-    RECENT_REVISIONS_MAX, WATCH_QUEUE_BYTES_MAX, WATCH_QUEUE_RESPONSES_MAX,
+    RECENT_REVISIONS_MAX, RESUMED_AT_ONCE_MAX, WATCH_QUEUE_BYTES_MAX, WATCH_QUEUE_RESPONSES_MAX,
 };
 
 /// The bounds of a hub. Where they lie changes when something is sent and in which pieces, never what.
@@ -14,6 +14,8 @@ pub(crate) struct Bounds {
     pub(crate) queue_bytes: usize,
     /// Catch-up jobs under way for one stream.
     pub(crate) reading: usize,
+    /// Stalled watchers of one stream that go on before others have their turn.
+    pub(crate) resumed: usize,
     /// Revisions in one response that brings more than one.
     pub(crate) response_revisions: usize,
     /// Bytes of a response to which further revisions are added while it waits.
@@ -33,6 +35,7 @@ impl Bounds {
             queue_responses: WATCH_QUEUE_RESPONSES_MAX,
             queue_bytes: WATCH_QUEUE_BYTES_MAX,
             reading: READING_PER_STREAM_MAX,
+            resumed: RESUMED_AT_ONCE_MAX,
             response_revisions: CATCH_UP_REVISIONS_MAX,
             // What is joined need not be split again.
             response_bytes: CATCH_UP_BYTES_MAX.min(fragment_bytes),

@@ -186,16 +186,19 @@ impl Hub {
 
     fn forget(&mut self, id: WatcherId) {
         let Some(watcher) = self.watchers.remove(&id) else { return };
-        match watcher.feed {
-            Feed::Live => self.unlist(id, &watcher.range),
-            Feed::Stalled => {
-                if let Some(stream) = self.streams.get_mut(&watcher.stream) {
-                    stream.stalled.retain(|other| *other != id);
-                }
+        if let Some(stream) = self.streams.get_mut(&watcher.stream) {
+            match watcher.feed {
+                Feed::Live => stream.standing.leaves_live(id, watcher.due()),
+                Feed::Stalled | Feed::Reading => stream.standing.leaves_behind(),
             }
-            // Its answer meets nobody.
-            Feed::Reading => {}
+            if watcher.feed == Feed::Stalled {
+                stream.stalled.retain(|other| *other != id);
+            }
         }
+        if watcher.feed == Feed::Live {
+            self.unlist(id, &watcher.range);
+        }
+        // Whoever is read for: the answer meets nobody.
     }
 
     /// The next message of a stream; `None` after remembering whom to wake.
@@ -212,10 +215,14 @@ impl Hub {
         self.streams.get_mut(&stream).is_none_or(|state| state.takes_requests(waker))
     }
 
-    /// Lets watchers go on that wait for their turn, longest waiting first.
+    /// Lets watchers go on that wait for their turn, longest waiting first: not many at once.
     fn resume(&mut self, stream: StreamId) {
-        while let Some(watcher) = self.streams.get_mut(&stream).and_then(Stream::next_stalled) {
+        for _ in 0..self.bounds.resumed {
+            let Some(watcher) = self.streams.get_mut(&stream).and_then(Stream::next_stalled) else { return };
             self.feed(watcher);
+        }
+        if let Some(stream) = self.streams.get_mut(&stream) {
+            stream.resume_later();
         }
     }
 
@@ -235,6 +242,7 @@ impl Hub {
         let id = WatcherId(self.next_id);
         state.ids.insert(watch_id, Holder::Live(id));
         state.push(WatchReply { header, watch_id, kind: Kind::Created });
+        state.standing.joins();
         let watcher = Watcher {
             stream,
             watch_id,
@@ -276,19 +284,8 @@ impl Hub {
     /// Answers a progress request: once for the whole stream, and only if every watcher on it is up to date.
     pub(crate) fn progress_request(&mut self, stream: StreamId) {
         let header = self.header(self.position);
-        let Some(state) = self.streams.get(&stream) else { return };
-        if state.is_full() {
-            return;
-        }
-        let mut watchers = state.ids.values().filter_map(|holder| match holder {
-            Holder::Live(id) => self.watchers.get(id),
-            Holder::Compacted => None,
-        });
-        let any = watchers.clone().next().is_some();
-        if !any || !watchers.all(|watcher| watcher.is_up_to_date(self.position)) {
-            return;
-        }
-        if let Some(state) = self.streams.get_mut(&stream) {
+        let Some(state) = self.streams.get_mut(&stream) else { return };
+        if !state.is_full() && state.standing.is_up_to_date(self.position) {
             state.push(WatchReply { header, watch_id: -1, kind: Kind::Progress });
         }
     }
@@ -367,6 +364,7 @@ impl Hub {
             watcher.next_revision = revision;
             watcher.feed = Feed::Stalled;
             stream.stalled.push_back(id);
+            stream.standing.falls_behind();
             let range = watcher.range.clone();
             self.unlist(id, &range);
             return;
@@ -469,6 +467,9 @@ impl Hub {
         let Some(watcher) = self.watchers.get_mut(&id) else { return };
         watcher.next_revision = watcher.next_revision.max(position + 1);
         watcher.feed = Feed::Live;
+        if let Some(stream) = self.streams.get_mut(&watcher.stream) {
+            stream.standing.is_live(id, watcher.due(), position);
+        }
         self.list(id);
     }
 
@@ -518,7 +519,12 @@ impl Watcher {
     /// Returns whether everything up to `position` was sent to it, and the revision that it asked for has come: before
     /// that it is sent no progress (contract: semantics 7.3).
     fn is_up_to_date(&self, position: i64) -> bool {
-        self.feed == Feed::Live && self.next_revision <= position + 1 && self.start_revision <= position
+        self.feed == Feed::Live && self.due() <= position
+    }
+
+    /// Returns the position from which on there is nothing ahead of it, once it is live.
+    fn due(&self) -> i64 {
+        self.start_revision.max(self.next_revision - 1)
     }
 }
 

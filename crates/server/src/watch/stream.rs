@@ -6,6 +6,7 @@ use std::task::Waker;
 use super::bounds::Bounds;
 use super::hub::WatcherId;
 use super::reply::{EventRef, Fragment, Kind, WatchReply};
+use super::standing::Standing;
 use crate::grpc::reply::{Header, WireReply};
 
 /// Who holds a watch id.
@@ -34,6 +35,8 @@ pub(crate) struct Stream {
     pub(crate) stalled: VecDeque<WatcherId>,
     /// Catch-up jobs under way for watchers of this stream.
     pub(crate) reading: usize,
+    /// How far its watchers are.
+    pub(super) standing: Standing,
 }
 
 impl Stream {
@@ -49,6 +52,7 @@ impl Stream {
             next_id: 0,
             stalled: VecDeque::new(),
             reading: 0,
+            standing: Standing::default(),
         }
     }
 
@@ -71,7 +75,18 @@ impl Stream {
 
     /// The next of the stalled watchers, if one may go on.
     pub(crate) fn next_stalled(&mut self) -> Option<WatcherId> {
-        if self.has_room() && self.may_read() { self.stalled.pop_front() } else { None }
+        if self.may_resume() { self.stalled.pop_front() } else { None }
+    }
+
+    fn may_resume(&self) -> bool {
+        self.has_room() && self.may_read() && !self.stalled.is_empty()
+    }
+
+    /// Has whoever writes the messages come again, if stalled watchers could go on.
+    pub(crate) fn resume_later(&mut self) {
+        if self.may_resume() {
+            self.wake();
+        }
     }
 
     /// Whether requests are taken; if not, remembers whom to wake.

@@ -116,7 +116,21 @@ const ROUNDS: usize = 10;
 /// role, a token.
 #[tokio::test]
 async fn a_member_that_is_behind_catches_up_before_it_refuses() {
-    let cluster = Cluster::start(&program(), 3, &[CHEAP]);
+    catches_up_before_it_refuses(&[CHEAP]).await;
+}
+
+/// A signed token is known to be one without catching up, but not whose.
+#[tokio::test]
+async fn so_does_one_whose_tokens_are_signed() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, "a shared secret").unwrap();
+    let signed = format!("--auth-token=jwt,sign-method=HS256,priv-key={}", secret.display());
+    catches_up_before_it_refuses(&[CHEAP, &signed]).await;
+}
+
+async fn catches_up_before_it_refuses(flags: &[&str]) {
+    let cluster = Cluster::start(&program(), 3, flags);
     let (leads, behind) = leader_and_another(&cluster).await;
     let nobody = Client::of(leads);
     let root = nobody.found().await;

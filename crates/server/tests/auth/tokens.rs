@@ -147,6 +147,30 @@ async fn a_signed_token_ends_with_its_time_and_with_every_change_of_users() {
     tokio::time::timeout(wait::DEADLINE, expired).await.expect("the token expires");
 }
 
+/// A token that this very key has signed, but in a state that the cluster does not have: it was restored from a backup
+/// that is older than the token.
+#[tokio::test]
+async fn a_signed_token_of_a_state_that_is_lost_is_old() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, "a shared secret").unwrap();
+    let flag = format!("--auth-token=jwt,sign-method=HS256,priv-key={}", secret.display());
+    let of_later = {
+        let server = Server::start(&program(), &[CHEAP, &flag]);
+        let root = Client::of(&server).found().await;
+        root.add_user("other").await.unwrap();
+        Client::of(&server).login("both").await.unwrap().token.unwrap()
+    };
+    let server = Server::start(&program(), &[CHEAP, &flag]);
+    let nobody = Client::of(&server);
+    nobody.found().await.put("k", "v").await.unwrap();
+    let both = nobody.with_token(&of_later);
+    assert!(is_old(&both.get("k").await));
+    assert!(is_old(&both.put("k", "w").await));
+    let both = nobody.login("both").await.unwrap();
+    assert_eq!(both.get("k").await.unwrap(), ["v"]);
+}
+
 #[tokio::test]
 async fn who_has_the_public_key_alone_checks_tokens_and_gives_out_none() {
     let directory = tempfile::tempdir().unwrap();

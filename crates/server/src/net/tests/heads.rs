@@ -87,9 +87,9 @@ async fn a_request_of_http_1_may_have_hundreds_of_fields_and_hundreds_of_kilobyt
 
 #[tokio::test]
 async fn large_heads_share_a_budget_and_ordinary_ones_do_not_need_it() {
-    let budget = Arc::new(HeadBudget::default());
-    let terms = Terms::new(settings(HOUR), budget.clone());
-    let mut others = Head::new(budget);
+    let budgets = Budgets::default();
+    let terms = Terms::new(settings(HOUR), budgets.clone());
+    let mut others = Head::new(budgets.heads);
     assert!(others.is_now(HEAD_BYTES_FREE + UNFINISHED_HEADS_BYTES_MAX));
 
     let mut large = Client::connect_under(terms.clone()).await;
@@ -114,14 +114,14 @@ async fn large_heads_share_a_budget_and_ordinary_ones_do_not_need_it() {
 
 #[tokio::test]
 async fn a_head_that_is_complete_leaves_the_budget() {
-    let budget = Arc::new(HeadBudget::default());
-    let mut client = Client::connect_under(Terms::new(settings(HOUR), budget.clone())).await;
+    let budgets = Budgets::default();
+    let mut client = Client::connect_under(Terms::new(settings(HOUR), budgets.clone())).await;
     let large = format!("GET / HTTP/1.1\r\nHost: a\r\nx: {}\r\n\r\n", "v".repeat(500_000));
     for _ in 0..3 {
         client.write(large.as_bytes()).await;
         client.http1_answer().await;
         assert!(
-            Head::new(budget.clone()).is_now(HEAD_BYTES_FREE + UNFINISHED_HEADS_BYTES_MAX),
+            Head::new(budgets.heads.clone()).is_now(HEAD_BYTES_FREE + UNFINISHED_HEADS_BYTES_MAX),
             "nothing is taken"
         );
     }

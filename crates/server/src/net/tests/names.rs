@@ -17,7 +17,7 @@ async fn every_request_carries_the_name_that_its_connection_has_proved_and_none_
         let (stream, _) = listener.accept().await.unwrap();
         let (_keep, stop) = watch::channel(false);
         let (not_told, _) = mpsc::channel(1);
-        let terms = Terms::new(settings(HOUR), Arc::new(HeadBudget::default()));
+        let terms = Terms::new(settings(HOUR), Budgets::default());
         let name = proved.map(CertificateName::named);
         tokio::spawn(connection::serve(stream.into(), name, terms, Arc::new(name_of), stop, not_told));
         for last in ["keep-alive", "close"] {

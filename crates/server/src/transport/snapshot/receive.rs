@@ -78,7 +78,8 @@ pub(in crate::transport) async fn receive(from: NodeId, stream: PeerStream, cont
     let metrics = context.metrics.peers.of(from.0);
     let silence = context.settings.read_timeout + 3 * PING_INTERVAL;
     let mut connection = Connection { stream, reader: FrameReader::default(), silence, metrics };
-    let Ok(offer) = connection.head(from, &context).await else { return };
+    // However often the peer says something else: it has come to offer a snapshot.
+    let Ok(Ok(offer)) = timeout(CONNECT_TIMEOUT, connection.head(from, &context)).await else { return };
     let Some((cancel, left)) = take_turn(&offer, &context).await else {
         return connection.refuse("another snapshot is being received").await;
     };

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use raft::{Body, Membership, Message, SnapshotMeta};
@@ -153,22 +154,44 @@ fn a_new_stream_of_a_peer_ends_its_old_one() {
     second.read_exact(&mut answer).unwrap();
 }
 
+/// A stream of this kind, if the member takes it.
+fn taken(member: &Member, from: u64, kind: &str) -> Option<TcpStream> {
+    let mut stream = TcpStream::connect(member.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = request("c1", &format!("{from:x}"), &format!("{:x}", member.id.0));
+    stream.write_all(request.replace("stream: messages", &format!("stream: {kind}")).as_bytes()).unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    let is_taken = status == *b"HTTP/1.1 101";
+    assert!(is_taken || status == *b"HTTP/1.1 503", "{}", status.escape_ascii());
+    is_taken.then_some(stream)
+}
+
 #[test]
 fn callers_that_are_no_members_are_few() {
     let member = Member::start(0xa);
-    let mut streams = Vec::new();
-    for from in 0x100.. {
-        let mut stream = TcpStream::connect(member.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(request("c1", &format!("{from:x}"), "a").as_bytes()).unwrap();
-        let mut status = [0; 12];
-        stream.read_exact(&mut status).unwrap();
-        if status == *b"HTTP/1.1 503" {
-            break;
-        }
-        assert_eq!(status, *b"HTTP/1.1 101");
-        streams.push(stream);
-        assert!(streams.len() <= 8, "{} strangers are listened to", streams.len());
-    }
+    // One more than there may be, or else the test would go on for ever.
+    let streams: Vec<_> = (0x100..0x109).map_while(|from| taken(&member, from, "messages")).collect();
     assert_eq!(streams.len(), 8);
+}
+
+/// Each would have a descriptor of those that the log and the store need.
+#[test]
+fn those_who_would_send_a_snapshot_are_few_and_come_to_the_point() {
+    let member = Member::start(0xa);
+    let mut streams: Vec<_> = (0x100..0x111).map_while(|from| taken(&member, from, "snapshot")).collect();
+    assert_eq!(streams.len(), 16);
+    drop(streams.pop());
+    wait_until("the place is free again", || taken(&member, 0x200, "snapshot").is_some());
+    // What is skipped is no offer.
+    let unknown = b"\x04\0\0\0\x85'\x83a\xfa\x3e\x01x";
+    let mut stream = streams.remove(0);
+    let mut writing = stream.try_clone().unwrap();
+    let writer = std::thread::spawn(move || {
+        while writing.write_all(unknown).is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    wait_closed(&mut stream);
+    writer.join().unwrap();
 }

@@ -23,7 +23,11 @@ impl Hub {
         // In the order in which they came, not in that of a hash.
         live.sort_unstable();
         for id in live {
-            self.watchers.entry(id).and_modify(|watcher| watcher.feed = Feed::Stalled);
+            let Some(watcher) = self.watchers.get_mut(&id) else { continue };
+            watcher.feed = Feed::Stalled;
+            if let Some(stream) = self.streams.get_mut(&watcher.stream) {
+                stream.standing.falls_behind();
+            }
             self.feed(id);
         }
     }

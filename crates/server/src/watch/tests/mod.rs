@@ -11,7 +11,8 @@ mod wire;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
-use std::task::Waker;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
 
 use bytes::Bytes;
 use mvcc::{Change, KeyRange, LeaseId, Store};
@@ -28,6 +29,7 @@ const TIGHT: Bounds = Bounds {
     queue_responses: 4,
     queue_bytes: 1 << 10,
     reading: 2,
+    resumed: 1,
     response_revisions: 3,
     response_bytes: 1 << 10,
     fragment_bytes: 1 << 20,
@@ -45,6 +47,16 @@ enum Op {
 
 fn key(number: u8) -> Bytes {
     Bytes::copy_from_slice(&[b'a' + number])
+}
+
+/// Whether somebody was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 struct World {
@@ -140,11 +152,17 @@ impl World {
         }
     }
 
-    /// What the client of a stream reads next.
+    /// What the client of a stream reads next. Who writes the messages comes again when it is woken.
     fn next(&mut self, stream: StreamId) -> Option<WatchReply> {
-        let reply = self.hub.next_reply(stream, Waker::noop());
-        self.collect();
-        reply
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        loop {
+            let reply = self.hub.next_reply(stream, &waker);
+            self.collect();
+            if reply.is_some() || !woken.0.swap(false, Ordering::Relaxed) {
+                return reply;
+            }
+        }
     }
 
     /// Everything that is sent once the client reads and the catch-up thread has answered.
