@@ -71,7 +71,7 @@
 //!
 //! # Costs
 //!
-//! Reading costs a system call for each page with rows. `cargo run --release -p quorate-dbfile --example throughput` says
+//! Reading costs a system call for each page with rows. `cargo run --release -p quorate-dbfile --example dbfile_throughput` says
 //! what a machine does.
 //!
 //! # Caveats

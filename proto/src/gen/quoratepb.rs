@@ -202,6 +202,8 @@ pub mod peer_message {
         pub commit: u64,
         #[prost(message, optional, tag = "3")]
         pub round: ::core::option::Option<Round>,
+        #[prost(uint64, optional, tag = "4")]
+        pub commit_term: ::core::option::Option<u64>,
     }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct HeartbeatReply {

@@ -415,6 +415,21 @@ fn old_entries_are_read_back_in_pieces_and_go_when_they_are_released() {
     assert_eq!((restored.commit, restored.tail.last().map(Entry::id)), (Index(250), Some(log.last())));
 }
 
+/// A start would take the log to begin behind entries that the disk never had.
+#[test]
+fn what_is_not_synced_is_not_released() {
+    let disk = SimDisk::new(1);
+    let mut log = filled(&disk, 10).log;
+    let mut follower = Follower::new(log.restore(Index::ZERO).expect("nothing is applied"));
+    let persist = follower.append(log.last(), 5, true, 100);
+    log.append(&persist).expect("appends");
+    log.release(Index(15)).expect("releases what it may");
+    assert_eq!((log.base().index, log.synced()), (Index(10), Index(10)));
+    log.sync().expect("syncs");
+    log.release(Index(15)).expect("releases");
+    assert_eq!((log.base().index, log.synced()), (Index(15), Index(15)));
+}
+
 /// The limit that is refused by is the log's own: what is as long as it says is stored, in the middle of a file too, and what
 /// is longer comes to no log.
 #[test]

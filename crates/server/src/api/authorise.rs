@@ -14,7 +14,6 @@ use tonic::{Code, Status};
 use super::Api;
 use super::method::Method;
 use super::status::rejected;
-use crate::auth::published::Generation;
 use crate::auth::{Author, Caller};
 
 impl Api {
@@ -114,14 +113,17 @@ impl Api {
         access: Access<'_>,
         read: impl Fn(&View) -> T,
     ) -> Result<T, Status> {
-        let attempt = async |seen: Generation| {
+        let mut attempts = self.auth.published.attempts();
+        while let Some(seen) = attempts.next() {
             if seen.is_enabled() {
                 self.authorise(caller, access).await?;
             }
-            Ok::<_, Status>(read(&self.view()))
-        };
-        let answer = self.auth.published.settled(attempt).await?;
-        answer.ok_or_else(|| rejected(Rejection::AuthOldRevision))
+            let answer = read(&self.view());
+            if attempts.counts() {
+                return Ok(answer);
+            }
+        }
+        Err(rejected(Rejection::AuthOldRevision))
     }
 
     /// Returns whether the caller may do something that depends on the keys of leases.

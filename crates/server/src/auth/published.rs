@@ -71,29 +71,36 @@ impl Published {
         self.state.read().clone()
     }
 
-    /// Returns what `attempt` gives, asked with the generation that is published, as of a time during which no other one
-    /// was: it is made again when there was. `None` if that is so time and again.
-    ///
-    /// # Errors
-    /// Those of `attempt`.
-    pub(crate) async fn settled<T, E>(
-        &self,
-        attempt: impl AsyncFn(Generation) -> Result<T, E>,
-    ) -> Result<Option<T>, E> {
-        for _ in 0..READ_ATTEMPTS_MAX {
-            let seen = self.generation();
-            let answer = attempt(seen).await?;
-            if self.generation() == seen {
-                return Ok(Some(answer));
-            }
-        }
-        Ok(None)
+    /// Begins a read that counts only if no other state came while it was made: then it is made again, a few times.
+    pub(crate) fn attempts(&self) -> Attempts<'_> {
+        Attempts { published: self, left: READ_ATTEMPTS_MAX, seen: self.generation() }
+    }
+}
+
+/// The attempts of a read.
+pub(crate) struct Attempts<'p> {
+    published: &'p Published,
+    left: usize,
+    /// What was published when the attempt began.
+    seen: Generation,
+}
+
+impl Attempts<'_> {
+    /// Begins an attempt. Returns what is published; `None` after too many.
+    pub(crate) fn next(&mut self) -> Option<Generation> {
+        self.left = self.left.checked_sub(1)?;
+        self.seen = self.published.generation();
+        Some(self.seen)
+    }
+
+    /// Returns whether what was published is so still, so that the attempt counts.
+    pub(crate) fn counts(&self) -> bool {
+        self.published.generation() == self.seen
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
     use std::path::Path;
 
     use machine::Machine;
@@ -108,37 +115,27 @@ mod tests {
         Published::new(Machine::open(store).unwrap().auth())
     }
 
-    /// The number of the attempt whose answer counts, if a state comes during each of the first attempts.
-    async fn counted(disturbed: usize) -> Result<Option<usize>, usize> {
+    /// The number of the attempt that counts, if a state comes during each of the first ones.
+    fn counting(disturbed: usize) -> Option<usize> {
         let published = published();
-        let attempts = Cell::new(0);
-        let attempt = async |seen| {
-            assert_eq!(seen, published.generation());
-            attempts.set(attempts.get() + 1);
-            if attempts.get() <= disturbed {
+        let mut attempts = published.attempts();
+        for number in 1.. {
+            assert_eq!(attempts.next()?, published.generation());
+            if number <= disturbed {
                 published.publish(published.state());
             }
-            Ok(attempts.get())
-        };
-        let answer = published.settled(attempt).await;
-        if answer == Ok(None) { Err(attempts.get()) } else { answer }
+            if attempts.counts() {
+                return Some(number);
+            }
+        }
+        unreachable!("attempts come to an end")
     }
 
-    #[tokio::test]
-    async fn what_was_read_while_another_state_came_does_not_count() {
-        assert_eq!(counted(0).await, Ok(Some(1)));
-        assert_eq!(counted(1).await, Ok(Some(2)));
-        assert_eq!(counted(READ_ATTEMPTS_MAX - 1).await, Ok(Some(READ_ATTEMPTS_MAX)));
-        assert_eq!(counted(READ_ATTEMPTS_MAX).await, Err(READ_ATTEMPTS_MAX));
-    }
-
-    #[tokio::test]
-    async fn a_refusal_is_an_answer() {
-        let published = published();
-        let attempt = async |_| {
-            published.publish(published.state());
-            Err::<(), _>("refused")
-        };
-        assert_eq!(published.settled(attempt).await, Err("refused"));
+    #[test]
+    fn what_was_read_while_another_state_came_does_not_count() {
+        assert_eq!(counting(0), Some(1));
+        assert_eq!(counting(1), Some(2));
+        assert_eq!(counting(READ_ATTEMPTS_MAX - 1), Some(READ_ATTEMPTS_MAX));
+        assert_eq!(counting(READ_ATTEMPTS_MAX), None);
     }
 }

@@ -1,6 +1,6 @@
 //! How fast a file of many rows is written and read.
 //!
-//! `cargo run --release -p quorate-dbfile --example throughput [ROWS] [FILE]`: a million rows by default, in a temporary
+//! `cargo run --release -p quorate-dbfile --example dbfile_throughput [ROWS] [FILE]`: a million rows by default, in a temporary
 //! file. A row has a key of 17 bytes and a value of 200, as a small key of etcd has.
 
 use std::error::Error;
