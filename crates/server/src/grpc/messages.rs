@@ -339,13 +339,15 @@ mod tests {
         let bytes = [wire("a"), wire("bc"), framed(0, b""), wire("d")].concat();
         let expected = [put("a"), put("bc"), PutRequest::default(), put("d")];
         for size in 1..=bytes.len() {
-            let frames = bytes.chunks(size).map(|chunk| Frame::data(Bytes::copy_from_slice(chunk)));
-            let frames: Vec<_> = frames.map(Ok::<_, Infallible>).collect();
-            let body = StreamBody::new(tokio_stream::iter(frames.clone()));
+            let frames = || {
+                let frames = bytes.chunks(size).map(|chunk| Frame::data(Bytes::copy_from_slice(chunk)));
+                frames.map(Ok::<_, Infallible>).collect::<Vec<_>>()
+            };
+            let body = StreamBody::new(tokio_stream::iter(frames()));
             let messages = Messages::<PutRequest, _>::new(body, Encoding::Identity, 100, &plenty());
             let messages: Vec<PutRequest> = messages.map(Result::unwrap).collect().await;
             assert_eq!(messages, expected, "{size}");
-            let body = StreamBody::new(tokio_stream::iter(frames));
+            let body = StreamBody::new(tokio_stream::iter(frames()));
             let first = Messages::<PutRequest, _>::new(body, Encoding::Identity, 100, &plenty()).only();
             assert_eq!(first.await.unwrap(), (put("a"), wire("a").len() - PREFIX_BYTES));
         }
@@ -394,11 +396,11 @@ mod tests {
         let trailers = Full::new(wire("a")).with_trailers(std::future::ready(Some(Ok(Default::default()))));
         let messages = Messages::<PutRequest, _>::new(trailers, Encoding::Identity, 100, &plenty());
         assert_eq!(messages.map(Result::unwrap).collect::<Vec<_>>().await, [put("a")]);
-        let frames = [Ok(Frame::data(wire("a"))), Err("reset")];
+        let frames = || vec![Ok(Frame::data(wire("a"))), Err("reset")];
         let gone = |frames| Messages::<PutRequest, _>::new(frames, Encoding::Identity, 100, &plenty());
-        let messages = gone(StreamBody::new(tokio_stream::iter(frames.clone())));
+        let messages = gone(StreamBody::new(tokio_stream::iter(frames())));
         assert_eq!(messages.map(Result::unwrap).collect::<Vec<_>>().await, [put("a")]);
-        let unary = gone(StreamBody::new(tokio_stream::iter(frames[1..].to_vec())));
+        let unary = gone(StreamBody::new(tokio_stream::iter(frames().split_off(1))));
         assert_eq!(unary.only().await.unwrap_err().code(), Code::Cancelled);
     }
 

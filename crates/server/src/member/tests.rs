@@ -1,10 +1,12 @@
 //! A member's services on an engine whose threads the test plays: consensus and apply do what it says, when it says so. And whole
 //! members in this process, whose apply threads the test holds.
 
+use std::cell::Cell;
 use std::sync::mpsc::channel;
 use std::time::Instant;
 
 use machine::Effect;
+use machine::auth::Access;
 use machine::lease_clock::RenewEpoch;
 use mvcc::LeaseId;
 use proto::etcdserverpb as pb;
@@ -17,10 +19,12 @@ use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 
 use super::*;
+use crate::auth::Caller;
 use crate::config::Invocation;
 use crate::engine::mailbox::Delivery;
 use crate::engine::reply::Unserved;
 use crate::engine::worker::ReadBatch;
+use crate::limits::READ_ATTEMPTS_MAX;
 use crate::transport::{Answer, Question, Refusal};
 
 const LEASE: LeaseId = LeaseId(7);
@@ -34,7 +38,7 @@ struct Staged {
     mailbox: Arc<Mailbox>,
     consensus: Inbox<ConsensusEvent>,
     apply: Inbox<ApplyEvent>,
-    _opened: (StorePlace, Machine, DataDir),
+    opened: (StorePlace, Machine, DataDir),
     _directory: tempfile::TempDir,
 }
 
@@ -87,7 +91,7 @@ impl Staged {
             mailbox: assembly.mailboxes[0].clone(),
             consensus: consensus_inbox,
             apply: apply_inbox,
-            _opened: (place, machine, data_dir),
+            opened: (place, machine, data_dir),
             _directory: directory,
         }
     }
@@ -185,6 +189,33 @@ async fn leases_are_listed_without_asking_anybody() {
     let listed = staged.api.lease_leases(&Default::default(), LeaseLeasesRequest {}).await.unwrap();
     assert_eq!(listed.0.leases.iter().map(|lease| lease.id).collect::<Vec<_>>(), [LEASE.0]);
     assert!(staged.asks_nothing_of_apply());
+}
+
+/// Keys that were written after the change are not for those who lost a permission with it. So an answer counts only if the
+/// same state was published before and after it was read.
+#[tokio::test]
+async fn a_read_during_which_users_change_is_made_again() {
+    let staged = Staged::leader();
+    let (api, machine) = (&staged.api, &staged.opened.1);
+    let request = pb::RangeRequest { key: "k".into(), ..Default::default() };
+    let reads = Cell::new(0);
+    let read_with = async |changes: usize| {
+        reads.set(0);
+        let read = |_: &mvcc::View| {
+            reads.set(reads.get() + 1);
+            if reads.get() <= changes {
+                api.auth.follow(&Effect::AuthChanged { revision: 2 }, machine);
+            }
+            reads.get()
+        };
+        api.read(&Caller::default(), Access::Range(&request), read).await
+    };
+    for changes in 0..READ_ATTEMPTS_MAX {
+        assert_eq!(read_with(changes).await.unwrap(), changes + 1);
+    }
+    let refused = read_with(usize::MAX).await.unwrap_err();
+    assert_eq!(refused.message(), machine::Rejection::AuthOldRevision.text());
+    assert_eq!(reads.get(), READ_ATTEMPTS_MAX);
 }
 
 /// What other members wait for before they end: once this member knows another leader, it sends nothing to the old one.

@@ -1,8 +1,12 @@
 //! The rules of a watch one by one (contract: semantics, section 7; api, section 4).
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+
 use mvcc::KeyRange;
 
-use super::{Op, TIGHT, World, key, line, lines, watch, watch_from};
+use super::{Op, TIGHT, Woken, World, key, line, lines, watch, watch_from};
 use crate::watch::bounds::Bounds;
 use crate::watch::hub::{CaughtUp, CreateWatch, Options};
 
@@ -455,4 +459,29 @@ fn a_previous_pair_is_shown_unless_it_is_compacted() {
     let has_previous: Vec<bool> =
         events.iter().map(|event| event.prev_kv && event.change().previous().is_some()).collect();
     assert_eq!(has_previous, [false, true, true], "r3's previous pair is that of r2");
+}
+
+/// Each goes through everything that was published meanwhile: thousands of them would keep the thread from others for long
+/// (rule I1).
+#[test]
+fn of_the_watchers_that_stalled_not_many_go_on_at_once() {
+    let mut world = World::new(TIGHT);
+    let stream = world.hub.open();
+    let silent = Options { no_put: true, no_delete: true, ..Options::default() };
+    for _ in 0..3 {
+        world.create(stream, CreateWatch { options: silent, ..watch() });
+    }
+    world.create(stream, watch());
+    while world.next(stream).is_some() {}
+    while world.hub.slow_watcher_count() == 0 {
+        world.put(0);
+    }
+    assert_eq!(world.hub.slow_watcher_count(), 4, "the queue is full");
+    let woken = Arc::new(Woken::default());
+    while world.hub.slow_watcher_count() > 0 {
+        let before = world.hub.slow_watcher_count();
+        let reply = world.hub.next_reply(stream, &Waker::from(woken.clone()));
+        assert!(before - world.hub.slow_watcher_count() <= TIGHT.resumed);
+        assert!(reply.is_some() || woken.0.swap(false, Ordering::Relaxed), "who writes comes again");
+    }
 }
