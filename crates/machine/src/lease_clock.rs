@@ -261,8 +261,9 @@ impl LeaseClock {
         }
     }
 
-    /// A checkpoint was applied: what a later leader starts from. It changes no expiry here: this leader knows
-    /// better.
+    /// A checkpoint was applied: what a later leader starts from. This leader knows better what is left, except of what
+    /// earlier leaders left in the log: a reset among it says that one of them promised the full time again, at some
+    /// moment before now.
     pub fn checkpointed(
         &mut self,
         id: LeaseId,
@@ -274,6 +275,9 @@ impl LeaseClock {
         lease.remaining_seconds = remaining_seconds;
         lease.epoch = epoch;
         if let Role::Primary(primary) = &mut self.role {
+            if remaining_seconds.is_none() && !primary.knows_earlier_terms {
+                primary.prolong(id, now.after(lease.full_ms()));
+            }
             primary.schedule_checkpoint(id, lease, now, &self.options);
         }
     }
@@ -395,7 +399,7 @@ impl LeaseClock {
         let Role::Primary(primary) = &mut self.role else { return Due::default() };
         Due {
             expired: primary.take_expired(&self.leases, now, self.options.retry_after_ms),
-            checkpoints: primary.take_checkpoints(&self.leases, now),
+            checkpoints: primary.take_checkpoints(&self.leases, now, self.options.checkpoint_every_ms),
         }
     }
 
@@ -466,6 +470,16 @@ impl Primary {
         self.due.insert((expiry, id));
     }
 
+    /// Lets a lease live until then at least, because a reset was applied. Should it have been handed out as expired, then
+    /// with an epoch that the reset has moved: that expiry is void (L1).
+    fn prolong(&mut self, id: LeaseId, expiry: Millis) {
+        let running = self.running.get_mut(&id).expect("prolonged leases run");
+        if running.expiry < expiry {
+            running.expiring = false;
+            self.restart(id, expiry);
+        }
+    }
+
     /// A reset was applied. It comes after the checkpoint that was under way when it was asked for: if that has not been
     /// applied by now, it is lost.
     fn reset_applied(&mut self, Reset { id, term, after }: Reset) {
@@ -511,7 +525,14 @@ impl Primary {
         expired
     }
 
-    fn take_checkpoints(&mut self, leases: &BTreeMap<LeaseId, Lease>, now: Millis) -> Vec<Checkpoint> {
+    /// Takes what is left of leases. The next time is planned here as well as when the checkpoint is applied: it may be lost,
+    /// and there is none of a lease that was renewed just now.
+    fn take_checkpoints(
+        &mut self,
+        leases: &BTreeMap<LeaseId, Lease>,
+        now: Millis,
+        every_ms: u64,
+    ) -> Vec<Checkpoint> {
         let mut checkpoints = Vec::new();
         while checkpoints.len() < LEASE_CHECKPOINTS_PER_COMMAND_MAX
             && let Some(&(at, id)) = self.checkpoints.first()
@@ -519,7 +540,9 @@ impl Primary {
         {
             self.checkpoints.pop_first();
             let running = self.running.get_mut(&id).expect("queued leases run");
-            running.checkpoint = None;
+            let next = now.after(every_ms.max(1));
+            running.checkpoint = (running.expiry > next).then_some(next);
+            self.checkpoints.extend(running.checkpoint.map(|at| (at, id)));
             let left_ms = running.expiry.since(now);
             let remaining_seconds = left_ms.saturating_add(999) / 1000;
             if left_ms > 0 && remaining_seconds < leases[&id].ttl_seconds {

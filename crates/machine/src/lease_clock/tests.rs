@@ -214,10 +214,28 @@ fn a_long_lease_is_checkpointed_every_five_minutes_and_a_renewal_resets_that() {
     assert_eq!(clock.scan(at(702)).checkpoints, [Checkpoint { id: LeaseId(1), remaining_seconds: 700 }]);
 }
 
-/// The state that every member has of one lease, and the log that it comes from: what was proposed and is not applied.
+#[test]
+fn a_lease_that_is_renewed_when_its_checkpoint_is_due_is_checkpointed_the_next_time() {
+    let mut clock = primary();
+    clock.granted(LeaseId(1), 1000, None, EPOCH, at(0));
+    assert_eq!(renew(&mut clock, LeaseId(1), Millis(299_500)), Ok((1000, false)));
+    assert_eq!(clock.scan(at(300)).checkpoints, [], "nothing is missing of its time");
+    clock.check_invariants();
+    assert_eq!(clock.scan(at(600)).checkpoints, [Checkpoint { id: LeaseId(1), remaining_seconds: 700 }]);
+    // That one is lost.
+    assert_eq!(clock.scan(at(900)).checkpoints, [Checkpoint { id: LeaseId(1), remaining_seconds: 400 }]);
+    assert_eq!(clock.scan(at(1200)).checkpoints, [Checkpoint { id: LeaseId(1), remaining_seconds: 100 }]);
+    assert_eq!(ids(&clock.scan(at(1300))), [1]);
+    clock.check_invariants();
+}
+
+/// The state that two members have of one lease, and the log that it comes from.
 struct Replicated {
     members: [LeaseClock; 2],
+    /// What was proposed, and is not applied.
     log: Vec<(Checkpoint, Option<Reset>)>,
+    /// What the first member has applied, and the second one has not.
+    behind: Vec<(Checkpoint, RenewEpoch)>,
     /// How many of these are of an earlier term.
     left: usize,
     index: u64,
@@ -240,18 +258,16 @@ impl Replicated {
         members[0].promoted(1, 1000, at(0));
         members[0].applied(1);
         members.iter_mut().for_each(|clock| clock.granted(LeaseId(1), ttl_seconds, None, EPOCH, at(0)));
-        Self { members, log: Vec::new(), left: 0, index: 1 }
+        Self { members, log: Vec::new(), behind: Vec::new(), left: 0, index: 1 }
     }
 
-    /// The first member applies this many of the commands, and the other one with it.
+    /// The first member applies this many of the commands.
     fn apply(&mut self, commands: usize, now: Millis) {
-        for (Checkpoint { id, remaining_seconds }, reset) in self.log.drain(..commands) {
+        for (checkpoint, reset) in self.log.drain(..commands) {
             self.index += 1;
-            let left = (remaining_seconds > 0).then_some(remaining_seconds);
-            for clock in &mut self.members {
-                clock.checkpointed(id, left, RenewEpoch(self.index), now);
-                clock.check_invariants();
-            }
+            let epoch = RenewEpoch(self.index);
+            self.members[0].apply(checkpoint, epoch, now);
+            self.behind.push((checkpoint, epoch));
             reset.into_iter().for_each(|reset| self.members[0].reset_applied(reset));
         }
         // The first entry of its own term is applied with the last one of an earlier term.
@@ -280,11 +296,17 @@ impl Replicated {
         Some((now.after(renewed.ttl_seconds as u64 * 1000), needs))
     }
 
-    /// The first member dies and the second one leads, with so many more of the commands; when the lease expires there.
-    fn fail_over(mut self, commands: usize, now: Millis) -> Millis {
+    /// The first member dies and the second one leads. Its log has so many more of the commands, and all but the last
+    /// `unapplied` are applied when it is elected. Returns when the lease expires there.
+    fn fail_over(mut self, commands: usize, unapplied: usize, now: Millis) -> Millis {
         self.apply(commands.min(self.log.len()), now);
-        self.members[1].promoted(2, 1000, now);
-        self.members[1].expiry(LeaseId(1)).expect("a lease")
+        let late = self.behind.split_off(self.behind.len().saturating_sub(unapplied));
+        let successor = &mut self.members[1];
+        self.behind.into_iter().for_each(|(checkpoint, epoch)| successor.apply(checkpoint, epoch, now));
+        successor.promoted(2, 1000, now);
+        late.into_iter().for_each(|(checkpoint, epoch)| successor.apply(checkpoint, epoch, now));
+        successor.applied(2);
+        successor.expiry(LeaseId(1)).expect("a lease")
     }
 }
 
@@ -295,7 +317,7 @@ fn a_renewal_outlives_a_checkpoint_that_was_on_its_way() {
     assert_eq!(both.log, [(Checkpoint { id: LeaseId(1), remaining_seconds: 100 }, None)]);
     let (promised, needs) = both.renew(at(300)).expect("it lives");
     assert_eq!((promised, needs), (at(700), 2), "a reset after the checkpoint");
-    assert!(both.fail_over(2, at(303)) >= promised);
+    assert!(both.fail_over(2, 0, at(303)) >= promised);
 }
 
 #[test]
@@ -309,7 +331,18 @@ fn a_reset_from_before_a_checkpoint_does_not_stand_for_one_after_it() {
     both.apply(1, at(600));
     let (promised, needs) = both.renew(at(600)).expect("it lives");
     assert_eq!((promised, needs), (at(1600), 2));
-    assert!(both.fail_over(2, at(603)) >= promised);
+    assert!(both.fail_over(2, 0, at(603)) >= promised);
+}
+
+/// A member may be elected before it has applied the reset, and its log has the reset for sure: it was promised on.
+#[test]
+fn a_renewal_outlives_its_leader_whose_successor_applies_the_reset_when_it_leads() {
+    let mut both = Replicated::new(1000);
+    both.scan(at(900));
+    both.apply(1, at(900));
+    let (promised, needs) = both.renew(at(901)).expect("it lives");
+    assert_eq!((promised, needs), (at(1901), 1));
+    assert!(both.fail_over(1, 1, at(902)) >= promised);
 }
 
 #[test]
@@ -356,6 +389,12 @@ fn a_few_leases_are_not_spread() {
 }
 
 impl LeaseClock {
+    /// Applies a checkpoint or a reset.
+    fn apply(&mut self, Checkpoint { id, remaining_seconds }: Checkpoint, epoch: RenewEpoch, now: Millis) {
+        self.checkpointed(id, (remaining_seconds > 0).then_some(remaining_seconds), epoch, now);
+        self.check_invariants();
+    }
+
     /// When a lease runs out at the primary.
     fn expiry(&self, id: LeaseId) -> Option<Millis> {
         let Role::Primary(primary) = &self.role else { return None };
@@ -440,6 +479,7 @@ proptest! {
         left in prop::collection::vec(0..300i64, 0..3),
         turns in prop::collection::vec(turn(), 1..60),
         last in 0..4usize,
+        unapplied in 0..4usize,
     ) {
         let mut both = Replicated::with_left(ttl, &left);
         let mut now = at(0);
@@ -472,7 +512,7 @@ proptest! {
                 }
             }
         }
-        prop_assert!(both.fail_over(last, now) >= promised);
+        prop_assert!(both.fail_over(last, unapplied, now) >= promised);
     }
 
     /// A lease is never handed out before its time, counted from the last grant, renewal or change of leader; the
