@@ -18,7 +18,7 @@ pub(crate) use element::{
     BUCKET_FLAG, BUCKET_VALUE_BYTES, BranchElement, ELEMENT_BYTES, LeafElement, element_at,
 };
 pub use meta::Meta;
-pub(crate) use meta::{META_BYTES, MetaFault};
+pub(crate) use meta::{META_BYTES, MetaFault, seal_meta};
 pub(crate) use page::{HEADER_BYTES, Header};
 pub use page::{PageId, PageKind, PageSize};
 

@@ -9,11 +9,9 @@ pub const PAGE_BYTES_MAX: u32 = 1024 << 14;
 /// Longest key in bytes, as in bbolt.
 pub const KEY_BYTES_MAX: usize = 32768;
 
-/// Longest value in bytes, as in bbolt.
-pub const VALUE_BYTES_MAX: usize = (1 << 31) - 2;
-
-/// A run of pages is shorter than this, in bytes: bbolt's offsets within one are used as positive 32-bit numbers.
-pub const RUN_BYTES_END: u64 = 1 << 31;
+/// Headers, keys and values of a run are shorter than this, in bytes. bbolt uses offsets within a run as positive 32-bit
+/// numbers; filled up to whole pages, of whatever size, it stays below 2 GiB.
+pub const RUN_BYTES_END: u64 = (1 << 31) - PAGE_BYTES_MAX as u64;
 
 /// Most elements that bbolt writes into a tree page: 0xFFFF has another meaning in a free list.
 pub const ELEMENTS_MAX: usize = 0xfffe;
@@ -27,12 +25,12 @@ pub const RUN_BYTES_MAX_DEFAULT: u64 = 64 << 20;
 pub const DEPTH_MAX: usize = 48;
 
 /// Blocks of the set of pages that [`check`](crate::Db::check) holds in memory, 4 KiB each for 32,768 pages in a row:
-/// 128 MiB, enough for 4 TiB of pages of 4 KiB, and an end for files that scatter a few pages over exabytes.
-pub(crate) const PAGE_SET_BLOCKS_MAX: usize = 32768;
+/// 32 MiB, enough for a TiB of pages of 4 KiB, and an end for files that scatter a few pages over exabytes.
+pub(crate) const PAGE_SET_BLOCKS_MAX: usize = 8192;
 
 /// What is read at once of a list of free pages and of a file whose digest is taken, in bytes.
 pub(crate) const CHUNK_BYTES: usize = 1 << 18;
 
-/// Live keys that are held at once while a store is counted or hashed, 24 bytes each: 50 MiB at most. A store with more
-/// is gone through again for each share of its keys.
-pub(crate) const LIVE_KEYS_MAX: usize = (1 << 21) / 8 * 7;
+/// Changes that are collected at once while a store is counted or hashed, 24 bytes each: 48 MiB. A store in which more keys
+/// are live than three quarters of this is gone through again for each share of its keys.
+pub(crate) const CHANGES_MAX: usize = 1 << 21;

@@ -10,7 +10,8 @@
 //!
 //! * Two places of a tree of which neither is above the other have ranges that do not overlap. A page has at least one
 //!   key, the ranges of both places would have to hold it: so no page is accepted at two such places.
-//! * A page that is above itself is found by the limit of levels: the walk goes down before it goes on.
+//! * A page may be above itself only if it has a single child, as its ranges must get narrower on the way. Such a way
+//!   ends at the limit of levels.
 //! * Runs may still overlap within their length (a page may be in the middle of a longer run). So the pages of all runs
 //!   are counted: together they are no more than the file has. For the same reason keys and values of a page are
 //!   together no longer than the page.

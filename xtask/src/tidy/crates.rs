@@ -18,22 +18,23 @@ struct Layer {
 }
 
 /// From the bottom up.
-const LAYERS: [Layer; 13] = [
+const LAYERS: [Layer; 14] = [
     Layer { directory: "proto", uses: &[], pure: false },
     Layer { directory: "crates/wal", uses: &[], pure: false },
     Layer { directory: "crates/raft", uses: &["wal"], pure: false },
     Layer { directory: "crates/mvcc", uses: &["wal"], pure: false },
-    Layer { directory: "crates/machine", uses: &["mvcc", "proto"], pure: true },
+    Layer { directory: "crates/dbfile", uses: &[], pure: false },
+    Layer { directory: "crates/machine", uses: &["dbfile", "mvcc", "proto"], pure: true },
     Layer { directory: "crates/datadir", uses: &["wal"], pure: false },
     Layer {
         directory: "crates/server",
-        uses: &["datadir", "machine", "mvcc", "raft", "wal", "proto"],
+        uses: &["datadir", "dbfile", "machine", "mvcc", "raft", "wal", "proto"],
         pure: false,
     },
     Layer { directory: "crates/client", uses: &["proto"], pure: false },
     Layer {
         directory: "crates/cli",
-        uses: &["client", "datadir", "machine", "mvcc", "raft", "wal", "proto"],
+        uses: &["client", "datadir", "dbfile", "machine", "mvcc", "raft", "wal", "proto"],
         pure: false,
     },
     Layer {

@@ -40,8 +40,24 @@ impl MetaRows {
     /// # Errors
     /// When the file is damaged, or a known row is not what it must be.
     pub fn read<S: ReadAt>(db: &Db<S>) -> Result<Self, EtcdError> {
+        Self::read_some(db, |_| true)
+    }
+
+    /// Reads what says up to where the file is compacted, whatever the other rows are.
+    pub(super) fn read_compaction<S: ReadAt>(db: &Db<S>) -> Result<Self, EtcdError> {
+        Self::read_some(db, |name| [FINISHED_COMPACT, SCHEDULED_COMPACT].contains(&name))
+    }
+
+    /// Reads the storage version, whatever the other rows are.
+    pub(super) fn read_version<S: ReadAt>(db: &Db<S>) -> Result<Self, EtcdError> {
+        Self::read_some(db, |name| name == STORAGE_VERSION)
+    }
+
+    fn read_some<S: ReadAt>(db: &Db<S>, is_wanted: fn(&[u8]) -> bool) -> Result<Self, EtcdError> {
         let mut rows = Self::default();
-        for_each_row(db, bucket::META, |row| rows.take(row.key, row.value))?;
+        for_each_row(db, bucket::META, |row| {
+            if is_wanted(row.key) { rows.take(row.key, row.value) } else { Ok(()) }
+        })?;
         Ok(rows)
     }
 

@@ -84,9 +84,16 @@ impl Meta {
         page[48..56].copy_from_slice(&self.free_list.unwrap_or(PageId::NONE).0.to_le_bytes());
         page[56..64].copy_from_slice(&self.pages.to_le_bytes());
         page[64..72].copy_from_slice(&self.txid.to_le_bytes());
-        let checksum = checksum(&page);
-        page[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
+        seal_meta(&mut page);
         page
+    }
+}
+
+/// Gives a meta page the checksum that goes with its content. One that is cut short is left as it is.
+pub(crate) fn seal_meta(page: &mut [u8]) {
+    if page.len() >= META_BYTES {
+        let checksum = checksum(page);
+        page[CHECKSUM_AT..META_BYTES].copy_from_slice(&checksum.to_le_bytes());
     }
 }
 

@@ -33,7 +33,7 @@ impl<S: ReadAt> Db<S> {
         let mut reached = PageSet::default();
         reached.insert(PageId(0), PageId::FIRST.0).map_err(|reason| self.fault(PageId(0), reason))?;
         if let Some(list) = self.free_list()? {
-            reached.insert(list.page(), list.run_pages).map_err(|reason| list.fault(reason))?;
+            reached.insert(list.page(), list.run_pages).map_err(|reason| self.fault(list.page(), reason))?;
         }
         let mut buckets = self.buckets_reaching(Some(reached))?;
         let (mut bucket_count, mut rows) = (0, 0);

@@ -79,6 +79,9 @@ impl<S: ReadAt> FreeList<'_, S> {
         }
         let target = PageId(u64_at(&self.chunk, self.next));
         let pages = self.db.meta().pages;
+        self.left -= 1;
+        self.next += NUMBER_BYTES as usize;
+        self.at += NUMBER_BYTES;
         if !self.db.meta().has(target) {
             return Err(self.fault(Reason::TargetOutside { target, pages }));
         }
@@ -86,14 +89,11 @@ impl<S: ReadAt> FreeList<'_, S> {
             return Err(self.fault(Reason::FreeOrder { target }));
         }
         self.before = target;
-        self.left -= 1;
-        self.next += NUMBER_BYTES as usize;
-        self.at += NUMBER_BYTES;
         Ok(Some(target))
     }
 
     /// Returns the fault of the number that was read last.
     pub(super) fn fault(&self, reason: Reason) -> Error {
-        Error::page(self.page, self.at, reason)
+        Error::page(self.page, self.at - NUMBER_BYTES, reason)
     }
 }

@@ -1,6 +1,6 @@
 //! Why a file cannot be written.
 
-use crate::limits::{ELEMENTS_MAX, KEY_BYTES_MAX, RUN_BYTES_END, VALUE_BYTES_MAX};
+use crate::limits::{ELEMENTS_MAX, KEY_BYTES_MAX, RUN_BYTES_END};
 
 /// What is wrong with the rows that are to be written. Names and keys are printed with escapes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,9 +35,7 @@ pub enum WriteError {
         bytes: usize,
     },
     /// A value that is too long.
-    #[error(
-        "a value of {bytes} bytes; with its key it must fit into a run below {RUN_BYTES_END} (at most {VALUE_BYTES_MAX})"
-    )]
+    #[error("a value of {bytes} bytes; with its key it must be shorter than {RUN_BYTES_END}")]
     ValueLength {
         /// Its length.
         bytes: usize,

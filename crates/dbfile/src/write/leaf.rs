@@ -4,7 +4,7 @@ use super::WriteError;
 use crate::format::{
     ELEMENT_BYTES, HEADER_BYTES, Header, LeafElement, PageId, PageKind, PageSize, element_at,
 };
-use crate::limits::{ELEMENTS_MAX, KEY_BYTES_MAX, RUN_BYTES_END, VALUE_BYTES_MAX};
+use crate::limits::{ELEMENTS_MAX, KEY_BYTES_MAX, RUN_BYTES_END};
 
 /// How full a leaf is.
 #[derive(Debug, Clone, Copy)]
@@ -39,9 +39,11 @@ pub(super) struct RowLengths {
 
 impl RowLengths {
     pub(super) fn new(key: usize, value: usize) -> Result<Self, WriteError> {
-        check_key_length(key)?;
-        let lengths = Self { key: key as u32, value: value.min(VALUE_BYTES_MAX) as u32 };
-        if value > VALUE_BYTES_MAX || HEADER_BYTES as u64 + lengths.bytes_in_leaf() >= RUN_BYTES_END {
+        if key == 0 || key > KEY_BYTES_MAX {
+            return Err(WriteError::KeyLength { bytes: key });
+        }
+        let lengths = Self { key: key as u32, value: u32::try_from(value).unwrap_or(u32::MAX) };
+        if HEADER_BYTES as u64 + lengths.bytes_in_leaf() >= RUN_BYTES_END {
             return Err(WriteError::ValueLength { bytes: value });
         }
         Ok(lengths)
@@ -56,14 +58,6 @@ impl RowLengths {
     pub(super) fn bytes_in_leaf(self) -> u64 {
         ELEMENT_BYTES as u64 + self.bytes()
     }
-}
-
-/// Refuses lengths that no key and no name of a bucket has.
-pub(super) fn check_key_length(bytes: usize) -> Result<(), WriteError> {
-    if bytes == 0 || bytes > KEY_BYTES_MAX {
-        return Err(WriteError::KeyLength { bytes });
-    }
-    Ok(())
 }
 
 /// The rows of a leaf that is not written yet.

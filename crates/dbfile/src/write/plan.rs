@@ -3,7 +3,7 @@
 use super::WriteError;
 use super::branches::{Branches, Child, Pages, branch_bytes};
 use super::layout::{Extent, Layout, PlannedBucket, ROOT};
-use super::leaf::{LeafFill, RowLengths, check_key_length};
+use super::leaf::{LeafFill, RowLengths};
 use crate::format::{BUCKET_VALUE_BYTES, PageId, PageSize, element_at};
 use crate::limits::{ELEMENTS_MAX, RUN_BYTES_END};
 
@@ -27,17 +27,18 @@ impl Plan {
     /// Begins a bucket. Its name comes after the one before it.
     ///
     /// # Errors
-    /// [`WriteError::BucketOrder`], [`WriteError::KeyLength`] of the name, [`WriteError::TooManyBuckets`].
+    /// [`WriteError::BucketOrder`], [`WriteError::KeyLength`] of the name, [`WriteError::TooManyBuckets`]. The bucket before
+    /// goes on then.
     pub fn bucket(&mut self, name: &[u8]) -> Result<(), WriteError> {
-        check_key_length(name.len())?;
-        self.end_bucket();
+        let root_bytes = self.root_bytes + RowLengths::new(name.len(), BUCKET_VALUE_BYTES)?.bytes_in_leaf();
         if let Some(last) = self.buckets.last().filter(|last| last.name[..] >= *name) {
             return Err(WriteError::BucketOrder { name: name.to_vec(), before: last.name.clone() });
         }
-        self.root_bytes += RowLengths::new(name.len(), BUCKET_VALUE_BYTES)?.bytes_in_leaf();
-        if self.buckets.len() == ELEMENTS_MAX || self.root_bytes >= RUN_BYTES_END {
+        if self.buckets.len() == ELEMENTS_MAX || root_bytes >= RUN_BYTES_END {
             return Err(WriteError::TooManyBuckets);
         }
+        self.end_bucket();
+        self.root_bytes = root_bytes;
         // Where its root is, is known at its end.
         self.buckets.push(PlannedBucket { name: name.to_vec(), extent: Extent::default(), root: PageId(0) });
         self.bucket = Some(BucketPlan::new(self.page_size));

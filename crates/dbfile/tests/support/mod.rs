@@ -1,6 +1,8 @@
 //! What the tests of this crate share: tables in memory, written and read.
 #![allow(dead_code, reason = "not every test uses all of it")]
 
+pub(crate) mod craft;
+
 use dbfile::{Db, Error, PageSize, Plan, ReadAt, WriteError};
 
 /// Rows of a bucket.
