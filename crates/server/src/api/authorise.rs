@@ -107,7 +107,7 @@ impl Api {
     ///
     /// # Errors
     /// `InvalidAuthToken`, and those of the check.
-    pub(super) async fn read<T>(
+    pub(crate) async fn read<T>(
         &self,
         caller: &Caller,
         access: Access<'_>,

@@ -357,11 +357,11 @@ mod tests {
     async fn what_is_wrong_is_said_in_the_words_of_grpc_go() {
         let (identity, gzip) = (Encoding::Identity, Encoding::Gzip);
         let large = "grpc: received message larger than max (12 vs. 4)";
-        let inflated = "grpc: received message after decompression larger than max 4096";
+        let inflated = "grpc: received message after decompression larger than max 8192";
         let compressed = "grpc: compressed flag set with identity or empty encoding";
         for (body, encoding, bytes_max, code, text) in [
             (framed(0, &[0; 12]), identity, 4, Code::ResourceExhausted, large),
-            (deflated(&[0; 1 << 20]), gzip, 4096, Code::ResourceExhausted, inflated),
+            (deflated(&[0; 1 << 20]), gzip, 8192, Code::ResourceExhausted, inflated),
             (framed(1, b"x"), identity, 100, Code::Internal, compressed),
             (framed(2, b"x"), gzip, 100, Code::Internal, "grpc: received unexpected payload format 2"),
             (framed(0, &[0xff; 7]), identity, 100, Code::Internal, "grpc: error unmarshalling request: "),
@@ -434,7 +434,7 @@ mod tests {
 
     #[test]
     fn unfinished_messages_are_counted_and_the_oldest_makes_room() {
-        let backlog = Backlog::new(25);
+        let backlog = Backlog::new(23);
         let (mut first, mut second) = (Slow::within(&backlog), Slow::within(&backlog));
         let whole = wire("a");
         for slow in [&mut first, &mut second] {
@@ -442,13 +442,13 @@ mod tests {
             assert!(slow.poll().is_pending());
         }
         assert_eq!(backlog.bytes(), 20);
-        second.send(&whole[10..16]);
+        second.send(&whole[10..14]);
         assert!(second.poll().is_pending());
         let Poll::Ready(Some(Err(status))) = first.poll() else { panic!("it is given up") };
         assert_eq!(status.code(), Code::ResourceExhausted);
-        assert_eq!(backlog.bytes(), 16);
+        assert_eq!(backlog.bytes(), 14);
         assert!(matches!(first.poll(), Poll::Ready(None)));
-        second.send(&whole[16..]);
+        second.send(&whole[14..]);
         assert!(matches!(second.poll(), Poll::Ready(Some(Ok(message))) if message == put("a")));
         assert!(second.poll().is_pending());
         assert_eq!(backlog.bytes(), 0, "a message that is whole is counted no more");

@@ -288,8 +288,8 @@ fn a_request_names_one_host() {
     assert_eq!(text, "400 Bad Request: missing required Host header");
 }
 
-#[test]
-fn the_metrics_are_compressed_for_those_who_ask_and_count_their_scrapes() {
+#[tokio::test]
+async fn the_metrics_are_compressed_for_those_who_ask_and_count_their_scrapes() {
     use std::io::Read;
     let http = http(healthy(), OPEN);
     let plain = get(&http, "/metrics").1;
@@ -297,9 +297,9 @@ fn the_metrics_are_compressed_for_those_who_ask_and_count_their_scrapes() {
     assert!(plain.contains("\npromhttp_metric_handler_requests_total{code=\"200\"} 0\n"));
     let request = Request::get("/metrics").header("host", "h").header("accept-encoding", "gzip");
     let request = request.body(()).unwrap();
-    let response = now(http.handle(Surface::Client, &request.into_parts().0));
+    let response = http.handle(Surface::Client, &request.into_parts().0).await;
     assert_eq!(response.headers()["content-encoding"], "gzip");
-    let packed = now(response.into_body().collect()).unwrap().to_bytes();
+    let packed = response.into_body().collect().await.unwrap().to_bytes();
     assert!(packed.len() * 5 < plain.len(), "{} bytes of {}", packed.len(), plain.len());
     let mut text = String::new();
     flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();

@@ -216,23 +216,6 @@ fn what_a_checkpoint_releases_makes_space_for_what_waits() {
     bench.thread.join().unwrap();
 }
 
-/// The member was started again on its full disk: nothing has been synced since, and everything that is there is durable.
-#[test]
-fn what_a_checkpoint_releases_makes_space_after_a_start_on_a_full_disk() {
-    let mut parts = parts(&[1, 2, 3]);
-    parts.append(40);
-    parts.persist();
-    parts.restart();
-    parts.disk.set_capacity(Some(parts.used_bytes()));
-    parts.append(20);
-    parts.persist();
-    assert!(parts.writer.waiting.is_stuck);
-    parts.log.send(LogEvent::Release(Index(40))).unwrap();
-    parts.round();
-    assert!(!parts.writer.waiting.is_stuck);
-    assert_eq!(parts.writer.log.last().index, Index(60));
-}
-
 /// The state machine of a member that was started again needs them: without them there is no checkpoint, which is what makes
 /// space.
 #[test]
