@@ -150,7 +150,7 @@ impl ClusterSettings {
     #[must_use]
     pub fn rows(&self) -> Vec<NamedRow> {
         let version = self.version.map(|version| version.to_string().into_bytes());
-        present([(CLUSTER_VERSION, version), (DOWNGRADE, self.downgrade.as_ref().map(|it| to_json(it)))])
+        present([(CLUSTER_VERSION, version), (DOWNGRADE, self.downgrade.as_ref().map(to_json))])
     }
 }
 
