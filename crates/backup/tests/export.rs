@@ -1,6 +1,8 @@
 //! What a backup holds is what the store holds: HashKV of the file equals that of the store at every revision that is not
 //! compacted, and the rows beside the keys say what the machine says.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests, too
+
 use std::path::Path;
 use std::sync::Arc;
 

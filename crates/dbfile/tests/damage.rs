@@ -1,5 +1,7 @@
 //! Bits flipped, files cut, files without an end: never a panic, and what is refused is refused with a page.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests, too
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -60,9 +62,8 @@ fn examine(file: &[u8]) -> Result<ByPage, Error> {
     found.as_ref().err().into_iter().for_each(located);
     if let Ok(db) = Db::open(file) {
         for error in [status(&db).err(), hash_kv(&db, 0).err(), hash_kv(&db, 12).err()] {
-            match error {
-                Some(EtcdError::File(error)) => located(&error),
-                Some(_) | None => {}
+            if let Some(EtcdError::File(error)) = error {
+                located(&error);
             }
         }
     }

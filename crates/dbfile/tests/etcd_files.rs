@@ -1,5 +1,7 @@
 //! Files that real etcds wrote (`tests/data/README.md`): what is read of them, and the numbers that etcd's own tools print.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests, too
+
 mod support;
 
 use dbfile::etcd::{

@@ -44,10 +44,9 @@ fn file() -> Vec<u8> {
     let mut file = vec![0; FILE_BYTES];
     for line in FILE.lines().filter(|line| !line.trim().is_empty()) {
         let (offset, bytes) = line.trim().split_once(": ").expect("an offset");
-        let mut offset = usize::from_str_radix(offset, 16).expect("a hexadecimal offset");
-        for byte in bytes.split(' ') {
-            file[offset] = u8::from_str_radix(byte, 16).expect("a hexadecimal byte");
-            offset += 1;
+        let offset = usize::from_str_radix(offset, 16).expect("a hexadecimal offset");
+        for (place, byte) in file[offset..].iter_mut().zip(bytes.split(' ')) {
+            *place = u8::from_str_radix(byte, 16).expect("a hexadecimal byte");
         }
     }
     file

@@ -3,6 +3,8 @@
 //! `etcdctl snapshot status` up to 3.5, `etcdutl snapshot status` after it, `etcdutl hashkv`, `bbolt check`. Any of them may
 //! be missing but the first, which CI has.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests, too
+
 mod support;
 
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! What a plan refuses, and a writer whose rows are not those planned.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests, too
+
 mod support;
 
 use dbfile::{Layout, PageSize, Plan, WriteError};

@@ -35,7 +35,7 @@ async fn a_user_and_a_token_of_one_member_are_those_of_all() {
     both.put("k", "v").await.expect("a write");
     // At once, on each: the token names the command that a member must have applied to know it.
     for client in &clients {
-        let both = client.with_token(both.token.as_ref().unwrap());
+        let both = client.with_token(both.token.as_ref().expect("a token"));
         assert_eq!(both.get("k").await.unwrap(), ["v"]);
         assert_eq!(both.get("z").await.unwrap_err().code(), Code::PermissionDenied);
     }

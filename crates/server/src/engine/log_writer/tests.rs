@@ -67,11 +67,6 @@ fn parts_on(disk: SimDisk, members: &[u64]) -> Parts {
 }
 
 impl Parts {
-    /// Lets the process be killed and start again, in a cluster of three.
-    fn restart(&mut self) {
-        *self = parts_on(self.disk.restart(), &[1, 2, 3]);
-    }
-
     /// Lets the writer do everything there is for it in one round.
     fn round(&mut self) -> Round {
         let mut taken = Vec::new();
