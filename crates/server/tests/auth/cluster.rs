@@ -141,7 +141,8 @@ async fn catches_up_before_it_refuses(flags: &[&str]) {
         behind.pause();
         root.add_user(&name).await.expect("two of three are enough");
         root.grant_role(&name, "root").await;
-        let with_token = late.with_token(nobody.login(&name).await.expect("a login").token.as_ref().unwrap());
+        let caller = nobody.login(&name).await.expect("a login");
+        let with_token = late.with_token(caller.token.as_ref().expect("a token"));
         let (logs_in, reads, watches, manages) =
             (late.clone(), with_token.clone(), with_token.clone(), with_token);
         let asked = tokio::spawn(async move {
