@@ -75,18 +75,24 @@ pub(crate) struct Passwords {
     alone: SyncSender<Job>,
     /// To those that give way.
     jobs: SyncSender<Job>,
-    /// Jobs that were sent to those, and are not done.
+    /// How many were sent to those and are not done: at most [`UNFINISHED_MAX`].
     unfinished: Arc<AtomicUsize>,
     cost: u32,
 }
+
+/// Jobs that are being done or wait, without the one of the thread that is for a client that comes alone. Counted, and not
+/// left to the queue's length: whether a thread has taken its first job yet makes no difference to who is refused.
+const UNFINISHED_MAX: usize = PASSWORD_THREADS + PASSWORDS_WAITING_MAX;
 
 /// Counts a job among the unfinished for as long as it lives.
 struct Unfinished(Arc<AtomicUsize>);
 
 impl Unfinished {
-    fn among(others: &Arc<AtomicUsize>) -> Self {
-        others.fetch_add(1, Ordering::Relaxed);
-        Self(others.clone())
+    /// Returns the count of one more job, or nothing when there are as many as may be.
+    fn among(others: &Arc<AtomicUsize>) -> Option<Self> {
+        let one_more = |count| (count < UNFINISHED_MAX).then_some(count + 1);
+        others.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        Some(Self(others.clone()))
     }
 }
 
@@ -105,7 +111,7 @@ impl Passwords {
         // Takes a job if the thread waits for one, and none otherwise.
         let (alone, queue_of_one) = sync_channel(0);
         spawn::thread("password", move || work(&Mutex::new(queue_of_one)))?;
-        let (jobs, queue) = sync_channel(PASSWORDS_WAITING_MAX);
+        let (jobs, queue) = sync_channel(UNFINISHED_MAX);
         let queue = Arc::new(Mutex::new(queue));
         for number in 0..PASSWORD_THREADS {
             let queue = queue.clone();
@@ -171,15 +177,13 @@ impl Passwords {
                 Err(TrySendError::Full(back) | TrySendError::Disconnected(back)) => job = back,
             }
         }
-        let unfinished = Unfinished::among(&self.unfinished);
+        let unfinished = Unfinished::among(&self.unfinished).ok_or(PasswordError::Busy)?;
         let counted = move || {
             let _unfinished = unfinished;
             job();
         };
-        self.jobs.try_send(Box::new(counted)).map_err(|error| match error {
-            TrySendError::Full(_) => PasswordError::Busy,
-            TrySendError::Disconnected(_) => PasswordError::Stopped,
-        })
+        // As many fit into the queue as are counted.
+        self.jobs.try_send(Box::new(counted)).map_err(|_| PasswordError::Stopped)
     }
 }
 
@@ -270,6 +274,24 @@ mod tests {
             let name = named.await.unwrap();
             assert!(name.contains("passwords "), "{name}");
         }
+    }
+
+    /// The jobs that are refused are the same however many of the others a thread has taken.
+    #[tokio::test]
+    async fn as_many_as_may_are_unfinished_and_no_more() {
+        let passwords = Passwords::start(CHEAP).unwrap();
+        let mut all = vec![held(&passwords)];
+        // The first may have come alone, to the thread for such.
+        while passwords.unfinished.load(Ordering::Relaxed) < UNFINISHED_MAX {
+            all.push(held(&passwords));
+        }
+        let refused = |_| passwords.send(Box::new(|| ())) == Err(PasswordError::Busy);
+        assert!((0..PASSWORD_THREADS + 1).all(refused));
+        for (go_on, named) in all {
+            drop(go_on);
+            named.await.unwrap();
+        }
+        assert!(!passwords.is_right(password("x"), None).await.unwrap());
     }
 
     #[tokio::test]

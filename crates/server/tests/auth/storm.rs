@@ -14,10 +14,37 @@ const ENDLESS: &str = "--bcrypt-cost=31";
 /// More than may wait.
 const LOGINS: usize = 400;
 
+/// What who may not wait is answered.
+const BUSY: &str = "etcdserver: too many requests";
+
 /// Returns how the login of a user who does not exist ends. It takes as long as hashing a password.
 fn login(client: &Client) -> JoinHandle<Result<Client, Status>> {
     let client = client.clone();
     tokio::spawn(async move { client.login("absent").await })
+}
+
+/// Puts, reads, and changes of users that need no hash.
+async fn others(root: &Client, both: &Client) {
+    for number in 0..100 {
+        both.put(&format!("k{number}"), "v").await.expect("a put");
+        assert_eq!(both.get(&format!("k{number}")).await.expect("a read"), ["v"]);
+    }
+    root.delete_user("nothing").await.expect("a user is deleted");
+    let denied = both.put("z", "v").await.expect_err("a put that is not permitted");
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    let status: pb::StatusResponse =
+        root.call("Maintenance/Status", &pb::StatusRequest {}).await.expect("a status");
+    assert_eq!(status.errors, Vec::<String>::new());
+}
+
+/// Who comes when as many wait as may is refused at once, unless what they ask for needs no hash.
+async fn latecomers(root: &Client, nobody: &Client) {
+    let refusal = nobody.login("absent").await.expect_err("one more");
+    assert_eq!(refusal.message(), BUSY);
+    assert_eq!(root.add_user("more").await.expect_err("a hash").message(), BUSY);
+    // Who may not manage users has nothing hashed.
+    let refusal = nobody.add_user("more").await.expect_err("without a user");
+    assert_eq!(refusal.message(), "etcdserver: user name is empty");
 }
 
 /// All threads that hash passwords are held by hashes that do not end, and as many logins wait as may: nobody else waits.
@@ -44,30 +71,14 @@ async fn logins_that_never_end_hold_up_nobody() {
         }
     };
     let refusal = tokio::time::timeout(wait::DEADLINE, refused).await.expect("too many wait");
-    let text = "etcdserver: too many requests";
-    assert_eq!((refusal.code(), refusal.message()), (Code::Unknown, text));
+    assert_eq!((refusal.code(), refusal.message()), (Code::Unknown, BUSY));
 
-    // Puts, reads, and changes of users that need no hash.
-    for number in 0..100 {
-        both.put(&format!("k{number}"), "v").await.expect("a put");
-        assert_eq!(both.get(&format!("k{number}")).await.expect("a read"), ["v"]);
-    }
-    root.delete_user("nothing").await.expect("a user is deleted");
-    let denied = both.put("z", "v").await.expect_err("a put that is not permitted");
-    assert_eq!(denied.code(), Code::PermissionDenied);
-    let status: pb::StatusResponse =
-        root.call("Maintenance/Status", &pb::StatusRequest {}).await.expect("a status");
-    assert_eq!(status.errors, Vec::<String>::new());
+    tokio::time::timeout(wait::DEADLINE, others(&root, &both)).await.expect("nobody else waits");
 
     // The logins still wait, and whoever comes now is refused at once.
     let waiting = logins.iter().filter(|login| !login.is_finished()).count();
     assert!(waiting >= 256, "{waiting} of {LOGINS} wait");
-    let refusal = nobody.login("absent").await.expect_err("one more");
-    assert_eq!(refusal.message(), text);
-    assert_eq!(root.add_user("more").await.expect_err("a hash").message(), text);
-    // Who may not manage users has nothing hashed.
-    let refusal = nobody.add_user("more").await.expect_err("without a user");
-    assert_eq!(refusal.message(), "etcdserver: user name is empty");
+    tokio::time::timeout(wait::DEADLINE, latecomers(&root, &nobody)).await.expect("they do not wait");
     // Hashes that do not end do not keep the member from ending.
     server.terminate();
 }
