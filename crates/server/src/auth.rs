@@ -13,7 +13,7 @@
 //!
 //! * [`published`]: the users and roles as the last command left them;
 //! * [`tokens`]: what a client shows instead of a password, simple or signed;
-//! * [`passwords`]: hashing, on threads of its own.
+//! * [`passwords`]: hashing, on threads of its own, and [`recent`]: what need not be compared again.
 //!
 //! # Invariants
 //!
@@ -26,6 +26,7 @@
 pub(crate) mod author;
 pub(crate) mod passwords;
 pub(crate) mod published;
+mod recent;
 pub(crate) mod tokens;
 
 use std::sync::Arc;

@@ -255,6 +255,9 @@ pub(crate) const PASSWORD_THREADS: usize = 2;
 /// comes then is refused.
 pub(crate) const PASSWORDS_WAITING_MAX: usize = 256;
 
+/// Right passwords of the last minute that are known by a fast digest, of 32 bytes each. More are compared the slow way.
+pub(crate) const PASSWORDS_RECENT_MAX: usize = 1024;
+
 /// Simple tokens that are valid on a member: some 100 bytes each. Each takes a hash of a password and lives five minutes by
 /// default, so that many come together with a low `--bcrypt-cost` and a long `--auth-token-ttl` only. A token beyond it is
 /// not valid, and its client logs in again.

@@ -328,7 +328,12 @@ impl Leader {
             }
             Body::AppendRefused { refused, hint, .. } => {
                 let agreement = state.log.agreement_at_most(hint);
-                progress.refused(refused, agreement);
+                if progress.is_loss(refused) {
+                    self.sessions += 1;
+                    progress.lost(agreement.index, Session(self.sessions));
+                } else {
+                    progress.refused(refused, agreement);
+                }
             }
             Body::HeartbeatReply { round, lost_after, .. } => {
                 progress.alive(last);

@@ -159,6 +159,15 @@ impl Progress {
         true
     }
 
+    /// Whether the follower, which has no entry `refused`, has lost what it acknowledged: asked about the last entry that it
+    /// acknowledged, it does not have it. Its disk came back as an older copy, and no heartbeat shows that as long as the
+    /// lost entries are not committed (rule M5). It may also be a late answer to an earlier question about the same entry;
+    /// that costs a question.
+    pub(crate) fn is_loss(&self, refused: Index) -> bool {
+        let is_asked = matches!(self.mode, Mode::Probe { .. }) && self.next.previous() == refused;
+        is_asked && refused == self.matched && refused > Index::ZERO
+    }
+
     fn probe_after(&mut self, agreement: Index) {
         self.next = agreement.max(self.matched).next();
         self.mode = Mode::Probe { asked: false };
@@ -347,6 +356,19 @@ mod tests {
         let mut progress = replicating(5);
         assert!(!progress.refused(Index(4), agreement(1)));
         assert_eq!(progress.mode_name(), "replicate");
+    }
+
+    #[test]
+    fn a_refusal_of_the_last_acknowledged_entry_is_a_loss_if_it_was_asked_about() {
+        let mut progress = replicating(5);
+        assert!(!progress.is_loss(Index(5)), "nothing was asked");
+        progress.wait_for_sign();
+        assert!(!progress.is_loss(Index(4)));
+        assert!(progress.is_loss(Index(5)));
+        progress.lost(Index(3), Session(2));
+        assert_eq!((progress.matched, progress.next, progress.session), (Index(0), Index(4), Session(2)));
+        // Nothing was ever acknowledged.
+        assert!(!Progress::new(Index(1), Session(1)).is_loss(Index(0)));
     }
 
     #[test]

@@ -215,6 +215,36 @@ fn an_older_copy_with_a_suffix_that_lost_commits_nothing_of_it() {
     heal(&mut world);
 }
 
+/// B acknowledges an entry that is not committed, and its disk comes back as an older copy without the entry. No heartbeat shows
+/// that: its refusal does, and it gets the entry again.
+#[test]
+fn an_older_copy_gets_again_what_was_never_committed() {
+    let mut world = World::new(5, 0, Random::new(1), Weather::calm(), Trace::default());
+    world.input(A, Node::campaign);
+    world.settle();
+    let copy = world.servers[&B].disk.crash(Crash::LoseAll);
+    let before = world.node(B).unwrap().last();
+    world.propose(A, 2);
+    world.settle_among(&[A, B]);
+    let acknowledged = world.node(A).unwrap().follower(B).unwrap().matched;
+    assert_eq!(acknowledged, world.node(A).unwrap().last().index);
+    assert_eq!(world.node(A).unwrap().commit(), before.index);
+
+    world.end(B, End::Killed);
+    world.server(B).disk = copy;
+    world.server(B).is_in_trouble = true;
+    world.start(B);
+    assert_eq!(world.node(B).unwrap().last(), before);
+    world.propose(A, 1);
+    for _ in 0..10 {
+        world.input(A, Node::tick);
+        world.settle_among(&[A, B]);
+    }
+    assert_eq!(world.node(B).unwrap().last(), world.node(A).unwrap().last());
+    assert_eq!(world.node(A).unwrap().commit(), before.index, "two of five");
+    heal(&mut world);
+}
+
 /// A leader is deposed, removed, and added again under its id, with the log of its own that it
 /// still has, while messages of all its lives are under way.
 #[test]

@@ -4,12 +4,14 @@
 //! give way to the threads that serve requests: such clients wait for each other, and nobody else
 //! waits for them. A client that logs in while nobody else does has a thread that gives way to
 //! nobody: on a machine that is busy with other things it would wait for these as well, until its
-//! own deadline (etcdctl waits for two seconds).
+//! own deadline (etcdctl waits for two seconds). A password that was right within the last minute is not compared the slow way
+//! again, see [`recent`](super::recent).
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,6 +19,7 @@ use bcrypt::Version;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::recent::Recent;
 use crate::engine::priority;
 use crate::limits::{PASSWORD_BYTES_MAX, PASSWORD_THREADS, PASSWORDS_WAITING_MAX};
 use crate::{random, spawn};
@@ -77,6 +80,7 @@ pub(crate) struct Passwords {
     jobs: SyncSender<Job>,
     /// How many were sent to those and are not done: at most [`UNFINISHED_MAX`].
     unfinished: Arc<AtomicUsize>,
+    recent: Arc<Recent>,
     cost: u32,
 }
 
@@ -120,7 +124,8 @@ impl Passwords {
                 work(&queue);
             })?;
         }
-        Ok(Arc::new(Self { alone, jobs, unfinished: Arc::default(), cost }))
+        let recent = Arc::new(Recent::new().map_err(std::io::Error::other)?);
+        Ok(Arc::new(Self { alone, jobs, unfinished: Arc::default(), recent, cost }))
     }
 
     /// Returns what a command has for a password: bcrypt's text in Base64.
@@ -145,11 +150,25 @@ impl Passwords {
         password: Password,
         of_user: Option<Vec<u8>>,
     ) -> Result<bool, PasswordError> {
-        let cost = self.cost;
-        self.run(move || match of_user {
-            Some(hashed) => std::str::from_utf8(&hashed)
-                .is_ok_and(|hashed| bcrypt::verify(&password.0, hashed).unwrap_or(false)),
-            None => hash(&password, cost).is_err(),
+        let Some(hashed) = of_user else {
+            let cost = self.cost;
+            return self.run(move || hash(&password, cost).is_err()).await;
+        };
+        let proof = self.recent.proof(&password.0, &hashed);
+        if self.recent.contains(&proof, Instant::now()) {
+            return Ok(true);
+        }
+        let recent = self.recent.clone();
+        self.run(move || {
+            // Of many who came at once with the same, the first may have been served meanwhile.
+            if recent.contains(&proof, Instant::now()) {
+                return true;
+            }
+            let is_right = fits(&password, &hashed);
+            if is_right {
+                recent.insert(proof, Instant::now());
+            }
+            is_right
         })
         .await
     }
@@ -196,6 +215,11 @@ fn work(queue: &Mutex<Receiver<Job>>) {
             Err(_) => return,
         }
     }
+}
+
+/// Returns whether the password fits bcrypt's text.
+fn fits(password: &Password, hashed: &[u8]) -> bool {
+    std::str::from_utf8(hashed).is_ok_and(|hashed| bcrypt::verify(&password.0, hashed).unwrap_or(false))
 }
 
 /// Returns bcrypt's text, with the version that Go writes.
@@ -292,6 +316,28 @@ mod tests {
             named.await.unwrap();
         }
         assert!(!passwords.is_right(password("x"), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn who_was_right_a_moment_ago_waits_for_nobody() {
+        let passwords = Passwords::start(CHEAP).unwrap();
+        let hashed = STANDARD.decode(passwords.hash(password("secret")).await.unwrap()).unwrap();
+        let other = STANDARD.decode(passwords.hash(password("secret")).await.unwrap()).unwrap();
+        let is_right = |text, hashed: &[u8]| passwords.is_right(password(text), Some(hashed.to_vec()));
+        assert!(is_right("secret", &hashed).await.unwrap());
+        assert!(!is_right("wrong", &hashed).await.unwrap());
+        let mut all = vec![held(&passwords)];
+        while passwords.unfinished.load(Ordering::Relaxed) < UNFINISHED_MAX {
+            all.push(held(&passwords));
+        }
+        assert_eq!(is_right("secret", &hashed).await, Ok(true));
+        assert_eq!(is_right("wrong", &hashed).await, Err(PasswordError::Busy), "it was never right");
+        assert_eq!(is_right("secret", &other).await, Err(PasswordError::Busy), "it was hashed anew");
+        assert_eq!(passwords.is_right(password("secret"), None).await, Err(PasswordError::Busy));
+        for (go_on, named) in all {
+            drop(go_on);
+            named.await.unwrap();
+        }
     }
 
     #[tokio::test]

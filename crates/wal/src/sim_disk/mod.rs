@@ -141,7 +141,10 @@ impl SimDisk {
         Self { state: Arc::default(), seed }
     }
 
-    fn from_state(state: State, seed: u64) -> Self {
+    /// A copy: nobody has a file of it open, so what has no name any more is gone.
+    fn from_state(mut state: State, seed: u64) -> Self {
+        state.inodes.values_mut().for_each(|inode| inode.handles = 0);
+        state.collect_garbage();
         Self { state: Arc::new(Mutex::new(state)), seed }
     }
 

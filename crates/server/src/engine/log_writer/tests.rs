@@ -67,6 +67,11 @@ fn parts_on(disk: SimDisk, members: &[u64]) -> Parts {
 }
 
 impl Parts {
+    /// Lets the process be killed and start again, in a cluster of three.
+    fn restart(&mut self) {
+        *self = parts_on(self.disk.restart(), &[1, 2, 3]);
+    }
+
     /// Lets the writer do everything there is for it in one round.
     fn round(&mut self) -> Round {
         let mut taken = Vec::new();
@@ -234,6 +239,23 @@ fn entries_are_read_while_a_piece_waits_for_space() {
     let [ReadLog::Read(job)] = &jobs[..] else { panic!("{} jobs", jobs.len()) };
     assert_eq!(job.run().unwrap().len(), 3);
     assert!(matches!(&parts.reports()[..], [ConsensusEvent::Fetched(_, entries)] if entries.is_empty()));
+}
+
+/// The member was started again on its full disk: nothing has been synced since, and everything that is there is durable.
+#[test]
+fn what_a_checkpoint_releases_makes_space_after_a_start_on_a_full_disk() {
+    let mut parts = parts(&[1, 2, 3]);
+    parts.append(40);
+    parts.persist();
+    parts.restart();
+    parts.disk.set_capacity(Some(parts.used_bytes()));
+    parts.append(20);
+    parts.persist();
+    assert!(parts.writer.waiting.is_stuck);
+    parts.log.send(LogEvent::Release(Index(40))).unwrap();
+    parts.round();
+    assert!(!parts.writer.waiting.is_stuck);
+    assert_eq!(parts.writer.log.last().index, Index(60));
 }
 
 #[test]
