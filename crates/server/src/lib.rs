@@ -32,6 +32,7 @@ pub mod metrics;
 mod net;
 pub mod notify;
 mod random;
+mod release;
 pub mod signals;
 mod spawn;
 mod tasks;

@@ -19,6 +19,10 @@ use crate::engine::command::Field;
 use crate::grpc::reply::{Plain, Spliced};
 use crate::version;
 
+fn downgrade_info(target: Option<String>) -> DowngradeInfo {
+    DowngradeInfo { enabled: target.is_some(), target_version: target.unwrap_or_default() }
+}
+
 impl Api {
     /// Lists, raises or disarms alarms; through the log, also to list them.
     pub(crate) async fn alarm(&self, caller: &Caller, request: AlarmRequest) -> Result<Spliced, Status> {
@@ -48,9 +52,9 @@ impl Api {
             // Pages are reused and history is unlinked: there is no fragmentation to report.
             db_size_in_use: self.status.db_size() as i64,
             is_learner: self.status.is_learner(),
-            storage_version: version::ETCD_STORAGE.to_owned(),
+            storage_version: self.status.storage_version(),
             db_size_quota: self.settings.quota_bytes.unwrap_or(0) as i64,
-            downgrade_info: Some(DowngradeInfo::default()),
+            downgrade_info: Some(downgrade_info(self.status.downgrade_target())),
         }))
     }
 

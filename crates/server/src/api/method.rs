@@ -152,7 +152,7 @@ methods! {
     HashKv = "etcdserverpb.Maintenance" / "HashKV", Unary, Admin, hash_kv;
     Snapshot = "etcdserverpb.Maintenance" / "Snapshot", ServerStream, Admin, snapshot, Learners;
     MoveLeader = "etcdserverpb.Maintenance" / "MoveLeader", Unary, Admin, move_leader;
-    Downgrade = "etcdserverpb.Maintenance" / "Downgrade", Unary, Admin, -;
+    Downgrade = "etcdserverpb.Maintenance" / "Downgrade", Unary, Admin, downgrade;
     AuthEnable = "etcdserverpb.Auth" / "AuthEnable", Unary, Admin, auth_enable;
     AuthDisable = "etcdserverpb.Auth" / "AuthDisable", Unary, Admin, auth_disable;
     AuthStatus = "etcdserverpb.Auth" / "AuthStatus", Unary, Open, auth_status;

@@ -3,6 +3,7 @@
 pub(crate) mod auth;
 mod authorise;
 pub(crate) mod cluster;
+pub(crate) mod downgrade;
 pub(crate) mod health;
 pub(crate) mod kv;
 pub(crate) mod leader;

@@ -81,7 +81,7 @@ const NO_BBOLT: Standing = NoEffect("the store is not bbolt: it has no freelist 
 const NO_SCRUB_COMPACTION: Standing =
     NoEffect("compaction releases whole segments: there is nothing to batch");
 const NO_HASH_CHECK: Standing = NoEffect("members do not compare compaction hashes");
-const NO_DOWNGRADE: Standing = NoEffect("there is no downgrade to check on");
+const NO_DOWNGRADE: Standing = NoEffect("a downgrade ends when it is called off");
 const DISCOVERY: Standing = NotYetToFound("a discovery service");
 const NO_OWN_CONNECTION: Standing =
     NoEffect("a member does not connect to its own client port: the files are checked, and not used");

@@ -42,6 +42,7 @@ pub(crate) enum Field {
     AuthRoleRevokePermission = 1204,
     ClusterVersionSet = 1300,
     ClusterMemberAttrSet = 1301,
+    DowngradeInfoSet = 1302,
     ClusterBootstrap = 20_001,
     LeaseExpire = 20_000,
     MemberAdd = 20_002,

@@ -19,6 +19,7 @@ pub(crate) fn of_command(command: &InternalRaftRequest) -> Operation {
         InternalRaftRequest { alarm: Some(_), .. } => Operation::Alarm,
         InternalRaftRequest { cluster_version_set: Some(_), .. } => Operation::ClusterVersionSet,
         InternalRaftRequest { cluster_member_attr_set: Some(_), .. } => Operation::ClusterMemberAttrSet,
+        InternalRaftRequest { downgrade_info_set: Some(_), .. } => Operation::DowngradeInfoSet,
         _ => of_auth_command(command),
     }
 }
@@ -61,6 +62,7 @@ pub(crate) fn of_field(field: Field) -> Operation {
         Field::Alarm => Operation::Alarm,
         Field::ClusterVersionSet => Operation::ClusterVersionSet,
         Field::ClusterMemberAttrSet => Operation::ClusterMemberAttrSet,
+        Field::DowngradeInfoSet => Operation::DowngradeInfoSet,
         Field::Authenticate => Operation::Authenticate,
         Field::AuthEnable => Operation::AuthEnable,
         Field::AuthDisable => Operation::AuthDisable,

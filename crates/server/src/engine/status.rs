@@ -7,6 +7,9 @@ use parking_lot::RwLock;
 use proto::etcdserverpb::AlarmMember;
 use proto::membershippb::Member;
 
+use crate::release::Release;
+use crate::version;
+
 /// Replicated facts that are read far more often than they change.
 #[derive(Debug, Default)]
 pub(crate) struct EngineStatus {
@@ -15,6 +18,7 @@ pub(crate) struct EngineStatus {
     members: RwLock<Arc<[Member]>>,
     alarms: RwLock<Arc<[AlarmMember]>>,
     cluster_version: RwLock<Option<String>>,
+    downgrade_target: RwLock<Option<String>>,
     /// Bytes of the versions in the store.
     pub(crate) db_bytes: AtomicU64,
 }
@@ -50,6 +54,19 @@ impl EngineStatus {
         self.cluster_version.read().clone()
     }
 
+    /// Version, as `X.Y.Z`, for which a downgrade that is under way makes the cluster ready.
+    pub(crate) fn downgrade_target(&self) -> Option<String> {
+        self.downgrade_target.read().clone()
+    }
+
+    /// Storage version as `X.Y.Z`: this server's, or the cluster's if that is lower.
+    pub(crate) fn storage_version(&self) -> String {
+        let release = |text: &str| Release::parse(text);
+        let cluster =
+            self.cluster_version().filter(|cluster| release(cluster) < release(version::ETCD_STORAGE));
+        cluster.unwrap_or_else(|| version::ETCD_STORAGE.to_owned())
+    }
+
     /// Id of this member.
     pub(crate) fn own_id(&self) -> u64 {
         self.own_id
@@ -62,6 +79,7 @@ impl EngineStatus {
         *self.members.write() = machine.members().cloned().collect();
         *self.alarms.write() = machine.alarms().collect();
         *self.cluster_version.write() = machine.cluster_version().map(str::to_owned);
+        *self.downgrade_target.write() = machine.downgrade_target().map(str::to_owned);
     }
 
     /// Bytes of the versions in the store, as quota and `Status` see them: never 0, which etcdctl divides by.

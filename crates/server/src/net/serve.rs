@@ -20,7 +20,6 @@ use crate::http::{Alarm, Consistency, HealthProbe, Http, RaftStatus, ReadFailure
 use crate::ids::MemberId;
 use crate::net::trace;
 use crate::tls::CertificateName;
-use crate::version;
 
 /// The client port: gRPC, and HTTP beside it.
 pub(crate) struct ClientPort {
@@ -209,7 +208,7 @@ impl HealthProbe for Probe {
     }
 
     fn versions(&self) -> Versions {
-        Versions { cluster: self.0.status.cluster_version(), storage: Some(version::ETCD_STORAGE.to_owned()) }
+        Versions { cluster: self.0.status.cluster_version(), storage: Some(self.0.status.storage_version()) }
     }
 
     fn raft_status(&self) -> RaftStatus {

@@ -1,7 +1,7 @@
 //! The cluster's version: what all members understand. The leader sets it, as in etcd.
 //!
-//! It is the lowest of the members' versions, without the patch, and is only ever raised: what a member of today has put
-//! into the log, one of yesterday must not meet.
+//! It is the lowest of the members' versions, without the patch, and is only raised, for what a member of today has put
+//! into the log, one of yesterday must not meet; but while a downgrade is under way it is the downgrade's target.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use crate::api::Api;
 use crate::bootstrap::server_version;
 use crate::engine::command::Field;
+use crate::release::Release;
 use crate::tls::Connector;
 use crate::version;
 
@@ -22,57 +23,71 @@ const INTERVAL: Duration = Duration::from_secs(4);
 /// How long a member may take to say its version.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Major and minor.
-type Version = (u32, u32);
-
 /// Runs for as long as the member.
 pub(crate) async fn run(api: Arc<Api>) {
+    let mut ready_for = None;
     loop {
         tokio::time::sleep(INTERVAL).await;
         decide(&api).await;
+        let target = api.status.downgrade_target().filter(|target| *target == api.status.storage_version());
+        if target.is_some() && target != ready_for {
+            tracing::info!(
+                "target-version" = target,
+                "server-version" = version::ETCD,
+                "The server is ready to downgrade"
+            );
+        }
+        ready_for = target;
     }
 }
 
-/// Sets the version if this member leads and it could be higher.
+/// Sets the version if this member leads and it is to be another one.
 pub(crate) async fn decide(api: &Api) {
-    let leads = api.shared.leader.load(Ordering::Relaxed) == api.member_id;
-    let current = api.status.cluster_version().as_deref().and_then(parse);
-    let Some(own) = parse(version::ETCD).filter(|own| leads && current.is_none_or(|current| current < *own))
-    else {
+    if api.shared.leader.load(Ordering::Relaxed) != api.member_id {
         return;
+    }
+    let current = api.status.cluster_version().as_deref().and_then(Release::parse);
+    let target = api.status.downgrade_target().as_deref().and_then(Release::parse);
+    let Some(own) = Release::parse(version::ETCD) else { return };
+    let next = match target {
+        Some(target) => lower(current, target),
+        None if current.is_some_and(|current| current >= own) => None,
+        None => {
+            let others = versions(&api.connector, &api.status.members(), api.member_id).await;
+            raise(current, own, &others)
+        }
     };
-    let others = versions(&api.connector, &api.status.members(), api.member_id).await;
-    let Some((major, minor)) = next(current, own, &others) else { return };
-    let request = ClusterVersionSetRequest { ver: format!("{major}.{minor}.0") };
+    let Some(next) = next else { return };
+    let request = ClusterVersionSetRequest { ver: next.with_patch() };
     if let Err(status) = api.propose_as_leader(Field::ClusterVersionSet, &request).await {
         tracing::debug!(status = %status, "the cluster version was not set");
     }
 }
 
-/// What the version is to be; `None` if it stays. Who does not answer may be of any version, so nothing is raised then;
+/// Returns what the version is to be while a downgrade is under way; `None` if it stays.
+fn lower(current: Option<Release>, target: Release) -> Option<Release> {
+    current.filter(|current| current.before() == Some(target)).map(|_| target)
+}
+
+/// Returns what the version is to be otherwise; `None` if it stays. Who does not answer may be of any version, so nothing is raised then;
 /// but a cluster that has no version yet gets one from those that are there.
-fn next(current: Option<Version>, own: Version, others: &[Option<Version>]) -> Option<Version> {
+fn raise(current: Option<Release>, own: Release, others: &[Option<Release>]) -> Option<Release> {
     if current.is_some() && others.contains(&None) {
         return None;
     }
-    let lowest = others.iter().flatten().copied().fold(own, Version::min);
+    let lowest = others.iter().flatten().copied().fold(own, Release::min);
     (current < Some(lowest)).then_some(lowest)
 }
 
 /// The versions of all other members.
-async fn versions(connector: &Arc<Connector>, members: &[Member], own_id: u64) -> Vec<Option<Version>> {
+async fn versions(connector: &Arc<Connector>, members: &[Member], own_id: u64) -> Vec<Option<Release>> {
     let mut asked = JoinSet::new();
     for member in members.iter().filter(|member| member.id != own_id) {
         let urls = member.raft_attributes.as_ref().map(|raft| raft.peer_urls.clone()).unwrap_or_default();
         let connector = connector.clone();
         asked.spawn(async move { server_version(&connector, &urls, ANSWER_TIMEOUT).await });
     }
-    asked.join_all().await.iter().map(|version| version.as_deref().and_then(parse)).collect()
-}
-
-fn parse(text: &str) -> Option<Version> {
-    let mut numbers = text.split('.').map(|number| number.parse().ok());
-    Some((numbers.next()??, numbers.next()??))
+    asked.join_all().await.iter().map(|version| version.as_deref().and_then(Release::parse)).collect()
 }
 
 #[cfg(test)]
@@ -81,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_version_is_the_lowest_and_is_only_raised() {
-        let (old, new) = ((3, 6), (3, 7));
+        let (old, new) = (Release::new(3, 6), Release::new(3, 7));
         for (current, others, expected) in [
             (None, vec![], Some(new)),
             (None, vec![Some(new), Some(old)], Some(old)),
@@ -91,14 +106,16 @@ mod tests {
             (Some(old), vec![Some(new), Some(old)], None),
             (Some(new), vec![Some(old)], None),
         ] {
-            assert_eq!(next(current, new, &others), expected, "{current:?} {others:?}");
+            assert_eq!(raise(current, new, &others), expected, "{current:?} {others:?}");
         }
     }
 
     #[test]
-    fn the_patch_does_not_count() {
-        assert_eq!(parse("3.7.1"), Some((3, 7)));
-        assert_eq!(parse("3.10.0"), Some((3, 10)));
-        assert_eq!(parse("not_decided"), None);
+    fn a_downgrade_lowers_it_once() {
+        let [old, new, later] = [6, 7, 8].map(|minor| Release::new(3, minor));
+        assert_eq!(lower(Some(new), old), Some(old));
+        for current in [Some(old), Some(later), None] {
+            assert_eq!(lower(current, old), None, "{current:?}");
+        }
     }
 }

@@ -152,8 +152,9 @@ fn maintenance(method: &str) -> Vec<(&'static str, Bytes, May)> {
             vec![("list", Bytes::new(), May::AnyUser), ("disarm", message(&disarm), May::Root)]
         }
         "Status" => vec![("", Bytes::new(), May::AnyUser)],
-        "Defragment" | "Hash" | "HashKV" | "MoveLeader" | "Snapshot" => vec![("", Bytes::new(), May::Root)],
-        "Downgrade" => vec![("", Bytes::new(), May::Nobody)],
+        "Defragment" | "Downgrade" | "Hash" | "HashKV" | "MoveLeader" | "Snapshot" => {
+            vec![("", Bytes::new(), May::Root)]
+        }
         _ => panic!("who may call Maintenance/{method}?"),
     }
 }

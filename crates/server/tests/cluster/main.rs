@@ -5,6 +5,7 @@ mod clocks;
 mod discovery;
 mod disks;
 mod divergence;
+mod downgrades;
 mod full_disks;
 #[path = "../crash/history.rs"]
 mod history;
