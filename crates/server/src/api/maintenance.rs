@@ -7,13 +7,13 @@ use machine::member_change::is_learner;
 use proto::etcdserverpb::{
     AlarmMember, AlarmRequest, AlarmType, DefragmentRequest, DefragmentResponse, DowngradeInfo,
     HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest, MoveLeaderResponse,
-    StatusRequest, StatusResponse, alarm_request::AlarmAction,
+    StatusRequest, StatusResponse,
 };
 use proto::membershippb::Member;
 use tonic::Status;
 
 use super::Api;
-use super::status::{read_failed, rejected};
+use super::status::read_failed;
 use crate::auth::Caller;
 use crate::engine::command::Field;
 use crate::grpc::reply::{Plain, Spliced};
@@ -136,28 +136,6 @@ impl Api {
             "leadership transfer finished"
         );
         Ok(Plain(MoveLeaderResponse { header: None }))
-    }
-
-    /// Refuses what would take more space than the quota leaves, and tells the cluster so (contract: semantics 9).
-    pub(crate) async fn check_quota(&self, cost: impl FnOnce() -> u64) -> Result<(), Status> {
-        let Some(quota) = self.settings.quota_bytes else { return Ok(()) };
-        let disk_full = self.shared.disk_full.load(Ordering::Relaxed);
-        let cost = cost();
-        if cost == 0 || (!disk_full && self.status.db_size() + cost < quota) {
-            return Ok(());
-        }
-        let raised = |alarm: &AlarmMember| {
-            alarm.member_id == self.member_id && alarm.alarm == AlarmType::Nospace as i32
-        };
-        if !disk_full && !self.status.alarms().iter().any(raised) {
-            let request = AlarmRequest {
-                action: AlarmAction::Activate as i32,
-                member_id: self.member_id,
-                alarm: AlarmType::Nospace as i32,
-            };
-            self.propose_as_member(Field::Alarm, &request).await?;
-        }
-        Err(rejected(machine::Rejection::NoSpace))
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod lease;
 pub(crate) mod maintenance;
 pub(crate) mod method;
 pub(crate) mod observe;
+pub(crate) mod quota;
 pub(crate) mod range_stream;
 pub(crate) mod router;
 pub(crate) mod snapshot;

@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     stopping: AtomicBool,
     /// The disk cannot take more log; written by the log writer.
     pub(crate) disk_full: AtomicBool,
+    /// The NOSPACE alarm of this member is one that it raised by itself.
+    pub(crate) raised_no_space: AtomicBool,
     /// Whether this member has to end by itself.
     pub(crate) ending: Word,
     /// What may be wrong, so that nobody is served from it (rules A6, X3).
@@ -84,6 +86,7 @@ impl Shared {
             applied: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
+            raised_no_space: AtomicBool::new(false),
             ending: Word::default(),
             in_doubt: watch::Sender::new(Doubts::default()),
         }

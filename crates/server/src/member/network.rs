@@ -199,6 +199,7 @@ impl First {
         spawn::task("answers to members", tasks::answers::run(self.api.clone(), self.asked));
         tasks::publish::run(&self.api, self.introduction).await;
         spawn::task("cluster version", tasks::cluster_version::run(self.api.clone()));
+        spawn::task("quota", tasks::quota::run(self.api.clone()));
         spawn::task("lease expiry", tasks::expiry::run(self.api.clone(), self.workers));
         spawn::task("auto compaction", tasks::auto_compaction::run(self.api.clone(), self.auto_compaction));
         let ClientListeners { client, http, metrics, .. } = self.listeners;

@@ -6,3 +6,4 @@ pub(crate) mod auto_compaction;
 pub(crate) mod cluster_version;
 pub(crate) mod expiry;
 pub(crate) mod publish;
+pub(crate) mod quota;

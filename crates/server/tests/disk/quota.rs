@@ -1,10 +1,10 @@
 //! The space quota, as etcd's documentation tells its users to live with it: fill the store, see writes refused, compact,
-//! defragment, disarm the alarm, go on.
+//! defragment, disarm the alarm, go on; and without the last two steps.
 
 use proto::etcdserverpb as pb;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use proto::etcdserverpb::{AlarmType, alarm_request::AlarmAction};
-use testkit::Server;
+use testkit::{Server, wait};
 use tonic::Code;
 use tonic::transport::Channel;
 
@@ -53,6 +53,7 @@ async fn fill(channel: &Channel) -> (usize, i64) {
     }
 }
 
+/// The first time somebody disarms the alarm; later the member does it by itself, also one from before its start.
 #[tokio::test]
 async fn a_full_store_takes_writes_again_after_a_compaction() {
     let mut server = Server::start(&program(), &[&format!("--quota-backend-bytes={QUOTA_BYTES}")]);
@@ -75,10 +76,12 @@ async fn a_full_store_takes_writes_again_after_a_compaction() {
             server.kill();
             server.restart();
             channel = connect(&server).await;
-            assert_eq!(alarms(&channel).await, raised, "what was refused stays refused");
             assert!(db_size(&channel).await < 2 * VERSION_BYTES_MAX, "and counted the same");
         }
-        alarm(&channel, AlarmAction::Deactivate, raised[0]).await;
-        assert!(alarms(&channel).await.is_empty());
+        if round == 0 {
+            alarm(&channel, AlarmAction::Deactivate, raised[0]).await;
+        }
+        let disarmed = async { while !alarms(&channel).await.is_empty() {} };
+        tokio::time::timeout(wait::DEADLINE, disarmed).await.expect("the alarm goes");
     }
 }
