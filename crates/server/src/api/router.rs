@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use prost::Message;
 use tokio_stream::Stream;
@@ -23,6 +23,7 @@ use crate::grpc::body::ResponseBody;
 use crate::grpc::deadline::{Deadline, Timer, exceeded, within};
 use crate::grpc::encoding::Encoding;
 use crate::grpc::messages::Messages;
+use crate::grpc::metadata::Metadata;
 use crate::grpc::replies::Replies;
 use crate::grpc::reply::WireReply;
 use crate::grpc::unary::{check_sent, failure, respond};
@@ -31,7 +32,8 @@ use crate::tls::CertificateName;
 
 /// Serves one gRPC request, and ends it at its deadline.
 pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response<ResponseBody> {
-    let deadline = match admission::admit(&request) {
+    let metadata = Metadata::of(request.headers());
+    let deadline = match admission::admit(request.method(), &metadata) {
         Ok(deadline) => deadline,
         Err(refusal) => return *refusal,
     };
@@ -40,41 +42,41 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
     };
     let ending =
         Ending { api: api.clone(), method, started: api.observer.started(method), deadline, code: None };
-    let encoding = match admit(&api, method, request.headers()) {
+    let encoding = match admit(&api, method, &metadata) {
         Ok(encoding) => encoding,
         Err(status) => return ending.fail(&status),
     };
-    let wants_leader = wants_leader(request.headers());
-    let caller = Caller::of(request.headers(), request.extensions().get::<CertificateName>());
+    let wants_leader = wants_leader(&metadata);
+    let caller = Caller::of(&metadata, request.extensions().get::<CertificateName>());
     let call = Call { ending, caller, encoding, wants_leader, body: request.into_body() };
     within(deadline, dispatch(call)).await.unwrap_or_else(|| failure(&exceeded()))
 }
 
 /// The checks that come before any method's own (contract: semantics, section 1).
-fn admit(api: &Api, method: Method, headers: &HeaderMap) -> Result<Encoding, Status> {
+fn admit(api: &Api, method: Method, metadata: &Metadata<'_>) -> Result<Encoding, Status> {
     if api.status.is_learner() && !method.is_for_learners() {
         return Err(not_for_learners());
     }
     if api.shared.is_in_doubt() && !method.is_about_the_member() {
         return Err(corrupt());
     }
-    let version = headers.get("client-api-version").map(HeaderValue::as_bytes);
+    let version = metadata.client_version.map(HeaderValue::as_bytes);
     if version.is_some_and(|version| std::str::from_utf8(version).is_err()) {
         return Err(Status::invalid_argument("etcdserver: invalid client api version"));
     }
     api.observer.client(method.kind(), version);
-    if wants_leader(headers) && api.shared.leader.load(Ordering::Relaxed) == 0 {
+    if wants_leader(metadata) && api.shared.leader.load(Ordering::Relaxed) == 0 {
         return Err(no_leader());
     }
     if api.shared.is_stopping() {
         return Err(Status::unavailable("etcdserver: server stopped"));
     }
-    Encoding::of(headers)
+    Encoding::of(metadata.encoding)
 }
 
 /// Whether the client would rather have an error than an answer of a member without a leader.
-fn wants_leader(headers: &HeaderMap) -> bool {
-    headers.get("hasleader").is_some_and(|value| value == "true")
+fn wants_leader(metadata: &Metadata<'_>) -> bool {
+    metadata.has_leader.is_some_and(|value| value == "true")
 }
 
 /// `--warning-unary-request-duration`: what an operator searches the log for.

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use machine::auth::{AuthState, Identity, ROOT};
 
+use crate::grpc::metadata::Metadata;
 use crate::tls::CertificateName;
 
 /// What a request brings to say who sent it.
@@ -29,9 +30,9 @@ impl fmt::Debug for Caller {
 impl Caller {
     /// Returns what a request's metadata and connection say. A token beats a certificate, also one
     /// that turns out not to be valid. What the gateway sends is not the gateway's own (rule S5).
-    pub(crate) fn of(headers: &HeaderMap, certificate: Option<&CertificateName>) -> Self {
-        let token = headers.get("token").or_else(|| headers.get("authorization")).cloned();
-        let is_direct = !headers.contains_key("grpcgateway-accept");
+    pub(crate) fn of(metadata: &Metadata<'_>, certificate: Option<&CertificateName>) -> Self {
+        let token = metadata.token.or(metadata.authorization).cloned();
+        let is_direct = metadata.gateway.is_none();
         let common_name = certificate.map(CertificateName::shared).filter(|_| is_direct);
         Self { token, common_name }
     }
@@ -98,6 +99,8 @@ impl Author {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
@@ -106,8 +109,9 @@ mod tests {
 
     #[test]
     fn the_token_is_found_where_etcds_clients_put_it() {
-        let token =
-            |fields: &[(&'static str, &str)]| Caller::of(&headers(fields), None).token().map(str::to_owned);
+        let token = |fields: &[(&'static str, &str)]| {
+            Caller::of(&Metadata::of(&headers(fields)), None).token().map(str::to_owned)
+        };
         assert_eq!(token(&[]), None);
         assert_eq!(token(&[("token", "a.1")]).as_deref(), Some("a.1"));
         assert_eq!(token(&[("authorization", "Bearer a.1")]).as_deref(), Some("a.1"));
@@ -119,15 +123,17 @@ mod tests {
     #[test]
     fn cve_2018_16886_what_the_gateway_passes_on_is_not_done_in_its_certificates_name() {
         let peer = CertificateName::named("gateway");
-        let direct = Caller::of(&headers(&[]), Some(&peer));
+        let direct = Caller::of(&Metadata::default(), Some(&peer));
         assert_eq!(direct.common_name().map(|name| &name[..]), Some("gateway"));
-        let passed_on = Caller::of(&headers(&[("grpcgateway-accept", "*/*")]), Some(&peer));
+        let headers = headers(&[("grpcgateway-accept", "*/*")]);
+        let passed_on = Caller::of(&Metadata::of(&headers), Some(&peer));
         assert_eq!(passed_on.common_name(), None);
     }
 
     #[test]
     fn a_token_is_not_printed() {
-        let text = format!("{:?}", Caller::of(&headers(&[("token", "secret.1")]), None));
+        let headers = headers(&[("token", "secret.1")]);
+        let text = format!("{:?}", Caller::of(&Metadata::of(&headers), None));
         assert!(!text.contains("secret"), "{text}");
     }
 }

@@ -2,11 +2,12 @@
 //! statuses for clients that do not speak gRPC at all.
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use tonic::Status;
 
 use super::body::ResponseBody;
 use super::deadline::{Deadline, exceeded};
+use super::metadata::Metadata;
 use super::unary::failure;
 
 /// What a content type of gRPC begins with.
@@ -14,31 +15,34 @@ const BASE: &[u8] = b"application/grpc";
 
 /// Returns whether the content type begins as one of gRPC does: such a request is answered as a call, if only to refuse it.
 pub(crate) fn looks_like_grpc(headers: &HeaderMap) -> bool {
-    content_type(headers).starts_with(BASE)
+    content_type(headers.get(CONTENT_TYPE)).starts_with(BASE)
 }
 
 /// Returns the deadline of a request that is a call.
 ///
 /// # Errors
 /// The response, if it is none, or one whose deadline has passed.
-pub(crate) fn admit<B>(request: &Request<B>) -> Result<Option<Deadline>, Box<Response<ResponseBody>>> {
+pub(crate) fn admit(
+    method: &Method,
+    metadata: &Metadata<'_>,
+) -> Result<Option<Deadline>, Box<Response<ResponseBody>>> {
     let refuse = |http: StatusCode, status: Status| {
         let mut response = failure(&status);
         *response.status_mut() = http;
         Err(Box::new(response))
     };
-    let content_type = content_type(request.headers());
+    let content_type = content_type(metadata.content_type);
     if !is_grpc(content_type) {
         let text = String::from_utf8_lossy(content_type);
         let status = Status::invalid_argument(format!("invalid gRPC request content-type {text:?}"));
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, status);
     }
-    let deadline = match Deadline::of(request.headers()) {
+    let deadline = match Deadline::of(metadata.timeout) {
         Ok(deadline) => deadline,
         Err(why) => return refuse(StatusCode::BAD_REQUEST, Status::internal(why)),
     };
-    if request.method() != Method::POST {
-        let method = request.method().as_str();
+    if method != Method::POST {
+        let method = method.as_str();
         let why = format!("Received a HEADERS frame with :method {method:?} which should be POST");
         return refuse(StatusCode::METHOD_NOT_ALLOWED, Status::internal(why));
     }
@@ -48,8 +52,8 @@ pub(crate) fn admit<B>(request: &Request<B>) -> Result<Option<Deadline>, Box<Res
     Ok(deadline)
 }
 
-fn content_type(headers: &HeaderMap) -> &[u8] {
-    headers.get(CONTENT_TYPE).map_or(b"", |value| value.as_bytes())
+fn content_type(header: Option<&HeaderValue>) -> &[u8] {
+    header.map_or(b"", HeaderValue::as_bytes)
 }
 
 /// Returns whether this is `application/grpc`, alone or with a subtype behind a plus or a semicolon.
@@ -63,13 +67,12 @@ mod tests {
     use super::*;
 
     /// The answer to a request with this method and these headers: HTTP status, gRPC status and message.
-    fn answer(method: Method, headers: &[(&'static str, &'static str)]) -> Option<(u16, String, String)> {
-        let mut request = Request::new(());
-        *request.method_mut() = method;
-        for (name, value) in headers {
-            request.headers_mut().insert(*name, value.parse().unwrap());
+    fn answer(method: Method, fields: &[(&'static str, &'static str)]) -> Option<(u16, String, String)> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.insert(*name, value.parse().unwrap());
         }
-        let response = admit(&request).err()?;
+        let response = admit(&method, &Metadata::of(&headers)).err()?;
         let of = |name| response.headers()[name].to_str().unwrap().to_owned();
         Some((response.status().as_u16(), of("grpc-status"), of("grpc-message")))
     }

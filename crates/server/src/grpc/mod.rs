@@ -12,6 +12,7 @@ pub(crate) mod body;
 pub(crate) mod deadline;
 pub(crate) mod encoding;
 pub(crate) mod messages;
+pub(crate) mod metadata;
 pub(crate) mod replies;
 pub(crate) mod reply;
 pub(crate) mod unary;

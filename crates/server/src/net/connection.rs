@@ -149,8 +149,9 @@ pub(crate) async fn serve<S, F>(
             request.extensions_mut().insert(encrypted);
         }
         let open = Open::new(requests.clone(), &request);
-        let (response, unread) = (service(request), unread.clone());
-        async move { Ok::<_, Infallible>(open.answer(response.await, unread)) }
+        let (service, unread) = (service.clone(), unread.clone());
+        // On the heap: the libraries move it some times before it is first polled, and it is long.
+        Box::pin(async move { Ok::<_, Infallible>(open.answer(service(request).await, unread)) })
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), respond));
     let served = tokio::select! {

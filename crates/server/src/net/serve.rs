@@ -56,7 +56,8 @@ impl ClientPort {
             *response.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
             response
         } else {
-            self.http(Surface::Client, request).await
+            // Seldom, and longer than the other two: the others do not make room for it.
+            Box::pin(self.http(Surface::Client, request)).await
         }
     }
 

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use super::jwt::WebTokens;
 use super::simple::{self, SimpleTokens};
 use crate::auth::Caller;
+use crate::grpc::metadata::Metadata;
 
 /// The secret that tokens are signed with.
 const SECRET: &[u8] = b"a secret that no input has";
@@ -36,7 +37,7 @@ fn as_metadata(input: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(input) else { return };
     for name in ["token", "authorization"] {
         let headers = HeaderMap::from_iter([(name.parse().expect("a header's name"), value.clone())]);
-        let caller = Caller::of(&headers, None);
+        let caller = Caller::of(&Metadata::of(&headers), None);
         assert!(caller.token().is_some() && caller.common_name().is_none());
     }
 }
