@@ -148,6 +148,10 @@ pub(crate) const UNFINISHED_MESSAGES_BYTES_MAX: usize = 256 << 20;
 /// Bytes that are deflated, or that inflating yields, before others have their turn: some 0.3 ms (rule I1).
 pub(crate) const GZIP_STEP_BYTES: usize = 32 << 10;
 
+/// Bytes that are inflated before others have their turn, whether they yield anything or not: some 0.3 ms for those that cost
+/// most, a new table for each few bytes.
+pub(crate) const GZIP_STEP_PACKED_BYTES: usize = 2 << 10;
+
 /// Long replies that are deflated at a time: each is in memory twice meanwhile, and takes what time others leave.
 pub(crate) const DEFLATING_MAX: usize = 2;
 
