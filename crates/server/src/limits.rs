@@ -135,8 +135,18 @@ pub(crate) const UNFINISHED_HEADS_BYTES_MAX: usize = 256 << 20;
 /// back asks for a gigabyte in lists of tens of megabytes, at a time.
 pub(crate) const UNREAD_REPLIES_BYTES_MAX: usize = 4 << 30;
 
-/// Bytes of a reply, or of a piece of one, from which on it is counted: below it, the stream itself takes about as much.
+/// Bytes of a reply, or of a piece of one, from which on it is counted by itself. Smaller ones are counted together, when those
+/// of a connection have as much.
 pub(crate) const UNREAD_COUNTED_BYTES: usize = 16 << 10;
+
+/// What the stream of a small reply takes by itself for as long as the reply is not read, and a small reply counts more:
+/// measured, with a hundred thousand of them.
+pub(crate) const UNREAD_STREAM_BYTES: usize = 4 << 10;
+
+/// Bytes of a reply, or of a piece of one, from which on it is counted until it is written. A smaller one is counted until its
+/// client has opened a window; and with a client that opens windows and does not read, [`FRAMES_WHILE_BLOCKED_MAX`] bounds how
+/// many there are.
+pub(crate) const UNREAD_HELD_BYTES: usize = 1 << 10;
 
 /// Bytes of one stream's replies that hyper buffers while the client is slow.
 pub(crate) const SEND_BUFFER_BYTES: usize = 1 << 20;
