@@ -277,6 +277,10 @@ pub(crate) const PASSWORDS_RECENT_MAX: usize = 1024;
 /// not valid, and its client logs in again.
 pub(crate) const SIMPLE_TOKENS_MAX: usize = 1 << 20;
 
+/// Bytes of a token with the word in front of it. A simple one has some thirty, a signed one a few hundred and the user's name.
+/// A longer one is not valid: it would be kept for as long as its call lasts, and a client may have any number of calls.
+pub(crate) const TOKEN_BYTES_MAX: usize = 16 << 10;
+
 /// Times that a read is done over because users or permissions have changed meanwhile. Then it is refused as in etcd, which
 /// refuses it the first time.
 pub(crate) const READ_ATTEMPTS_MAX: usize = 4;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue};
 use machine::auth::{AuthState, Identity, ROOT};
 
+use crate::limits::TOKEN_BYTES_MAX;
 use crate::tls::CertificateName;
 
 /// What a request brings to say who sent it.
@@ -30,7 +31,7 @@ impl Caller {
     /// Returns what a request's metadata and connection say. A token beats a certificate, also one
     /// that turns out not to be valid. What the gateway sends is not the gateway's own (rule S5).
     pub(crate) fn of(headers: &HeaderMap, certificate: Option<&CertificateName>) -> Self {
-        let token = headers.get("token").or_else(|| headers.get("authorization")).cloned();
+        let token = headers.get("token").or_else(|| headers.get("authorization")).map(kept);
         let is_direct = !headers.contains_key("grpcgateway-accept");
         let common_name = certificate.map(CertificateName::shared).filter(|_| is_direct);
         Self { token, common_name }
@@ -96,6 +97,13 @@ impl Author {
     }
 }
 
+/// Returns a copy that keeps nothing else in memory: a call may last for days. What is longer than any token that was given
+/// out is as good as an empty one.
+fn kept(token: &HeaderValue) -> HeaderValue {
+    let bytes = Some(token.as_bytes()).filter(|bytes| bytes.len() <= TOKEN_BYTES_MAX);
+    bytes.and_then(|bytes| HeaderValue::from_bytes(bytes).ok()).unwrap_or(HeaderValue::from_static(""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +122,15 @@ mod tests {
         assert_eq!(token(&[("authorization", "a.1")]).as_deref(), Some("a.1"));
         assert_eq!(token(&[("authorization", "b.2"), ("token", "a.1")]).as_deref(), Some("a.1"));
         assert_eq!(token(&[("token", "")]).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_token_is_not_kept() {
+        let of = |bytes: usize| Caller::of(&headers(&[("token", &"x".repeat(bytes))]), None);
+        assert_eq!(of(TOKEN_BYTES_MAX).token().map(str::len), Some(TOKEN_BYTES_MAX));
+        assert_eq!(of(TOKEN_BYTES_MAX + 1).token(), Some(""), "it is one, and not valid");
+        let too_long = format!("Bearer {}", "x".repeat(TOKEN_BYTES_MAX));
+        assert_eq!(Caller::of(&headers(&[("authorization", &too_long)]), None).token(), Some(""));
     }
 
     #[test]
