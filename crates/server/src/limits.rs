@@ -113,6 +113,11 @@ pub(crate) const HEADER_LIST_BYTES_MAX: u32 = 16 << 20;
 /// least: the limit is not reached.
 pub(crate) const PENDING_RESETS_MAX: usize = 4096;
 
+/// Frames of one connection that are read before others have their turn, and then those of the read that has exceeded it: some
+/// 0.2 µs each for those that mean nothing, and at most 7,000 in a read of 64 KiB (rule I1). What is uploaded comes in few
+/// frames, for which this is no bound.
+pub(crate) const FRAMES_IN_A_TURN_MAX: u64 = 1024;
+
 /// Frames that are read from a client after it stopped reading. For each the library may have an answer that waits in
 /// memory, at some 600 bytes.
 pub(crate) const FRAMES_WHILE_BLOCKED_MAX: u64 = 4096;
