@@ -20,6 +20,11 @@ impl Default for Limits {
 /// etcd's default of `--max-txn-ops`.
 pub const TXN_OPERATIONS_MAX_DEFAULT: usize = 128;
 
+/// Comparisons and operations of a transaction with all that are nested in it, or three times `--max-txn-ops` if that is
+/// more, so that whatever a level may have passes. The budget that levels share bounds how many lists there are behind each
+/// other, and not their product: of empty operations, a message could have a million.
+pub const TXN_OPERATIONS_TOTAL_MAX: usize = 8 * 1024;
+
 /// How deep transactions may nest, the outermost counted, whatever `--max-txn-ops` says. Protobuf decoders bound the
 /// nesting of messages (ours at 100, a transaction being two), and a command in the log is nested once more than the
 /// request was: what is let in must decode there, or the log could not be applied. It bounds the stack of apply, too.

@@ -5,11 +5,13 @@
 //! repeat them, but is total all the same: what a check would have refused has *some* defined, deterministic effect.
 
 mod delete_range;
+mod operations;
 mod put;
 mod range;
 mod txn;
 
 pub use delete_range::delete_range;
+pub use operations::operations;
 pub use put::put;
 pub use range::{range, range_stream};
 pub use txn::txn;

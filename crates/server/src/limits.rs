@@ -113,6 +113,11 @@ pub(crate) const HEADER_LIST_BYTES_MAX: u32 = 16 << 20;
 /// least: the limit is not reached.
 pub(crate) const PENDING_RESETS_MAX: usize = 4096;
 
+/// Frames of one connection that are read before others have their turn, and then those of the read that has exceeded it: some
+/// 0.2 µs each for those that mean nothing, and at most 7,000 in a read of 64 KiB (rule I1). What is uploaded comes in few
+/// frames, for which this is no bound.
+pub(crate) const FRAMES_IN_A_TURN_MAX: u64 = 1024;
+
 /// Frames that are read from a client after it stopped reading. For each the library may have an answer that waits in
 /// memory, at some 600 bytes.
 pub(crate) const FRAMES_WHILE_BLOCKED_MAX: u64 = 4096;
@@ -135,8 +140,18 @@ pub(crate) const UNFINISHED_HEADS_BYTES_MAX: usize = 256 << 20;
 /// back asks for a gigabyte in lists of tens of megabytes, at a time.
 pub(crate) const UNREAD_REPLIES_BYTES_MAX: usize = 4 << 30;
 
-/// Bytes of a reply, or of a piece of one, from which on it is counted: below it, the stream itself takes about as much.
+/// Bytes of a reply, or of a piece of one, from which on it is counted by itself. Smaller ones are counted together, when those
+/// of a connection have as much.
 pub(crate) const UNREAD_COUNTED_BYTES: usize = 16 << 10;
+
+/// What the stream of a small reply takes by itself for as long as the reply is not read, and a small reply counts more:
+/// measured, with a hundred thousand of them.
+pub(crate) const UNREAD_STREAM_BYTES: usize = 4 << 10;
+
+/// Bytes of a reply, or of a piece of one, from which on it is counted until it is written. A smaller one is counted until its
+/// client has opened a window; and with a client that opens windows and does not read, [`FRAMES_WHILE_BLOCKED_MAX`] bounds how
+/// many there are.
+pub(crate) const UNREAD_HELD_BYTES: usize = 1 << 10;
 
 /// Bytes of one stream's replies that hyper buffers while the client is slow.
 pub(crate) const SEND_BUFFER_BYTES: usize = 1 << 20;
@@ -147,6 +162,10 @@ pub(crate) const UNFINISHED_MESSAGES_BYTES_MAX: usize = 256 << 20;
 
 /// Bytes that are deflated, or that inflating yields, before others have their turn: some 0.3 ms (rule I1).
 pub(crate) const GZIP_STEP_BYTES: usize = 32 << 10;
+
+/// Bytes that are inflated before others have their turn, whether they yield anything or not: some 0.3 ms for those that cost
+/// most, a new table for each few bytes.
+pub(crate) const GZIP_STEP_PACKED_BYTES: usize = 2 << 10;
 
 /// Long replies that are deflated at a time: each is in memory twice meanwhile, and takes what time others leave.
 pub(crate) const DEFLATING_MAX: usize = 2;
@@ -262,6 +281,10 @@ pub(crate) const PASSWORDS_RECENT_MAX: usize = 1024;
 /// default, so that many come together with a low `--bcrypt-cost` and a long `--auth-token-ttl` only. A token beyond it is
 /// not valid, and its client logs in again.
 pub(crate) const SIMPLE_TOKENS_MAX: usize = 1 << 20;
+
+/// Bytes of a token with the word in front of it. A simple one has some thirty, a signed one a few hundred and the user's name.
+/// A longer one is not valid: it would be kept for as long as its call lasts, and a client may have any number of calls.
+pub(crate) const TOKEN_BYTES_MAX: usize = 16 << 10;
 
 /// Times that a read is done over because users or permissions have changed meanwhile. Then it is refused as in etcd, which
 /// refuses it the first time.

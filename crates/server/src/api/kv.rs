@@ -8,6 +8,7 @@ use proto::etcdserverpb::{CompactionRequest, DeleteRangeRequest, PutRequest, Ran
 use tonic::Status;
 
 use super::Api;
+use super::method::Method;
 use super::status::{failed, not_for_learners, rejected};
 use crate::auth::Caller;
 use crate::engine::command::Field;
@@ -49,6 +50,17 @@ impl Api {
         validate::delete_range(&request).map_err(rejected)?;
         let reply = self.propose(caller, Field::DeleteRange, &request).await?;
         Ok(self.spliced(reply))
+    }
+
+    /// Looks at a request before it is decoded: a transaction may take a hundred times as much memory then.
+    ///
+    /// # Errors
+    /// `TooManyOps`.
+    pub(super) fn check_wire(&self, method: Method, wire: &[u8]) -> Result<(), Status> {
+        match method {
+            Method::Txn => validate::operations(wire, &self.settings.limits).map_err(rejected),
+            _ => Ok(()),
+        }
     }
 
     /// Compares, and does one of two lists of operations.

@@ -122,7 +122,7 @@ impl Call {
     {
         let Self { mut ending, caller, encoding, body, .. } = self;
         let (api, method, started) = (ending.api.clone(), ending.method, ending.started);
-        let reply = match api.messages(body, encoding).only().await {
+        let reply = match api.messages(body, encoding).only(|wire| api.check_wire(method, wire)).await {
             Ok((request, bytes)) => {
                 api.observer.received(method, bytes);
                 match api.admit(method, &caller).await {
@@ -152,7 +152,7 @@ impl Call {
     {
         let Self { ending, caller, encoding, body, .. } = self;
         let api = ending.api.clone();
-        let stream = match api.messages(body, encoding).only().await {
+        let stream = match api.messages(body, encoding).only(|_| Ok(())).await {
             Ok((request, bytes)) => {
                 api.observer.received(ending.method, bytes);
                 match api.admit(ending.method, &caller).await {

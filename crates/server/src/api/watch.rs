@@ -129,19 +129,33 @@ async fn handle(api: &Api, caller: &Caller, stream: StreamId, request: WatchRequ
 
 /// Creates a watch, or refuses it. Permission is looked at first, on the request as it was sent
 /// (rule S2); from then on the hub looks at it whenever users or permissions have changed (rule V6).
+/// If they have changed in between, the hub has looked already, and it is asked again here.
 async fn create_watch(api: &Api, caller: &Caller, stream: StreamId, request: WatchCreateRequest) {
-    let author = match permit(api, caller, &request).await {
-        Ok(author) => author,
-        Err(status) => {
-            let current = api.view().revision();
-            return api.worker.with_hub(|hub| hub.refuse(stream, &cancel_reason(&status), current));
+    loop {
+        let seen = api.auth.published.generation();
+        let permitted = permit(api, caller, &request).await;
+        let current = api.view().revision();
+        let create = permitted.map(|author| create_of(&request, &author));
+        let is_done = api.worker.with_hub(|hub| {
+            let is_current = hub.is_permitted_in(seen);
+            match create {
+                Ok(_) if request.start_revision < 0 => {
+                    hub.refuse(stream, machine::Rejection::Compacted.text(), current);
+                }
+                Ok(create) if is_current => hub.create(stream, create, current),
+                Ok(_) => return false,
+                Err(status) => hub.refuse(stream, &cancel_reason(&status), current),
+            }
+            true
+        });
+        if is_done {
+            return;
         }
-    };
-    let current = api.view().revision();
-    if request.start_revision < 0 {
-        let reason = machine::Rejection::Compacted.text();
-        return api.worker.with_hub(|hub| hub.refuse(stream, reason, current));
     }
+}
+
+/// Returns what a request means to the hub.
+fn create_of(request: &WatchCreateRequest, author: &Author) -> CreateWatch {
     let filters = |wanted: FilterType| request.filters.contains(&(wanted as i32));
     let options = Options {
         no_put: filters(FilterType::Noput),
@@ -150,14 +164,13 @@ async fn create_watch(api: &Api, caller: &Caller, stream: StreamId, request: Wat
         fragment: request.fragment,
         progress_notify: request.progress_notify,
     };
-    let create = CreateWatch {
+    CreateWatch {
         start_revision: (request.start_revision > 0).then_some(request.start_revision),
         watch_id: (request.watch_id != 0).then_some(request.watch_id),
-        range: range_of(request.key, request.range_end),
+        range: range_of(&request.key, &request.range_end),
         user: author.user().cloned(),
         options,
-    };
-    api.worker.with_hub(|hub| hub.create(stream, create, current));
+    }
 }
 
 /// Returns on whose behalf a watch is created, if that may be.
@@ -181,12 +194,12 @@ fn cancel_reason(status: &Status) -> String {
 }
 
 /// The range of a watch: an empty key means the first possible one, also where no range is asked for.
-fn range_of(key: Bytes, range_end: Bytes) -> KeyRange {
-    let start = if key.is_empty() { Bytes::from_static(&[0]) } else { detach(&key) };
+fn range_of(key: &Bytes, range_end: &Bytes) -> KeyRange {
+    let start = if key.is_empty() { Bytes::from_static(&[0]) } else { detach(key) };
     let end = match &range_end[..] {
         [] => RangeEnd::Single,
         [0] => RangeEnd::Open,
-        _ => RangeEnd::Before(detach(&range_end)),
+        _ => RangeEnd::Before(detach(range_end)),
     };
     KeyRange { start, end }
 }

@@ -7,6 +7,7 @@ use http::HeaderValue;
 use machine::auth::{AuthState, Identity, ROOT};
 
 use crate::grpc::metadata::Metadata;
+use crate::limits::TOKEN_BYTES_MAX;
 use crate::tls::CertificateName;
 
 /// What a request brings to say who sent it.
@@ -31,7 +32,7 @@ impl Caller {
     /// Returns what a request's metadata and connection say. A token beats a certificate, also one
     /// that turns out not to be valid. What the gateway sends is not the gateway's own (rule S5).
     pub(crate) fn of(metadata: &Metadata<'_>, certificate: Option<&CertificateName>) -> Self {
-        let token = metadata.token.or(metadata.authorization).cloned();
+        let token = metadata.token.or(metadata.authorization).map(kept);
         let is_direct = metadata.gateway.is_none();
         let common_name = certificate.map(CertificateName::shared).filter(|_| is_direct);
         Self { token, common_name }
@@ -97,6 +98,13 @@ impl Author {
     }
 }
 
+/// Returns a copy that keeps nothing else in memory: a call may last for days. What is longer than any token that was given
+/// out is as good as an empty one.
+fn kept(token: &HeaderValue) -> HeaderValue {
+    let bytes = Some(token.as_bytes()).filter(|bytes| bytes.len() <= TOKEN_BYTES_MAX);
+    bytes.and_then(|bytes| HeaderValue::from_bytes(bytes).ok()).unwrap_or(HeaderValue::from_static(""))
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
@@ -118,6 +126,18 @@ mod tests {
         assert_eq!(token(&[("authorization", "a.1")]).as_deref(), Some("a.1"));
         assert_eq!(token(&[("authorization", "b.2"), ("token", "a.1")]).as_deref(), Some("a.1"));
         assert_eq!(token(&[("token", "")]).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_token_is_not_kept() {
+        let of = |bytes: usize| Caller::of(&Metadata::of(&headers(&[("token", &"x".repeat(bytes))])), None);
+        assert_eq!(of(TOKEN_BYTES_MAX).token().map(str::len), Some(TOKEN_BYTES_MAX));
+        assert_eq!(of(TOKEN_BYTES_MAX + 1).token(), Some(""), "it is one, and not valid");
+        let too_long = format!("Bearer {}", "x".repeat(TOKEN_BYTES_MAX));
+        assert_eq!(
+            Caller::of(&Metadata::of(&headers(&[("authorization", &too_long)])), None).token(),
+            Some("")
+        );
     }
 
     #[test]

@@ -108,6 +108,9 @@ mod tests {
     use wal::SimDisk;
 
     use super::*;
+    use crate::grpc::reply::Header;
+    use crate::watch::bounds::Bounds;
+    use crate::watch::hub::Hub;
 
     fn published() -> Published {
         let options = Options { history_segment_bytes: 1 << 20, ..Options::default() };
@@ -129,6 +132,20 @@ mod tests {
             }
         }
         unreachable!("attempts come to an end")
+    }
+
+    /// Rule V6: the hub looks at all watchers when a state comes, but at none that joins them later.
+    #[test]
+    fn a_watch_that_was_permitted_in_the_state_before_does_not_join_the_others() {
+        let published = published();
+        let mut hub = Hub::new(Header::default(), 0, Bounds::new(1 << 20));
+        hub.renew_permissions(&published);
+        let seen = published.generation();
+        assert!(hub.is_permitted_in(seen));
+        published.publish(published.state());
+        assert!(hub.is_permitted_in(seen), "it has not looked yet");
+        hub.renew_permissions(&published);
+        assert!(!hub.is_permitted_in(seen) && hub.is_permitted_in(published.generation()));
     }
 
     #[test]

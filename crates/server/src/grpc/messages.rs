@@ -70,17 +70,22 @@ where
         }
     }
 
-    /// Returns the one message of a unary call, and how long it was. What comes behind it is not looked at.
+    /// Returns the one message of a unary call, and how long it was. What comes behind it is not looked at. `check` sees
+    /// the message before it is decoded.
     ///
     /// # Errors
     /// What is wrong with it, or that there is none.
-    pub(crate) async fn only(mut self) -> Result<(Q, usize), Status> {
+    pub(crate) async fn only(
+        mut self,
+        check: impl FnOnce(&[u8]) -> Result<(), Status>,
+    ) -> Result<(Q, usize), Status> {
         let message = std::future::poll_fn(|cx| self.poll_message(cx)).await?;
         let message = message.ok_or_else(|| match self.have.is_empty() {
             true => Status::internal("grpc: request ended before its message was whole"),
             false => Status::unknown(CUT),
         })?;
         let bytes = message.len();
+        check(&message)?;
         Ok((decode(message)?, bytes))
     }
 
@@ -297,7 +302,7 @@ mod tests {
     }
 
     async fn only(body: Bytes, encoding: Encoding, bytes_max: usize) -> Result<PutRequest, Status> {
-        of(body, encoding, bytes_max).only().await.map(|(message, _)| message)
+        of(body, encoding, bytes_max).only(|_| Ok(())).await.map(|(message, _)| message)
     }
 
     async fn all(body: Bytes, encoding: Encoding, bytes_max: usize) -> Vec<Result<PutRequest, Status>> {
@@ -348,7 +353,8 @@ mod tests {
             let messages: Vec<PutRequest> = messages.map(Result::unwrap).collect().await;
             assert_eq!(messages, expected, "{size}");
             let body = StreamBody::new(tokio_stream::iter(frames()));
-            let first = Messages::<PutRequest, _>::new(body, Encoding::Identity, 100, &plenty()).only();
+            let first = Messages::<PutRequest, _>::new(body, Encoding::Identity, 100, &plenty());
+            let first = first.only(|_| Ok(()));
             assert_eq!(first.await.unwrap(), (put("a"), wire("a").len() - PREFIX_BYTES));
         }
     }
@@ -401,7 +407,7 @@ mod tests {
         let messages = gone(StreamBody::new(tokio_stream::iter(frames())));
         assert_eq!(messages.map(Result::unwrap).collect::<Vec<_>>().await, [put("a")]);
         let unary = gone(StreamBody::new(tokio_stream::iter(frames().split_off(1))));
-        assert_eq!(unary.only().await.unwrap_err().code(), Code::Cancelled);
+        assert_eq!(unary.only(|_| Ok(())).await.unwrap_err().code(), Code::Cancelled);
     }
 
     /// What is there at once is not handed out at once.

@@ -163,7 +163,7 @@ mod tests {
             let body = http_body_util::Full::new(packed);
             let backlog = Backlog::new(usize::MAX);
             let messages = Messages::<PutRequest, _>::new(body, Encoding::Gzip, 1 << 20, &backlog);
-            assert_eq!(messages.only().await.unwrap().0, message);
+            assert_eq!(messages.only(|_| Ok(())).await.unwrap().0, message);
         }
     }
 

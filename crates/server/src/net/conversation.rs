@@ -12,8 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::backlog::{Place, Waiting};
-use super::unread::Unread;
+use super::backlog::Waiting;
+use super::unread::{Held, Unread};
 use crate::grpc::body::ResponseBody;
 
 /// One connection. All of it happens on one thread, so the order of these stores never matters; but for the word to give
@@ -193,8 +193,8 @@ impl Open {
     /// The answer, from now on holding the request open and being counted while it is not read.
     pub(super) fn answer(self, response: Response<ResponseBody>, unread: Unread) -> Response<Answer> {
         response.map(|body| {
-            let place = unread.enter(body.bytes());
-            Answer { body, place, unread, _open: self }
+            let held = unread.enter(body.bytes());
+            Answer { body, held, unread, _open: self }
         })
     }
 }
@@ -214,7 +214,7 @@ impl Drop for Open {
 pub(super) struct Answer {
     body: ResponseBody,
     /// Of what is there of it before anything is sent.
-    place: Option<Place>,
+    held: Option<Held>,
     unread: Unread,
     _open: Open,
 }
@@ -229,7 +229,7 @@ impl Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
         let this = &mut *self;
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else { return Poll::Pending };
-        let hold = |bytes| this.unread.hold(bytes, this.place.take());
+        let hold = |bytes| this.unread.hold(bytes, &mut this.held);
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(hold))))
     }
 

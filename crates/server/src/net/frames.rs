@@ -163,6 +163,7 @@ impl Frames {
             }
             CONTINUATION => self.follow_block(flags, length),
             DATA if length == 0 && flags & END_STREAM == 0 && self.load.block_bytes == 0 => {
+                self.load.frames += 1;
                 return Err(Rest::Replace { old: HEADER_BYTES, new: Vec::new() });
             }
             DATA if length < SMALL_DATA_BYTES => self.load.counted += 1,

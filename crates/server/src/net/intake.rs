@@ -6,6 +6,9 @@
 //! all (hyperium/h2#668); grpc-go has no such limits. So after a read with such frames the next one comes only when the
 //! connection's task has its next turn: the streams are accepted and read from meanwhile, and the counts go down again.
 //!
+//! The same where many frames came in a turn, whatever they are: frames that mean nothing, a few bytes each, may come as fast as
+//! they can be read, and others on this thread would wait for as long as the library likes to read on (rule I1).
+//!
 //! What an attack with rapid resets (etcd-io/etcd#16740) can cost stays bounded: with each turn no more than one read's
 //! worth of requests is taken up, each is dropped at its first rest, and other connections have their turns in between.
 //!
@@ -16,13 +19,15 @@
 use std::task::{Context, Poll};
 
 use super::frames::Load;
-use crate::limits::FRAMES_WHILE_BLOCKED_MAX;
+use crate::limits::{FRAMES_IN_A_TURN_MAX, FRAMES_WHILE_BLOCKED_MAX};
 
 /// The reading side of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Intake {
     /// What was read so far.
     load: Load,
+    /// The turn in which something was read last, and the frames that had been read before it.
+    turn: (u64, u64),
     /// The turn in which nothing more is read.
     over: Option<u64>,
     /// Frames that had been read when the socket stopped taking bytes.
@@ -34,7 +39,10 @@ pub(super) struct Intake {
 impl Intake {
     /// Notes what has been read in this turn.
     pub(super) fn has_read(&mut self, load: Load, turn: u64) {
-        if load.counted > self.load.counted {
+        if self.turn.0 != turn {
+            self.turn = (turn, self.load.frames);
+        }
+        if load.counted > self.load.counted || load.frames - self.turn.1 > FRAMES_IN_A_TURN_MAX {
             self.over = Some(turn);
         }
         self.load = load;
@@ -87,17 +95,31 @@ mod tests {
     }
 
     #[test]
+    fn after_many_frames_of_any_kind_nothing_is_read_in_the_same_turn() {
+        let (mut intake, mut cx) = (Intake::default(), Context::from_waker(Waker::noop()));
+        for turn in 1..4 {
+            let before = (turn - 1) * (FRAMES_IN_A_TURN_MAX + 1);
+            intake.has_read(frames(before + 1), turn);
+            intake.has_read(frames(before + FRAMES_IN_A_TURN_MAX), turn);
+            assert!(intake.poll(turn, &mut cx).is_ready());
+            intake.has_read(frames(before + FRAMES_IN_A_TURN_MAX + 1), turn);
+            assert!(intake.poll(turn, &mut cx).is_pending());
+            assert!(intake.poll(turn + 1, &mut cx).is_ready());
+        }
+    }
+
+    #[test]
     fn from_a_client_that_does_not_read_not_too_much_is_read() {
         let (mut intake, mut cx) = (Intake::default(), Context::from_waker(Waker::noop()));
         intake.has_read(frames(1_000_000), 1);
-        assert!(intake.poll(1, &mut cx).is_ready(), "it reads");
+        assert!(intake.poll(2, &mut cx).is_ready(), "it reads");
         intake.is_blocked();
-        intake.has_read(frames(1_000_000 + FRAMES_WHILE_BLOCKED_MAX), 1);
+        intake.has_read(frames(1_000_000 + FRAMES_WHILE_BLOCKED_MAX), 2);
         intake.is_blocked();
-        assert!(intake.poll(1, &mut cx).is_ready());
-        intake.has_read(frames(1_000_001 + FRAMES_WHILE_BLOCKED_MAX), 1);
-        assert!(intake.poll(1, &mut cx).is_pending());
+        assert!(intake.poll(3, &mut cx).is_ready());
+        intake.has_read(frames(1_000_001 + FRAMES_WHILE_BLOCKED_MAX), 3);
+        assert!(intake.poll(4, &mut cx).is_pending());
         intake.is_unblocked(&mut cx);
-        assert!(intake.poll(1, &mut cx).is_ready());
+        assert!(intake.poll(4, &mut cx).is_ready());
     }
 }

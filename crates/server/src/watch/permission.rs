@@ -23,6 +23,12 @@ impl Hub {
         }
     }
 
+    /// Returns whether this is the state in which all watchers were found to be permitted the last time. One that was found
+    /// to be permitted in another state must not join them: nobody would look at it before the next change.
+    pub(crate) fn is_permitted_in(&self, seen: Generation) -> bool {
+        self.permitted_in == Some(seen)
+    }
+
     fn check_permissions(&mut self, state: &AuthState, now: Generation) {
         self.permitted_in = Some(now);
         if !now.is_enabled() {

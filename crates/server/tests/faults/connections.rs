@@ -234,6 +234,33 @@ fn the_watchers_of_all_workers_are_counted_wherever_a_scrape_comes_to() {
     });
 }
 
+/// Levels share `--max-txn-ops`, but the lists of a level do not: what all of them come to would be a million.
+#[test]
+fn a_transaction_of_more_operations_than_anybody_sends_is_refused() {
+    let program = require!("faults::txn_operations", subject());
+    if !program.is_quorate() {
+        return skip::excuse("faults::txn_operations", "etcd has no limit on all operations together");
+    }
+    let operation = |request| pb::RequestOp { request: Some(request) };
+    let range = pb::RangeRequest { key: "k".into(), ..Default::default() };
+    let ranges = vec![operation(pb::request_op::Request::RequestRange(range)); 40];
+    let nested = |success| {
+        operation(pb::request_op::Request::RequestTxn(pb::TxnRequest { success, ..Default::default() }))
+    };
+    let txn = |lists: usize| pb::TxnRequest {
+        success: vec![nested(vec![nested(ranges.clone()); 40]); lists],
+        ..Default::default()
+    };
+    runtime().block_on(async {
+        let server = Server::start(&program, &[]);
+        let mut kv = KvClient::new(connect(&server).await);
+        kv.txn(txn(4)).await.expect("6,000 operations");
+        let status = kv.txn(txn(5)).await.expect_err("8,000 operations, and those that have them");
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.message(), "etcdserver: too many operations in txn request");
+    });
+}
+
 /// Clients that never read, send megabytes of a head that never ends, announce gigabytes, or give up what they ask for.
 #[test]
 fn bad_clients_are_refused_and_others_do_not_notice() {

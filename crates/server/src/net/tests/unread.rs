@@ -2,6 +2,7 @@
 
 use super::super::backlog::Backlog;
 use super::*;
+use crate::limits::UNREAD_STREAM_BYTES;
 
 /// A client that takes nothing of a reply, or all of it.
 async fn begun(terms: &Terms, window: u32) -> Client {
@@ -40,4 +41,44 @@ async fn a_reply_that_is_read_is_counted_no_more() {
         assert_eq!(budgets.unread.bytes(), 0, "stream {stream}");
         client.send(HEADERS, END, 3, LONG).await;
     }
+}
+
+/// A client that takes nothing of so many replies of a few bytes.
+async fn with_small_ones(terms: &Terms, replies: u32) -> Client {
+    let mut client = Client::connect_under(terms.clone()).await;
+    client.write(PREFACE).await;
+    client.send(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]).await;
+    for number in 0..replies {
+        client.send(HEADERS, END, 2 * number + 1, b"\x82\x86\x84").await;
+    }
+    client
+}
+
+#[tokio::test]
+async fn small_replies_count_with_their_streams_when_there_are_many() {
+    let budgets = Budgets { unread: Backlog::new(usize::MAX), ..Budgets::default() };
+    let terms = Terms::new(settings(HOUR), budgets.clone());
+    let mut client = with_small_ones(&terms, 40).await;
+    for _ in 0..40 {
+        client.next(&[HEADERS]).await.expect("an answer");
+    }
+    assert!(budgets.unread.bytes() > 36 * UNREAD_STREAM_BYTES, "all but those of the last 16 KiB");
+    client.send(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]).await;
+    for _ in 0..40 {
+        client.next(&[DATA]).await.expect("an answer");
+    }
+    assert!(is_answer(&client.ping().await));
+    assert_eq!(budgets.unread.bytes(), 0);
+    client.is_served(81).await;
+    assert_eq!(budgets.unread.bytes(), 0, "one after the other they are never many");
+}
+
+#[tokio::test]
+async fn who_has_too_many_small_replies_is_closed() {
+    let budgets = Budgets { unread: Backlog::new(20 * UNREAD_STREAM_BYTES), ..Budgets::default() };
+    let terms = Terms::new(settings(HOUR), budgets.clone());
+    let mut modest = with_small_ones(&terms, 3).await;
+    let mut greedy = with_small_ones(&terms, 40).await;
+    assert_eq!(greedy.next(&[GOAWAY]).await, None, "it is closed");
+    assert!(is_answer(&modest.ping().await));
 }
