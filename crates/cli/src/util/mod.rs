@@ -17,6 +17,8 @@ mod dump;
 mod duration;
 mod failure;
 mod held;
+mod log_line;
+mod restore;
 mod shown;
 mod verify;
 mod version;
@@ -44,6 +46,7 @@ fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
     let done = match matches.subcommand() {
         Some(("defrag", matches)) => defrag::run(&globals, matches),
         Some(("snapshot", matches)) => match matches.subcommand() {
+            Some(("restore", matches)) => restore::run(matches),
             Some(("status", matches)) => backup::run_status(&globals, matches, &mut out),
             _ => arguments::print_help_of(program, "snapshot", &mut out),
         },
