@@ -17,6 +17,8 @@
 //! Nothing is written before the file has passed its digest, and nothing stays if a row is refused.
 
 mod error;
+mod etcd_dir;
+mod etcd_log;
 mod founding;
 mod keys;
 mod place;
@@ -25,12 +27,13 @@ mod small;
 mod sorter;
 
 use std::fs::File;
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datadir::{Marker, Origin, State};
 use dbfile::{Db, ReadAt, Verdict, verify};
-use machine::seed;
+use machine::{Machine, seed};
 use mvcc::{Applied, Extent, LeaseId, StoreBuilder};
 use proto::membershippb::{Attributes, Member, RaftAttributes};
 use raft::{EntryId, Incarnation, Index, Membership, NodeId, Term};
@@ -38,11 +41,13 @@ use wal::{Disk, OsDisk};
 
 pub use self::error::RestoreError;
 use self::error::io_error;
+pub use self::etcd_dir::restore_etcd;
 pub use self::founding::{Founding, FoundingError};
 use self::place::Place;
 pub use self::place::Target;
 pub use self::progress::{Progress, Stage};
 use self::small::Small;
+use crate::{Export, Frozen};
 
 /// Length of a file of the raft log, in bytes: where the server that opens it has another, that is used from the next file on.
 const WAL_SEGMENT_BYTES: u64 = 64 << 20;
@@ -111,58 +116,112 @@ pub fn restore_file(
         db.check()?;
     }
     let place = Place::take(Arc::new(OsDisk), target)?;
-    let restored = Restoring { db: &db, origin, raise: options.raise_revision }.run(&place, progress)?;
-    place.finish()?;
-    Ok(restored)
+    Restoring { origin, raise: options.raise_revision }.run(&db, place, progress)
+}
+
+/// Restores the state of a member of ours that does not run, as the caller has opened it.
+///
+/// # Errors
+/// See [`RestoreError`].
+pub fn restore_state(
+    machine: &Machine,
+    origin: &Origin,
+    target: &Target,
+    raise_revision: u64,
+    progress: &mut Progress<'_>,
+) -> Result<Restored, RestoreError> {
+    let place = Place::take(Arc::new(OsDisk), target)?;
+    let db = exported(machine, &place.layout.member())?;
+    Restoring { origin, raise: raise_revision }.run(&db, place, progress)
+}
+
+/// The state as a database, in a file without a name.
+fn exported(machine: &Machine, dir: &Path) -> Result<Db<File>, RestoreError> {
+    let mut file = tempfile::tempfile_in(dir).map_err(io_error("make a file in", dir))?;
+    let export = Export::plan(Frozen::of(machine, |_| None), dir.to_owned())?;
+    let write = |bytes: &[u8]| file.write_all(bytes).map_err(io_error("write into", dir));
+    export.write(write)?;
+    Ok(Db::open(file)?)
 }
 
 /// A restore under way.
-struct Restoring<'a, S> {
-    db: &'a Db<S>,
+struct Restoring<'a> {
     origin: &'a Origin,
     raise: u64,
 }
 
-impl<S: ReadAt> Restoring<'_, S> {
-    fn run(&self, place: &Place, progress: &mut Progress<'_>) -> Result<Restored, RestoreError> {
-        let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-        let restored = self.write_store(&disk, place, progress)?;
-        write_log(&disk, place, self.origin)?;
-        let marker = Marker { origin: self.origin.clone(), state: State::Complete };
-        marker.write(&*disk, &place.layout.marker())?;
-        Ok(restored)
-    }
-
-    fn write_store(
+impl Restoring<'_> {
+    /// Makes a member's data of what a database has, in a directory that is taken.
+    fn run<S: ReadAt>(
         &self,
-        disk: &Arc<dyn Disk>,
-        place: &Place,
+        db: &Db<S>,
+        place: Place,
         progress: &mut Progress<'_>,
     ) -> Result<Restored, RestoreError> {
-        let small = Small::read(self.db)?;
-        let extent = keys::extent(self.db, &small.meta, self.raise)?;
-        let file = keys::extent(self.db, &small.meta, 0)?;
-        let spool_dir = place.layout.member();
-        let sorted = keys::sort(self.db, extent, &spool_dir, progress)?;
-        let options = mvcc::Options { identity: self.origin.identity.numbers(), ..mvcc::Options::default() };
-        let mut builder = StoreBuilder::begin(disk.clone(), &place.layout.store(), options, extent)?;
-        let (joined, befores) = keys::put_live(sorted, extent, &small, &mut builder, &spool_dir, progress)?;
-        let changes = keys::write_changes(self.db, extent, befores, &mut builder, progress)?;
+        let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+        let new = NewStore {
+            dir: place.layout.store(),
+            spool_dir: place.layout.member(),
+            identity: self.origin.identity.numbers(),
+            applied: applied(self.origin),
+            rows: cluster_rows(self.origin),
+        };
+        let restored = new.write(&disk, db, self.raise, progress)?;
+        write_log(&disk, &place, self.origin)?;
+        let marker = Marker { origin: self.origin.clone(), state: State::Complete };
+        marker.write(&*disk, &place.layout.marker())?;
+        place.finish()?;
+        Ok(restored)
+    }
+}
+
+/// A store that is made of a database.
+struct NewStore {
+    dir: PathBuf,
+    /// Where versions are sorted that do not fit into memory.
+    spool_dir: PathBuf,
+    identity: [u64; 2],
+    applied: Applied,
+    /// Rows that it has besides those of the database.
+    rows: Vec<seed::Row>,
+}
+
+impl NewStore {
+    fn options(&self) -> mvcc::Options {
+        mvcc::Options { identity: self.identity, ..mvcc::Options::default() }
+    }
+
+    fn write<S: ReadAt>(
+        &self,
+        disk: &Arc<dyn Disk>,
+        db: &Db<S>,
+        raise: u64,
+        progress: &mut Progress<'_>,
+    ) -> Result<Restored, RestoreError> {
+        let Self { dir, spool_dir, .. } = self;
+        let small = Small::read(db)?;
+        let file_revision = keys::extent(db, &small.meta, 0)?.revision;
+        let extent = keys::extent(db, &small.meta, raise)?;
+        let sorted = keys::sort(db, extent, spool_dir, progress)?;
+        let mut builder = StoreBuilder::begin(disk.clone(), dir, self.options(), extent)?;
+        let (joined, befores) = keys::put_live(sorted, extent, &small, &mut builder, spool_dir, progress)?;
+        let changes = keys::write_changes(db, extent, befores, &mut builder, progress)?;
         let Small { rows, leases, alarms, .. } = small;
         let stray_leases: Vec<i64> = joined.stray_leases.into_iter().collect();
-        let made = stray_leases.iter().map(|id| endless_lease(*id));
-        for row in rows.into_iter().chain(made).chain(cluster_rows(self.origin)) {
+        let made: Vec<seed::Row> = stray_leases.iter().map(|id| endless_lease(*id)).collect();
+        for row in rows.iter().chain(&made).chain(&self.rows) {
             builder.put_row(row.table, &row.key, &row.value)?;
         }
-        builder.finish(applied(self.origin))?;
+        builder.finish(self.applied)?;
         let Extent { revision, compact_revision } = extent;
+        let (keys, leases) = (joined.keys, leases.len());
         Ok(Restored {
-            file_revision: file.revision,
+            file_revision,
             revision,
             compact_revision,
-            keys: joined.keys,
+            keys,
             changes,
-            leases: leases.len(),
+            leases,
             stray_leases,
             alarms,
         })

@@ -13,7 +13,8 @@ use dbfile::etcd::{KeyValue, MetaRows, RevisionKey, bucket, hash_kv};
 use machine::Machine;
 use mvcc::{LeaseId, Store};
 use prost::Message;
-use support::{Change, Random, Row, compacted, file, history, lease};
+use support::{Change, Row, compacted, file, history, lease};
+use testkit::Random;
 use wal::OsDisk;
 
 const NEWEST: i64 = 60;
@@ -87,7 +88,7 @@ fn every_revision_of_a_file_is_in_the_store_that_is_made_of_it() {
     for seed in 0..12 {
         let mut random = Random::new(seed);
         let whole = history(&mut random, NEWEST, 12);
-        let at = random.below(NEWEST as u64) as i64 + 1;
+        let at = random.between(1, NEWEST);
         let done =
             MetaRows { finished_compact: Some(at), scheduled_compact: Some(at), ..MetaRows::default() };
         let begun = MetaRows { scheduled_compact: Some(at), ..MetaRows::default() };
@@ -365,9 +366,9 @@ fn flipped_and_cut_files_are_refused_or_restored_whole() {
     for number in 0..100 {
         let mut damaged = bytes.clone();
         if number % 8 == 0 {
-            damaged.truncate(random.below(bytes.len() as u64) as usize);
+            damaged.truncate(random.below(bytes.len()));
         } else {
-            let place = random.below(bytes.len() as u64) as usize;
+            let place = random.below(bytes.len());
             damaged[place] ^= 1 << random.below(8);
         }
         match restore(dir.path(), &damaged, skip) {

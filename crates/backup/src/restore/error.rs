@@ -88,6 +88,9 @@ pub enum RestoreError {
     /// The data directory could not be made.
     #[error(transparent)]
     DataDir(#[from] datadir::DataDirError),
+    /// A state could not be written as a database.
+    #[error(transparent)]
+    Export(#[from] crate::ExportError),
     /// A log of an etcd cannot be read.
     #[error("{}, offset {offset}: {what}", path.display())]
     EtcdLog {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use dbfile::etcd::{KeyValue, MetaRows, RevisionKey, bucket};
 use dbfile::{PageSize, Plan};
+use testkit::Random;
 
 /// A row: key and value.
 pub(crate) type Row = (Vec<u8>, Vec<u8>);
@@ -22,24 +23,8 @@ impl Change {
     }
 }
 
-/// A xorshift generator: the same for each seed.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
 /// Puts and deletes of some keys up to a main revision, several in a transaction, each as an etcd records it.
-pub(crate) fn history(random: &mut Random, newest: i64, keys: u64) -> Vec<Change> {
+pub(crate) fn history(random: &mut Random, newest: i64, keys: usize) -> Vec<Change> {
     let mut live: BTreeMap<Vec<u8>, (i64, i64)> = BTreeMap::new();
     let mut changes = Vec::new();
     for main in 2..=newest {
@@ -54,7 +39,7 @@ pub(crate) fn history(random: &mut Random, newest: i64, keys: u64) -> Vec<Change
             } else {
                 let (create_revision, version) =
                     *live.entry(key.clone()).and_modify(|life| life.1 += 1).or_insert((main, 1));
-                let text = vec![b'v'; random.below(300) as usize];
+                let text = vec![b'v'; random.below(300)];
                 let lease = if random.below(5) == 0 { 7 } else { 0 };
                 let put =
                     KeyValue { key: &key, create_revision, mod_revision: main, version, value: &text, lease };

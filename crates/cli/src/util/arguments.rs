@@ -85,7 +85,7 @@ pub(super) fn command(program: &'static str) -> Command {
         .disable_version_flag(true)
         .arg(timeout.global(true))
         .arg(write_out.global(true))
-        .subcommands([completion(), defrag(), dump(), hashkv(), snapshot(), verify()])
+        .subcommands([completion(), defrag(), dump(), hashkv(), migrate(), snapshot(), verify()])
         .subcommand(version(program))
 }
 
@@ -133,8 +133,30 @@ fn hashkv() -> Command {
                 .help("maximum revision to hash (default: latest revision)"),
         )
         .after_help(
-            "The file is a backup, or the database file of an etcd that does not run. It is only read.",
+            "The file is a backup, or the database file of an etcd that does not run; or the data directory of a Quorate member \
+             that does not run. It is only read.",
         )
+}
+
+fn migrate() -> Command {
+    let version = "Target etcd version to migrate contents of data dir. Minimal value 3.5. Format \"X.Y\" for example 3.6.";
+    let text = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("string").required(true).allow_hyphen_values(true).help(help)
+    };
+    Command::new("migrate")
+        .about(
+            "Migrates schema of etcd data dir files to make them compatible with different etcd version: a data directory \
+             of Quorate has one schema",
+        )
+        .arg(text("data-dir", "Path to the etcd data dir"))
+        .arg(text("target-version", version))
+        .arg(
+            Arg::new("force")
+                .long("force")
+                .action(ArgAction::SetTrue)
+                .help("Ignore migration failure and forcefully override storage version: of no effect"),
+        )
+        .arg(ignored())
 }
 
 fn snapshot() -> Command {
@@ -193,6 +215,11 @@ fn restore() -> Command {
                 "Mark the latest revision after restore as the point of scheduled compaction (required if \
                  --bump-revision > 0, disallowed otherwise)",
             ),
+            text(
+                "from-data-dir",
+                "Restore from the data directory of a member that does not run, of Quorate or etcd, instead of a file",
+            ),
+            text("from-wal-dir", "Where that member's log is, if it has a --wal-dir"),
         ])
         .after_help(
             "The file is a backup of a Quorate or an etcd (3.4 to 3.7). Every member of the new cluster is restored from the \

@@ -5,21 +5,26 @@
 
 use std::path::{Path, PathBuf};
 
-use backup::restore::{Founding, FoundingError, Options, Progress, Restored, Stage, Target, restore_file};
+use backup::restore::{
+    Founding, Options, Progress, Restored, Stage, Target, restore_etcd, restore_file, restore_state,
+};
 use clap::ArgMatches;
 use datadir::url::{UrlError, parse_cluster};
 use datadir::{Layout, Origin, Url};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
+use super::arguments::Globals;
 use super::failure::Failure;
+use super::held::Held;
 use super::log_line::{Level, object, print};
+use super::state::State;
 use crate::ctl::progress;
 
 /// By how much revisions are best raised: more than any cluster uses between two backups.
 const RAISE: u64 = 1_000_000_000;
 
-pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
+pub(super) fn run(globals: &Globals, matches: &ArgMatches) -> Result<(), Failure> {
     let command = Arguments::of(matches)?;
     let origin = command.origin()?;
     let target = command.target();
@@ -27,13 +32,20 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     print(Level::Info, "restoring snapshot", &command.fields());
     let options = Options { skip_hash_check: command.skip_hash_check, raise_revision: command.bump_revision };
     let mut bars = Bars::default();
-    let restored = restore_file(
-        Path::new(&command.file),
-        &origin,
-        &target,
-        options,
-        &mut Progress::new(|stage, done, total| bars.show(stage, done, total)),
-    );
+    let mut progress = Progress::new(|stage, done, total| bars.show(stage, done, total));
+    let raise = options.raise_revision;
+    let restored = match &command.source {
+        Source::File(file) => restore_file(Path::new(file), &origin, &target, options, &mut progress),
+        Source::Dir { dir, wal_dir } if Layout::of(dir).is_etcds() => {
+            restore_etcd(dir, wal_dir.as_deref(), &origin, &target, raise, &mut progress)
+        }
+        Source::Dir { dir, wal_dir } => {
+            let held = Held::shared(dir, wal_dir.clone(), globals.timeout, "restore from")?;
+            let state = State::open(held, dir)?;
+            restore_state(&state.machine, &origin, &target, raise, &mut progress)
+        }
+    };
+    drop(progress);
     bars.end();
     let restored = restored.map_err(failed)?;
     tell(&restored, command.bump_revision);
@@ -45,9 +57,41 @@ fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::error(error.to_string())
 }
 
+/// Where the state comes from.
+enum Source {
+    File(String),
+    /// The data directory of a member that does not run, of etcd or ours, and its log if that lies elsewhere.
+    Dir {
+        dir: PathBuf,
+        wal_dir: Option<PathBuf>,
+    },
+}
+
+impl Source {
+    fn of(matches: &ArgMatches) -> Result<Self, Failure> {
+        let path = |name: &str| matches.get_one::<String>(name).map(PathBuf::from);
+        let files: Vec<&String> = matches.get_many("file").into_iter().flatten().collect();
+        match (path("from-data-dir"), &files[..]) {
+            (Some(dir), []) => Ok(Self::Dir { dir, wal_dir: path("from-wal-dir") }),
+            (Some(_), _) => {
+                Err(Failure::bad_arguments("snapshot restore takes a file or --from-data-dir, not both"))
+            }
+            (None, [file]) => Ok(Self::File((*file).clone())),
+            (None, _) => Err(Failure::bad_arguments("snapshot restore requires exactly one argument")),
+        }
+    }
+
+    fn path(&self) -> String {
+        match self {
+            Self::File(file) => file.clone(),
+            Self::Dir { dir, .. } => dir.display().to_string(),
+        }
+    }
+}
+
 /// The command line.
 struct Arguments {
-    file: String,
+    source: Source,
     name: String,
     initial_cluster: String,
     token: String,
@@ -64,10 +108,7 @@ impl Arguments {
         let text = |name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
         let number = |name: &str| matches.get_one::<u64>(name).copied().unwrap_or(0);
         let flag = |name: &str| matches.get_one::<bool>(name).copied().unwrap_or(false);
-        let files: Vec<&String> = matches.get_many("file").into_iter().flatten().collect();
-        let [file] = files[..] else {
-            return Err(Failure::bad_arguments("snapshot restore requires exactly one argument"));
-        };
+        let source = Source::of(matches)?;
         let bump_revision = number("bump-revision");
         if (bump_revision > 0) != flag("mark-compacted") {
             return Err(Failure::bad_arguments("--mark-compacted required if --revision-bump > 0"));
@@ -81,7 +122,7 @@ impl Arguments {
         let wal_dir =
             wal_dir.filter(|dir| !dir.as_os_str().is_empty() && *dir != Layout::of(&data_dir).wal());
         Ok(Self {
-            file: file.clone(),
+            source,
             name,
             initial_cluster: text("initial-cluster"),
             token: text("initial-cluster-token"),
@@ -103,7 +144,7 @@ impl Arguments {
             members: parse_cluster(&self.initial_cluster).map_err(failed)?,
             token: self.token.clone(),
         };
-        founding.origin().map_err(|error: FoundingError| failed(error))
+        founding.origin().map_err(failed)
     }
 
     fn target(&self) -> Target {
@@ -115,7 +156,7 @@ impl Arguments {
         let layout = Layout::of(&self.data_dir);
         let path = |path: &Path| Value::from(path.display().to_string());
         [
-            ("path", Value::from(&*self.file)),
+            ("path", Value::from(self.source.path())),
             ("wal-dir", path(self.wal_dir.as_deref().unwrap_or(&layout.wal()))),
             ("data-dir", path(&self.data_dir)),
             ("snap-dir", path(&layout.store())),
