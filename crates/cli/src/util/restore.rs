@@ -3,10 +3,12 @@
 //! Flags, their defaults, the checks and their order are etcdutl's, and so are the lines on standard error. What is ours is the
 //! warning of revisions that would be used a second time.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use backup::restore::{
-    Founding, Options, Progress, Restored, Stage, Target, restore_etcd, restore_file, restore_state,
+    Founding, Options, Progress, RestoreError, Restored, Stage, Target, restore_etcd, restore_file,
+    restore_state,
 };
 use clap::ArgMatches;
 use datadir::url::{UrlError, parse_cluster};
@@ -47,10 +49,20 @@ pub(super) fn run(globals: &Globals, matches: &ArgMatches) -> Result<(), Failure
     };
     drop(progress);
     bars.end();
-    let restored = restored.map_err(failed)?;
+    let restored = restored.map_err(refused)?;
     tell(&restored, command.bump_revision);
     print(Level::Info, "restored snapshot", &command.fields());
     Ok(())
+}
+
+fn refused(error: RestoreError) -> Failure {
+    match error {
+        // Go's words for the usual case.
+        RestoreError::Io { op: "open", path, source } if source.kind() == ErrorKind::NotFound => {
+            Failure::error(format!("open {}: no such file or directory", path.display()))
+        }
+        error => failed(error),
+    }
 }
 
 fn failed(error: impl std::fmt::Display) -> Failure {

@@ -82,7 +82,7 @@ fn what_cannot_be_restored_is_refused_in_etcdutls_words() {
             1,
             "invalid argument \"x\" for \"--skip-hash-check\" flag: strconv.ParseBool: parsing \"x\": invalid syntax",
         ),
-        (&["/nonexistent"], 1, "open /nonexistent: No such file or directory (os error 2)"),
+        (&["/nonexistent"], 1, "open /nonexistent: no such file or directory"),
         (&[file, "--name", "n"], 1, "couldn't find local name \"n\" in the initial cluster configuration"),
         (
             &[file, "--initial-cluster", "default=http://localhost:1"],
