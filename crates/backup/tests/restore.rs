@@ -1,5 +1,7 @@
 //! Restoring: what is in a file is in the store that is made of it, and what contradicts itself is refused.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -308,9 +310,12 @@ fn rows_that_contradict_themselves_are_refused_and_nothing_is_left() {
     }
 }
 
+/// Bucket, key and value of a row, and a part of the reason why it is refused.
+type SmallRow = (&'static [u8], &'static [u8], &'static [u8], &'static str);
+
 #[test]
 fn small_rows_that_are_none_are_refused() {
-    let cases: [(&[u8], &[u8], &[u8], &str); 8] = [
+    let cases: [SmallRow; 8] = [
         (bucket::LEASE, b"1234567", b"", "7 bytes where a number has 8"),
         (bucket::LEASE, b"\0\0\0\0\0\0\0\x07", b"\x08\x08", "it is the row of lease 8"),
         (bucket::LEASE, b"\0\0\0\0\0\0\0\x07", b"\x08\x07", "no lease is granted for 0 s"),

@@ -168,13 +168,8 @@ mod tests {
             assert!(outcome.result.is_ok(), "{outcome:?}");
         }
         let revision = by_commands.auth().revision();
-        let (_, known) = by_commands.auth().users().next().unwrap();
-        let record = authpb::User {
-            name: "u".into(),
-            password: known.password_hash.clone(),
-            roles: vec!["r".to_owned()],
-            options: None,
-        };
+        let password = by_commands.auth().users().next().unwrap().1.password_hash.clone();
+        let record = authpb::User { name: "u".into(), password, roles: vec!["r".to_owned()], options: None };
         let role_record = authpb::Role { name: "r".into(), key_permission: vec![permission] };
         let rows = [
             super::user(b"u", &record.encode_to_vec()).unwrap(),

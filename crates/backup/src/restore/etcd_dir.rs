@@ -168,7 +168,7 @@ mod tests {
         let old = Request { method: "PUT".to_owned(), path: "/0/version".to_owned() };
         assert!(is_of_version_2(&old.encode_to_vec()));
         let put = pb::PutRequest { key: "/0/version".into(), value: "v".into(), ..Default::default() };
-        let command = InternalRaftRequest { id: 7, put: Some(put.into()), ..Default::default() };
+        let command = InternalRaftRequest { id: 7, put: Some(put), ..Default::default() };
         assert!(!is_of_version_2(&command.encode_to_vec()));
         let range = pb::RangeRequest { key: "/0".into(), ..Default::default() };
         let command = InternalRaftRequest { id: 7, range: Some(range.into()), ..Default::default() };

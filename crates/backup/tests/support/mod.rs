@@ -28,8 +28,7 @@ pub(crate) fn history(random: &mut Random, newest: i64, keys: usize) -> Vec<Chan
     let mut live: BTreeMap<Vec<u8>, (i64, i64)> = BTreeMap::new();
     let mut changes = Vec::new();
     for main in 2..=newest {
-        let mut sub = 0;
-        for _ in 0..=random.below(3) {
+        for sub in 0..=random.below(3) as i64 {
             let key = format!("key/{}", random.below(keys)).into_bytes();
             let is_delete = random.below(4) == 0 && live.contains_key(&key);
             let revision = RevisionKey { main, sub, is_delete };
@@ -46,7 +45,6 @@ pub(crate) fn history(random: &mut Random, newest: i64, keys: usize) -> Vec<Chan
                 put.encoded()
             };
             changes.push(Change { revision, key, value });
-            sub += 1;
         }
     }
     changes
