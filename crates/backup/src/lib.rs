@@ -18,6 +18,7 @@
 mod error;
 mod export;
 mod frozen;
+pub mod restore;
 mod spool;
 mod versions;
 

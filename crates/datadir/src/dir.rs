@@ -33,11 +33,14 @@ impl DataDir {
     /// Takes the directory for this process, making it if it is not there.
     ///
     /// # Errors
-    /// [`DataDirError::InUse`], [`DataDirError::Etcd`], and those of the disk.
+    /// [`DataDirError::InUse`], [`DataDirError::Etcd`], [`DataDirError::Restoring`], and those of the disk.
     pub fn take(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, DataDirError> {
         let layout = Layout::of(path);
         if layout.is_etcds() {
             return Err(DataDirError::Etcd(path.to_owned()));
+        }
+        if layout.is_restoring() {
+            return Err(DataDirError::Restoring(path.to_owned()));
         }
         let member = layout.member();
         disk.create_dir_all(&member).map_err(io_error("create", &member))?;
@@ -212,6 +215,14 @@ mod tests {
         assert!(matches!(data.origin(), Err(DataDirError::NewerFormat { found: 2, .. })));
         std::fs::write(data.layout.marker(), "{").unwrap();
         assert!(matches!(data.origin(), Err(DataDirError::Marker { .. })));
+    }
+
+    #[test]
+    fn what_a_restore_has_left_is_not_taken_for_an_empty_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(Layout::of(dir.path()).restoring().member()).unwrap();
+        assert!(matches!(take(dir.path()), Err(DataDirError::Restoring(_))));
+        assert!(!Layout::of(dir.path()).member().exists());
     }
 
     #[test]

@@ -6,13 +6,25 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     root: PathBuf,
+    /// Name of the directory with all the rest.
+    member: &'static str,
 }
+
+const MEMBER: &str = "member";
+const RESTORING: &str = "restoring";
 
 impl Layout {
     /// Returns the layout of the data directory at `root`.
     #[must_use]
     pub fn of(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), member: MEMBER }
+    }
+
+    /// Returns the layout of what a restore is making of it. When all of it is there, its [`member`](Self::member) directory
+    /// gets the name that a member's has.
+    #[must_use]
+    pub fn restoring(&self) -> Self {
+        Self { root: self.root.clone(), member: RESTORING }
     }
 
     /// The data directory itself.
@@ -24,7 +36,7 @@ impl Layout {
     /// The directory with all the rest.
     #[must_use]
     pub fn member(&self) -> PathBuf {
-        self.root.join("member")
+        self.root.join(self.member)
     }
 
     /// The marker, which says whose directory it is.
@@ -49,6 +61,12 @@ impl Layout {
     #[must_use]
     pub fn store(&self) -> PathBuf {
         self.member().join("kv")
+    }
+
+    /// Returns whether a restore was begun here, and not finished.
+    #[must_use]
+    pub fn is_restoring(&self) -> bool {
+        self.root.join(RESTORING).exists()
     }
 
     /// Returns whether etcd wrote this directory.

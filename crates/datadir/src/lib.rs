@@ -8,6 +8,7 @@
 //!     lock                         locked for as long as a process serves this directory
 //!     wal/                         the raft log (or --wal-dir, which has a lock of its own)
 //!     kv/                          the store: current state and history
+//!   restoring/                     the same, while a backup is restored: it gets the name `member` when it is whole
 //! ```
 //!
 //! It is a crate of its own because two programs share it: the server, which [takes](DataDir::take) the directory and
@@ -20,19 +21,26 @@
 //! CRC-32 (IEEE) of the marker without that field, written as this crate writes it: eight hexadecimal digits. The first
 //! directories were written without; they are read all the same.
 //!
-//! What it does not know: what is in the log and in the store, how a member comes to its id, gRPC, configuration.
+//! A directory in which a restore was not finished is no member's: who serves it is refused, and does not take it for an
+//! empty one.
+//!
+//! The ids of founders follow from their [URLs](url), so those are here, too.
+//!
+//! What it does not know: what is in the log and in the store, gRPC, configuration.
 
 mod dir;
 mod ids;
 mod layout;
 mod lock;
 mod marker;
+pub mod url;
 
 pub use dir::{DataDir, Found};
-pub use ids::{ClusterId, Identity, MemberId};
+pub use ids::{ClusterId, Identity, MemberId, cluster_id, member_id};
 pub use layout::Layout;
 pub use lock::Lock;
 pub use marker::{How, KnownMember, Marker, Origin, State};
+pub use url::Url;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -61,6 +69,13 @@ pub enum DataDirError {
     /// etcd wrote it.
     #[error("data directory {} holds data of etcd, which quorate does not read; start with an empty directory", .0.display())]
     Etcd(PathBuf),
+    /// A restore was begun in it and not finished.
+    #[error(
+        "data directory {} holds a restore that was not finished: restore the backup again, or remove {}",
+        .0.display(),
+        .0.join("restoring").display()
+    )]
+    Restoring(PathBuf),
     /// The marker says nothing sensible.
     #[error("{} is damaged: {what}", path.display())]
     Marker {

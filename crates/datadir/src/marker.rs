@@ -1,12 +1,13 @@
 //! The marker: who the member is, and how far its founding came.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use wal::Disk;
 
-use crate::{ClusterId, DataDirError, FORMAT, Identity, MemberId, io_error};
+use crate::{ClusterId, DataDirError, FORMAT, Identity, MemberId, Url, cluster_id, io_error, member_id};
 
 /// Longest marker file that is believed to be one, and is written. It lists the members: 256 at most, usually three, with
 /// names and URLs of any length.
@@ -21,6 +22,24 @@ pub struct Origin {
     pub how: How,
     /// Everybody it knows of at its start, itself included: where to reach them until the log says so.
     pub members: Vec<KnownMember>,
+}
+
+impl Origin {
+    /// Who a founder of a cluster is: with these peer URLs, among all members by name, of a cluster with this token. Every founder
+    /// computes the same.
+    #[must_use]
+    pub fn founded(own: &[Url], members: &BTreeMap<String, Vec<Url>>, token: &str) -> Self {
+        let known = |(name, urls): (&String, &Vec<Url>)| KnownMember {
+            id: member_id(urls, token),
+            name: name.clone(),
+            peer_urls: urls.iter().map(Url::to_string).collect(),
+        };
+        let mut members: Vec<KnownMember> = members.iter().map(known).collect();
+        members.sort();
+        let ids: Vec<MemberId> = members.iter().map(|member| member.id).collect();
+        let identity = Identity { cluster: cluster_id(&ids), member: member_id(own, token) };
+        Self { identity, how: How::Founded, members }
+    }
 }
 
 /// How a member came to be one.

@@ -82,6 +82,7 @@ pub mod lease;
 pub mod lease_clock;
 mod member;
 pub mod member_change;
+pub mod seed;
 mod tables;
 
 pub use lease_clock::RenewEpoch;

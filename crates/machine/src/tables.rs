@@ -77,7 +77,7 @@ pub(crate) fn leases(store: &Store) -> Result<Vec<(LeaseId, Lease)>, Malformed> 
         .collect()
 }
 
-fn encode_lease(lease: &Lease) -> [u8; LEASE_BYTES] {
+pub(crate) fn encode_lease(lease: &Lease) -> [u8; LEASE_BYTES] {
     let mut record = [0; LEASE_BYTES];
     record[0] = FORMAT;
     record[1..9].copy_from_slice(&lease.ttl_seconds.to_be_bytes());
@@ -105,7 +105,7 @@ pub(crate) fn decode_i64(table: TableId, key: &[u8], bytes: &[u8]) -> Result<i64
 }
 
 /// An alarm's key: all there is to it.
-fn alarm_key(kind: i32, member: u64) -> [u8; 12] {
+pub(crate) fn alarm_key(kind: i32, member: u64) -> [u8; 12] {
     let mut key = [0; 12];
     key[..4].copy_from_slice(&kind.to_be_bytes());
     key[4..].copy_from_slice(&member.to_be_bytes());

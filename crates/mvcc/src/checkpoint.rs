@@ -103,6 +103,12 @@ impl Mark {
         }
     }
 
+    /// Whether the history may end with this change: it is of the newest revision, or that is compacted and nothing of it
+    /// was kept.
+    pub(crate) fn ends_with(&self, last: Revision) -> bool {
+        ends_with(last, self.revision, self.compact_revision)
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut record = Vec::with_capacity(160 + 56 * self.runs.len());
         record.extend(FORMAT.to_le_bytes());
@@ -179,6 +185,11 @@ impl Mark {
         }
         fields.0.is_empty().then_some(mark)
     }
+}
+
+/// Whether a history of these revisions may end with this change.
+pub(crate) fn ends_with(last: Revision, revision: i64, compact_revision: i64) -> bool {
+    last.main == revision || (revision == compact_revision && last.main < revision)
 }
 
 fn put_position(record: &mut Vec<u8>, position: Position) {

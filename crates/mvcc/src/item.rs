@@ -16,6 +16,20 @@ pub struct Item {
 }
 
 impl Item {
+    /// Reads a version from its protobuf form, as etcd keeps it. `None`: the form is not the one in which etcd writes it, or it
+    /// cannot be the version that this change made.
+    #[must_use]
+    pub fn of_record(revision: Revision, encoded: Bytes) -> Option<Self> {
+        let fields = encoding::parse(&encoded)?;
+        let meta = fields.meta(revision.sub);
+        let is_possible = !fields.key.is_empty()
+            && meta.mod_revision == revision
+            && (2..=revision.main).contains(&meta.create_revision)
+            && meta.version > 0;
+        let is_sound = is_possible && encoding::is_canonical(&encoded);
+        is_sound.then_some(Self { meta, encoded })
+    }
+
     pub(crate) fn new(key: &[u8], meta: Meta, value: &[u8]) -> Self {
         Self { meta, encoded: encoding::key_value(key, &meta, value) }
     }

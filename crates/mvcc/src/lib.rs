@@ -108,6 +108,7 @@ mod state_hash;
 mod tail;
 
 mod backend;
+mod build;
 mod checkpoint;
 mod history;
 mod open;
@@ -118,6 +119,7 @@ mod tables;
 pub mod inspect;
 pub mod snapshot;
 
+pub use self::build::{BuildError, Extent, StoreBuilder};
 pub use self::checkpoint::{CheckpointJob, Done};
 pub use self::error::{CompactError, Error, ReadError};
 pub use self::hash_kv::{CompactionHash, HashKv};

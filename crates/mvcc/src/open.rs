@@ -160,7 +160,7 @@ fn load_tail(
             continue;
         }
         let change = history::decode(dir, &record)?;
-        if !last.precedes(change.revision) {
+        if !last.precedes_beyond(change.revision, mark.compact_revision) {
             return Err(corrupt(format!("{} comes after {last}", change.revision)));
         }
         last = change.revision;
@@ -169,7 +169,7 @@ fn load_tail(
         superseded.add(last.main, superseded_bytes(&change));
         link(index, &mut tail, &change, position);
     }
-    if last.main != mark.revision {
+    if !mark.ends_with(last) {
         return Err(corrupt(format!(
             "it ends with {last}, and the checkpoint is of revision {}",
             mark.revision

@@ -20,6 +20,13 @@ impl Revision {
         self.sub.checked_add(1).is_some_and(|sub| next == Self { sub, ..self })
             || next == Self { main: self.main + 1, sub: 0 }
     }
+
+    /// The same in a store that is compacted up to a revision: of what compaction has passed, changes may be missing. A store
+    /// that was made from a backup has of its compact revision what the backup has.
+    pub(crate) fn precedes_beyond(self, next: Self, compact_revision: i64) -> bool {
+        let is_passed = next.main <= compact_revision || next == Self { main: compact_revision + 1, sub: 0 };
+        self.precedes(next) || (is_passed && self < next)
+    }
 }
 
 impl fmt::Display for Revision {

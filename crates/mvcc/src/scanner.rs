@@ -10,7 +10,7 @@ use wal::Position;
 
 use crate::history::{self, SealedRun};
 use crate::shared::{FIRST_CHANGE, Hold, Inner, Shared};
-use crate::{Change, Error, ReadError, View};
+use crate::{Change, Error, ReadError, Revision, View};
 
 /// Changes in one batch at most, about.
 const BATCH_CHANGES: usize = 1000;
@@ -97,16 +97,23 @@ impl Scanner {
         if self.next < compact_revision && self.hold.is_none() {
             return Err(ReadError::Compacted(compact_revision));
         }
+        if self.next == compact_revision && !has_changes_from(&shared, self.next) {
+            // A store that was made from a backup may have nothing of its compact revision.
+            self.next += 1;
+            if self.next > shared.revision.min(self.end) {
+                return Ok(None);
+            }
+        }
         let source = self.locate(inner, &shared);
         // For this batch only: a watcher that is slow does not keep the history from being released.
         let _hold = shared.hold(inner, self.next - 1);
         drop(shared);
         let mut changes = match source? {
             Source::Memory(changes) => changes,
-            Source::Log(position, last) => self.read_log(inner, position, last)?,
+            Source::Log(position, last) => self.read_log(inner, position, last, compact_revision)?,
             Source::Run(run, last) => {
                 let position = run.position_before(&inner.reader, &inner.history_dir, self.next)?;
-                self.read_log(inner, position, last)?
+                self.read_log(inner, position, last, compact_revision)?
             }
         };
         if self.hold.is_none() {
@@ -152,7 +159,13 @@ impl Scanner {
         source.ok_or_else(|| gap(inner, self.next))
     }
 
-    fn read_log(&mut self, inner: &Inner, position: Position, last: i64) -> Result<Vec<Change>, Error> {
+    fn read_log(
+        &mut self,
+        inner: &Inner,
+        position: Position,
+        last: i64,
+        compact_revision: i64,
+    ) -> Result<Vec<Change>, Error> {
         let mut taken: Vec<Change> = Vec::new();
         let mut bytes = 0;
         self.place = None;
@@ -172,11 +185,9 @@ impl Scanner {
                 break;
             }
             let change = history::decode(&inner.history_dir, &record)?;
-            let expected = taken.last().map_or((self.next, 0), |before| match is_new_revision {
-                true => (before.revision.main + 1, 0),
-                false => (before.revision.main, before.revision.sub + 1),
-            });
-            if (change.revision.main, change.revision.sub) != expected {
+            let start = Revision { main: self.next - 1, sub: u32::MAX };
+            let before = taken.last().map_or(start, |before| before.revision);
+            if !before.precedes_beyond(change.revision, compact_revision) {
                 return Err(gap(inner, self.next));
             }
             bytes += change.bytes();
@@ -188,6 +199,12 @@ impl Scanner {
         }
         Ok(taken)
     }
+}
+
+/// Whether there is any change at this main revision or after it.
+fn has_changes_from(shared: &Shared, main: i64) -> bool {
+    let is_pending = || shared.tail.pending().front().is_some_and(|front| front[0].revision.main <= main);
+    is_pending() || shared.tail.position_of(main).is_some() || !shared.runs_after(main - 1).is_empty()
 }
 
 fn gap(inner: &Inner, main: i64) -> Error {

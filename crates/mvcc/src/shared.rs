@@ -136,8 +136,11 @@ impl Shared {
     /// If a run is missing: what is read without it would be wrong.
     pub(crate) fn runs_after(&self, at: i64) -> Vec<Arc<SealedRun>> {
         let runs: Vec<_> = self.runs.iter().filter(|run| run.last.main > at).cloned().collect();
-        let begins = runs.first().is_none_or(|run| run.first.main <= (at + 1).max(FIRST_CHANGE));
-        let goes_on = runs.windows(2).all(|pair| pair[0].last.precedes(pair[1].first));
+        // Of the compact revision itself, a store that was made from a backup may have nothing.
+        let first = if at + 1 == self.compact_revision { at + 2 } else { at + 1 };
+        let begins = runs.first().is_none_or(|run| run.first.main <= first.max(FIRST_CHANGE));
+        let goes_on =
+            runs.windows(2).all(|pair| pair[0].last.precedes_beyond(pair[1].first, self.compact_revision));
         let ends = runs.last().map_or(self.tail_covers(at), |run| run.last == self.tail.floor());
         assert!(begins && goes_on && ends, "a run of the history is missing after r{at}");
         runs

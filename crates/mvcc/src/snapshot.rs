@@ -28,6 +28,7 @@ use std::fmt;
 
 pub use self::export::SnapshotExport;
 pub use self::format::CHUNK_BYTES_MAX;
+pub(crate) use self::format::floor_of;
 pub use self::import::{ImportError, SnapshotImport};
 pub(crate) use self::install::settle;
 pub use self::install::{discard_incoming, incoming_dir, replace_store};

@@ -230,9 +230,7 @@ impl Tables {
                     let value = item.value_bytes();
                     let entry = Entry::of(&item.meta, value);
                     keys.insert(&key[..], &encode_entry(key, &entry)[..])?;
-                    record.clear();
-                    record.extend(value_crc(key, *revision, value).to_le_bytes());
-                    record.extend_from_slice(value);
+                    put_value_record(&mut record, key, *revision, value);
                     values.insert(&key[..], &record[..])?;
                 }
                 let mut side = transaction.open_table(SIDE)?;
@@ -336,6 +334,13 @@ fn row_value<'a>(key: &[u8], record: &'a [u8]) -> Result<&'a [u8], &'static str>
         return Err("a row does not match its checksum");
     }
     Ok(value)
+}
+
+/// Makes the record of a value in an emptied buffer.
+fn put_value_record(record: &mut Vec<u8>, key: &[u8], revision: Revision, value: &[u8]) {
+    record.clear();
+    record.extend(value_crc(key, revision, value).to_le_bytes());
+    record.extend_from_slice(value);
 }
 
 fn value_crc(key: &[u8], revision: Revision, value: &[u8]) -> u32 {

@@ -25,8 +25,12 @@ const LAYERS: [Layer; 15] = [
     Layer { directory: "crates/mvcc", uses: &["wal"], pure: false },
     Layer { directory: "crates/dbfile", uses: &[], pure: false },
     Layer { directory: "crates/machine", uses: &["mvcc", "proto"], pure: true },
-    Layer { directory: "crates/backup", uses: &["dbfile", "machine", "mvcc", "proto"], pure: false },
     Layer { directory: "crates/datadir", uses: &["wal"], pure: false },
+    Layer {
+        directory: "crates/backup",
+        uses: &["datadir", "dbfile", "machine", "mvcc", "proto", "raft", "wal"],
+        pure: false,
+    },
     Layer {
         directory: "crates/server",
         uses: &["backup", "datadir", "dbfile", "machine", "mvcc", "raft", "wal", "proto"],
@@ -35,7 +39,7 @@ const LAYERS: [Layer; 15] = [
     Layer { directory: "crates/client", uses: &["proto"], pure: false },
     Layer {
         directory: "crates/cli",
-        uses: &["client", "datadir", "dbfile", "machine", "mvcc", "raft", "wal", "proto"],
+        uses: &["backup", "client", "datadir", "dbfile", "machine", "mvcc", "raft", "wal", "proto"],
         pure: false,
     },
     Layer {

@@ -85,7 +85,7 @@ pub(super) fn command(program: &'static str) -> Command {
         .disable_version_flag(true)
         .arg(timeout.global(true))
         .arg(write_out.global(true))
-        .subcommands([completion(), defrag(), dump(), hashkv(), snapshot(), verify()])
+        .subcommands([completion(), defrag(), dump(), hashkv(), migrate(), snapshot(), verify()])
         .subcommand(version(program))
 }
 
@@ -133,8 +133,30 @@ fn hashkv() -> Command {
                 .help("maximum revision to hash (default: latest revision)"),
         )
         .after_help(
-            "The file is a backup, or the database file of an etcd that does not run. It is only read.",
+            "The file is a backup, or the database file of an etcd that does not run; or the data directory of a Quorate member \
+             that does not run. It is only read.",
         )
+}
+
+fn migrate() -> Command {
+    let version = "Target etcd version to migrate contents of data dir. Minimal value 3.5. Format \"X.Y\" for example 3.6.";
+    let text = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("string").required(true).allow_hyphen_values(true).help(help)
+    };
+    Command::new("migrate")
+        .about(
+            "Migrates schema of etcd data dir files to make them compatible with different etcd version: a data directory \
+             of Quorate has one schema",
+        )
+        .arg(text("data-dir", "Path to the etcd data dir"))
+        .arg(text("target-version", version))
+        .arg(
+            Arg::new("force")
+                .long("force")
+                .action(ArgAction::SetTrue)
+                .help("Ignore migration failure and forcefully override storage version: of no effect"),
+        )
+        .arg(ignored())
 }
 
 fn snapshot() -> Command {
@@ -142,7 +164,86 @@ fn snapshot() -> Command {
         .about("Gets backend snapshot status of a given file")
         .arg(Arg::new("file").num_args(0..).value_name("filename"))
         .after_help("Example:\n  quorateutl snapshot status backup.db -w table");
-    Command::new("snapshot").about("Looks into backups").subcommand(status)
+    Command::new("snapshot").about("Manages etcd node snapshots").subcommands([restore(), status])
+}
+
+/// The flags of `snapshot restore`, in etcdutl's words.
+fn restore() -> Command {
+    let text = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("string").allow_hyphen_values(true).help(help)
+    };
+    let number = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("uint").value_parser(parse_uint).help(help)
+    };
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_parser(parse_bool)
+            .help(help)
+    };
+    Command::new("restore")
+        .about("Restores an etcd member snapshot to a data directory of a new member")
+        .arg(Arg::new("file").num_args(0..).value_name("filename"))
+        .args([
+            text("data-dir", "Path to the output data directory [default: <name>.etcd]"),
+            text("wal-dir", "Path to the WAL directory (use --data-dir if none given)"),
+            text("initial-cluster", "Initial cluster configuration for restore bootstrap")
+                .default_value("default=http://localhost:2380"),
+            text(
+                "initial-cluster-token",
+                "Initial cluster token for the etcd cluster during restore bootstrap",
+            )
+            .default_value("etcd-cluster"),
+            text(
+                "initial-advertise-peer-urls",
+                "List of this member's peer URLs to advertise to the rest of the cluster",
+            )
+            .default_value("http://localhost:2380"),
+            text("name", "Human-readable name for this member").default_value("default"),
+            flag(
+                "skip-hash-check",
+                "Ignore snapshot integrity hash value (required if copied from data directory)",
+            ),
+            number("initial-memory-map-size", "Taken, and of no effect: nothing is mapped into memory")
+                .default_value("10737418240"),
+            number("bump-revision", "How much to increase the latest revision after restore").default_value("0"),
+            flag(
+                "mark-compacted",
+                "Mark the latest revision after restore as the point of scheduled compaction (required if \
+                 --bump-revision > 0, disallowed otherwise)",
+            ),
+            text(
+                "from-data-dir",
+                "Restore from the data directory of a member that does not run, of Quorate or etcd, instead of a file",
+            ),
+            text("from-wal-dir", "Where that member's log is, if it has a --wal-dir"),
+        ])
+        .after_help(
+            "The file is a backup of a Quorate or an etcd (3.4 to 3.7). Every member of the new cluster is restored from the \
+             same file with the same --initial-cluster.\n\nExample:\n  quorateutl snapshot restore backup.db --data-dir \
+             new.etcd --bump-revision 1000000000 --mark-compacted",
+        )
+}
+
+/// A number, refused in Go's words.
+fn parse_uint(text: &str) -> Result<u64, String> {
+    let why = |why: &str| format!("strconv.ParseUint: parsing {text:?}: {why}");
+    text.parse().map_err(|error: std::num::ParseIntError| match error.kind() {
+        std::num::IntErrorKind::PosOverflow => why("value out of range"),
+        _ => why("invalid syntax"),
+    })
+}
+
+/// A yes or no, as Go reads it.
+fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
+    }
 }
 
 fn completion() -> Command {
@@ -206,7 +307,7 @@ fn explain(program: &str, error: &clap::Error) -> String {
         _ => String::new(),
     };
     let argument = context(ContextKind::InvalidArg);
-    let flag = argument.split([' ', '=']).next().unwrap_or_default();
+    let flag = argument.split([' ', '=', '[']).next().unwrap_or_default();
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let name = context(ContextKind::InvalidSubcommand);
@@ -224,6 +325,11 @@ fn explain(program: &str, error: &clap::Error) -> String {
         }
         ErrorKind::InvalidValue | ErrorKind::NoEquals if context(ContextKind::InvalidValue).is_empty() => {
             format!("flag needs an argument: {flag}")
+        }
+        ErrorKind::ValueValidation if flag.starts_with('-') => {
+            let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+            let value = context(ContextKind::InvalidValue);
+            format!("invalid argument {value:?} for {flag:?} flag: {why}")
         }
         _ => error.to_string().trim_start_matches("error: ").trim_end().to_owned(),
     }

@@ -9,12 +9,15 @@ use std::path::Path;
 
 use clap::ArgMatches;
 use dbfile::Db;
-use dbfile::etcd::{EtcdError, hash_kv, status};
+use dbfile::etcd::{EtcdError, HashKv, hash_kv, status};
+use mvcc::ReadError;
 use serde::Serialize;
 
 use super::arguments::Globals;
 use super::failure::Failure;
+use super::held::Held;
 use super::shown::Shown;
+use super::state::State;
 use crate::ctl::print::size;
 
 #[derive(Serialize)]
@@ -84,7 +87,10 @@ pub(super) fn run_hash_kv(
 ) -> Result<(), Failure> {
     let file = matches.get_one::<String>("file").map_or("", String::as_str);
     let revision = matches.get_one::<i64>("rev").copied().unwrap_or(0);
-    let hashed = hash_kv(&open(file)?, revision).map_err(|error| explain(file, error))?;
+    let hashed = match Path::new(file).is_dir() {
+        true => hash_of_member(globals, Path::new(file), revision)?,
+        false => hash_kv(&open(file)?, revision).map_err(|error| explain(file, error))?,
+    };
     let numbers =
         [hashed.hash.to_string(), hashed.hash_revision.to_string(), hashed.compact_revision.to_string()];
     let names = ["Hash", "Hash revision", "Compact revision"];
@@ -99,6 +105,19 @@ pub(super) fn run_hash_kv(
         },
     };
     shown.print(globals, out)
+}
+
+/// The hash of the keys that a member has after its next start.
+fn hash_of_member(globals: &Globals, dir: &Path, revision: i64) -> Result<HashKv, Failure> {
+    let held = Held::shared(dir, None, globals.timeout, "hash")?;
+    let state = State::open(held, dir)?;
+    let hashed = state.machine.view().hash_kv(Some(revision)).map_err(|error| match error {
+        ReadError::Future { .. } => Failure::error("mvcc: required revision is a future revision"),
+        ReadError::Compacted(_) => Failure::error("mvcc: required revision has been compacted"),
+        error => Failure::error(error.to_string()),
+    })?;
+    let mvcc::HashKv { hash, hash_revision, compact_revision, .. } = hashed;
+    Ok(HashKv { hash, hash_revision, compact_revision })
 }
 
 fn open(file: &str) -> Result<Db<File>, Failure> {

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::tool::{Ended, run};
 
 /// A file with three versions of two keys, one of which is deleted.
-fn written() -> (TempDir, PathBuf) {
+pub(crate) fn written() -> (TempDir, PathBuf) {
     let put = |key, revision, value, lease| {
         let version =
             KeyValue { key, create_revision: revision, mod_revision: revision, version: 1, value, lease };

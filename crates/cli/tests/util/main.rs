@@ -7,6 +7,7 @@ mod backup;
 mod damage;
 mod defrag;
 mod dump;
+mod restore;
 mod subject;
 mod tool;
 mod verify;

@@ -44,10 +44,11 @@ fn hash_kv_with<S: ReadAt>(db: &Db<S>, at: i64, changes_max: usize) -> Result<Ha
     if at > current {
         return Err(EtcdError::FutureRevision { asked: at, current });
     }
-    if let Some(compacted) = compacted.filter(|&compacted| at < compacted) {
-        return Err(EtcdError::Compacted { asked: at, compacted });
-    }
     let compact_revision = compacted.unwrap_or(-1);
+    // No revision is before the first: a negative one is compacted even where nothing was.
+    if at < compact_revision.max(0) {
+        return Err(EtcdError::Compacted { asked: at, compacted: compact_revision });
+    }
     let kept = match compacted {
         Some(compacted) => Some(kept(db, at, compacted, changes_max)?),
         None => None,
@@ -220,6 +221,14 @@ mod tests {
         counted.fold(crc32c::crc32c(b"key"), |hash, (revision, _, value)| {
             crc32c::crc32c_append(crc32c::crc32c_append(hash, &revision.bytes()), value)
         })
+    }
+
+    #[test]
+    fn a_revision_before_the_first_is_compacted_though_nothing_was() {
+        let file = file(&history(&mut Random::new(1)), &MetaRows::default());
+        let db = Db::open(&file[..]).unwrap();
+        let refused = hash_kv(&db, -1);
+        assert!(matches!(refused, Err(EtcdError::Compacted { asked: -1, compacted: -1 })), "{refused:?}");
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub(crate) fn delete_role(store: &mut Store, name: &str) {
     store.side_delete(ROLES, name.as_bytes());
 }
 
-fn encode_user(name: &str, user: &User) -> Vec<u8> {
+pub(crate) fn encode_user(name: &str, user: &User) -> Vec<u8> {
     let record = authpb::User {
         name: Bytes::copy_from_slice(name.as_bytes()),
         password: user.password_hash.clone(),

@@ -128,7 +128,8 @@ impl Walk<'_> {
         let revision = change.revision;
         let before = self.before.replace(revision);
         self.first.get_or_insert(revision);
-        if let Some(before) = before.filter(|before| !before.precedes(revision)) {
+        let compact_revision = self.mark.map_or(-1, |mark| mark.compact_revision);
+        if let Some(before) = before.filter(|before| !before.precedes_beyond(revision, compact_revision)) {
             return Some(format!("change {revision} comes after {before}"));
         }
         check_versions(change).map(str::to_owned).or_else(|| self.check_live(change))
@@ -165,7 +166,7 @@ impl Walk<'_> {
         if self.has_gap {
             return;
         }
-        if last.main != mark.revision {
+        if !mark.ends_with(last) {
             wrong(format!("it ends with {last}, and the checkpoint is of revision {}", mark.revision));
         }
         for run in self.runs.missing() {

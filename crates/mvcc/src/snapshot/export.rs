@@ -7,7 +7,7 @@ use wal::Position;
 
 use super::SnapshotId;
 use super::format::{self, CHUNK_BYTES_MAX, CHUNK_HEADER_BYTES, End, Header, Kind, put_record};
-use crate::checkpoint::Mark;
+use crate::checkpoint::{Mark, ends_with};
 use crate::history::{self, Payload};
 use crate::shared::{Hold, Inner};
 use crate::state_hash::{self, StateHash};
@@ -216,7 +216,7 @@ impl SnapshotExport {
         let dir = &self.inner.history_dir;
         let record = match scan.next().transpose()? {
             Some(record) if record.position < self.end => record,
-            _ if last.main == self.header.revision => {
+            _ if ends_with(*last, self.header.revision, self.header.compact_revision) => {
                 self.stage = Stage::End;
                 return Ok(());
             }
@@ -230,7 +230,7 @@ impl SnapshotExport {
             return Ok(());
         }
         let mut change = history::decode(dir, &record)?;
-        if !last.precedes(change.revision) {
+        if !last.precedes_beyond(change.revision, self.header.compact_revision) {
             let what = format!("{} comes after {last}, at {}", change.revision, record.position);
             return Err(Error::Corrupt { path: dir.clone(), what });
         }

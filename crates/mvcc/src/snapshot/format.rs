@@ -73,6 +73,14 @@ pub(super) fn open_chunk(chunk: &[u8]) -> Option<(u32, &[u8])> {
     is_sound.then_some((number, payload))
 }
 
+/// What comes before the first change of a history that begins with this compact revision.
+pub(crate) fn floor_of(compact_revision: i64) -> Revision {
+    match compact_revision.max(FIRST_CHANGE) - 1 {
+        1 => Revision { main: 1, sub: 0 },
+        main => Revision { main, sub: u32::MAX },
+    }
+}
+
 /// What a snapshot says of itself first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
@@ -105,10 +113,7 @@ impl Header {
 
     /// What comes before the first change: no revision that can be read is in it.
     pub(super) fn floor(&self) -> Revision {
-        match self.first_change() - 1 {
-            1 => Revision { main: 1, sub: 0 },
-            main => Revision { main, sub: u32::MAX },
-        }
+        floor_of(self.compact_revision)
     }
 
     pub(super) fn id(&self) -> SnapshotId {

@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use wal::{Disk, Position};
+use wal::Disk;
 
 use super::SnapshotId;
 use super::format::{
     CHUNK_HEADER_BYTES, CONTENT_BYTES_MAX, End, FORMAT, Header, Kind, RECORD_HEADER_BYTES, open_chunk,
 };
-use crate::checkpoint::{Mark, RunMark};
-use crate::history::{self, History, Payload, Sealed};
+use crate::build::HistoryWriter;
+use crate::checkpoint::{Mark, ends_with};
+use crate::history::{self, History, Payload};
 use crate::index::Entry;
 use crate::open::{DATABASE, HISTORY};
 use crate::record::Fields;
@@ -90,13 +91,7 @@ struct Content {
 }
 
 /// The history being written.
-struct Changes {
-    history: History,
-    runs: Vec<RunMark>,
-    tail_start: Position,
-    floor: Revision,
-    last: Revision,
-}
+struct Changes(HistoryWriter);
 
 /// What a chunk brings for the database.
 #[derive(Default)]
@@ -141,12 +136,11 @@ impl SnapshotImport {
         let wal_options =
             wal::Options { segment_bytes: options.history_segment_bytes, identity: options.identity };
         let history = History::open(disk, &dir.join(HISTORY), wal_options, None)?;
-        let (tail_start, floor) = (history.end(), Revision::default());
         Ok(Self {
             dir: dir.to_owned(),
             options,
             loader,
-            changes: Changes { history, runs: Vec::new(), tail_start, floor, last: floor },
+            changes: Changes(HistoryWriter::new(history)),
             number: 0,
             hash: 0,
             partial: Vec::new(),
@@ -255,7 +249,7 @@ impl SnapshotImport {
                 let header = Header::decode(content).map_err(Refused::NewerFormat)?;
                 let header = header.ok_or("its header makes no sense")?;
                 self.content.header = Some(header);
-                (self.changes.floor, self.changes.last) = (header.floor(), header.floor());
+                self.changes.0.start_behind(header.floor());
                 return Ok(());
             }
             (Some(before), Kind::Row | Kind::Key | Kind::Change, Some(header)) if before <= kind => header,
@@ -269,7 +263,7 @@ impl SnapshotImport {
             Kind::Key => records.pairs.push(self.content.pair(content, &header, before == Some(kind))?),
             _ => {
                 let change = self.changes.parse(stream.slice(place..place + length), &header)?;
-                self.changes.append(&change)?;
+                self.changes.0.append(&change)?;
                 self.content.changes += 1;
             }
         }
@@ -289,7 +283,7 @@ impl SnapshotImport {
             return Err("the chunks are not those that the end speaks of");
         }
         let header = self.content.header.ok_or("it ends before it begins")?;
-        if self.changes.last.main != header.revision {
+        if !ends_with(self.changes.0.last(), header.revision, header.compact_revision) {
             return Err("the history does not end with the revision");
         }
         let Content { rows, row_hash, keys, key_hash, .. } = self.content;
@@ -313,9 +307,8 @@ impl SnapshotImport {
             _ => return Err(self.refuse("it is missing")),
         };
         let Self { dir, options, loader, changes, .. } = self;
-        let Changes { mut history, runs, tail_start, floor, .. } = changes;
+        let written = changes.0.finish()?;
         let mark = Mark {
-            identity: options.identity,
             revision: header.revision,
             compact_revision: header.compact_revision,
             applied: header.applied,
@@ -323,12 +316,8 @@ impl SnapshotImport {
             key_hash: header.key_hash,
             rows: header.rows,
             row_hash: header.row_hash,
-            history_end: history.sync()?,
-            tail_start,
-            floor,
-            runs,
+            ..written.mark(options.identity)
         };
-        drop(history);
         loader.finish(mark.encode(), &dir.join(DATABASE))?;
         Ok(header.id())
     }
@@ -409,23 +398,12 @@ impl Changes {
         };
         content.advance(12);
         let revision = Revision { main, sub };
-        if !self.last.precedes(revision) || main > header.revision {
+        if !self.0.last().precedes_beyond(revision, header.compact_revision) || main > header.revision {
             return Err("a change is not the next one");
         }
         let change = history::parse_payload(revision, &content)
             .filter(|change| is_possible(change, header) && is_as_written(change, &content));
         change.ok_or("a change makes no sense")
-    }
-
-    fn append(&mut self, change: &Change) -> Result<(), Error> {
-        let (place, sealed) = self.history.append(change)?;
-        if let Some(Sealed { run, .. }) = sealed {
-            self.floor = run.last;
-            self.tail_start = place;
-            self.runs.push(RunMark::of(&run));
-        }
-        self.last = change.revision;
-        Ok(())
     }
 }
 

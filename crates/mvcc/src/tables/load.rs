@@ -10,8 +10,9 @@ use std::sync::Arc;
 use wal::Disk;
 
 use super::scan::Pair;
-use super::{Batch, KEYS, SIDE, Tables, VALUES, row_record};
-use crate::Error;
+use super::{Batch, KEYS, SIDE, Tables, VALUES, encode_entry, put_value_record, row_record};
+use crate::index::Entry;
+use crate::{Error, Item};
 
 /// Bytes of records in one transaction, about.
 const TRANSACTION_BYTES: usize = 16 << 20;
@@ -52,6 +53,23 @@ impl Loader {
             for pair in pairs {
                 drop(keys.insert(pair.key, pair.entry_record)?);
                 drop(values.insert(pair.key, pair.value_record)?);
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds keys with their newest versions.
+    pub(crate) fn put_items(&mut self, items: &[(&Item, Entry)]) -> Result<(), Error> {
+        let bytes = items.iter().map(|(item, _)| item.encoded.len() + item.key_bytes().len()).sum();
+        self.put(bytes, |transaction| {
+            let mut keys = transaction.open_table(KEYS)?;
+            let mut values = transaction.open_table(VALUES)?;
+            let mut record = Vec::new();
+            for (item, entry) in items {
+                let key = item.key_bytes();
+                drop(keys.insert(key, &encode_entry(key, entry)[..])?);
+                put_value_record(&mut record, key, entry.revision(), item.value_bytes());
+                drop(values.insert(key, &record[..])?);
             }
             Ok(())
         })

@@ -67,7 +67,7 @@ impl Log {
         let names_commit = found.as_ref().is_none_or(Found::names_commit);
         let facts = match found {
             Some(found) => found.facts,
-            None => create(&*disk, dir, &entries_dir, &mut files, &options)?,
+            None => create(&*disk, dir, &entries_dir, &mut files, &options, Start::default())?,
         };
         let wal_options = wal::Options { segment_bytes: options.segment_bytes, identity: options.identity };
         let (wal, recovery) = Wal::open(disk, &entries_dir, wal_options)?;
@@ -99,6 +99,31 @@ impl Log {
         }
         log.write_facts(|facts| facts.boot = Boot(facts.boot.0 + 1))?;
         Ok(Opened { log, created, recovery })
+    }
+
+    /// Makes a new log that begins behind an entry which nobody has, and which all the members of the options' configuration
+    /// count as committed: for members whose state was restored from somewhere else. They all must begin behind the same one.
+    /// It is durable, and opened as any other.
+    ///
+    /// # Errors
+    /// [`Error::IdentityLost`] if there are entries already, and those of the disk.
+    ///
+    /// # Panics
+    /// If there is a log already, or the configuration is empty.
+    pub fn begin_behind(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        options: &Options,
+        base: EntryId,
+    ) -> Result<(), Error> {
+        assert!(options.membership != Membership::default(), "nobody would vote");
+        let io = |op, source| Error::Io { path: dir.to_owned(), op, source };
+        disk.create_dir_all(dir).map_err(|source| io("create", source))?;
+        let (mut files, found) = HardStateFiles::open(disk.clone(), dir, options.identity)?;
+        assert!(found.is_none(), "there is a log in {} already", dir.display());
+        let hard_state = HardState { term: base.term, vote: None };
+        create(&**disk, dir, &dir.join(ENTRIES), &mut files, options, Start { hard_state, base })?;
+        Ok(())
     }
 
     fn read_entries(&mut self, tail_bytes_max: usize) -> Result<(), Error> {
@@ -169,6 +194,13 @@ fn has_entries(disk: &dyn Disk, entries_dir: &Path) -> Result<bool, Error> {
     Ok(disk.exists(entries_dir).map_err(io)? && !disk.list(entries_dir).map_err(io)?.is_empty())
 }
 
+/// What a new log begins with.
+#[derive(Default)]
+struct Start {
+    hard_state: HardState,
+    base: EntryId,
+}
+
 /// A new log: the hard state first, so that entries without one are always a loss.
 fn create(
     disk: &dyn Disk,
@@ -176,6 +208,7 @@ fn create(
     entries_dir: &Path,
     files: &mut HardStateFiles,
     options: &Options,
+    start: Start,
 ) -> Result<Facts, Error> {
     if has_entries(disk, entries_dir)? {
         return Err(Error::IdentityLost { dir: dir.to_owned() });
@@ -184,9 +217,9 @@ fn create(
         identity: options.identity,
         incarnation: options.incarnation,
         boot: Boot(0),
-        hard_state: HardState::default(),
-        commit: EntryId::ZERO,
-        base: EntryId::ZERO,
+        hard_state: start.hard_state,
+        commit: start.base,
+        base: start.base,
         membership: options.membership.clone(),
         expected: None,
         loss: None,

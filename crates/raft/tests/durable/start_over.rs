@@ -394,3 +394,27 @@ fn what_is_cut_off_is_neither_in_force_nor_looked_for() {
         assert_eq!(found[0].id(), EntryId::new(first, Term(3)));
     }
 }
+
+/// A log whose state comes from elsewhere: it goes on behind the place that it was told, and remembers what it promises there.
+#[test]
+fn a_log_begins_behind_an_entry_that_nobody_has() {
+    let disk = SimDisk::new(1);
+    let shared: Arc<dyn wal::Disk> = Arc::new(disk.clone());
+    let options = Options { membership: members(&[1, 2, 3]), ..options() };
+    Log::begin_behind(&shared, Path::new(DIR), &options, id(3, 1)).expect("it is made");
+    let disk = disk.crash(Crash::LoseAll);
+    let mut log = open(&disk).expect("opens").log;
+    assert_eq!((log.base(), log.last(), log.hard_state().term), (id(3, 1), id(3, 1), Term(1)));
+    assert_eq!(**log.memberships().current(), members(&[1, 2, 3]));
+    assert!(
+        matches!(log.restore_at(id(2, 1)), Err(Error::StateBehind { .. })),
+        "the state is that of the place"
+    );
+    let mut follower = Follower::new(log.restore_at(id(3, 1)).expect("the state that it begins behind"));
+    let persist = follower.append(id(3, 1), 2, true, 10);
+    log.append(&persist).expect("appends");
+    log.sync().expect("syncs");
+    drop(log);
+    let log = open(&disk.crash(Crash::LoseAll)).expect("opens").log;
+    assert_eq!((log.base(), log.last(), log.hard_state().term), (id(3, 1), id(5, 2), Term(2)));
+}

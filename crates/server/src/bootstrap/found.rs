@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::remote::{self, Members};
 use super::resolve::{self, RESOLVE_TIMEOUT};
-use super::{BootstrapError, How, KnownMember, Origin};
+use super::{BootstrapError, Origin};
 use crate::config::Cluster;
 use crate::config::url::{self, Url};
-use crate::ids::{Identity, MemberId, cluster_id, member_id};
+use crate::ids::MemberId;
 use crate::tls::Connector;
 
 /// Time for other members to say whether this one has been here before; as in etcd. Usually they are not there yet.
@@ -24,7 +24,7 @@ pub(super) async fn found(
     let own = own_urls(name, cluster)?;
     check_advertised(name, own, &cluster.advertise_peer).await?;
     check_duplicates(&cluster.initial)?;
-    let origin = founded(own, cluster);
+    let origin = Origin::founded(own, &cluster.initial, &cluster.token);
     let id = origin.identity.member;
     let others = others(name, cluster);
     let answers = remote::ask_all(connector, &others, QUESTION_TIMEOUT).await;
@@ -46,19 +46,6 @@ pub(super) fn others(name: &str, cluster: &Cluster) -> Vec<Url> {
     let mut urls: Vec<Url> = others.flat_map(|(_, urls)| urls).cloned().collect();
     urls.sort();
     urls
-}
-
-fn founded(own: &[Url], cluster: &Cluster) -> Origin {
-    let known = |(name, urls): (&String, &Vec<Url>)| KnownMember {
-        id: member_id(urls, &cluster.token),
-        name: name.clone(),
-        peer_urls: urls.iter().map(Url::to_string).collect(),
-    };
-    let mut members: Vec<KnownMember> = cluster.initial.iter().map(known).collect();
-    members.sort();
-    let ids: Vec<MemberId> = members.iter().map(|member| member.id).collect();
-    let identity = Identity { cluster: cluster_id(&ids), member: member_id(own, &cluster.token) };
-    Origin { identity, how: How::Founded, members }
 }
 
 /// A member that has started has told its cluster where clients reach it.
@@ -103,6 +90,7 @@ fn cluster_text(members: &BTreeMap<String, Vec<Url>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bootstrap::How;
     use crate::config::Config;
 
     fn cluster(initial: &str, advertised: &str) -> Cluster {

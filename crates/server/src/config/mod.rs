@@ -22,7 +22,6 @@ pub mod notice;
 pub mod settings;
 pub mod table;
 pub mod tls;
-pub mod url;
 mod validate;
 pub mod value;
 
@@ -31,13 +30,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use build::parse_go_duration;
+pub use datadir::Url;
+pub use datadir::url;
 pub use error::ConfigError;
 pub use features::FeatureGates;
 pub use go::Nanos;
 pub use notice::Notice;
 pub use settings::{Settings, Source};
 pub use tls::Tls;
-pub use url::Url;
 
 use crate::net::trace;
 use crate::version;

@@ -1,5 +1,7 @@
 //! Backups: what `Maintenance.Snapshot` sends is taken by etcd's own tools, and a real etcd that starts from it holds what the
-//! member held.
+//! member held. The other way round in [`restore`].
+
+mod restore;
 
 use std::path::Path;
 use std::process::{Command, Output};

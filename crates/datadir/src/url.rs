@@ -46,6 +46,9 @@ pub enum UrlError {
 
 impl Url {
     /// Reads one URL; surrounding white space does not count.
+    ///
+    /// # Errors
+    /// If it is no address.
     pub fn parse(text: &str) -> Result<Url, UrlError> {
         let text = text.trim();
         let Some((scheme, rest)) = text.split_once("://") else {
@@ -73,26 +76,31 @@ impl Url {
     }
 
     /// The scheme.
+    #[must_use]
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
 
     /// The URL as text: what member ids are derived from.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// Whether this names a Unix socket rather than a host and a port.
+    #[must_use]
     pub fn is_unix(&self) -> bool {
         matches!(self.scheme, Scheme::Unix | Scheme::Unixs)
     }
 
     /// Whether the address wants TLS.
+    #[must_use]
     pub fn is_secure(&self) -> bool {
         matches!(self.scheme, Scheme::Https | Scheme::Unixs)
     }
 
     /// Host (without the brackets of an IPv6 address) and port; `None` for Unix sockets.
+    #[must_use]
     pub fn host_port(&self) -> Option<(&str, u16)> {
         let rest = &self.text[self.scheme.name().len() + 3..];
         if self.is_unix() { None } else { split_host_port(rest) }
@@ -100,19 +108,22 @@ impl Url {
 
     /// The path of a Unix socket, as etcd reads it: what follows the slashes, relative unless there are three. `None` for
     /// a host and a port.
+    #[must_use]
     pub fn socket_path(&self) -> Option<&str> {
         self.is_unix().then(|| &self.text[self.scheme.name().len() + 3..])
     }
 
     /// The host that a certificate is to name. A Unix socket may have one, too (`unixs://host:port` is a file of that name in
     /// the working directory); one that has none is on this machine.
-    pub(crate) fn host(&self) -> &str {
+    #[must_use]
+    pub fn host(&self) -> &str {
         let place = self.host_port().or_else(|| split_host_port(self.named_socket()?));
         place.map_or("localhost", |(host, _)| host)
     }
 
     /// What stands for the place in the head of a request.
-    pub(crate) fn authority(&self) -> &str {
+    #[must_use]
+    pub fn authority(&self) -> &str {
         let rest = &self.text[self.scheme.name().len() + 3..];
         if self.is_unix() { self.named_socket().unwrap_or("localhost") } else { rest }
     }
@@ -125,6 +136,7 @@ impl Url {
 
     /// Where to bind for this URL. `None` when the host is a domain name: a listener wants an address, and `localhost` is
     /// the one name allowed (the IPv4 loopback, which is what etcd binds).
+    #[must_use]
     pub fn bind_address(&self) -> Option<SocketAddr> {
         let (host, port) = self.host_port()?;
         let host = if host == "localhost" { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { host.parse().ok()? };
@@ -132,13 +144,16 @@ impl Url {
     }
 
     /// The same URL with an address for its host: `0.0.0.0` cannot be advertised, and a name is compared by its address.
-    pub(crate) fn with_address(&self, host: IpAddr, port: u16) -> Url {
+    #[must_use]
+    pub fn with_address(&self, host: IpAddr, port: u16) -> Url {
         Url { scheme: self.scheme, text: format!("{}://{}", self.scheme.name(), SocketAddr::new(host, port)) }
     }
 }
 
 impl Scheme {
-    pub(crate) fn name(self) -> &'static str {
+    /// The scheme as a URL has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Scheme::Http => "http",
             Scheme::Https => "https",
@@ -187,7 +202,10 @@ fn split_host_port(authority: &str) -> Option<(&str, u16)> {
 }
 
 /// A comma-separated list: sorted and without duplicates, as etcd keeps them. The empty text is the empty list.
-pub(crate) fn parse_list(text: &str) -> Result<Vec<Url>, UrlError> {
+///
+/// # Errors
+/// That of the first that is no address.
+pub fn parse_list(text: &str) -> Result<Vec<Url>, UrlError> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
@@ -198,12 +216,16 @@ pub(crate) fn parse_list(text: &str) -> Result<Vec<Url>, UrlError> {
 }
 
 /// The list as one text, comma-separated.
+#[must_use]
 pub fn join(urls: &[Url]) -> String {
     urls.iter().map(Url::as_str).collect::<Vec<_>>().join(",")
 }
 
 /// `--initial-cluster`: `n1=url,n2=url,...`. A name given several times has several URLs; each member's URLs are sorted.
-pub(crate) fn parse_cluster(text: &str) -> Result<BTreeMap<String, Vec<Url>>, UrlError> {
+///
+/// # Errors
+/// That of the first that is no address.
+pub fn parse_cluster(text: &str) -> Result<BTreeMap<String, Vec<Url>>, UrlError> {
     let mut members: BTreeMap<String, Vec<Url>> = BTreeMap::new();
     for part in text.split(',').filter(|part| !part.is_empty()) {
         let (name, url) = part.split_once('=').unwrap_or((part, ""));
