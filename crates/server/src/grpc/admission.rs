@@ -7,6 +7,7 @@ use tonic::Status;
 
 use super::body::ResponseBody;
 use super::deadline::{Deadline, exceeded};
+use super::encoding::quoted;
 use super::unary::failure;
 
 /// What a content type of gRPC begins with.
@@ -29,7 +30,7 @@ pub(crate) fn admit<B>(request: &Request<B>) -> Result<Option<Deadline>, Box<Res
     };
     let content_type = content_type(request.headers());
     if !is_grpc(content_type) {
-        let text = String::from_utf8_lossy(content_type);
+        let text = quoted(content_type);
         let status = Status::invalid_argument(format!("invalid gRPC request content-type {text:?}"));
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, status);
     }
@@ -86,6 +87,22 @@ mod tests {
             assert!(message.contains(bad.split('/').next().unwrap()), "{message}");
         }
         assert_eq!(answer(Method::POST, &[]).unwrap().0, 415);
+    }
+
+    #[test]
+    fn what_is_wrong_is_not_quoted_for_megabytes() {
+        let long = "{".repeat(1 << 20);
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        for (content_type, timeout) in
+            [(format!("application/grpc{long}"), "1S"), ("application/grpc".into(), &long)]
+        {
+            request.headers_mut().insert(CONTENT_TYPE, content_type.parse().unwrap());
+            request.headers_mut().insert("grpc-timeout", timeout.parse().unwrap());
+            let response = admit(&request).unwrap_err();
+            let bytes = response.headers()["grpc-message"].len();
+            assert!((1_000..10_000).contains(&bytes), "{bytes}");
+        }
     }
 
     #[test]
