@@ -254,8 +254,8 @@ pub(crate) const PEER_ANSWER_BYTES_MAX: usize = 1 << 20;
 pub(crate) const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// TLS handshakes under way on one thread. Each holds a descriptor and some 20 KiB; a client that means it is done in
-/// two round trips. A quarter of the descriptors that the process may have, if that is less.
-pub(crate) const TLS_HANDSHAKES_MAX: usize = 1024;
+/// two round trips. Less if the process may not have many descriptors: see `net::descriptors`.
+pub(crate) const TLS_HANDSHAKES_MAX: u64 = 1024;
 
 /// A handshake younger than this does not make room for another: a round trip around the world, and the time that
 /// hundreds of honest handshakes before it take.
