@@ -37,6 +37,7 @@ mod spawn;
 mod tasks;
 mod tls;
 mod transport;
+mod turn;
 pub mod version;
 mod watch;
 

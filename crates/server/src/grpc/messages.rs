@@ -25,6 +25,7 @@ use tonic::Status;
 use super::encoding::Encoding;
 use crate::gzip::Inflate;
 use crate::net::backlog::{Backlog, Place, Waiting};
+use crate::turn::others_first;
 
 /// Flag byte and length.
 pub(crate) const PREFIX_BYTES: usize = 5;
@@ -95,7 +96,7 @@ where
             if let Some(inflate) = &mut self.inflating {
                 let Some(message) = inflate.step()? else {
                     self.unfinished.is_now(self.have.len() + inflate.bytes(), cx)?;
-                    cx.waker().wake_by_ref();
+                    others_first(cx);
                     return Poll::Pending;
                 };
                 self.inflating = None;
