@@ -38,6 +38,7 @@ mod spawn;
 mod tasks;
 mod tls;
 mod transport;
+mod turn;
 pub mod version;
 mod watch;
 

@@ -198,6 +198,13 @@ pub(crate) const WATCH_QUEUE_BYTES_MAX: usize = 4 << 20;
 /// Watchers on one stream. kube-apiserver opens a stream for each few resources; 65,536 is far beyond any client.
 pub(crate) const WATCHERS_PER_STREAM_MAX: usize = 64 * 1024;
 
+/// Bytes of a watcher's keys that no budget is asked for: what the watcher takes by itself, and more than clients' keys have.
+pub(crate) const WATCHED_KEYS_BYTES_FREE: usize = 1 << 10;
+
+/// Bytes of the keys of all watchers of a worker, beyond what is free: a key may have a megabyte, and a client tens of thousands
+/// of watchers on each stream. Beyond it, no watcher is created whose keys are long.
+pub(crate) const WATCHED_KEYS_BYTES_MAX: usize = 64 << 20;
+
 /// Distinct revisions in one catch-up response (etcd: 1,000).
 pub(crate) const CATCH_UP_REVISIONS_MAX: usize = 1000;
 
@@ -247,8 +254,8 @@ pub(crate) const PEER_ANSWER_BYTES_MAX: usize = 1 << 20;
 pub(crate) const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// TLS handshakes under way on one thread. Each holds a descriptor and some 20 KiB; a client that means it is done in
-/// two round trips. A quarter of the descriptors that the process may have, if that is less.
-pub(crate) const TLS_HANDSHAKES_MAX: usize = 1024;
+/// two round trips. Less if the process may not have many descriptors: see `net::descriptors`.
+pub(crate) const TLS_HANDSHAKES_MAX: u64 = 1024;
 
 /// A handshake younger than this does not make room for another: a round trip around the world, and the time that
 /// hundreds of honest handshakes before it take.

@@ -7,6 +7,7 @@ use tonic::Status;
 
 use super::body::ResponseBody;
 use super::deadline::{Deadline, exceeded};
+use super::encoding::quoted;
 use super::metadata::Metadata;
 use super::unary::failure;
 
@@ -33,7 +34,7 @@ pub(crate) fn admit(
     };
     let content_type = content_type(metadata.content_type);
     if !is_grpc(content_type) {
-        let text = String::from_utf8_lossy(content_type);
+        let text = quoted(content_type);
         let status = Status::invalid_argument(format!("invalid gRPC request content-type {text:?}"));
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, status);
     }
@@ -89,6 +90,21 @@ mod tests {
             assert!(message.contains(bad.split('/').next().unwrap()), "{message}");
         }
         assert_eq!(answer(Method::POST, &[]).unwrap().0, 415);
+    }
+
+    #[test]
+    fn what_is_wrong_is_not_quoted_for_megabytes() {
+        let long = "{".repeat(1 << 20);
+        let mut headers = HeaderMap::new();
+        for (content_type, timeout) in
+            [(format!("application/grpc{long}"), "1S"), ("application/grpc".into(), &long)]
+        {
+            headers.insert(CONTENT_TYPE, content_type.parse().unwrap());
+            headers.insert("grpc-timeout", timeout.parse().unwrap());
+            let response = admit(&Method::POST, &Metadata::of(&headers)).unwrap_err();
+            let bytes = response.headers()["grpc-message"].len();
+            assert!((1_000..10_000).contains(&bytes), "{bytes}");
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use http::HeaderValue;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
+use super::encoding::quoted;
+
 /// When a call has to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deadline(Instant);
@@ -19,8 +21,8 @@ impl Deadline {
     /// In the words of grpc-go, if the header is malformed.
     pub(crate) fn of(header: Option<&HeaderValue>) -> Result<Option<Self>, String> {
         let Some(value) = header else { return Ok(None) };
-        let timeout = parse(&String::from_utf8_lossy(value.as_bytes()))
-            .map_err(|why| format!("malformed grpc-timeout: {why}"))?;
+        let timeout =
+            parse(&quoted(value.as_bytes())).map_err(|why| format!("malformed grpc-timeout: {why}"))?;
         Ok(Instant::now().checked_add(timeout).map(Self))
     }
 

@@ -25,6 +25,7 @@ use tonic::Status;
 use super::encoding::Encoding;
 use crate::gzip::Inflate;
 use crate::net::backlog::{Backlog, Place, Waiting};
+use crate::turn::others_first;
 
 /// Flag byte and length.
 pub(crate) const PREFIX_BYTES: usize = 5;
@@ -80,13 +81,19 @@ where
         check: impl FnOnce(&[u8]) -> Result<(), Status>,
     ) -> Result<(Q, usize), Status> {
         let message = std::future::poll_fn(|cx| self.poll_message(cx)).await?;
-        let message = message.ok_or_else(|| match self.have.is_empty() {
-            true => Status::internal("grpc: request ended before its message was whole"),
-            false => Status::unknown(CUT),
-        })?;
+        let message =
+            message.ok_or_else(|| Status::unknown(if self.is_amid_message() { CUT } else { "EOF" }))?;
         let bytes = message.len();
         check(&message)?;
-        Ok((decode(message)?, bytes))
+        let message = Q::decode(message);
+        let message = message
+            .map_err(|error| Status::internal(format!("grpc: error unmarshalling request: {error}")))?;
+        Ok((message, bytes))
+    }
+
+    /// Whether a message has begun: with its whole prefix, as grpc-go sees it.
+    fn is_amid_message(&self) -> bool {
+        self.have.len() >= PREFIX_BYTES
     }
 
     /// The next message, not decoded; `None` at the end, whether in the middle of one or not.
@@ -95,7 +102,7 @@ where
             if let Some(inflate) = &mut self.inflating {
                 let Some(message) = inflate.step()? else {
                     self.unfinished.is_now(self.have.len() + inflate.bytes(), cx)?;
-                    cx.waker().wake_by_ref();
+                    others_first(cx);
                     return Poll::Pending;
                 };
                 self.inflating = None;
@@ -164,9 +171,11 @@ where
             return Poll::Ready(None);
         }
         let item = match ready!(this.poll_message(cx)) {
-            Ok(Some(message)) => Some(decode(message)),
-            Ok(None) if this.have.is_empty() => None,
-            Ok(None) => Some(Err(Status::internal(CUT))),
+            Ok(Some(message)) => Some(Q::decode(message).map_err(|error| {
+                Status::internal(format!("grpc: failed to unmarshal the received message: {error}"))
+            })),
+            Ok(None) if this.is_amid_message() => Some(Err(Status::internal(CUT))),
+            Ok(None) => None,
             // The client has given the call up, or is gone.
             Err(status) if status.code() == tonic::Code::Cancelled => None,
             Err(status) => Some(Err(status)),
@@ -179,11 +188,6 @@ where
 
 /// What grpc-go says of a message that ends before its time.
 const CUT: &str = "unexpected EOF";
-
-fn decode<Q: Message + Default>(message: Bytes) -> Result<Q, Status> {
-    Q::decode(message)
-        .map_err(|error| Status::internal(format!("grpc: error unmarshalling request: {error}")))
-}
 
 /// Splits a message off, if it is whole. Returns whether it is deflated, too.
 fn split_frame(
@@ -381,6 +385,8 @@ mod tests {
             let [Ok(first), Err(status)] = &all[..] else { panic!("{all:?}") };
             assert_eq!(*first, put("a"));
             assert_eq!(status.code(), code, "{status:?}");
+            let of_a_stream = "grpc: failed to unmarshal the received message: ";
+            assert_eq!(text.contains("unmarshalling"), status.message().starts_with(of_a_stream));
         }
     }
 
@@ -393,8 +399,12 @@ mod tests {
         let all_of_cut = all(cut, Encoding::Identity, 100).await;
         let [Err(status)] = &all_of_cut[..] else { panic!("{all_of_cut:?}") };
         assert_eq!((status.code(), status.message()), (Code::Internal, CUT));
-        assert_eq!(only(Bytes::new(), Encoding::Identity, 100).await.unwrap_err().code(), Code::Internal);
-        assert!(all(Bytes::new(), Encoding::Identity, 100).await.is_empty());
+        for no_prefix in [&b""[..], b"\0\0\0\0"] {
+            let no_prefix = Bytes::from_static(no_prefix);
+            let status = only(no_prefix.clone(), Encoding::Identity, 100).await.unwrap_err();
+            assert_eq!((status.code(), status.message()), (Code::Unknown, "EOF"));
+            assert!(all(no_prefix, Encoding::Identity, 100).await.is_empty());
+        }
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ use super::messages::PREFIX_BYTES;
 use super::reply::WireReply;
 use super::unary::{add_prefix, write_frame};
 use crate::gzip::Deflate;
+use crate::turn::others_first;
 
 /// Bytes that leave together: what one write to a socket takes well.
 const TOGETHER_BYTES: usize = 32 << 10;
@@ -48,7 +49,7 @@ where
         while self.end.is_none() && self.buffer.len() < TOGETHER_BYTES {
             if let Some(deflate) = &mut self.deflating {
                 let Some(packed) = deflate.step() else {
-                    cx.waker().wake_by_ref();
+                    others_first(cx);
                     return Poll::Pending;
                 };
                 self.deflating = None;

@@ -11,7 +11,7 @@ use crate::config::{Config, Url};
 use crate::error::StartError;
 use crate::metrics::Metrics;
 use crate::net::listen::{SocketOptions, listen, listen_unix};
-use crate::tls::{self, Acceptor, Handshakes, Need, Setup};
+use crate::tls::{self, Acceptor, Handshakes, Need, Role, Setup};
 use crate::transport;
 
 /// All sockets.
@@ -47,7 +47,7 @@ impl Listeners {
                 http: bind(&config.listen.client_http)?,
                 metrics: bind(&config.listen.metrics)?,
                 handshakes: match tls.clients {
-                    Some(_) => Some(start_handshakes("client handshakes", metrics)?),
+                    Some(_) => Some(start_handshakes("client handshakes", Role::Clients, metrics)?),
                     None => None,
                 },
             },
@@ -128,14 +128,18 @@ fn bind_peers(
         }
     }
     if !secure.is_empty() {
-        let (handshakes, thread) = start_handshakes("peer handshakes", metrics)?;
+        let (handshakes, thread) = start_handshakes("peer handshakes", Role::Peers, metrics)?;
         listeners.secure = Some(transport::SecureListeners { sockets: secure, handshakes, thread });
     }
     Ok(listeners)
 }
 
-fn start_handshakes(name: &str, metrics: &Arc<Metrics>) -> Result<(Handshakes, JoinHandle<()>), StartError> {
-    let made = Handshakes::new(metrics.clone());
+fn start_handshakes(
+    name: &str,
+    role: Role,
+    metrics: &Arc<Metrics>,
+) -> Result<(Handshakes, JoinHandle<()>), StartError> {
+    let made = Handshakes::new(role, metrics.clone());
     let (handshakes, thread) =
         made.map_err(|source| StartError::System { what: "cannot start the thread of handshakes", source })?;
     Ok((handshakes, start_thread(name, move || thread.run())?))

@@ -125,6 +125,7 @@ impl Network {
         let mut threads = Vec::new();
         let mut listeners = self.listeners;
         let (handshakes, handshake_thread) = listeners.handshakes.take().unzip();
+        let has_tls = handshakes.is_some();
         let mut client_doors = Vec::new();
         let mut doors = Vec::new();
         for api in &self.apis {
@@ -145,7 +146,7 @@ impl Network {
             asked: self.asked,
             ready,
             http: Arc::new(ClientPort::new(self.apis[0].clone(), workers.clone(), &self.config)),
-            places: Places::of_process(),
+            places: Places::of_process(has_tls),
             terms: terms.clone(),
         });
         for (index, (api, connections)) in doors.into_iter().enumerate() {

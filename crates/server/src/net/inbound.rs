@@ -142,6 +142,15 @@ mod tests {
     }
 
     #[test]
+    fn empty_data_is_left_out_and_counts_as_frames_do() {
+        let bytes = [PREFACE, &frame(4, 0, 0, &[]), &frame(0, 0, 1, &[]).repeat(5)].concat();
+        let mut inbound = Inbound::new();
+        assert_eq!(inbound.take(&bytes), PREFACE.len() + 9);
+        assert!(inbound.ready().is_empty());
+        assert_eq!(inbound.load().frames, 6);
+    }
+
+    #[test]
     fn what_is_not_http_2_is_not_looked_at() {
         let bytes = b"GET /health HTTP/1.1\r\nHost: http://a\r\n\r\n";
         in_every_step(bytes, bytes, Seen { has_spoken: true, ..Seen::default() });

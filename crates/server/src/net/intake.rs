@@ -20,6 +20,7 @@ use std::task::{Context, Poll};
 
 use super::frames::Load;
 use crate::limits::{FRAMES_IN_A_TURN_MAX, FRAMES_WHILE_BLOCKED_MAX};
+use crate::turn::others_first;
 
 /// The reading side of one connection.
 #[derive(Debug, Default)]
@@ -51,7 +52,7 @@ impl Intake {
     /// Returns ready when something may be read.
     pub(super) fn poll(&mut self, turn: u64, cx: &mut Context<'_>) -> Poll<()> {
         if self.over == Some(turn) {
-            cx.waker().wake_by_ref();
+            others_first(cx);
             return Poll::Pending;
         }
         self.is_waiting = self.blocked_at.is_some_and(|at| self.load.frames - at > FRAMES_WHILE_BLOCKED_MAX);

@@ -20,6 +20,10 @@ use crate::http::{Alarm, Consistency, HealthProbe, Http, RaftStatus, ReadFailure
 use crate::ids::MemberId;
 use crate::net::trace;
 use crate::tls::CertificateName;
+use crate::turn::Turns;
+
+/// Scrapes of the metrics: each takes a millisecond, and a client may ask for thousands at once.
+static SCRAPES: Turns = Turns::new();
 
 /// The client port: gRPC, and HTTP beside it.
 pub(crate) struct ClientPort {
@@ -71,13 +75,16 @@ impl ClientPort {
     }
 
     async fn http(&self, surface: Surface, request: Request<Incoming>) -> Response<ResponseBody> {
-        if request.uri().path() == "/metrics" {
-            refresh_gauges(&self.api, &self.workers);
-        }
         let (mut head, _) = request.into_parts();
         // Who the client is by its certificate counts for gRPC alone (rule S5).
         head.extensions.remove::<CertificateName>();
-        plain(self.http.handle(surface, &head).await)
+        let answer = async {
+            if head.uri.path() == "/metrics" {
+                refresh_gauges(&self.api, &self.workers);
+            }
+            self.http.handle(surface, &head).await
+        };
+        plain(if head.uri.path() == "/metrics" { SCRAPES.take(answer).await } else { answer.await })
     }
 }
 

@@ -20,15 +20,14 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use super::acceptor::{Acceptor, Delivery, Rejection, Secured};
+use super::acceptor::{Acceptor, Delivery, Rejection, Role, Secured};
 use super::wire::{Detached, Stream};
-use crate::limits::{
-    TLS_HANDSHAKE_GRACE, TLS_HANDSHAKE_TIMEOUT, TLS_HANDSHAKES_MAX, TLS_REJECTIONS_LOGGED_PER_SECOND,
-};
+use crate::limits::{TLS_HANDSHAKE_GRACE, TLS_HANDSHAKE_TIMEOUT, TLS_REJECTIONS_LOGGED_PER_SECOND};
+use crate::metrics::Metrics;
 use crate::metrics::tls::{Endpoint, HandshakeResult};
-use crate::metrics::{Metrics, open_files_limit};
 use crate::net::accept::{Closing, Incoming, OpenDoor};
 use crate::net::connection::stopped;
+use crate::net::descriptors::Shares;
 use crate::spawn;
 
 /// A listening socket that is bound.
@@ -94,11 +93,14 @@ const FILES_INTERVAL: Duration = Duration::from_secs(60);
 const LOOK_UPS_MAX: usize = 4;
 
 impl Bounds {
-    fn of_process() -> Bounds {
-        // Connections that are served need descriptors too.
-        let descriptors = open_files_limit().map_or(usize::MAX, |limit| limit as usize);
+    fn of_process(role: Role) -> Bounds {
+        let shares = Shares::of_process();
+        let handshakes = match role {
+            Role::Clients => shares.client_handshakes,
+            Role::Peers => shares.member_handshakes,
+        };
         Bounds {
-            handshakes_max: TLS_HANDSHAKES_MAX.min(descriptors / 4).max(1),
+            handshakes_max: (handshakes as usize).max(1),
             grace: TLS_HANDSHAKE_GRACE,
             deadline: TLS_HANDSHAKE_TIMEOUT,
         }
@@ -126,8 +128,8 @@ impl Handshakes {
     ///
     /// # Errors
     /// Those of the operating system.
-    pub(crate) fn new(metrics: Arc<Metrics>) -> io::Result<(Handshakes, HandshakeThread)> {
-        Self::within(Bounds::of_process(), metrics)
+    pub(crate) fn new(role: Role, metrics: Arc<Metrics>) -> io::Result<(Handshakes, HandshakeThread)> {
+        Self::within(Bounds::of_process(role), metrics)
     }
 
     pub(super) fn within(bounds: Bounds, metrics: Arc<Metrics>) -> io::Result<(Handshakes, HandshakeThread)> {

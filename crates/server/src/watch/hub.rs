@@ -17,7 +17,7 @@ use super::reply::{Batch, EventRef, Kind, WatchReply};
 use super::stream::{Holder, Stream};
 use crate::auth::published::Generation;
 use crate::grpc::reply::Header;
-use crate::limits::WATCHERS_PER_STREAM_MAX;
+use crate::limits::{WATCHED_KEYS_BYTES_FREE, WATCHED_KEYS_BYTES_MAX, WATCHERS_PER_STREAM_MAX};
 use pieces::{push_events, split_by_revisions};
 
 /// A stream of this hub.
@@ -116,6 +116,8 @@ pub(crate) struct Hub {
     recent: Recent,
     streams: BTreeMap<StreamId, Stream>,
     watchers: HashMap<WatcherId, Watcher>,
+    /// Bytes of the watchers' keys, beyond what each has for free.
+    long_keys_bytes: usize,
     next_id: u64,
     /// Watchers of one key each. Thousands may watch the same, and go one by one.
     live_keys: HashMap<Bytes, BTreeSet<WatcherId>>,
@@ -137,6 +139,7 @@ impl Hub {
             recent: Recent::after(position, bounds),
             streams: BTreeMap::new(),
             watchers: HashMap::new(),
+            long_keys_bytes: 0,
             next_id: 0,
             live_keys: HashMap::new(),
             live_ranges: RangeSet::default(),
@@ -186,6 +189,7 @@ impl Hub {
 
     fn forget(&mut self, id: WatcherId) {
         let Some(watcher) = self.watchers.remove(&id) else { return };
+        self.long_keys_bytes -= long_bytes(&watcher.range);
         if let Some(stream) = self.streams.get_mut(&watcher.stream) {
             match watcher.feed {
                 Feed::Live => stream.standing.leaves_live(id, watcher.due()),
@@ -231,7 +235,10 @@ impl Hub {
     pub(crate) fn create(&mut self, stream: StreamId, request: CreateWatch, current: i64) {
         let header = self.header(current);
         let Some(state) = self.streams.get_mut(&stream) else { return };
-        let watch_id = match choose_id(state, &request) {
+        let long_keys_bytes = self.long_keys_bytes + long_bytes(&request.range);
+        let has_room = long_keys_bytes <= WATCHED_KEYS_BYTES_MAX || long_keys_bytes == self.long_keys_bytes;
+        let chosen = if has_room { choose_id(state, &request) } else { Err("etcdserver: too many requests") };
+        let watch_id = match chosen {
             Ok(id) => id,
             Err(reason) => {
                 let kind = Kind::Refused { reason: reason.to_owned() };
@@ -255,6 +262,7 @@ impl Hub {
             active: false,
         };
         self.watchers.insert(id, watcher);
+        self.long_keys_bytes = long_keys_bytes;
         self.feed(id);
     }
 
@@ -558,6 +566,15 @@ fn choose_id(stream: &mut Stream, request: &CreateWatch) -> Result<i64, &'static
         }
         Some(id) => Ok(id),
     }
+}
+
+/// Returns how many bytes of its keys a watcher has beyond what is free.
+fn long_bytes(range: &KeyRange) -> usize {
+    let end = match &range.end {
+        RangeEnd::Before(end) => end.len(),
+        RangeEnd::Single | RangeEnd::Open => 0,
+    };
+    (range.start.len() + end).saturating_sub(WATCHED_KEYS_BYTES_FREE)
 }
 
 fn is_empty(range: &KeyRange) -> bool {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
+use bytes::Bytes;
 use mvcc::KeyRange;
 
 use super::{Op, TIGHT, Woken, World, key, line, lines, watch, watch_from};
+use crate::limits::{WATCHED_KEYS_BYTES_FREE, WATCHED_KEYS_BYTES_MAX};
 use crate::watch::bounds::Bounds;
 use crate::watch::hub::{CaughtUp, CreateWatch, Options};
 
@@ -484,4 +486,31 @@ fn of_the_watchers_that_stalled_not_many_go_on_at_once() {
         assert!(before - world.hub.slow_watcher_count() <= TIGHT.resumed);
         assert!(reply.is_some() || woken.0.swap(false, Ordering::Relaxed), "who writes comes again");
     }
+}
+
+#[test]
+fn watchers_of_long_keys_have_a_budget_and_those_of_short_ones_need_none() {
+    const LONG: usize = WATCHED_KEYS_BYTES_MAX / 4 + WATCHED_KEYS_BYTES_FREE;
+    let mut world = World::new(wide());
+    let of = |byte: u8, length: usize| Bytes::from(vec![byte; length]);
+    let long_key = || CreateWatch { range: KeyRange::single(of(b'a', LONG)), ..watch() };
+    let long_end = || CreateWatch { range: KeyRange::between(key(0), of(b'b', LONG - 1)), ..watch() };
+    let short = || CreateWatch { range: KeyRange::single(of(b'a', WATCHED_KEYS_BYTES_FREE)), ..watch() };
+    let (first, second) = (world.hub.open(), world.hub.open());
+    for request in [long_key(), long_end(), long_key()] {
+        world.create(first, request);
+    }
+    for request in [long_end(), long_key(), short()] {
+        world.create(second, request);
+    }
+    assert_eq!(lines(&world.all(first)), ["0@1: created", "1@1: created", "2@1: created"]);
+    let refused = "-1@1: refused, etcdserver: too many requests";
+    assert_eq!(lines(&world.all(second)), ["0@1: created", refused, "1@1: created"]);
+    world.hub.cancel(first, 1, 1);
+    world.create(second, long_key());
+    world.create(second, long_key());
+    assert_eq!(lines(&world.all(second)), ["2@1: created", refused]);
+    world.hub.close(first);
+    world.create(second, long_end());
+    assert_eq!(lines(&world.all(second)), ["3@1: created"]);
 }
