@@ -1,6 +1,6 @@
-//! Backups: a member's state as etcd's database file.
+//! Backups: a member's state as etcd's database file, and a new member from such a file.
 //!
-//! A [`Frozen`] is everything that a backup holds, as of one entry of the raft log. [`Export`] turns it into the bytes of
+//! The way back is [`restore`]. A [`Frozen`] is everything that a backup holds, as of one entry of the raft log. [`Export`] turns it into the bytes of
 //! the file, some at a time, in two passes: the first finds out how long the rows are, which says where each page is, and
 //! the second writes. The file has the rows of etcd 3.6, which every etcd from 3.4 on takes.
 //!

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -62,6 +63,13 @@ fn leases() -> [(&'static [u8], Vec<Row>); 1] {
     [(bucket::LEASE, vec![lease()])]
 }
 
+/// The rows of the keys that live at a revision, by key.
+fn live(history: &[Change], at: i64) -> Vec<Vec<u8>> {
+    let until = history.iter().filter(|change| change.revision.main <= at);
+    let newest: BTreeMap<&[u8], &Change> = until.map(|change| (&change.key[..], change)).collect();
+    newest.values().filter(|change| !change.revision.is_delete).map(|change| change.value.clone()).collect()
+}
+
 /// Every revision that can be read has the hash that the file has, and the history from the compaction on is the file's.
 fn assert_same(bytes: &[u8], machine: &Machine, history: &[Change], compact_revision: i64) {
     let db = Db::open(bytes).unwrap();
@@ -69,6 +77,10 @@ fn assert_same(bytes: &[u8], machine: &Machine, history: &[Change], compact_revi
     for at in compact_revision.max(1)..=NEWEST {
         let (ours, theirs) = (view.hash_kv(Some(at)).unwrap(), hash_kv(&db, at).unwrap());
         assert_eq!((ours.hash, ours.compact_revision), (theirs.hash, theirs.compact_revision), "at {at}");
+        let everything = mvcc::RangeQuery::new(mvcc::KeyRange::all()).at(at);
+        let found = view.range(&everything).unwrap().items;
+        let found: Vec<Vec<u8>> = found.iter().map(|item| item.encoded.to_vec()).collect();
+        assert_eq!(found, live(history, at), "at {at}");
     }
     let mut found = Vec::new();
     let mut scan = view.history(compact_revision.max(2));

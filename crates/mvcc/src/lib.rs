@@ -40,6 +40,8 @@
 //!   when the store is opened. Damage is an error, never a wrong answer.
 //! * The same commands give the same state, bit for bit, and so the same [`Store::state_hash`].
 //!
+//! A store comes from transactions, from another store's [snapshot], or from versions that somebody has kept: [`StoreBuilder`].
+//!
 //! It does not know what raft is, who may write, what a lease is (it is an id), or what time it is. It has no thread.
 //!
 //! # Why not otherwise

@@ -31,7 +31,7 @@ pub struct Target {
 /// The note of a log that lies elsewhere.
 const WAL_NOTE: &str = "wal-dir";
 
-/// The names that a restore uses besides its lock, which stays from one to the next.
+/// The lock, which stays from one restore to the next.
 const LOCK: &str = "lock";
 
 /// A data directory that a restore holds.

@@ -82,9 +82,10 @@ impl Small {
 
     fn read_auth<S: ReadAt>(&mut self, db: &Db<S>) -> Result<(), RestoreError> {
         let AuthSettings { enabled, revision } = AuthSettings::read(db)?;
-        // Nobody was ever added where there is no revision.
-        let revision = revision.map(|revision| seed::auth(enabled.unwrap_or(false), revision));
-        self.rows.extend(revision.into_iter().flatten());
+        // Without either, nobody was ever added.
+        if enabled.is_some() || revision.is_some() {
+            self.rows.extend(seed::auth(enabled.unwrap_or(false), revision.unwrap_or(1)));
+        }
         for_each_row(db, bucket::AUTH_USERS, |row| {
             self.rows.push(seed::user(row.key, row.value).map_err(|malformed| malformed.what)?);
             Ok(())
