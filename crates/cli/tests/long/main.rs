@@ -5,8 +5,10 @@
 mod check;
 mod complete;
 mod man;
+mod members;
 mod mirror;
 mod proxy;
+mod shells;
 mod snapshot;
 
 use std::process::{Command, Output, Stdio};
