@@ -7,6 +7,7 @@ mod complete;
 mod man;
 mod members;
 mod mirror;
+mod output;
 mod proxy;
 mod shells;
 mod snapshot;

@@ -165,12 +165,12 @@ fn the_destination_has_certificates_and_users_of_its_own() {
     let failing: [(&[&str], &str); 5] = [
         (&[&cert, &key, "--dest-user=mirror:copied"], "UnknownIssuer"),
         (&["--dest-insecure-transport=false", "--dest-user=mirror:copied"], "UnknownIssuer"),
-        (&[&ca, "--dest-user=mirror:copied"], "certificate"),
+        (&[&ca, "--dest-user=mirror:copied"], "CertificateRequired"),
         (
             &[&ca, &cert, &key, "--dest-user=mirror:wrong"],
             "authentication failed, invalid user ID or password",
         ),
-        (&[&ca, &cert, &key], "user name is empty"),
+        (&[&ca, &cert, &key], "permission denied"),
     ];
     for (flags, why) in failing {
         let mut command = ctl();

@@ -24,6 +24,7 @@ async fn work(client: Client, observed: Arc<Observed>) {
         let held = session.mutex("lock").lock().await.expect("the lock");
         assert_eq!(observed.inside.fetch_add(1, Ordering::SeqCst), 0, "nobody else holds it");
         observed.tokens.lock().push(held.token());
+        assert!(held.revision() >= held.token(), "it is held as of a revision at which its key is there");
         let writing = client.txn().when([held.condition()]).then([put("written", held.token().to_string())]);
         match writing.await {
             Ok(answer) => assert!(answer.succeeded, "it is held"),
