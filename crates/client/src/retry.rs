@@ -40,6 +40,9 @@ const TOKEN_REFUSALS: [&str; 3] = [
     "etcdserver: user name is empty",
 ];
 
+/// How tonic begins to say that an answer has more bytes than are taken.
+const ANSWER_TOO_LARGE: &str = "Error, decoded message length too large";
+
 /// What our own part of a call knows about it, attached to a status that no member has sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Local {
@@ -94,6 +97,8 @@ pub(crate) fn outcome(status: &Status) -> Outcome {
         Code::DeadlineExceeded | Code::Cancelled | Code::Internal | Code::Aborted => true,
         // `corrupt cluster` is answered while the command is applied.
         Code::DataLoss => true,
+        // Our own part has not taken what the member answered when it was done.
+        Code::OutOfRange => status.message().starts_with(ANSWER_TOO_LARGE),
         _ => false,
     };
     if may_be_done { Outcome::Unknown } else { Outcome::NotDone }
@@ -200,6 +205,12 @@ mod tests {
             ),
             (sent(Code::PermissionDenied, "etcdserver: permission denied"), NotDone, Failed, Failed),
             (sent(Code::Internal, "stream ended"), Unknown, Failed, Failed),
+            (
+                sent(Code::OutOfRange, "etcdserver: mvcc: required revision is a future revision"),
+                NotDone,
+                Failed,
+                Failed,
+            ),
         ] {
             assert_eq!(outcome(&status), outcome_expected, "{status}");
             assert_eq!(verdict(&status, Writes), write, "{status}");

@@ -18,12 +18,13 @@ struct Layer {
 }
 
 /// From the bottom up.
-const LAYERS: [Layer; 15] = [
+const LAYERS: [Layer; 16] = [
     Layer { directory: "proto", uses: &[], pure: false },
     Layer { directory: "crates/wal", uses: &[], pure: false },
     Layer { directory: "crates/raft", uses: &["wal"], pure: false },
     Layer { directory: "crates/mvcc", uses: &["wal"], pure: false },
     Layer { directory: "crates/dbfile", uses: &[], pure: false },
+    Layer { directory: "crates/gotext", uses: &[], pure: false },
     Layer { directory: "crates/machine", uses: &["mvcc", "proto"], pure: true },
     Layer { directory: "crates/datadir", uses: &["wal"], pure: false },
     Layer {
@@ -33,13 +34,13 @@ const LAYERS: [Layer; 15] = [
     },
     Layer {
         directory: "crates/server",
-        uses: &["backup", "datadir", "dbfile", "machine", "mvcc", "raft", "wal", "proto"],
+        uses: &["backup", "datadir", "dbfile", "gotext", "machine", "mvcc", "raft", "wal", "proto"],
         pure: false,
     },
     Layer { directory: "crates/client", uses: &["proto"], pure: false },
     Layer {
         directory: "crates/cli",
-        uses: &["backup", "client", "datadir", "dbfile", "machine", "mvcc", "raft", "wal", "proto"],
+        uses: &["backup", "client", "datadir", "dbfile", "gotext", "machine", "mvcc", "raft", "wal", "proto"],
         pure: false,
     },
     Layer {

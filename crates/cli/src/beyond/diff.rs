@@ -4,8 +4,7 @@
 
 use std::cmp::Ordering;
 
-use similar::{ChangeTag, TextDiff};
-
+use super::linediff::{self, Change};
 use super::text;
 use super::values;
 
@@ -87,19 +86,18 @@ fn head(sign: char, entry: &Entry) -> String {
 pub fn value_lines(old: &[u8], new: &[u8]) -> Vec<String> {
     let readable = |value: &[u8]| if value.is_empty() { String::new() } else { values::readable(value) };
     let (old, new) = (readable(old), readable(new));
-    let diff = TextDiff::from_lines(&old, &new);
     let mut lines = Vec::new();
-    for group in diff.grouped_ops(2) {
+    for group in linediff::groups(&linediff::changes(&old, &new), 2) {
         if !lines.is_empty() {
             lines.push("…".to_owned());
         }
-        for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
-            let sign = match change.tag() {
-                ChangeTag::Delete => '-',
-                ChangeTag::Insert => '+',
-                ChangeTag::Equal => ' ',
+        for change in group {
+            let (sign, line) = match change {
+                Change::Removed(line) => ('-', line),
+                Change::Added(line) => ('+', line),
+                Change::Kept(line) => (' ', line),
             };
-            lines.push(format!("{sign}{}", change.value().trim_end_matches('\n')));
+            lines.push(format!("{sign}{}", line.trim_end_matches('\n')));
         }
     }
     lines

@@ -6,6 +6,7 @@
 pub mod diff;
 pub mod doctor;
 pub mod history;
+pub mod linediff;
 pub mod manifest;
 pub mod metrics;
 pub mod node;

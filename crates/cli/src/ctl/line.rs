@@ -4,8 +4,7 @@
 //! short where that is not ambiguous, the last of repeated flags counts. The words of errors are cobra's.
 //!
 //! A line is read by the grammar of the command that it names. That of all commands has a copy of the global flags in
-//! each of them, and takes longer to build than a call to a member takes; it is for lines that name no command, for
-//! `help`, for completion and for manual pages.
+//! each of them; it is for lines that name no command, for `help`, for completion and for manual pages.
 
 use std::ffi::OsString;
 use std::path::Path;

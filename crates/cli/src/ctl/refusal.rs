@@ -29,6 +29,9 @@ pub fn of_status(status: &Status) -> Failure {
     if status.message().starts_with(NO_ENDPOINT) {
         return unreachable(status.message());
     }
+    if let Some(why) = too_large(status) {
+        return Failure::error(why);
+    }
     let text = text_of(status);
     let said = text.strip_prefix(ETCD);
     let hint = HINTS.iter().find(|(what, _)| said == Some(*what));
@@ -36,6 +39,21 @@ pub fn of_status(status: &Status) -> Failure {
         Some((_, hint)) => Failure::error(format!("{text} ({hint})")),
         None => Failure::error(text),
     }
+}
+
+/// Returns what is said of a message that this side refuses to send or to take, in the words of Go's gRPC with the flag that
+/// sets the limit.
+fn too_large(status: &Status) -> Option<String> {
+    let text = status.message();
+    let (what, flag, numbers) = match text.strip_prefix("Error, encoded message length too large: found ") {
+        Some(numbers) => ("trying to send message larger than max", "--max-request-bytes", numbers),
+        None => {
+            let numbers = text.strip_prefix("Error, decoded message length too large: found ")?;
+            ("received message larger than max", "--max-recv-bytes", numbers)
+        }
+    };
+    let (found, limit) = numbers.strip_suffix(" bytes")?.split_once(" bytes, the limit is: ")?;
+    Some(format!("rpc error: code = ResourceExhausted desc = {what} ({found} vs. {limit}; see {flag})"))
 }
 
 /// etcdctl waits until its time is up, and says so.
@@ -52,6 +70,14 @@ pub fn of_connecting(error: &client::Error) -> Failure {
         // The user was refused.
         client::Error::Call { .. } => Failure::new(Exit::BadConnection, error),
         _ => Failure::arguments(error),
+    }
+}
+
+/// Returns the failure of a call of the client's own.
+pub fn of_error(error: &client::Error) -> Failure {
+    match error {
+        client::Error::Call { code, text, .. } => of_status(&Status::new(*code, text.clone())),
+        _ => Failure::error(error),
     }
 }
 
@@ -86,5 +112,34 @@ fn name_of(code: Code) -> &'static str {
         Code::Unavailable => "Unavailable",
         Code::DataLoss => "DataLoss",
         Code::Unauthenticated => "Unauthenticated",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_too_large_is_said_with_the_flag_that_sets_the_limit() {
+        for (text, expected) in [
+            (
+                "Error, encoded message length too large: found 30 bytes, the limit is: 20 bytes",
+                Some(
+                    "rpc error: code = ResourceExhausted desc = trying to send message larger than max \
+                     (30 vs. 20; see --max-request-bytes)",
+                ),
+            ),
+            (
+                "Error, decoded message length too large: found 30 bytes, the limit is: 20 bytes",
+                Some(
+                    "rpc error: code = ResourceExhausted desc = received message larger than max \
+                     (30 vs. 20; see --max-recv-bytes)",
+                ),
+            ),
+            ("Error, encoded message length too large", None),
+            ("etcdserver: request is too large", None),
+        ] {
+            assert_eq!(too_large(&Status::new(Code::OutOfRange, text)).as_deref(), expected, "{text}");
+        }
     }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::duration;
 use super::failure::Failure;
+use crate::go::duration::parse_signed;
+use crate::go::quote::quote;
 
 /// The name under which the program is etcdutl.
 pub(super) const ETCDUTL: &str = "etcdutl";
@@ -39,12 +40,10 @@ impl Globals {
     pub(super) fn of(matches: &ArgMatches) -> Result<Self, Failure> {
         let text = |name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
         let timeout = text("timeout");
-        let timeout = duration::parse(&timeout).ok_or_else(|| {
-            Failure::error(format!(
-                "invalid argument {timeout:?} for \"--timeout\" flag: time: invalid duration {timeout:?}"
-            ))
+        let timeout = lock_timeout(&timeout).map_err(|why| {
+            let given = quote(timeout.as_bytes());
+            Failure::error(format!("invalid argument {given} for \"--timeout\" flag: {why}"))
         })?;
-        let timeout = (timeout != Duration::ZERO).then_some(timeout);
         Ok(Self { timeout, write_out: text("write-out") })
     }
 
@@ -66,12 +65,22 @@ impl Globals {
     }
 }
 
+/// Returns how long to wait for the lock; `None`: for as long as it takes, which is what 0 says. With a negative time, etcdutl
+/// tries once.
+fn lock_timeout(text: &str) -> Result<Option<Duration>, String> {
+    match parse_signed(text)?.0 {
+        0 => Ok(None),
+        nanos => Ok(Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))),
+    }
+}
+
 /// The whole command line.
 pub(super) fn command(program: &'static str) -> Command {
     let timeout = Arg::new("timeout")
         .long("timeout")
         .value_name("duration")
         .default_value("10s")
+        .allow_hyphen_values(true)
         .help("time to wait to obtain a file lock on db file, 0 to block indefinitely");
     let write_out = Arg::new("write-out")
         .long("write-out")
@@ -354,4 +363,17 @@ pub(super) fn print_help_of(program: &'static str, name: &str, out: &mut dyn Wri
 pub(super) fn directories(matches: &ArgMatches) -> (PathBuf, Option<PathBuf>) {
     let path = |name: &str| matches.get_one::<String>(name).map(PathBuf::from);
     (path("data-dir").unwrap_or_default(), path("wal-dir"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_is_waited_for_as_etcdutl_does() {
+        assert_eq!(lock_timeout("1.5s"), Ok(Some(Duration::from_millis(1500))));
+        assert_eq!(lock_timeout("0"), Ok(None));
+        assert_eq!(lock_timeout("-1s"), Ok(Some(Duration::ZERO)));
+        assert_eq!(lock_timeout("10"), Err("time: missing unit in duration \"10\"".to_owned()));
+    }
 }

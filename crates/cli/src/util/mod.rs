@@ -14,7 +14,6 @@ mod completion;
 mod defrag;
 mod disk;
 mod dump;
-mod duration;
 mod failure;
 mod held;
 mod log_line;

@@ -5,8 +5,11 @@
 mod check;
 mod complete;
 mod man;
+mod members;
 mod mirror;
+mod output;
 mod proxy;
+mod shells;
 mod snapshot;
 
 use std::process::{Command, Output, Stdio};

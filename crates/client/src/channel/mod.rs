@@ -4,13 +4,13 @@
 //! (`retry.rs`), it goes to another. Requests carry the token of the user (`token.rs`).
 //!
 //! It is hyper's HTTP/2 connection for each endpoint, without tonic's own channel in between: that would hide whether a
-//! request was sent before a connection ended, which decides whether a write may be repeated, and it would pass each
-//! request through one more task.
+//! request was sent before a connection ended, which decides whether a write may be repeated.
 
 mod answer;
 mod dial;
 mod link;
 pub(crate) mod method;
+mod outgoing;
 mod pool;
 mod pulse;
 pub(crate) mod request;
@@ -30,6 +30,7 @@ pub use self::answer::Answer;
 use self::answer::describe;
 use self::link::{Connection, Link};
 use self::method::Kind;
+use self::outgoing::Outgoing;
 use self::pool::Picked;
 pub(crate) use self::pool::Pool;
 use self::request::Template;
@@ -147,7 +148,7 @@ impl Call<'_> {
         }
         let picked = inner.pool.pick(&[], self.give_up_at()).await?;
         *request.uri_mut() = picked.link.origin.uri(request.uri());
-        self.attempt(&picked.link, picked.connection, request, 0).await
+        self.attempt(&picked.link, picked.connection, request.map(Outgoing::Stream), 0).await
     }
 
     /// Sends a message until it is answered for good.
@@ -198,10 +199,10 @@ impl Call<'_> {
         &self,
         link: &Link,
         mut connection: Connection,
-        request: http::Request<Body>,
+        request: http::Request<Outgoing>,
         repetition: u32,
     ) -> Result<Response, Status> {
-        // Most calls are observed by nobody, and these are counted in fractions of a microsecond.
+        // Nothing is kept of calls that nobody observes.
         let observed = self.is_observed().then(|| (Instant::now(), request.uri().clone()));
         let flight = connection.pulse.enter();
         self.is_in_air.store(true, Ordering::Relaxed);

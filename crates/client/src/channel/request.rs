@@ -4,11 +4,12 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, TE, USER_AGENT};
 use http::uri::{self, Authority, Scheme};
 use http::{HeaderMap, Method, Request, Uri, Version, request};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::outgoing::Outgoing;
 use crate::address::{Address, Security};
 use crate::settings::Settings;
 
@@ -54,8 +55,8 @@ impl Template {
     }
 
     /// Returns the request as it goes to an endpoint.
-    pub(crate) fn to(&self, origin: &Origin) -> Request<Body> {
-        let mut request = Request::new(Body::new(Full::new(self.message.clone())));
+    pub(crate) fn to(&self, origin: &Origin) -> Request<Outgoing> {
+        let mut request = Request::new(Outgoing::Message(Some(self.message.clone())));
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
         *request.headers_mut() = self.parts.headers.clone();
@@ -125,7 +126,7 @@ pub(crate) fn time_left(deadline: Instant) -> HeaderValue {
 }
 
 /// Returns a request with nothing but what gRPC demands, to whatever is connected.
-pub(crate) fn bare(url: &'static str, body: Body) -> Request<Body> {
+pub(crate) fn bare(url: &'static str, body: Outgoing) -> Request<Outgoing> {
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;

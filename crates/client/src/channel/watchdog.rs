@@ -8,11 +8,11 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use http_body_util::Full;
+use bytes::Bytes;
 use tokio::time::Instant;
-use tonic::body::Body;
 
 use super::link::{Connection, Link};
+use super::outgoing::Outgoing;
 use super::pulse::Pulse;
 use super::request;
 
@@ -64,8 +64,7 @@ fn next_look(pulse: &Pulse, interval: Duration, asked_at: Option<Instant>) -> Du
 }
 
 async fn ask(mut connection: Connection) {
-    let body = Body::new(Full::from(EMPTY_MESSAGE));
-    let question = request::bare(HEALTH_CHECK, body);
+    let question = request::bare(HEALTH_CHECK, Outgoing::Message(Some(Bytes::from_static(EMPTY_MESSAGE))));
     // Whatever is answered: bytes came in.
     let _ = connection.sender.send_request(question).await;
 }

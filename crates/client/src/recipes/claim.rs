@@ -27,6 +27,8 @@ pub(super) struct Claim {
     /// Keeps other tasks of this process from the key. `None` once the key is given up.
     place: Option<OwnedMutexGuard<()>>,
     watch: Option<Sentry>,
+    /// As of which revision it was seen to be the first.
+    first_at: Revision,
 }
 
 /// The task that notices that a key which is first is lost.
@@ -66,7 +68,7 @@ impl Claim {
         let answer = session.persist(call).await?;
         let own = answer.gets().next().and_then(|get| get.first());
         let revision = own.ok_or(Error::Malformed("no key after its put"))?.create_revision;
-        Ok(Claim { session, line, key, revision, place: Some(place), watch: None })
+        Ok(Claim { session, line, key, revision, place: Some(place), watch: None, first_at: revision })
     }
 
     pub(super) fn session(&self) -> &Session {
@@ -80,6 +82,11 @@ impl Claim {
     /// Returns the revision that made the key.
     pub(super) fn revision(&self) -> Revision {
         self.revision
+    }
+
+    /// Returns the revision as of which the key, once it was first, was seen to be.
+    pub(super) fn first_at(&self) -> Revision {
+        self.first_at
     }
 
     /// Returns the condition that the key is the one that was made.
@@ -144,6 +151,7 @@ impl Claim {
             report.send_replace(Some(error));
         });
         self.watch = Some(Sentry { lost, task });
+        self.first_at = since;
     }
 
     /// Waits until the key, once it was first, is lost. Returns why.

@@ -84,6 +84,11 @@ impl MutexGuard {
         self.claim.revision()
     }
 
+    /// Returns the revision as of which the lock was seen to be held: that of its key, or a later one.
+    pub fn revision(&self) -> Revision {
+        self.claim.first_at()
+    }
+
     /// Returns the key that stands for the lock.
     pub fn key(&self) -> &Bytes {
         self.claim.key()

@@ -121,3 +121,14 @@ async fn a_large_range_is_read_in_pages_and_as_a_stream() {
     assert_eq!(rows.len(), 1000);
     assert!(rows.is_sorted_by_key(|kv| kv.key.clone()));
 }
+
+#[tokio::test]
+async fn a_write_whose_answer_is_too_large_may_be_done() {
+    let (server, direct) = lone!();
+    direct.put("k", vec![b'v'; 1000]).await.expect("a put");
+    let client = quorate_client::Client::builder().endpoints([server.client_address()]).max_recv_bytes(500);
+    let client = client.connect().await.expect("a client");
+    let error = client.put("k", "new").prev_kv().await.expect_err("what was there is too large");
+    assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+    assert_eq!(direct.get("k").await.expect("a read").value().expect("the key"), "new");
+}

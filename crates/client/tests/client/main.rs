@@ -4,6 +4,7 @@ mod channel;
 mod failover;
 mod kv;
 mod lease;
+mod options;
 mod proxy;
 mod services;
 mod setup;

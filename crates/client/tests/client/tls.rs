@@ -61,6 +61,23 @@ async fn a_members_certificate_is_verified() {
 }
 
 #[tokio::test]
+async fn the_wrong_scheme_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    Request::named("server").self_signed().write(directory.path(), "server");
+    let (server, secure) = member(directory.path(), &[]);
+    for (endpoint, why) in [
+        (format!("http://{secure}"), "is reached by https"),
+        (format!("https://{}", server.client_address()), "is reached by http"),
+        (format!("https://{secure}"), "its certificate has signed itself"),
+    ] {
+        let client = Client::builder().endpoints([endpoint]).dial_timeout(Duration::from_secs(20));
+        let error = client.connect().await.expect("a client").get("k").await.expect_err(why);
+        assert!(error.to_string().contains(why), "{error}");
+        assert_eq!(error.outcome(), quorate_client::Outcome::NotDone);
+    }
+}
+
+#[tokio::test]
 async fn a_certificate_that_signed_itself_is_trusted_if_it_is_given() {
     let directory = tempfile::tempdir().expect("a directory");
     let own = Request::named("server").self_signed();

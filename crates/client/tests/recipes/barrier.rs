@@ -9,7 +9,7 @@ use crate::setup::{lone, session, soon, until_line};
 
 #[tokio::test]
 async fn a_barrier_holds_until_it_is_released() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let barrier = client.barrier("barrier");
     soon(barrier.wait()).await.expect("it is open");
     assert!(barrier.hold().await.expect("an answer"));
@@ -43,7 +43,7 @@ async fn take_part(client: Client, inside: Arc<AtomicUsize>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_enter_and_leave_a_double_barrier_together() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let inside = Arc::new(AtomicUsize::new(0));
     let two = [(); 2].map(|()| tokio::spawn(take_part(client.clone(), inside.clone())));
     until_line(&client, "round/waiters", 2).await;
@@ -57,7 +57,7 @@ async fn all_enter_and_leave_a_double_barrier_together() {
 
 #[tokio::test]
 async fn who_dies_inside_is_not_waited_for() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let (first, second) = (session(&client).await, session(&client).await);
     let other = tokio::spawn({
         let barrier = first.double_barrier("round", 2);

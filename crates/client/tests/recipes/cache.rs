@@ -21,7 +21,7 @@ async fn expected(client: &Client, view: &View) -> Vec<KeyValue> {
 
 #[tokio::test]
 async fn a_cache_follows_the_store() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     for number in 0..25 {
         client.put(format!("k/{number:02}"), number.to_string()).await.expect("a put");
     }
@@ -51,7 +51,7 @@ async fn a_cache_follows_the_store() {
 
 #[tokio::test]
 async fn changes_are_reported_once_and_the_last_counts() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     client.put("k/a", "1").await.expect("a put");
     let cache = client.cache(prefix("k/")).await.expect("a cache");
     let called = Arc::new(Mutex::new(Vec::new()));
@@ -119,7 +119,7 @@ async fn check(cache: &Cache, client: &Client) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cache_equals_a_read_after_every_member_was_killed() {
-    let mut cluster = three();
+    let mut cluster = three!();
     let client = connect_all(&cluster).await;
     let mut random = testkit::Random::new(11);
     let cache = client.cache(prefix("k/")).await.expect("a cache");
@@ -175,7 +175,7 @@ impl Wire {
 
 #[tokio::test]
 async fn what_was_missed_is_reported_after_a_compaction() {
-    let (server, writer) = lone().await;
+    let (server, writer) = lone!();
     for number in 0..50 {
         writer.put(format!("k/{number:02}"), "old").await.expect("a put");
     }
@@ -206,7 +206,7 @@ async fn what_was_missed_is_reported_after_a_compaction() {
 
 #[tokio::test]
 async fn a_history_that_went_back_is_noticed() {
-    let (server, client) = lone().await;
+    let (server, client) = lone!();
     let wire = Wire::to(server.client_address(), "127.0.0.1:0").await;
     let through = connect([wire.address.clone()]).await;
     for number in 0..20 {
@@ -214,7 +214,7 @@ async fn a_history_that_went_back_is_noticed() {
     }
     let cache = through.cache(prefix("k/")).await.expect("a cache");
     // Another cluster takes its place.
-    let (other, second) = lone().await;
+    let (other, second) = lone!();
     second.put("k/1", "restored").await.expect("a put");
     let address = wire.cut().await;
     let _wire = Wire::to(other.client_address(), &address).await;

@@ -6,7 +6,7 @@ use crate::setup::{lone, session, soon, until_line};
 
 #[tokio::test]
 async fn the_lead_is_handed_over_in_order_and_everybody_sees_it() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let election = client.election("lead");
     assert_eq!(election.leader().await.expect("an answer"), None);
     let mut observed = election.observe();
@@ -47,7 +47,7 @@ async fn the_lead_is_handed_over_in_order_and_everybody_sees_it() {
 
 #[tokio::test]
 async fn who_stops_campaigning_is_not_elected() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let (first, second) = (session(&client).await, session(&client).await);
     let election = client.election("lead");
     let lead = election.campaign(&first, "a").await.expect("the lead");

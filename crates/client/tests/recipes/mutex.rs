@@ -24,6 +24,7 @@ async fn work(client: Client, observed: Arc<Observed>) {
         let held = session.mutex("lock").lock().await.expect("the lock");
         assert_eq!(observed.inside.fetch_add(1, Ordering::SeqCst), 0, "nobody else holds it");
         observed.tokens.lock().push(held.token());
+        assert!(held.revision() >= held.token(), "it is held as of a revision at which its key is there");
         let writing = client.txn().when([held.condition()]).then([put("written", held.token().to_string())]);
         match writing.await {
             Ok(answer) => assert!(answer.succeeded, "it is held"),
@@ -36,7 +37,7 @@ async fn work(client: Client, observed: Arc<Observed>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_at_a_time_holds_a_lock_while_leaders_are_killed() {
-    let mut cluster = three();
+    let mut cluster = three!();
     let observed = Arc::new(Observed::default());
     let mut workers = Vec::new();
     for _ in 0..4 {
@@ -62,7 +63,7 @@ async fn one_at_a_time_holds_a_lock_while_leaders_are_killed() {
 
 #[tokio::test]
 async fn a_lock_is_lost_with_its_lease_and_says_so() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let (first, second) = (session(&client).await, session(&client).await);
     let held = first.mutex("lock").lock().await.expect("the lock");
     let mutex = second.mutex("lock");
@@ -86,7 +87,7 @@ async fn a_lock_is_lost_with_its_lease_and_says_so() {
 
 #[tokio::test]
 async fn a_lock_is_lost_with_its_key_and_says_so() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let session = session(&client).await;
     let held = session.mutex("lock").lock().await.expect("the lock");
     client.delete(held.key()).await.expect("a deletion");
@@ -98,7 +99,7 @@ async fn a_lock_is_lost_with_its_key_and_says_so() {
 
 #[tokio::test]
 async fn who_waits_is_told_when_the_session_or_the_key_is_gone() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let (first, second, third) = (session(&client).await, session(&client).await, session(&client).await);
     let _held = first.mutex("lock").lock().await.expect("the lock");
     let waiting = |mutex: quorate_client::recipes::Mutex| tokio::spawn(async move { mutex.lock().await });
@@ -114,7 +115,7 @@ async fn who_waits_is_told_when_the_session_or_the_key_is_gone() {
 
 #[tokio::test]
 async fn who_gives_up_leaves_the_line() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let (first, second, third) = (session(&client).await, session(&client).await, session(&client).await);
     let held = first.mutex("lock").lock().await.expect("the lock");
     let mutex = second.mutex("lock");
@@ -131,7 +132,7 @@ async fn who_gives_up_leaves_the_line() {
 
 #[tokio::test]
 async fn tasks_with_one_session_exclude_each_other() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let session = session(&client).await;
     let inside = Arc::new(AtomicUsize::new(0));
     let tasks = (0..5).map(|_| {

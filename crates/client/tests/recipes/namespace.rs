@@ -11,7 +11,7 @@ fn keys(kvs: &[KeyValue]) -> Vec<String> {
 
 #[tokio::test]
 async fn a_namespace_is_a_store_of_its_own() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     client.put("z", "outside").await.expect("a put");
     let app = client.namespace("apps/").namespace("a/");
     assert_eq!(app.key("k"), "apps/a/k");
@@ -48,7 +48,7 @@ async fn a_namespace_is_a_store_of_its_own() {
 
 #[tokio::test]
 async fn large_ranges_and_leases_of_a_namespace() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let app = client.namespace("a/");
     let session = session(&client).await;
     let lease = session.lease().id();

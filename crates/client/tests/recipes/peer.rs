@@ -49,7 +49,7 @@ impl Drop for Running {
 
 #[tokio::test]
 async fn a_lock_of_etcdctl_excludes_ours() {
-    let (server, client) = lone().await;
+    let (server, client) = lone!();
     let mut peer = testkit::require!("a_lock_of_etcdctl_excludes_ours", etcdctl(&server, &["lock", "lock"]));
     until_line(&client, "lock", 1).await;
     let session = session(&client).await;
@@ -65,7 +65,7 @@ async fn a_lock_of_etcdctl_excludes_ours() {
 
 #[tokio::test]
 async fn our_lock_excludes_that_of_etcdctl() {
-    let (server, client) = lone().await;
+    let (server, client) = lone!();
     let session = session(&client).await;
     let held = session.mutex("lock").lock().await.expect("the lock");
     let arguments = ["lock", "lock", "echo", "it has the lock"];
@@ -82,7 +82,7 @@ async fn leader(client: &Client) -> Option<bytes::Bytes> {
 
 #[tokio::test]
 async fn etcdctl_and_this_crate_hand_over_a_lead() {
-    let (server, client) = lone().await;
+    let (server, client) = lone!();
     let mut peer = testkit::require!(
         "etcdctl_and_this_crate_hand_over_a_lead",
         etcdctl(&server, &["elect", "lead", "theirs"])

@@ -17,7 +17,7 @@ async fn produce(client: Client, producer: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_item_is_delivered_once_and_in_order() {
-    let (server, client) = lone().await;
+    let (server, client) = lone!();
     let (items, mut received) = tokio::sync::mpsc::unbounded_channel();
     let mut consumers = Vec::new();
     for _ in 0..4 {
@@ -49,7 +49,7 @@ async fn each_item_is_delivered_once_and_in_order() {
 
 #[tokio::test]
 async fn a_lone_consumer_gets_items_in_their_order() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let queue = client.queue("queue");
     for item in ["b", "a", "c"] {
         queue.push(item).await.expect("a push");
@@ -61,7 +61,7 @@ async fn a_lone_consumer_gets_items_in_their_order() {
 
 #[tokio::test]
 async fn the_lowest_number_comes_first() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let queue = client.priority_queue("queue");
     for (priority, item) in [(300, "d"), (2, "b"), (2, "c"), (65535, "e"), (0, "a")] {
         queue.push(priority, item).await.expect("a push");

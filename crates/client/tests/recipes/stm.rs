@@ -48,7 +48,7 @@ async fn audit(client: &Client) -> Result<i64, Error> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transfers_keep_the_sum_while_leaders_are_killed() {
-    let mut cluster = three();
+    let mut cluster = three!();
     let client = connect_all(&cluster).await;
     let founding = (0..ACCOUNTS).map(|account| put(format!("account/{account}"), "100"));
     client.txn().then(founding).await.expect("a transaction");
@@ -117,7 +117,7 @@ async fn runs(client: &Client, isolation: Isolation, changed: &'static str) -> u
 
 #[tokio::test]
 async fn the_isolation_decides_what_is_in_the_way() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     for (isolation, read, written) in [
         (Isolation::Serializable, 2, 1),
         (Isolation::SerializableSnapshot, 2, 2),
@@ -131,7 +131,7 @@ async fn the_isolation_decides_what_is_in_the_way() {
 
 #[tokio::test]
 async fn all_reads_are_as_of_one_revision_and_see_own_writes() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     client.txn().then([put("a", "1"), put("b", "1")]).await.expect("a transaction");
     let other = client.clone();
     let read = client.stm(move |transaction| {
@@ -154,7 +154,7 @@ async fn all_reads_are_as_of_one_revision_and_see_own_writes() {
 
 #[tokio::test]
 async fn the_error_of_the_closure_ends_the_transaction() {
-    let (_server, client) = lone().await;
+    let (_server, client) = lone!();
     let refused = client.stm(|transaction| async move {
         transaction.put("a", "1");
         Err::<(), _>(Error::Malformed("not what was expected"))

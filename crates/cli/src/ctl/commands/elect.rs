@@ -1,11 +1,10 @@
 //! `elect`: stands for election, or prints who is elected.
 
-use std::future::Future;
 use std::os::unix::ffi::OsStrExt as _;
-use std::pin::pin;
 
 use bytes::Bytes;
 use clap::Command as Grammar;
+use client::recipes::Leadership;
 use proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use proto::etcdserverpb::{RangeRequest, RangeResponse, ResponseHeader, WatchCreateRequest};
 use proto::mvccpb::KeyValue;
@@ -13,7 +12,7 @@ use proto::mvccpb::event::EventType;
 
 use super::{Command, Group};
 use crate::ctl::Invocation;
-use crate::ctl::claim::{Claim, Signals};
+use crate::ctl::claim::{Signals, Standing, refused};
 use crate::ctl::connect::Session;
 use crate::ctl::exit::Failure;
 use crate::ctl::flags::{self, Flags as _};
@@ -75,34 +74,31 @@ async fn campaign(
     proposal: Bytes,
     signals: &mut Signals,
 ) -> Result<(), Failure> {
-    let claim = Claim::new(session, name, proposal, TTL).await?;
-    let ended = {
-        let mut lost = pin!(claim.keep_alive());
-        let elected = tokio::select! {
-            () = signals.next() => Err(Failure::error("context canceled")),
-            () = &mut lost => Err(Failure::error(EXPIRED)),
-            elected = claim.wait_for_turn() => elected,
-        };
-        match elected {
-            Ok(_) => lead(session, &claim, signals, lost).await,
-            Err(failure) => Err(failure),
-        }
+    let standing = Standing::new(session, TTL).await?;
+    let election = session.client.election(name);
+    let elected = tokio::select! {
+        () = signals.next() => Err(Failure::error("context canceled")),
+        elected = election.campaign(&standing.recipes, proposal) => elected.map_err(|error| refused(&error, EXPIRED)),
     };
-    let resigned = claim.release().await;
+    let ended = match elected {
+        Ok(leadership) => lead(session, &standing, &leadership, signals).await,
+        Err(failure) => Err(failure),
+    };
+    let resigned = standing.end().await;
     ended.and(resigned)
 }
 
 /// Prints the key of the leader and stays it until a signal arrives.
 async fn lead(
     session: &Session,
-    claim: &Claim,
+    standing: &Standing,
+    leadership: &Leadership,
     signals: &mut Signals,
-    lost: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    session.print(&claim.read(EXPIRED).await?)?;
+    session.print(&standing.read(leadership.key(), EXPIRED).await?)?;
     tokio::select! {
         () = signals.next() => Ok(()),
-        () = lost => Err(Failure::error(EXPIRED)),
+        why = leadership.lost() => Err(refused(&why, EXPIRED)),
     }
 }
 

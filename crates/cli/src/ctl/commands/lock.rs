@@ -1,18 +1,16 @@
 //! `lock`: holds a lock, for as long as a command runs or until it is interrupted.
 
 use std::ffi::OsString;
-use std::future::Future;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::pin::pin;
 use std::process::Stdio;
 
-use bytes::Bytes;
 use clap::Command as Grammar;
+use client::recipes::MutexGuard;
 
 use super::{Command, Group};
 use crate::ctl::Invocation;
 use crate::ctl::child;
-use crate::ctl::claim::{Claim, Signals};
+use crate::ctl::claim::{Signals, Standing, refused};
 use crate::ctl::connect::Session;
 use crate::ctl::exit::{Exit, Failure};
 use crate::ctl::flags::{self, Flags as _};
@@ -43,66 +41,43 @@ async fn run(invocation: Invocation) -> Result<(), Failure> {
     let ttl = if invocation.matches.contains_id("ttl") { invocation.matches.number("ttl") } else { TTL };
     let session = invocation.open().await?;
     let mut signals = Signals::new()?;
-    let claim = Claim::new(&session, name.as_bytes(), Bytes::new(), ttl).await?;
-    let ended = {
-        let mut lost = pin!(claim.keep_alive());
-        let acquired = tokio::select! {
-            () = signals.next() => Err(Failure::error("context canceled")),
-            () = &mut lost => Err(Failure::error(EXPIRED)),
-            acquired = acquire(&claim) => acquired,
-        };
-        match acquired {
-            Err(failure) => Err(failure),
-            Ok(_) if command.is_empty() => hold(&session, &claim, &mut signals, lost).await,
-            Ok(revision) => {
-                let mut running = pin!(run_command(&command, &claim, revision, &mut signals));
-                tokio::select! {
-                    ended = &mut running => ended,
-                    // As in etcdctl, the command is not ended with the lease.
-                    () = &mut lost => running.await,
-                }
-            }
-        }
+    let standing = Standing::new(&session, ttl).await?;
+    let mutex = standing.recipes.mutex(name.as_bytes());
+    let acquired = tokio::select! {
+        () = signals.next() => Err(Failure::error("context canceled")),
+        acquired = mutex.lock() => acquired.map_err(|error| refused(&error, EXPIRED)),
     };
-    let released = claim.release().await;
+    let ended = match acquired {
+        Err(failure) => Err(failure),
+        Ok(held) if command.is_empty() => hold(&session, &standing, &held, &mut signals).await,
+        // As in etcdctl, the command is not ended with the lease.
+        Ok(held) => run_command(&command, &held, &mut signals).await,
+    };
+    let released = standing.end().await;
     ended.and(released)
-}
-
-/// Waits for the lock and returns the revision at which it was had.
-async fn acquire(claim: &Claim) -> Result<i64, Failure> {
-    if !claim.wait_for_turn().await? {
-        return Ok(claim.revision);
-    }
-    let key = claim.read(EXPIRED).await?;
-    Ok(key.header.unwrap_or_default().revision)
 }
 
 /// Prints the key of the lock and holds it until a signal arrives.
 async fn hold(
     session: &Session,
-    claim: &Claim,
+    standing: &Standing,
+    held: &MutexGuard,
     signals: &mut Signals,
-    lost: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    session.print(&claim.read("lock lost on init").await?)?;
+    session.print(&standing.read(held.key(), "lock lost on init").await?)?;
     tokio::select! {
         () = signals.next() => Ok(()),
-        () = lost => Err(Failure::error("session expired")),
+        why = held.lost() => Err(refused(&why, "session expired")),
     }
 }
 
 /// Runs a command with the key of the lock and its revision in the environment. Signals are left to it.
-async fn run_command(
-    words: &[OsString],
-    claim: &Claim,
-    revision: i64,
-    signals: &mut Signals,
-) -> Result<(), Failure> {
+async fn run_command(words: &[OsString], held: &MutexGuard, signals: &mut Signals) -> Result<(), Failure> {
     let [program, arguments @ ..] = words else { return Ok(()) };
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
-        .env("ETCD_LOCK_KEY", OsString::from_vec(claim.key.to_vec()))
-        .env("ETCD_LOCK_REV", revision.to_string())
+        .env("ETCD_LOCK_KEY", OsString::from_vec(held.key().to_vec()))
+        .env("ETCD_LOCK_REV", held.revision().to_string())
         .stdin(Stdio::null())
         .spawn()
         .map_err(|error| Failure::error(child::unstartable(program, &error)))?;

@@ -232,8 +232,11 @@ impl Printer {
 /// When standard output takes nothing.
 pub fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes)?;
-    Ok(stdout.flush()?)
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => error.into(),
+        _ => Failure::error(format!("cannot write to standard output: {error}")),
+    })
 }
 
 /// Writes a line to standard output, at once.

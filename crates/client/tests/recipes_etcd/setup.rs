@@ -1,0 +1,13 @@
+//! What the tests start from: etcd.
+
+use testkit::Program;
+
+#[path = "../recipes/common.rs"]
+mod common;
+
+pub(crate) use self::common::*;
+
+/// The server under test, or why there is none.
+pub(crate) fn program() -> Result<Program, String> {
+    Program::etcd()
+}
