@@ -77,10 +77,46 @@ fn what_is_built_is_what_was_there() {
     assert_eq!(ours, theirs);
 }
 
+/// A backup may have nothing of the compact revision itself. Watchers that begin there are shown what follows, from runs as from
+/// the tail.
+#[test]
+fn nothing_may_be_left_of_the_compact_revision() {
+    for newest in [11, 2_000] {
+        let disk = SimDisk::new(1);
+        let options = Options { history_segment_bytes: 4 * wal::SEGMENT_BYTES_MIN, ..Options::default() };
+        let extent = Extent { revision: newest, compact_revision: 10 };
+        let mut builder =
+            StoreBuilder::begin(Arc::new(disk.clone()), Path::new(OTHER), options, extent).unwrap();
+        for main in 11..=newest {
+            let item = item(&format!("{main:0100}"), main, 0);
+            builder.append(Revision { main, sub: 0 }, item.key(), Some(item.clone()), None).unwrap();
+            builder.put_live(item).unwrap();
+        }
+        builder.finish(Applied::default()).unwrap();
+        let store = Store::open(Arc::new(disk), Path::new(OTHER), options).unwrap();
+        store.check_invariants();
+        let mut history = store.view().history(10);
+        let mut next = 11;
+        while let Some(batch) = history.next_batch().unwrap() {
+            for change in batch {
+                assert_eq!(change.revision, Revision { main: next, sub: 0 });
+                next += 1;
+            }
+        }
+        assert_eq!(next, newest + 1);
+        let at_compaction = mvcc::RangeQuery::new(KeyRange::all()).at(10);
+        assert_eq!(store.range(&at_compaction).unwrap().count, 0);
+    }
+}
+
 fn item(key: &str, main: i64, sub: u32) -> Item {
-    let encoded =
-        [&[0x0a, key.len() as u8][..], key.as_bytes(), &[0x10, main as u8, 0x18, main as u8, 0x20, 1]]
-            .concat();
+    // Numbers from 128 on take two bytes.
+    let number = |number: i64| match number {
+        0..128 => vec![number as u8],
+        _ => vec![number as u8 | 0x80, (number >> 7) as u8],
+    };
+    let (main_bytes, head) = (number(main), [0x0a, key.len() as u8]);
+    let encoded = [&head, key.as_bytes(), &[0x10], &main_bytes, &[0x18], &main_bytes, &[0x20, 1]].concat();
     Item::of_record(Revision { main, sub }, encoded.into()).unwrap()
 }
 
