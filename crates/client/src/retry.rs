@@ -33,12 +33,13 @@ const REFUSALS: [&str; 7] = [
     "etcdserver: not leader",
 ];
 
+/// The text with which a command is refused when it comes to be applied and users or permissions have changed since it was
+/// proposed: nothing was done, and the same may succeed at once.
+const OLD_REVISION: &str = "etcdserver: revision of auth store is old";
+
 /// Texts about the token of a request.
-const TOKEN_REFUSALS: [&str; 3] = [
-    "etcdserver: invalid auth token",
-    "etcdserver: revision of auth store is old",
-    "etcdserver: user name is empty",
-];
+const TOKEN_REFUSALS: [&str; 3] =
+    ["etcdserver: invalid auth token", OLD_REVISION, "etcdserver: user name is empty"];
 
 /// How tonic begins to say that an answer has more bytes than are taken.
 const ANSWER_TOO_LARGE: &str = "Error, decoded message length too large";
@@ -132,6 +133,8 @@ pub(crate) enum Verdict {
     Elsewhere,
     /// It is sent again with a new token.
     WithNewToken,
+    /// It is sent again: with a new token, or with the certificate that it was sent with.
+    WithCurrentUser,
     /// It has failed.
     Failed,
 }
@@ -145,6 +148,9 @@ pub(crate) enum Effect {
 
 /// Decides about a call that ended with this status.
 pub(crate) fn verdict(status: &Status, effect: Effect) -> Verdict {
+    if status.message() == OLD_REVISION {
+        return Verdict::WithCurrentUser;
+    }
     if is_about_token(status) {
         return Verdict::WithNewToken;
     }
@@ -202,6 +208,12 @@ mod tests {
                 NotDone,
                 WithNewToken,
                 WithNewToken,
+            ),
+            (
+                sent(Code::InvalidArgument, "etcdserver: revision of auth store is old"),
+                NotDone,
+                WithCurrentUser,
+                WithCurrentUser,
             ),
             (sent(Code::PermissionDenied, "etcdserver: permission denied"), NotDone, Failed, Failed),
             (sent(Code::Internal, "stream ended"), Unknown, Failed, Failed),

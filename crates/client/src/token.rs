@@ -58,6 +58,11 @@ impl Credentials {
         matches!(self.source, Source::Password { .. })
     }
 
+    /// Returns whether the token is one that the application has chosen: no other takes its place.
+    pub(crate) fn is_given(&self) -> bool {
+        matches!(self.source, Source::Token(_))
+    }
+
     /// Returns the token of the next call, if it needs one.
     ///
     /// # Errors

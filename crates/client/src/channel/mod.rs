@@ -179,6 +179,17 @@ impl Call<'_> {
                     Box::pin(inner.credentials.renew(self.channel, token.as_ref())).await?;
                     continue;
                 }
+                Verdict::WithCurrentUser if !inner.credentials.is_given() && Instant::now() < give_up_at => {
+                    if inner.credentials.can_renew() {
+                        Box::pin(inner.credentials.renew(self.channel, token.as_ref())).await?;
+                    }
+                    // At once, for users do not change all the time; and not in a circle, if they do.
+                    if repetition > 1 {
+                        tokio::time::sleep(retry::pause(round)).await;
+                        round += 1;
+                    }
+                    continue;
+                }
                 Verdict::Again if Instant::now() < give_up_at => {}
                 Verdict::Elsewhere if failed.len() + 1 < inner.pool.links().len() => {}
                 _ => return answer,

@@ -56,6 +56,35 @@ async fn a_users_token_is_renewed() {
     assert!(second.at(&endpoint).get("k").await.is_ok());
 }
 
+/// A command that is applied after users or permissions have changed is refused, and the client sends it again.
+#[tokio::test]
+async fn writes_go_on_while_permissions_change() {
+    let (server, client) = lone!();
+    let auth = client.auth();
+    auth.user_add("root", "secret").await.expect("a user");
+    auth.role_add("root").await.expect("a role");
+    auth.user_grant_role("root", "root").await.expect("a grant");
+    auth.enable().await.expect("it is enabled");
+    let build = || Client::builder().endpoints([server.client_address()]).user("root", "secret").connect();
+    let (admin, writer) = (build().await.expect("a client"), build().await.expect("a client"));
+    let writing = tokio::spawn(async move {
+        let puts = (0..500).map(|number| {
+            let writer = writer.clone();
+            tokio::spawn(async move { writer.put(format!("k{number}"), "v").await })
+        });
+        for put in puts.collect::<Vec<_>>() {
+            put.await.expect("no panic").expect("a put");
+        }
+    });
+    let mut changes = 0;
+    while changes < 10 || !writing.is_finished() {
+        admin.auth().role_add("some").await.expect("a role");
+        admin.auth().role_delete("some").await.expect("no role");
+        changes += 1;
+    }
+    writing.await.expect("all puts");
+}
+
 #[tokio::test]
 async fn members_say_how_they_are() {
     let (_server, client) = lone!();
