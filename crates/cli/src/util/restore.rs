@@ -51,6 +51,7 @@ pub(super) fn run(globals: &Globals, matches: &ArgMatches) -> Result<(), Failure
     bars.end();
     let restored = restored.map_err(refused)?;
     tell(&restored, command.bump_revision);
+    print_members(&origin);
     print(Level::Info, "restored snapshot", &command.fields());
     Ok(())
 }
@@ -210,6 +211,21 @@ fn tell(restored: &Restored, bump: u64) {
         let what = "keys are attached to leases that the file does not have, and would never expire; these leases were made \
             again with the longest time there is";
         print(Level::Warn, what, &[("leases", json!(leases))]);
+    }
+}
+
+/// Says who the members of the new cluster are, a line for each as etcdutl does: scripts wait for it.
+fn print_members(origin: &Origin) {
+    let hex = |id: u64| Value::from(format!("{id:x}"));
+    for member in &origin.members {
+        let fields = [
+            ("cluster-id", hex(origin.identity.cluster.0)),
+            ("local-member-id", Value::from("0")),
+            ("added-peer-id", hex(member.id.0)),
+            ("added-peer-peer-urls", json!(member.peer_urls)),
+            ("added-peer-is-learner", Value::from(false)),
+        ];
+        print(Level::Info, "added member", &fields);
     }
 }
 

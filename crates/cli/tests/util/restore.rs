@@ -35,7 +35,11 @@ fn a_file_becomes_the_directory_of_a_member() {
     assert!(lines[1].starts_with("warn\trevisions after the backup will be used again"), "{ended:?}");
     assert!(lines[2].starts_with("warn\tkeys are attached to leases"), "{ended:?}");
     assert!(lines[2].ends_with("{\"leases\": [\"0000000000000007\"]}"), "{ended:?}");
-    assert!(lines[3].starts_with("info\trestored snapshot\t"), "{ended:?}");
+    let added = "info\tadded member\t{\"cluster-id\": \"cdf818194e3a8c32\", \"local-member-id\": \"0\", \
+        \"added-peer-id\": \"8e9e05c52164694d\", \"added-peer-peer-urls\": [\"http://localhost:2380\"], \
+        \"added-peer-is-learner\": false}";
+    assert_eq!(lines[3], added);
+    assert!(lines[4].starts_with("info\trestored snapshot\t"), "{ended:?}");
     let data = dir.path().join("data");
     assert_eq!(verify(&data).iter().filter(|found| found.is_damage).count(), 0);
     assert_eq!(hash(&data), hash(Path::new(file)));
