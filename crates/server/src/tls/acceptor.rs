@@ -2,11 +2,13 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -20,6 +22,9 @@ use super::wire::{Stream, Wire};
 use super::{TlsError, address};
 use crate::config::tls::TlsSide;
 use crate::logging::messages;
+
+/// How long a connection whose client was refused is still read.
+const LINGERS_FOR: Duration = Duration::from_secs(1);
 
 /// Whom a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,8 +151,16 @@ impl Acceptor {
         let greeted = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), wire).await;
         let greeted = greeted.map_err(|error| Rejection::of(&error, ""))?;
         let server_name = greeted.client_hello().server_name().unwrap_or_default().to_owned();
-        let stream = greeted.into_stream(self.config()).await;
-        let stream = stream.map_err(|error| Rejection::of(&error, &server_name))?;
+        let stream = match greeted.into_stream(self.config()).into_fallible().await {
+            Ok(stream) => stream,
+            Err((error, wire)) => {
+                let rejection = Rejection::of(&error, &server_name);
+                if !rejection.is_end {
+                    linger(wire).await;
+                }
+                return Err(rejection);
+            }
+        };
         let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
         let Some(leaf) = leaf else { return Ok(Secured { stream, name: None }) };
         if let (Role::Peers, false, Some(from)) = (self.role, self.side.skip_client_san_verification, from)
@@ -161,6 +174,19 @@ impl Acceptor {
         };
         Ok(Secured { stream, name: name.map(|name| CertificateName(name.into())) })
     }
+}
+
+/// Ends a connection whose client has been sent why: closed on this side, it is read until the client has closed it too, for a
+/// while. A client of TLS 1.3 takes the handshake for done and goes on writing; a connection that is closed with something
+/// unread is reset, and the client would learn of that and not of the reason (RFC 9112, section 9.6).
+async fn linger(mut wire: Wire) {
+    let read = async {
+        let mut unread = [0; 1024];
+        if wire.shutdown().await.is_ok() {
+            while wire.read(&mut unread).await.is_ok_and(|bytes| bytes > 0) {}
+        }
+    };
+    let _ = tokio::time::timeout(LINGERS_FOR, read).await;
 }
 
 fn build(
