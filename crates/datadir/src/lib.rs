@@ -24,11 +24,12 @@
 //! A directory in which a restore was not finished is no member's: who serves it is refused, and does not take it for an
 //! empty one.
 //!
-//! The ids of founders follow from their [URLs](url), so those are here, too.
+//! The ids of founders follow from their [URLs](url), so those are here, too, and what founders have to agree on ([`founding`]).
 //!
 //! What it does not know: what is in the log and in the store, gRPC, configuration.
 
 mod dir;
+pub mod founding;
 mod ids;
 mod layout;
 mod lock;
@@ -36,6 +37,7 @@ mod marker;
 pub mod url;
 
 pub use dir::{DataDir, Found};
+pub use founding::FoundingError;
 pub use ids::{ClusterId, Identity, MemberId, cluster_id, member_id};
 pub use layout::Layout;
 pub use lock::Lock;

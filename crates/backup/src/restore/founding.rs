@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::ToSocketAddrs;
 
-use datadir::url::join;
-use datadir::{Origin, Url};
+use datadir::founding::{check_duplicates, disagreement, own_urls};
+use datadir::{FoundingError, Origin, Url};
 
 /// The settings of a cluster that is founded.
 #[derive(Debug, Clone)]
@@ -19,70 +19,19 @@ pub struct Founding {
     pub advertised: Vec<Url>,
 }
 
-/// The settings contradict each other. The texts are etcd's.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FoundingError {
-    /// The own name is not among the members.
-    #[error("couldn't find local name {0:?} in the initial cluster configuration")]
-    UnknownName(String),
-    /// The cluster lists a URL that the member does not advertise.
-    #[error(
-        "--initial-cluster has {missing} but missing from --initial-advertise-peer-urls={advertised} ({why})"
-    )]
-    NotAdvertised {
-        /// `name=url` of what is missing.
-        missing: String,
-        /// What is advertised.
-        advertised: String,
-        /// How the two differ.
-        why: String,
-    },
-    /// The member advertises a URL that the cluster does not list.
-    #[error("--initial-advertise-peer-urls has {missing} but missing from --initial-cluster={listed}")]
-    NotListed {
-        /// What is missing.
-        missing: String,
-        /// What is advertised, as the cluster would have to list it.
-        listed: String,
-    },
-    /// Two members claim one URL.
-    #[error("initial cluster {0} has duplicate url")]
-    DuplicateUrl(String),
-}
-
 impl Founding {
     /// Returns who the member is, and with whom.
     ///
     /// # Errors
     /// If the settings contradict each other: in etcd's order.
     pub fn origin(&self) -> Result<Origin, FoundingError> {
-        let Self { name, members, token, .. } = self;
-        let own = members.get(name).ok_or_else(|| FoundingError::UnknownName(name.clone()))?;
-        self.check_advertised(own)?;
-        let mut urls: Vec<&Url> = members.values().flatten().collect();
-        urls.sort();
-        if urls.windows(2).any(|pair| pair[0] == pair[1]) {
-            let pairs =
-                members.iter().flat_map(|(name, urls)| urls.iter().map(move |url| format!("{name}={url}")));
-            return Err(FoundingError::DuplicateUrl(pairs.collect::<Vec<_>>().join(",")));
+        let Self { name, members, token, advertised } = self;
+        let own = own_urls(name, members)?;
+        if let Some(why) = difference(advertised, own) {
+            return Err(disagreement(name, own, advertised, why));
         }
+        check_duplicates(members)?;
         Ok(Origin::founded(own, members, token))
-    }
-
-    /// What the member advertises must be what the cluster lists for it, or lead to the same addresses.
-    fn check_advertised(&self, listed: &[Url]) -> Result<(), FoundingError> {
-        let Self { name, advertised, .. } = self;
-        let Some(why) = difference(advertised, listed) else { return Ok(()) };
-        let named =
-            |urls: &[&Url]| urls.iter().map(|url| format!("{name}={url}")).collect::<Vec<_>>().join(",");
-        let missing: Vec<&Url> = listed.iter().filter(|url| !advertised.contains(url)).collect();
-        if !missing.is_empty() {
-            let advertised = join(advertised);
-            return Err(FoundingError::NotAdvertised { missing: named(&missing), advertised, why });
-        }
-        let missing: Vec<Url> = advertised.iter().filter(|url| !listed.contains(url)).cloned().collect();
-        let listed = named(&advertised.iter().collect::<Vec<_>>());
-        Err(FoundingError::NotListed { missing: join(&missing), listed })
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use datadir::FoundingError;
+
 use crate::ids::{ClusterId, MemberId};
 
 /// The flags contradict each other, or what the other members say. The texts are etcd's, but for the last ones.
@@ -11,42 +13,9 @@ pub enum BootstrapError {
     /// The settings that found a cluster, or join one, cannot be read or are not served.
     #[error("{0}")]
     Settings(String),
-    /// The own name is not among the members.
-    #[error("couldn't find local name {0:?} in the initial cluster configuration")]
-    UnknownName(String),
-    /// Two members claim one URL.
-    #[error("initial cluster {0} has duplicate url")]
-    DuplicateUrl(String),
-    /// The cluster lists a URL that the member does not advertise.
-    #[error(
-        "--initial-cluster has {missing} but missing from --initial-advertise-peer-urls={advertised} ({why})"
-    )]
-    NotAdvertised {
-        /// `name=url` of what is missing.
-        missing: String,
-        /// What is advertised.
-        advertised: String,
-        /// How the two differ.
-        why: String,
-    },
-    /// The member advertises a URL that the cluster does not list.
-    #[error("--initial-advertise-peer-urls has {missing} but missing from --initial-cluster={listed}")]
-    NotListed {
-        /// What is missing.
-        missing: String,
-        /// What is advertised, as the cluster would have to list it.
-        listed: String,
-    },
-    /// The same URLs, and still not the same places.
-    #[error("failed to resolve {advertised} to match --initial-cluster={listed} ({why})")]
-    Unresolved {
-        /// What is advertised.
-        advertised: String,
-        /// What is advertised, as the cluster would have to list it.
-        listed: String,
-        /// Why not.
-        why: String,
-    },
+    /// The settings of the cluster contradict each other.
+    #[error(transparent)]
+    Founding(#[from] FoundingError),
     /// The DNS does not say who the members are.
     #[error("error setting up initial cluster: {0}")]
     Discovery(String),

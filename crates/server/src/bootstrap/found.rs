@@ -1,14 +1,15 @@
 //! Founding a cluster: the flags say who its members are.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use datadir::FoundingError;
+use datadir::founding::{check_duplicates, disagreement, own_urls};
 
 use super::remote::{self, Members};
 use super::resolve::{self, RESOLVE_TIMEOUT};
 use super::{BootstrapError, Origin};
-use crate::config::Cluster;
-use crate::config::url::{self, Url};
+use crate::config::{Cluster, Url};
 use crate::ids::MemberId;
 use crate::tls::Connector;
 
@@ -21,7 +22,7 @@ pub(super) async fn found(
     cluster: &Cluster,
     connector: &Arc<Connector>,
 ) -> Result<Origin, BootstrapError> {
-    let own = own_urls(name, cluster)?;
+    let own = own_urls(name, &cluster.initial)?;
     check_advertised(name, own, &cluster.advertise_peer).await?;
     check_duplicates(&cluster.initial)?;
     let origin = Origin::founded(own, &cluster.initial, &cluster.token);
@@ -32,12 +33,6 @@ pub(super) async fn found(
         return Err(BootstrapError::AlreadyBootstrapped(id));
     }
     Ok(origin)
-}
-
-/// The URLs that the cluster lists for this member.
-pub(super) fn own_urls<'a>(name: &str, cluster: &'a Cluster) -> Result<&'a [Url], BootstrapError> {
-    let own = cluster.initial.get(name).map(Vec::as_slice);
-    own.ok_or_else(|| BootstrapError::UnknownName(name.to_owned()))
 }
 
 /// The URLs of the other members, in order of their text.
@@ -53,45 +48,18 @@ fn has_started(cluster: &Members, id: MemberId) -> bool {
     cluster.members.iter().any(|member| member.id == id.0 && !member.client_urls.is_empty())
 }
 
-pub(super) fn check_duplicates(members: &BTreeMap<String, Vec<Url>>) -> Result<(), BootstrapError> {
-    let mut urls: Vec<&Url> = members.values().flatten().collect();
-    urls.sort();
-    if urls.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(BootstrapError::DuplicateUrl(cluster_text(members)));
-    }
-    Ok(())
-}
-
 /// What the member advertises must be what the cluster lists for it, or lead to the same addresses.
-async fn check_advertised(name: &str, listed: &[Url], advertised: &[Url]) -> Result<(), BootstrapError> {
+async fn check_advertised(name: &str, listed: &[Url], advertised: &[Url]) -> Result<(), FoundingError> {
     let texts = |urls: &[Url]| urls.iter().map(Url::to_string).collect::<Vec<_>>();
-    let Err(why) = resolve::same_places(&texts(advertised), &texts(listed), RESOLVE_TIMEOUT).await else {
-        return Ok(());
-    };
-    let named = |urls: &[&Url]| urls.iter().map(|url| format!("{name}={url}")).collect::<Vec<_>>().join(",");
-    let missing: Vec<&Url> = listed.iter().filter(|url| !advertised.contains(url)).collect();
-    if !missing.is_empty() {
-        let advertised = url::join(advertised);
-        return Err(BootstrapError::NotAdvertised { missing: named(&missing), advertised, why });
-    }
-    let missing: Vec<Url> = advertised.iter().filter(|url| !listed.contains(url)).cloned().collect();
-    let listed = named(&advertised.iter().collect::<Vec<_>>());
-    if missing.is_empty() {
-        return Err(BootstrapError::Unresolved { advertised: url::join(advertised), listed, why });
-    }
-    Err(BootstrapError::NotListed { missing: url::join(&missing), listed })
-}
-
-fn cluster_text(members: &BTreeMap<String, Vec<Url>>) -> String {
-    let pairs = members.iter().flat_map(|(name, urls)| urls.iter().map(move |url| format!("{name}={url}")));
-    pairs.collect::<Vec<_>>().join(",")
+    let same = resolve::same_places(&texts(advertised), &texts(listed), RESOLVE_TIMEOUT).await;
+    same.map_err(|why| disagreement(name, listed, advertised, why))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::bootstrap::How;
-    use crate::config::Config;
+    use crate::config::{Config, url};
 
     fn cluster(initial: &str, advertised: &str) -> Cluster {
         let mut cluster = Config::default().cluster;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::found::{check_duplicates, others, own_urls};
+use datadir::FoundingError;
+use datadir::founding::{check_duplicates, own_urls};
+
+use super::found::others;
 use super::remote::{self, Members, RemoteMember};
 use super::resolve::{self, RESOLVE_TIMEOUT};
 use super::{BootstrapError, How, KnownMember, Origin};
@@ -18,14 +21,14 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Who this member is in the cluster that it was added to.
 pub(super) async fn join(config: &Config, connector: &Arc<Connector>) -> Result<Origin, BootstrapError> {
     let cluster = &config.cluster;
-    let own = own_urls(&config.name, cluster)?;
+    let own = own_urls(&config.name, &cluster.initial)?;
     check_duplicates(&cluster.initial)?;
     let remote = remote::ask_one_of(connector, &others(&config.name, cluster), QUESTION_TIMEOUT).await?;
     let listed: Vec<(&str, &[Url])> =
         cluster.initial.iter().map(|(name, urls)| (name.as_str(), urls.as_slice())).collect();
     let members = assign(&remote, &listed, RESOLVE_TIMEOUT).await?;
     let member = members.iter().find(|member| member.name == config.name).map(|member| member.id);
-    let member = member.ok_or_else(|| BootstrapError::UnknownName(config.name.clone()))?;
+    let member = member.ok_or_else(|| FoundingError::UnknownName(config.name.clone()))?;
     if !remote.is_our_kind {
         return Err(BootstrapError::OtherKind(remote.cluster));
     }
