@@ -6,12 +6,12 @@
 //!
 //! ```text
 //!  machine ── Frozen::of ──► small rows ────────────────────────┐
-//!     └── mvcc::Records ──► kept versions ── Spool (sorts) ──┐  ├─► dbfile::Plan, then dbfile::Writer ──► bytes
+//!     └── mvcc::Records ──► kept versions ── Sorter ─────────┐  ├─► dbfile::Plan, then dbfile::Writer ──► bytes
 //!                      └──► changes ────────────────────────┴──┘
 //! ```
 //!
 //! etcd has all versions in the order of their revisions, and here the versions that are older than the last compaction are
-//! in the order of keys: [`spool`](self) sorts them, in memory if they fit and in an unnamed file otherwise. Memory is
+//! in the order of keys: [`sorter`](self) sorts them, in memory if they fit and in an unnamed file otherwise. Memory is
 //! bounded whatever the size of the store: 32 MiB for what is sorted, 64 KiB for each 32 MiB of the file while it is read,
 //! some MiB of history, and 25 bytes for each page of 4 KiB of the result.
 
@@ -19,7 +19,7 @@ mod error;
 mod export;
 mod frozen;
 pub mod restore;
-mod spool;
+mod sorter;
 mod versions;
 
 pub use self::error::ExportError;

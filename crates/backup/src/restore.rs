@@ -24,7 +24,6 @@ mod keys;
 mod place;
 mod progress;
 mod small;
-mod sorter;
 
 use std::fs::File;
 use std::io::Write;
@@ -42,7 +41,7 @@ use wal::{Disk, OsDisk};
 pub use self::error::RestoreError;
 use self::error::io_error;
 pub use self::etcd_dir::restore_etcd;
-pub use self::founding::{Founding, FoundingError};
+pub use self::founding::Founding;
 use self::place::Place;
 pub use self::place::Target;
 pub use self::progress::{Progress, Stage};
@@ -204,8 +203,10 @@ impl NewStore {
         let extent = keys::extent(db, &small.meta, raise)?;
         let sorted = keys::sort(db, extent, spool_dir, progress)?;
         let mut builder = StoreBuilder::begin(disk.clone(), dir, self.options(), extent)?;
-        let (joined, befores) = keys::put_live(sorted, extent, &small, &mut builder, spool_dir, progress)?;
-        let changes = keys::write_changes(db, extent, befores, &mut builder, progress)?;
+        let (joined, befores) = keys::put_live(&sorted, extent, &small, &mut builder, spool_dir, progress)?;
+        // Its memory is for what is read next.
+        drop(sorted);
+        let changes = keys::write_changes(db, extent, &befores, &mut builder, progress)?;
         let Small { rows, leases, alarms, .. } = small;
         let stray_leases: Vec<i64> = joined.stray_leases.into_iter().collect();
         let made: Vec<seed::Row> = stray_leases.iter().map(|id| endless_lease(*id)).collect();

@@ -6,7 +6,10 @@ use dbfile::etcd::{KeyValue, RevisionKey};
 use mvcc::{Change, Records, Revision};
 
 use crate::ExportError;
-use crate::spool::{Sorted, Spool};
+use crate::sorter::{Sorted, Sorter};
+
+/// Memory for versions that are sorted, in bytes.
+const KEPT_BYTES: usize = 32 << 20;
 
 /// All versions that are not compacted, in the order of their revisions.
 pub(crate) struct Versions {
@@ -17,16 +20,17 @@ pub(crate) struct Versions {
 impl Versions {
     /// Sorts what is not in order, with a file in `spool_dir` if there is much of it. Blocks on the disk.
     pub(crate) fn sort(records: Records, spool_dir: PathBuf) -> Result<Self, ExportError> {
-        let mut spool = Spool::new(spool_dir);
+        let mut sorter = Sorter::new(spool_dir, KEPT_BYTES);
         let compact_revision = records.compact_revision();
         records.for_each_kept(|items| -> Result<(), ExportError> {
             // What is newer comes as a change.
             for item in items.iter().filter(|item| item.meta.mod_revision.main <= compact_revision) {
-                spool.push(item.meta.mod_revision, &item.encoded)?;
+                // A row's key sorts as its revision does.
+                sorter.push(&put(item.meta.mod_revision).bytes(), &[&item.encoded])?;
             }
             Ok(())
         })?;
-        Ok(Self { records, kept: spool.finish() })
+        Ok(Self { records, kept: sorter.finish() })
     }
 
     /// Goes through all rows, key and value. Can be called again, and then goes through the same.
@@ -35,8 +39,8 @@ impl Versions {
         mut take: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut kept = self.kept.merge().map_err(ExportError::from)?;
-        while let Some((revision, encoded)) = kept.next().map_err(ExportError::from)? {
-            take(&put(revision).bytes(), &encoded)?;
+        while let Some(row) = kept.next().map_err(ExportError::from)? {
+            take(row.key(), row.content())?;
         }
         let mut changes = self.records.changes();
         while let Some(batch) = changes.next_batch().map_err(ExportError::from)? {
@@ -46,7 +50,8 @@ impl Versions {
     }
 }
 
-fn put(revision: Revision) -> RevisionKey {
+/// Returns the key of the row of a version, which sorts as its revision does.
+pub(crate) fn put(revision: Revision) -> RevisionKey {
     RevisionKey::put(revision.main, i64::from(revision.sub))
 }
 

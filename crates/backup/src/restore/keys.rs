@@ -18,8 +18,9 @@ use dbfile::{Db, PageId, ReadAt, Row};
 use mvcc::{Extent, Item, LeaseId, Revision, StoreBuilder};
 
 use super::small::{Small, refused};
-use super::sorter::{Merge, Record, Sorter};
 use super::{Progress, RestoreError, Stage};
+use crate::sorter::{Merge, Record, Sorted, Sorter};
+use crate::versions::put;
 
 /// Memory for versions that are sorted by key, in bytes.
 const BY_KEY_BYTES: usize = 64 << 20;
@@ -118,7 +119,7 @@ pub(super) fn sort<S: ReadAt>(
     extent: Extent,
     spool_dir: &Path,
     progress: &mut Progress<'_>,
-) -> Result<Sorter, RestoreError> {
+) -> Result<Sorted, RestoreError> {
     let mut sorter = Sorter::new(spool_dir.to_owned(), BY_KEY_BYTES);
     let mut last = Revision::default();
     let mut steps = progress.begin(Stage::Reading, db.bytes());
@@ -135,7 +136,7 @@ pub(super) fn sort<S: ReadAt>(
         let encoded: &[u8] = item.as_ref().map_or(&[], |_| version.row.value);
         sorter.push(&key, &[&head, encoded]).map_err(RestoreError::Sort)
     })?;
-    Ok(sorter)
+    Ok(sorter.finish())
 }
 
 /// Checks that a version follows the one before it. After the compaction revision nothing may be missing: each revision that
@@ -181,15 +182,15 @@ fn head(main: i64, sub: u32, is_delete: bool, page: PageId) -> [u8; HEAD_BYTES] 
     head
 }
 
-/// A version that comes back sorted.
-struct Sorted {
+/// A version that comes back in the order of keys.
+struct OfKey {
     revision: Revision,
     page: PageId,
     /// `None`: a delete.
     item: Option<Item>,
 }
 
-impl Sorted {
+impl OfKey {
     fn of(record: Record) -> Self {
         let content = record.content();
         let number = |at: usize| u64::from_le_bytes(content[at..at + 8].try_into().expect("eight bytes"));
@@ -239,17 +240,17 @@ struct Life {
 /// Goes through the versions by key: puts the newest of each live key into the store, and returns what was before changes,
 /// to be joined with them.
 pub(super) fn put_live(
-    sorter: Sorter,
+    versions: &Sorted,
     extent: Extent,
     small: &Small,
     builder: &mut StoreBuilder,
     spool_dir: &Path,
     progress: &mut Progress<'_>,
-) -> Result<(Joined, Sorter), RestoreError> {
+) -> Result<(Joined, Sorted), RestoreError> {
     let mut befores = Sorter::new(spool_dir.to_owned(), BEFORES_BYTES);
-    let mut steps = progress.begin(Stage::Writing, sorter.bytes());
+    let mut steps = progress.begin(Stage::Writing, versions.bytes());
     let mut joined = Joined::default();
-    let mut merge = sorter.merge().map_err(RestoreError::Sort)?;
+    let mut merge = versions.merge().map_err(RestoreError::Sort)?;
     let (mut key, mut life) = (Vec::new(), Life::default());
     while let Some(record) = merge.next().map_err(RestoreError::Sort)? {
         steps.add(record.bytes());
@@ -258,12 +259,12 @@ pub(super) fn put_live(
             key.clear();
             key.extend_from_slice(record.key());
         }
-        let version = Sorted::of(record);
+        let version = OfKey::of(record);
         life.check(&version, extent.compact_revision)?;
         life.follow(version, extent.compact_revision, &mut befores)?;
     }
     joined.end(life, small, builder)?;
-    Ok((joined, befores))
+    Ok((joined, befores.finish()))
 }
 
 impl Joined {
@@ -281,7 +282,7 @@ impl Joined {
 
 impl Life {
     /// Holds a version against the one before it.
-    fn check(&self, version: &Sorted, compact_revision: i64) -> Result<(), RestoreError> {
+    fn check(&self, version: &OfKey, compact_revision: i64) -> Result<(), RestoreError> {
         let main = version.revision.main;
         let is_compacted = main <= compact_revision;
         let Some(item) = &version.item else {
@@ -313,36 +314,28 @@ impl Life {
     /// Takes the next version.
     fn follow(
         &mut self,
-        version: Sorted,
+        version: OfKey,
         compact_revision: i64,
         befores: &mut Sorter,
     ) -> Result<(), RestoreError> {
-        let Sorted { revision, item, .. } = version;
+        let OfKey { revision, item, .. } = version;
         if revision.main != self.main {
             self.before = self.newest.take();
         }
         if let Some(before) = self.before.as_ref().filter(|_| revision.main > compact_revision) {
             let sub = before.meta.mod_revision.sub.to_le_bytes();
-            befores.push(&revision_key(revision), &[&sub, &before.encoded]).map_err(RestoreError::Sort)?;
+            befores.push(&put(revision).bytes(), &[&sub, &before.encoded]).map_err(RestoreError::Sort)?;
         }
         *self = Self { is_known: true, main: revision.main, newest: item, before: self.before.take() };
         Ok(())
     }
 }
 
-/// A revision as bytes that sort as it does.
-fn revision_key(revision: Revision) -> [u8; 12] {
-    let mut key = [0; 12];
-    key[..8].copy_from_slice(&revision.main.to_be_bytes());
-    key[8..].copy_from_slice(&revision.sub.to_be_bytes());
-    key
-}
-
 /// Pass 2: writes the changes, each with what was before it.
 pub(super) fn write_changes<S: ReadAt>(
     db: &Db<S>,
     extent: Extent,
-    befores: Sorter,
+    befores: &Sorted,
     builder: &mut StoreBuilder,
     progress: &mut Progress<'_>,
 ) -> Result<u64, RestoreError> {
@@ -366,21 +359,21 @@ pub(super) fn write_changes<S: ReadAt>(
 }
 
 /// What was before changes, in the order of the changes.
-struct Befores {
-    merge: Merge,
+struct Befores<'s> {
+    merge: Merge<'s>,
     next: Option<Record>,
 }
 
-impl Befores {
-    fn begin(sorter: Sorter) -> Result<Self, RestoreError> {
-        let mut merge = sorter.merge().map_err(RestoreError::Sort)?;
+impl<'s> Befores<'s> {
+    fn begin(sorted: &'s Sorted) -> Result<Self, RestoreError> {
+        let mut merge = sorted.merge().map_err(RestoreError::Sort)?;
         let next = merge.next().map_err(RestoreError::Sort)?;
         Ok(Self { merge, next })
     }
 
     /// Takes what was before a change.
     fn take(&mut self, revision: Revision) -> Result<Option<Item>, RestoreError> {
-        let Some(record) = self.next.take_if(|next| next.key() == revision_key(revision)) else {
+        let Some(record) = self.next.take_if(|next| *next.key() == *put(revision).bytes()) else {
             return Ok(None);
         };
         self.next = self.merge.next().map_err(RestoreError::Sort)?;

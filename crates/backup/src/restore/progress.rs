@@ -16,16 +16,16 @@ pub enum Stage {
 /// Bytes between two calls.
 const STEP_BYTES: u64 = 1 << 20;
 
-/// Tells somebody how far a restore is.
+/// Reports how far a restore is.
 pub struct Progress<'a>(Box<dyn FnMut(Stage, u64, u64) + 'a>);
 
 impl<'a> Progress<'a> {
-    /// Calls `tell` now and then with the stage, the bytes done in it, and about how many they will be.
-    pub fn new(tell: impl FnMut(Stage, u64, u64) + 'a) -> Self {
-        Self(Box::new(tell))
+    /// Calls `report` now and then with the stage, the bytes done in it, and about how many they will be.
+    pub fn new(report: impl FnMut(Stage, u64, u64) + 'a) -> Self {
+        Self(Box::new(report))
     }
 
-    /// Tells nobody.
+    /// Reports to nobody.
     #[must_use]
     pub fn none() -> Self {
         Self::new(|_, _, _| {})

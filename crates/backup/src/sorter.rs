@@ -109,11 +109,6 @@ impl Sorter {
         Ok(())
     }
 
-    /// Bytes of keys and contents so far.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     fn sort(&mut self) {
         let arena = &self.arena;
         let key = |place: &Place| &arena[place.offset as usize + HEADER_BYTES..][..place.key_bytes as usize];
@@ -144,16 +139,41 @@ impl Sorter {
         Ok(())
     }
 
-    /// Ends the pushing; returns all records in order.
-    pub(crate) fn merge(mut self) -> io::Result<Merge> {
+    /// Ends the pushing.
+    pub(crate) fn finish(mut self) -> Sorted {
         self.sort();
-        let mut sources: Vec<Source> = Vec::with_capacity(self.runs.len() + 1);
-        let file = self.file.map(std::rc::Rc::new);
-        for (at, end) in self.runs {
-            let file = file.clone().expect("a run is in the file");
-            sources.push(Source::Run(Run { file, at, end, buffer: Vec::new(), used: 0 }));
-        }
-        sources.push(Source::Memory { arena: self.arena, places: self.places.into_iter() });
+        let Self { arena, places, file, runs, bytes, .. } = self;
+        Sorted { arena, places, file, runs, bytes }
+    }
+}
+
+/// Everything that was pushed.
+pub(crate) struct Sorted {
+    arena: Vec<u8>,
+    /// The records that are in memory, in order.
+    places: Vec<Place>,
+    file: Option<File>,
+    runs: Vec<(u64, u64)>,
+    bytes: u64,
+}
+
+impl Sorted {
+    /// Bytes of all keys and contents.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Returns all records in order. Can be called again.
+    ///
+    /// # Errors
+    /// Those of reading the file.
+    pub(crate) fn merge(&self) -> io::Result<Merge<'_>> {
+        let run = |(at, end): &(u64, u64)| {
+            let file = self.file.as_ref().expect("a run is in the file");
+            Source::Run(Run { file, at: *at, end: *end, buffer: Vec::new(), used: 0 })
+        };
+        let mut sources: Vec<Source<'_>> = self.runs.iter().map(run).collect();
+        sources.push(Source::Memory { arena: &self.arena, places: self.places.iter() });
         let mut firsts = BinaryHeap::with_capacity(sources.len());
         for (number, source) in sources.iter_mut().enumerate() {
             firsts.extend(source.next()?.map(|record| Reverse(First { record, number })));
@@ -181,8 +201,8 @@ fn lengths(header: &[u8]) -> (usize, usize) {
 }
 
 /// Sorted sources, made one.
-pub(crate) struct Merge {
-    sources: Vec<Source>,
+pub(crate) struct Merge<'s> {
+    sources: Vec<Source<'s>>,
     firsts: BinaryHeap<Reverse<First>>,
 }
 
@@ -206,7 +226,7 @@ impl PartialOrd for First {
     }
 }
 
-impl Merge {
+impl Merge<'_> {
     /// The next record.
     pub(crate) fn next(&mut self) -> io::Result<Option<Record>> {
         let Some(mut first) = self.firsts.peek_mut() else { return Ok(None) };
@@ -220,12 +240,12 @@ impl Merge {
     }
 }
 
-enum Source {
-    Run(Run),
-    Memory { arena: Vec<u8>, places: std::vec::IntoIter<Place> },
+enum Source<'s> {
+    Run(Run<'s>),
+    Memory { arena: &'s [u8], places: std::slice::Iter<'s, Place> },
 }
 
-impl Source {
+impl Source<'_> {
     fn next(&mut self) -> io::Result<Option<Record>> {
         match self {
             Self::Run(run) => run.next(),
@@ -238,15 +258,15 @@ impl Source {
 }
 
 /// A run that is read.
-struct Run {
-    file: std::rc::Rc<File>,
+struct Run<'s> {
+    file: &'s File,
     at: u64,
     end: u64,
     buffer: Vec<u8>,
     used: usize,
 }
 
-impl Run {
+impl Run<'_> {
     fn next(&mut self) -> io::Result<Option<Record>> {
         if !self.fill(HEADER_BYTES)? {
             return Ok(None);
@@ -286,7 +306,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_come_sorted_and_equal_keys_in_their_order_whatever_memory_there_is() {
+    fn records_come_sorted_and_equal_keys_in_their_order_whatever_memory_there_is_as_often_as_one_likes() {
         let dir = tempfile::tempdir().unwrap();
         for memory_bytes in [1, 300, 5_000, 1 << 20] {
             let mut sorter = Sorter::new(dir.path().to_owned(), memory_bytes);
@@ -301,13 +321,42 @@ mod tests {
             sorter.push(b"long", &[&[9; 200_000]]).unwrap();
             expected.push((b"long".to_vec(), vec![9; 200_000]));
             expected.sort_by(|one, other| one.0.cmp(&other.0));
-            let mut merge = sorter.merge().unwrap();
-            let mut found = Vec::new();
-            while let Some(record) = merge.next().unwrap() {
-                found.push((record.key().to_vec(), record.content().to_vec()));
+            let sorted = sorter.finish();
+            for _ in 0..2 {
+                let mut merge = sorted.merge().unwrap();
+                let mut found = Vec::new();
+                while let Some(record) = merge.next().unwrap() {
+                    found.push((record.key().to_vec(), record.content().to_vec()));
+                }
+                assert!(found == expected, "with {memory_bytes} bytes");
             }
-            assert!(found == expected, "with {memory_bytes} bytes");
         }
+    }
+
+    #[test]
+    fn long_records_come_back_from_many_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        for (memory_bytes, count, length) in [(300_000, 50_u8, 100_000), (1, 100, 1), (5_000, 100, 0)] {
+            let mut sorter = Sorter::new(dir.path().to_owned(), memory_bytes);
+            for number in 0..count {
+                // 7 divides no count here: each number comes once.
+                let number = (u32::from(number) * 7 % u32::from(count)) as u8;
+                sorter.push(&[number], &[&vec![number; length]]).unwrap();
+            }
+            let sorted = sorter.finish();
+            let mut merge = sorted.merge().unwrap();
+            for number in 0..count {
+                let record = merge.next().unwrap().unwrap();
+                assert_eq!((record.key(), record.content()), (&[number][..], &vec![number; length][..]));
+            }
+            assert!(merge.next().unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn nothing_comes_of_nothing() {
+        let sorted = Sorter::new(std::env::temp_dir(), 100).finish();
+        assert!(sorted.merge().unwrap().next().unwrap().is_none());
     }
 
     #[test]
@@ -315,10 +364,11 @@ mod tests {
         let mut sorter = Sorter::new(std::env::temp_dir(), 1 << 20);
         let keys: [&[u8]; 5] = [b"12345678b", b"12345678", b"1", b"1\0", b""];
         keys.iter().for_each(|key| sorter.push(key, &[]).unwrap());
-        let mut merge = sorter.merge().unwrap();
-        let mut sorted = keys;
-        sorted.sort_unstable();
-        for key in sorted {
+        let sorted = sorter.finish();
+        let mut merge = sorted.merge().unwrap();
+        let mut expected = keys;
+        expected.sort_unstable();
+        for key in expected {
             assert_eq!(merge.next().unwrap().unwrap().key(), key);
         }
         assert!(merge.next().unwrap().is_none());
