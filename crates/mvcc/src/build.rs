@@ -64,6 +64,24 @@ impl Extent {
     }
 }
 
+/// Empties a directory, and returns what writes the two parts of a store into it.
+pub(crate) fn empty_store(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    options: Options,
+) -> Result<(Loader, HistoryWriter), Error> {
+    let io = |op| move |source| Error::Io { path: dir.to_owned(), op, source };
+    if disk.exists(dir).map_err(io("look for"))? {
+        disk.remove_dir_all(dir).map_err(io("empty"))?;
+    }
+    disk.create_dir_all(dir).map_err(io("create"))?;
+    let loader = Loader::create(&disk, &dir.join(DATABASE))?;
+    let wal_options =
+        wal::Options { segment_bytes: options.history_segment_bytes, identity: options.identity };
+    let history = History::open(disk, &dir.join(HISTORY), wal_options, None)?;
+    Ok((loader, HistoryWriter::new(history)))
+}
+
 /// A store being built. Dropped before [`finish`](Self::finish), it leaves files that are no store.
 pub struct StoreBuilder {
     dir: PathBuf,
@@ -95,15 +113,7 @@ impl StoreBuilder {
         if !(1..i64::MAX).contains(&revision) || !(-1..=revision).contains(&compact_revision) {
             return Err(BuildError::Refused("no store has such revisions"));
         }
-        let io = |op| move |source| Error::Io { path: dir.to_owned(), op, source };
-        if disk.exists(dir).map_err(io("look for"))? {
-            disk.remove_dir_all(dir).map_err(io("empty"))?;
-        }
-        disk.create_dir_all(dir).map_err(io("create"))?;
-        let loader = Loader::create(&disk, &dir.join(DATABASE))?;
-        let wal_options =
-            wal::Options { segment_bytes: options.history_segment_bytes, identity: options.identity };
-        let mut history = HistoryWriter::new(History::open(disk, &dir.join(HISTORY), wal_options, None)?);
+        let (loader, mut history) = empty_store(disk, dir, options)?;
         history.start_behind(floor_of(compact_revision));
         Ok(Self {
             dir: dir.to_owned(),

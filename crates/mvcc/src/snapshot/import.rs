@@ -10,11 +10,11 @@ use super::SnapshotId;
 use super::format::{
     CHUNK_HEADER_BYTES, CONTENT_BYTES_MAX, End, FORMAT, Header, Kind, RECORD_HEADER_BYTES, open_chunk,
 };
-use crate::build::HistoryWriter;
+use crate::build::{self, HistoryWriter};
 use crate::checkpoint::{Mark, ends_with};
-use crate::history::{self, History, Payload};
+use crate::history::{self, Payload};
 use crate::index::Entry;
-use crate::open::{DATABASE, HISTORY};
+use crate::open::DATABASE;
 use crate::record::Fields;
 use crate::state_hash::{self, StateHash};
 use crate::tables::{Loader, Pair};
@@ -127,20 +127,12 @@ impl SnapshotImport {
     /// # Errors
     /// Those of the disk.
     pub fn begin(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<Self, Error> {
-        let io = |op| move |source| Error::Io { path: dir.to_owned(), op, source };
-        if disk.exists(dir).map_err(io("look for"))? {
-            disk.remove_dir_all(dir).map_err(io("empty"))?;
-        }
-        disk.create_dir_all(dir).map_err(io("create"))?;
-        let loader = Loader::create(&disk, &dir.join(DATABASE))?;
-        let wal_options =
-            wal::Options { segment_bytes: options.history_segment_bytes, identity: options.identity };
-        let history = History::open(disk, &dir.join(HISTORY), wal_options, None)?;
+        let (loader, history) = build::empty_store(disk, dir, options)?;
         Ok(Self {
             dir: dir.to_owned(),
             options,
             loader,
-            changes: Changes(HistoryWriter::new(history)),
+            changes: Changes(history),
             number: 0,
             hash: 0,
             partial: Vec::new(),
