@@ -253,6 +253,10 @@ pub(crate) const PEER_ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Time for a TLS handshake (etcd's): who has not finished it by then is not served (rule S3, CVE-2026-73500).
 pub(crate) const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a connection that is closed on this side is read on, so that its client takes what it was sent last (RFC 9112,
+/// section 9.6).
+pub(crate) const LINGER_TIME: Duration = Duration::from_secs(1);
+
 /// TLS handshakes under way on one thread. Each holds a descriptor and some 20 KiB; a client that means it is done in
 /// two round trips. Less if the process may not have many descriptors: see `net::descriptors`.
 pub(crate) const TLS_HANDSHAKES_MAX: u64 = 1024;

@@ -33,6 +33,15 @@ pub fn parse_hexadecimal(text: &str) -> Result<i64, String> {
     parse_signed(text, 16).map_err(|fault| fault.said_of("ParseInt", text))
 }
 
+/// Reads an unsigned decimal number, as `strconv.ParseUint(text, 10, 64)`.
+///
+/// # Errors
+/// What `strconv` says.
+pub fn parse_unsigned(text: &str) -> Result<u64, String> {
+    let value = parse_digits(text, 10).and_then(|value| u64::try_from(value).map_err(|_| Fault::Range));
+    value.map_err(|fault| fault.said_of("ParseUint", text))
+}
+
 /// Reads an unsigned hexadecimal number without prefix, as `strconv.ParseUint(text, 16, 64)`: the id of a member.
 ///
 /// # Errors
@@ -128,6 +137,10 @@ mod tests {
         assert_eq!(parse_decimal("9223372036854775808"), range("ParseInt", "9223372036854775808"));
         assert_eq!(parse_hexadecimal("8000000000000000"), range("ParseInt", "8000000000000000"));
         let long = "f".repeat(40);
+        let long_decimal = "18446744073709551616";
+        assert_eq!(parse_unsigned(long_decimal), range("ParseUint", long_decimal).map(|_: i64| 0));
+        assert_eq!(parse_unsigned("18446744073709551615"), Ok(u64::MAX));
+        assert_eq!(parse_unsigned("-1"), Err("strconv.ParseUint: parsing \"-1\": invalid syntax".to_owned()));
         assert_eq!(parse_unsigned_hexadecimal(&long), range("ParseUint", &long).map(|_: i64| 0));
         assert_eq!(parse_hexadecimal("7fffffffffffffff"), Ok(i64::MAX));
         assert_eq!(parse_unsigned_hexadecimal("8e9e05c52164694d"), Ok(0x8e9e_05c5_2164_694d));

@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::failure::Failure;
 use crate::go::duration::parse_signed;
+use crate::go::number::{parse_bool, parse_unsigned};
 use crate::go::quote::quote;
 
 /// The name under which the program is etcdutl.
@@ -182,7 +183,7 @@ fn restore() -> Command {
         Arg::new(name).long(name).value_name("string").allow_hyphen_values(true).help(help)
     };
     let number = |name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name("uint").value_parser(parse_uint).help(help)
+        Arg::new(name).long(name).value_name("uint").value_parser(parse_unsigned).help(help)
     };
     let flag = |name: &'static str, help: &'static str| {
         Arg::new(name)
@@ -235,24 +236,6 @@ fn restore() -> Command {
              same file with the same --initial-cluster.\n\nExample:\n  quorateutl snapshot restore backup.db --data-dir \
              new.etcd --bump-revision 1000000000 --mark-compacted",
         )
-}
-
-/// A number, refused in Go's words.
-fn parse_uint(text: &str) -> Result<u64, String> {
-    let why = |why: &str| format!("strconv.ParseUint: parsing {text:?}: {why}");
-    text.parse().map_err(|error: std::num::ParseIntError| match error.kind() {
-        std::num::IntErrorKind::PosOverflow => why("value out of range"),
-        _ => why("invalid syntax"),
-    })
-}
-
-/// A yes or no, as Go reads it.
-fn parse_bool(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
-    }
 }
 
 fn completion() -> Command {

@@ -26,14 +26,19 @@ async fn users_have_roles_and_roles_have_permissions() {
     assert!(auth.roles().await.expect("roles").is_empty());
 }
 
-#[tokio::test]
-async fn a_users_token_is_renewed() {
-    let (server, client) = lone!();
+/// Adds the user `root` with the password `secret`, and turns authentication on.
+async fn enable_users(client: &Client) {
     let auth = client.auth();
     auth.user_add("root", "secret").await.expect("a user");
     auth.role_add("root").await.expect("a role");
     auth.user_grant_role("root", "root").await.expect("a grant");
     auth.enable().await.expect("it is enabled");
+}
+
+#[tokio::test]
+async fn a_users_token_is_renewed() {
+    let (server, client) = lone!();
+    enable_users(&client).await;
     let refused = client.get("k").await.expect_err("a user is needed");
     assert!(refused.is("etcdserver: user name is empty"), "{refused}");
 
@@ -60,11 +65,7 @@ async fn a_users_token_is_renewed() {
 #[tokio::test]
 async fn writes_go_on_while_permissions_change() {
     let (server, client) = lone!();
-    let auth = client.auth();
-    auth.user_add("root", "secret").await.expect("a user");
-    auth.role_add("root").await.expect("a role");
-    auth.user_grant_role("root", "root").await.expect("a grant");
-    auth.enable().await.expect("it is enabled");
+    enable_users(&client).await;
     let build = || Client::builder().endpoints([server.client_address()]).user("root", "secret").connect();
     let (admin, writer) = (build().await.expect("a client"), build().await.expect("a client"));
     let writing = tokio::spawn(async move {

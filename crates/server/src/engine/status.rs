@@ -61,10 +61,9 @@ impl EngineStatus {
 
     /// Storage version as `X.Y.Z`: this server's, or the cluster's if that is lower.
     pub(crate) fn storage_version(&self) -> String {
-        let release = |text: &str| Release::parse(text);
-        let cluster =
-            self.cluster_version().filter(|cluster| release(cluster) < release(version::ETCD_STORAGE));
-        cluster.unwrap_or_else(|| version::ETCD_STORAGE.to_owned())
+        let own = Release::parse(version::ETCD_STORAGE);
+        let lower = self.cluster_version().filter(|cluster| Release::parse(cluster) < own);
+        lower.unwrap_or_else(|| version::ETCD_STORAGE.to_owned())
     }
 
     /// Id of this member.

@@ -78,13 +78,14 @@ impl ClientPort {
         let (mut head, _) = request.into_parts();
         // Who the client is by its certificate counts for gRPC alone (rule S5).
         head.extensions.remove::<CertificateName>();
-        let answer = async {
-            if head.uri.path() == "/metrics" {
-                refresh_gauges(&self.api, &self.workers);
-            }
+        if head.uri.path() != "/metrics" {
+            return plain(self.http.handle(surface, &head).await);
+        }
+        let scrape = async {
+            refresh_gauges(&self.api, &self.workers);
             self.http.handle(surface, &head).await
         };
-        plain(if head.uri.path() == "/metrics" { SCRAPES.take(answer).await } else { answer.await })
+        plain(SCRAPES.take(scrape).await)
     }
 }
 

@@ -19,7 +19,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
@@ -31,6 +31,7 @@ use super::inbound::Inbound;
 use super::intake::Intake;
 use super::outbound::Outbound;
 use super::pings::{Circumstances, Pings, Verdict};
+use crate::limits::LINGER_TIME;
 use crate::tls::Stream;
 
 /// What an HTTP/1.1 request's head ends with. A line may end without CR (RFC 9112, section 2.2).
@@ -55,9 +56,6 @@ pub(super) struct Socket {
     outbound: Outbound,
     farewell: Farewell,
 }
-
-/// How long a connection that is closed on this side lingers.
-const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// How far the goodbye to a client is.
 #[derive(Debug)]

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustls::ServerConfig;
@@ -21,10 +20,8 @@ use super::verify::Clients;
 use super::wire::{Stream, Wire};
 use super::{TlsError, address};
 use crate::config::tls::TlsSide;
+use crate::limits::LINGER_TIME;
 use crate::logging::messages;
-
-/// How long a connection whose client was refused is still read.
-const LINGERS_FOR: Duration = Duration::from_secs(1);
 
 /// Whom a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +183,7 @@ async fn linger(mut wire: Wire) {
             while wire.read(&mut unread).await.is_ok_and(|bytes| bytes > 0) {}
         }
     };
-    let _ = tokio::time::timeout(LINGERS_FOR, read).await;
+    let _ = tokio::time::timeout(LINGER_TIME, read).await;
 }
 
 fn build(
