@@ -120,7 +120,7 @@ fn ranges(machine: &Machine) {
         let start = Instant::now();
         for _ in 0..rounds {
             buffer.clear();
-            read::range(&view, &request).unwrap().body.write(&mut buffer);
+            read::range(&view, &request, &mvcc::ToTheEnd).unwrap().body.write(&mut buffer);
         }
         let name = format!("range, limit {limit}{}", if keys_only { ", keys only" } else { "" });
         println!(

@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Reads do not go through the log: they run on a view, in any thread.
     let everything = RangeRequest { key: "\0".into(), range_end: "\0".into(), ..RangeRequest::default() };
-    let reply = read::range(&machine.view(), &everything)?;
+    let reply = read::range(&machine.view(), &everything, &mvcc::ToTheEnd)?;
     let response = RangeResponse::decode(reply.body.to_bytes())?;
     println!("at revision {}: {} key, {:?}", reply.revision, response.count, response.kvs);
 

@@ -53,3 +53,13 @@ pub const REPLY_COPY_BYTES_MAX: usize = 24;
 /// Longest name of a user or a role. A key of bbolt is not longer: an etcd that is given a longer name
 /// ends its process, on every member, and a backup in its format could not hold it.
 pub const AUTH_NAME_BYTES_MAX: usize = 32_768;
+
+/// Keys that are read for the reply to one transaction while it is applied, which is while everybody else waits. Its ranges may
+/// show gigabytes; what is beyond this is read by whoever waits for it.
+pub const APPLY_READ_KEYS_MAX: usize = 2048;
+
+/// Bytes that are read for the reply to one transaction while it is applied. A longest value and its neighbours fit.
+pub const APPLY_READ_BYTES_MAX: usize = 2 << 20;
+
+/// Keys that are read at once for such a reply: they may be of the longest.
+pub const APPLY_READ_PIECE_KEYS: usize = 64;

@@ -12,6 +12,7 @@ use crate::auth::{self, AuthState, Identity, Policy};
 use crate::command::Command;
 use crate::lease::{Lease, Leases};
 use crate::member::Cluster;
+use crate::outcome::Reading;
 use crate::source::Failure;
 use crate::tables::{self, CLUSTER_VERSION, DOWNGRADE, Malformed};
 use crate::{Body, Outcome, Rejection, Reply};
@@ -78,8 +79,24 @@ impl Machine {
     /// # Panics
     /// If `applied` does not lie behind what was applied before: a bug of the caller.
     pub fn apply(&mut self, applied: Applied, entry: &InternalRaftRequest) -> Result<Outcome, mvcc::Error> {
+        self.apply_for(Reading::Now, applied, entry)
+    }
+
+    /// Applies one committed command, as [`apply`](Self::apply). `reading` says when that is read which only the reply needs.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    ///
+    /// # Panics
+    /// As [`apply`](Self::apply).
+    pub fn apply_for(
+        &mut self,
+        reading: Reading,
+        applied: Applied,
+        entry: &InternalRaftRequest,
+    ) -> Result<Outcome, mvcc::Error> {
         let outcome = match Command::of(entry) {
-            Some(command) => self.dispatch(applied, Identity::of(entry), command),
+            Some(command) => self.dispatch(reading, applied, Identity::of(entry), command),
             None => Err(Rejection::UnknownCommand.into()),
         };
         self.skip(applied);
@@ -87,6 +104,7 @@ impl Machine {
             Ok(outcome) => Ok(outcome),
             Err(Failure::Rejected(rejection)) => Ok(Outcome::refused(rejection)),
             Err(Failure::Store(error)) => Err(error),
+            Err(Failure::GivenUp) => unreachable!("a command has no pace"),
         }
     }
 
@@ -122,6 +140,7 @@ impl Machine {
 
     fn dispatch(
         &mut self,
+        reading: Reading,
         applied: Applied,
         identity: Identity<'_>,
         command: Command<'_>,
@@ -129,8 +148,9 @@ impl Machine {
         self.admit(identity, command)?;
         match command {
             Command::Put(request) => self.put(request),
-            Command::Txn(request) => self.txn(request),
+            Command::Txn(request) => self.txn(request, reading),
             Command::DeleteRange(request) => self.delete_range(request),
+            Command::Range(_) if reading == Reading::Never => Ok(self.nothing_done()),
             Command::Range(request) => self.range(request),
             Command::Compact(request) => self.compact(request),
             Command::LeaseGrant(request) => self.lease_grant(applied, request),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use mvcc::{Changes, LeaseId};
 
+use crate::txn::Unread;
 use crate::{Rejection, RenewEpoch, Reply};
 
 /// Everything that follows from one command. The same on every member that applies it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Outcome {
     /// For the caller, on the member that proposed the command.
     pub result: Result<Reply, Rejection>,
@@ -16,19 +17,32 @@ pub struct Outcome {
     pub changes: Option<Changes>,
     /// For the rest of the shell: the lease clock, status, metrics. In the order in which they happened.
     pub effects: Vec<Effect>,
+    /// What is still to be read for the caller: it makes the body that `result` lacks then. Not the same on every member.
+    pub unread: Option<Box<Unread>>,
+}
+
+/// When that is read which a command does not need, but its reply does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// While the command is applied, unless it is much.
+    Now,
+    /// By whoever waits for the reply, in any case.
+    Later,
+    /// Never: nobody on this member waits, since the command came from another one or is applied again after a start.
+    Never,
 }
 
 impl Outcome {
     pub(crate) fn refused(rejection: Rejection) -> Self {
-        Self { result: Err(rejection), changes: None, effects: Vec::new() }
+        Self { result: Err(rejection), changes: None, effects: Vec::new(), unread: None }
     }
 
     pub(crate) fn replied(reply: Reply) -> Self {
-        Self { result: Ok(reply), changes: None, effects: Vec::new() }
+        Self { result: Ok(reply), changes: None, effects: Vec::new(), unread: None }
     }
 
     pub(crate) fn changed(reply: Reply, changes: Option<Changes>) -> Self {
-        Self { result: Ok(reply), changes, effects: Vec::new() }
+        Self { result: Ok(reply), changes, effects: Vec::new(), unread: None }
     }
 
     pub(crate) fn with_effect(mut self, effect: Effect) -> Self {

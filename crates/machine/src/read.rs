@@ -5,11 +5,11 @@
 
 mod range_stream;
 
-use mvcc::{RangeQuery, RangeResult, View};
+use mvcc::{Pace, RangeQuery, RangeResult, View};
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{RangeRequest, TxnRequest};
 
-use crate::source::{Failure, Source};
+use crate::source::{Failure, Paced, Source};
 use crate::txn::{check_revision, plan};
 use crate::{Body, Rejection, Reply};
 
@@ -18,22 +18,22 @@ pub use range_stream::{Chunk, RangeStream};
 /// Serves a range.
 ///
 /// # Errors
-/// `Compacted`, `FutureRevision`; or the store could not be read.
-pub fn range(view: &View, request: &RangeRequest) -> Result<Reply, Failure> {
-    let found = crate::range::range(view, request)?;
+/// `Compacted`, `FutureRevision`; the pace let it go no farther; or the store could not be read.
+pub fn range(view: &View, request: &RangeRequest, pace: &dyn Pace) -> Result<Reply, Failure> {
+    let found = crate::range::range(&Paced { view, pace }, request)?;
     Ok(Reply { revision: found.revision, body: found.into_body() })
 }
 
 /// Serves a transaction that only reads: all of it at one revision.
 ///
 /// # Errors
-/// `Compacted`, `FutureRevision`; or the store could not be read.
+/// `Compacted`, `FutureRevision`; the pace let it go no farther; or the store could not be read.
 ///
 /// # Panics
 /// If it does not only read: see [`txn::is_read_only`](crate::txn::is_read_only).
-pub fn txn(view: &View, request: &TxnRequest) -> Result<Reply, Failure> {
+pub fn txn(view: &View, request: &TxnRequest, pace: &dyn Pace) -> Result<Reply, Failure> {
     loop {
-        let moment = Moment { view, revision: view.revision() };
+        let moment = Moment { source: Paced { view, pace }, revision: view.revision() };
         match txn_at(&moment, request) {
             // A compaction has overtaken this moment, and not a revision that the request names: there is a newer
             // one.
@@ -69,7 +69,7 @@ fn txn_at(moment: &Moment<'_>, request: &TxnRequest) -> Result<Reply, Failure> {
 
 /// A view as it was at one revision: the view itself moves on while several reads are made.
 struct Moment<'a> {
-    view: &'a View,
+    source: Paced<'a>,
     revision: i64,
 }
 
@@ -79,12 +79,12 @@ impl Source for Moment<'_> {
     }
 
     fn compact_revision(&self) -> i64 {
-        self.view.compact_revision()
+        self.source.compact_revision()
     }
 
     fn range(&self, query: &RangeQuery) -> Result<RangeResult, Failure> {
         let query = RangeQuery { at: Some(query.at.unwrap_or(self.revision)), ..query.clone() };
-        let result = self.view.range(&query)?;
+        let result = self.source.range(&query)?;
         Ok(RangeResult { revision: self.revision, ..result })
     }
 }
@@ -94,7 +94,7 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use mvcc::{KeyRange, LeaseId, Options, Store};
+    use mvcc::{KeyRange, LeaseId, Options, Store, ToTheEnd};
 
     use super::*;
 
@@ -109,7 +109,8 @@ mod tests {
             store.view()
         };
         let view = put("old");
-        let moment = Moment { view: &view, revision: view.revision() };
+        let source = Paced { view: &view, pace: &ToTheEnd };
+        let moment = Moment { source, revision: view.revision() };
         put("new");
         assert_eq!(view.get(b"k").unwrap().unwrap().value(), "new");
         assert_eq!(moment.get(&"k".into()).unwrap().unwrap().value(), "old");

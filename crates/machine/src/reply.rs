@@ -16,8 +16,11 @@
 //! Responses inside a transaction do have headers, made here: only `revision` is set, and a nested transaction's is
 //! empty (api contract, section 4).
 
+mod pieces;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
+pub use self::pieces::Pieces;
 use crate::limits::REPLY_COPY_BYTES_MAX;
 
 /// What a command or a read is answered with.

@@ -3,7 +3,7 @@
 //! A range and the compares of a transaction mean the same in both places and are written once, against this.
 
 use bytes::Bytes;
-use mvcc::{Item, KeyRange, Meta, RangeQuery, RangeResult, ReadError, Txn, View};
+use mvcc::{Item, KeyRange, Meta, Pace, RangeQuery, RangeResult, ReadError, Txn, View};
 
 use crate::Rejection;
 
@@ -16,6 +16,9 @@ pub enum Failure {
     /// The store could not be read: an operating fault of this member.
     #[error(transparent)]
     Store(#[from] mvcc::Error),
+    /// The pace of the read let it go no farther. Never of a command.
+    #[error("the read was given up")]
+    GivenUp,
 }
 
 /// A readable state of the key space.
@@ -46,6 +49,7 @@ impl From<ReadError> for Failure {
         match error {
             ReadError::Compacted(_) => Rejection::Compacted.into(),
             ReadError::Future(_) => Rejection::FutureRevision.into(),
+            ReadError::GivenUp => Self::GivenUp,
             ReadError::Store(error) => error.into(),
         }
     }
@@ -73,17 +77,44 @@ impl Source for Txn<'_> {
     }
 }
 
-/// For a single read, which is always of one revision. Two reads need not be of the same: see `read::txn`.
-impl Source for View {
+/// A transaction that is read as far as a pace lets it.
+pub(crate) struct PacedTxn<'a, 'store> {
+    pub(crate) txn: &'a Txn<'store>,
+    pub(crate) pace: &'a dyn Pace,
+}
+
+impl Source for PacedTxn<'_, '_> {
     fn revision(&self) -> i64 {
-        View::revision(self)
+        self.txn.revision()
     }
 
     fn compact_revision(&self) -> i64 {
-        View::compact_revision(self)
+        self.txn.compact_revision()
     }
 
     fn range(&self, query: &RangeQuery) -> Result<RangeResult, Failure> {
-        Ok(View::range(self, query)?)
+        Ok(self.txn.range_at_pace(query, self.pace)?)
+    }
+}
+
+/// A view that is read as far as a pace lets it. For a single read, which is always of one revision. Two reads need not be of
+/// the same: see `read::txn`.
+#[derive(Clone, Copy)]
+pub(crate) struct Paced<'a> {
+    pub(crate) view: &'a View,
+    pub(crate) pace: &'a dyn Pace,
+}
+
+impl Source for Paced<'_> {
+    fn revision(&self) -> i64 {
+        self.view.revision()
+    }
+
+    fn compact_revision(&self) -> i64 {
+        self.view.compact_revision()
+    }
+
+    fn range(&self, query: &RangeQuery) -> Result<RangeResult, Failure> {
+        Ok(self.view.range_at_pace(query, self.pace)?)
     }
 }

@@ -12,17 +12,26 @@
 //! only: a put that keeps its key's value after an operation deleted the key, which slips through a hole in the
 //! duplicate-key rule; etcd crashes there.)
 
-use mvcc::Txn;
+mod unread;
+
+use std::cell::Cell;
+
+use mvcc::{Pace, Txn};
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{RangeRequest, RequestOp, TxnRequest};
 
 use crate::compare::all_hold;
 use crate::delete_range::delete_range;
 use crate::lease::Leases;
-use crate::put::{check_lease, put, write_response};
+use crate::limits::{APPLY_READ_BYTES_MAX, APPLY_READ_KEYS_MAX, APPLY_READ_PIECE_KEYS};
+use crate::outcome::Reading;
+use crate::put::{check_lease, put};
 use crate::range::range;
-use crate::source::{Failure, Source};
+use crate::source::{Failure, PacedTxn, Source};
 use crate::{Body, Machine, Outcome, Rejection, Reply};
+
+pub use self::unread::Unread;
+use self::unread::{Branch, Done, Report};
 
 /// Whether it only reads: every operation of both branches is a range. Such a transaction is not replicated. One with
 /// a nested transaction always is, even if that only reads.
@@ -46,19 +55,29 @@ fn ranges(request: &TxnRequest) -> impl Iterator<Item = Option<&RangeRequest>> {
 }
 
 impl Machine {
-    /// Applies a transaction.
-    pub(crate) fn txn(&mut self, request: &TxnRequest) -> Result<Outcome, Failure> {
+    /// Applies a transaction. What its ranges show is for the caller alone: it is read only if somebody waits for it, and if
+    /// it is much, it is left to be read by whoever does.
+    pub(crate) fn txn(&mut self, request: &TxnRequest, reading: Reading) -> Result<Outcome, Failure> {
         let revision_before = self.store.revision();
         let mut txn = self.store.txn();
         let plan = plan(&txn, request)?;
         check(&txn, &self.leases, &plan)?;
-        let mut body = Body::with_segments(4 * plan.operations.len() + 1);
-        Execution { txn: &mut txn, body: &mut body, revision_before }.branch(&plan)?;
+        let allowance = Allowance::of(reading);
+        let done = Execution { txn: &mut txn, allowance: &allowance }.branch(&plan)?;
         let changes = txn.commit();
         if let Some(changes) = &changes {
             self.leases.follow(changes);
         }
-        Ok(Outcome::changed(Reply { revision: self.store.revision(), body }, changes))
+        let revision = self.store.revision();
+        let report = Report { revision_before, done };
+        let Some(oldest) = allowance.oldest_left.get() else {
+            let body = report.body();
+            return Ok(Outcome::changed(Reply { revision, body }, changes));
+        };
+        let midway = self.store.midway(changes.clone(), oldest);
+        let unread = Unread::new(report, midway);
+        let outcome = Outcome::changed(Reply { revision, body: Body::empty() }, changes);
+        Ok(Outcome { unread: Some(Box::new(unread)), ..outcome })
     }
 }
 
@@ -113,55 +132,87 @@ pub(crate) fn check_revision(source: &impl Source, request: &RangeRequest) -> Re
     }
 }
 
-/// The operations being run, and their responses being written.
+/// How much is read for the reply while the transaction is applied.
+struct Allowance {
+    reading: Reading,
+    keys_left: Cell<usize>,
+    bytes_left: Cell<usize>,
+    /// The oldest revision of a range that is left for later; `None` if none is.
+    oldest_left: Cell<Option<i64>>,
+}
+
+impl Allowance {
+    fn of(reading: Reading) -> Self {
+        let (keys_left, bytes_left) = (Cell::new(APPLY_READ_KEYS_MAX), Cell::new(APPLY_READ_BYTES_MAX));
+        Self { reading, keys_left, bytes_left, oldest_left: Cell::new(None) }
+    }
+
+    /// Whether the next range is read at once. When one was too long, those behind it are read with it.
+    fn is_for_now(&self) -> bool {
+        self.reading == Reading::Now && self.oldest_left.get().is_none()
+    }
+
+    /// Leaves a range for later.
+    fn leave(&self, request: &RangeRequest) {
+        let revision = if request.revision > 0 { request.revision } else { i64::MAX };
+        let oldest = self.oldest_left.get().map_or(revision, |oldest| oldest.min(revision));
+        self.oldest_left.set(Some(oldest));
+    }
+}
+
+impl Pace for Allowance {
+    fn goes_on(&self, keys: usize, bytes: usize) -> bool {
+        let left = (self.keys_left.get().checked_sub(keys), self.bytes_left.get().checked_sub(bytes));
+        let (Some(keys), Some(bytes)) = left else { return false };
+        self.keys_left.set(keys);
+        self.bytes_left.set(bytes);
+        true
+    }
+
+    fn piece_keys(&self) -> usize {
+        APPLY_READ_PIECE_KEYS
+    }
+}
+
+/// The operations being run.
 struct Execution<'a, 'store> {
     txn: &'a mut Txn<'store>,
-    body: &'a mut Body,
-    revision_before: i64,
+    allowance: &'a Allowance,
 }
 
 impl Execution<'_, '_> {
-    /// Runs a branch and appends the fields of its `TxnResponse` but the header.
-    fn branch(&mut self, plan: &Plan<'_>) -> Result<(), Failure> {
-        self.body.bool(2, plan.succeeded);
+    /// Runs a branch.
+    fn branch(&mut self, plan: &Plan<'_>) -> Result<Branch, Failure> {
         let mut nested = plan.nested.iter();
+        let mut done = Vec::with_capacity(plan.operations.len());
         for operation in plan.operations {
-            let response = self.body.open(3);
-            match &operation.request {
+            done.push(match &operation.request {
                 Some(Request::RequestRange(request)) => self.range(request)?,
-                Some(Request::RequestPut(request)) => {
-                    let previous = put(self.txn, request)?;
-                    let open = self.body.open(2);
-                    self.body.inner_header(self.revision_before + 1);
-                    write_response(self.body, previous);
-                    self.body.close(open);
-                }
+                Some(Request::RequestPut(request)) => Done::Put(put(self.txn, request)?),
                 Some(Request::RequestDeleteRange(request)) => {
                     let deleted = delete_range(self.txn, request)?;
-                    let open = self.body.open(3);
-                    self.body.inner_header(self.txn.revision());
-                    deleted.write_response(self.body);
-                    self.body.close(open);
+                    Done::Deleted(deleted, self.txn.revision())
                 }
                 Some(Request::RequestTxn(_)) => {
-                    let open = self.body.open(4);
-                    self.body.empty_header();
-                    self.branch(nested.next().expect("one plan for each"))?;
-                    self.body.close(open);
+                    Done::Txn(self.branch(nested.next().expect("one plan for each"))?)
                 }
-                None => {}
-            }
-            self.body.close(response);
+                None => Done::Nothing,
+            });
         }
-        Ok(())
+        Ok(Branch { succeeded: plan.succeeded, done })
     }
 
-    fn range(&mut self, request: &RangeRequest) -> Result<(), Failure> {
-        let found = range(&*self.txn, request)?;
-        let open = self.body.open(1);
-        self.body.inner_header(found.revision);
-        found.write(self.body);
-        self.body.close(open);
-        Ok(())
+    fn range(&self, request: &RangeRequest) -> Result<Done, Failure> {
+        if self.allowance.reading == Reading::Never {
+            return Ok(Done::Nothing);
+        }
+        if self.allowance.is_for_now() {
+            match range(&PacedTxn { txn: self.txn, pace: self.allowance }, request) {
+                Err(Failure::GivenUp) => {}
+                found => return Ok(Done::Range(found?)),
+            }
+        }
+        self.allowance.leave(request);
+        Ok(Done::Left(request.clone(), self.txn.changes()))
     }
 }

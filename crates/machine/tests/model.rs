@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use machine::{Applied, Body, Failure, Machine, Rejection, Reply, read, txn, validate};
+use machine::{Applied, Body, Failure, Machine, Reading, Rejection, Reply, read, txn, validate};
 use mvcc::{Changes, Item, View};
 use proptest::prelude::*;
 use prost::Message;
@@ -34,7 +34,7 @@ fn follow(keys: &mut Keys, changes: &Changes) {
 fn served(result: Result<Reply, Failure>) -> Result<Reply, Rejection> {
     result.map_err(|failure| match failure {
         Failure::Rejected(rejection) => rejection,
-        Failure::Store(error) => panic!("{error}"),
+        failure => panic!("{failure}"),
     })
 }
 
@@ -44,13 +44,13 @@ fn check_reads(machine: &Machine, command: &InternalRaftRequest, applied: &Resul
         return;
     }
     if let Some(request) = &command.range {
-        assert_eq!(&served(read::range(&machine.view(), request)), applied);
+        assert_eq!(&served(read::range(&machine.view(), request, &mvcc::ToTheEnd)), applied);
         if validate::range_stream(request).is_ok() {
             assert_eq!(&served(stream(request, 8, || machine.view())), applied);
         }
     }
     if let Some(request) = command.txn.as_ref().filter(|request| txn::is_read_only(request)) {
-        assert_eq!(&served(read::txn(&machine.view(), request)), applied);
+        assert_eq!(&served(read::txn(&machine.view(), request, &mvcc::ToTheEnd)), applied);
     }
 }
 
@@ -63,15 +63,24 @@ fn stream(
     let mut stream = read::RangeStream::new((*request).clone(), request_bytes_max);
     let mut merged = Vec::new();
     loop {
-        let chunk = stream.next(&view())?.expect("the last message has a header");
+        let chunk = stream.next(&view(), &mvcc::ToTheEnd)?.expect("the last message has a header");
         chunk.body.write(&mut merged);
         if let Some(revision) = chunk.header_revision {
-            assert_eq!(stream.next(&view())?, None);
+            assert_eq!(stream.next(&view(), &mvcc::ToTheEnd)?, None);
             return Ok(Reply { revision, body: Body::encoded(merged.into()) });
         }
         let RangeResponse { kvs, more, count, .. } = RangeResponse::decode(chunk.body.to_bytes()).unwrap();
         assert_eq!((kvs.is_empty(), more, count), (false, false, 0));
     }
+}
+
+/// Reads what was left for later, and compares it with what was read at once.
+fn check_unread(
+    (rest, then, at_once): (Box<txn::Unread>, Result<Reply, Rejection>, Result<Reply, Rejection>),
+) -> Result<(), TestCaseError> {
+    let body = rest.read(&mvcc::ToTheEnd).unwrap();
+    prop_assert_eq!(then.map(|reply| Reply { body, ..reply }), at_once);
+    Ok(())
 }
 
 /// More with `QUORATE_TEST_BUDGET` (a factor).
@@ -103,6 +112,42 @@ proptest! {
         }
     }
 
+    /// Whoever reads for a reply later, after other writes, a checkpoint and a compaction of everything, reads what would have
+    /// been read then. Who never reads has the same state.
+    #[test]
+    fn a_reply_that_is_read_later_is_the_same(
+        commands in prop::collection::vec(generate::command(), 1..60),
+        keeps in 1usize..60,
+    ) {
+        let (mut now, mut later, mut never) = (store::fresh(), store::fresh(), store::fresh());
+        let mut unread = Vec::new();
+        for (place, command) in commands.iter().enumerate() {
+            let applied = Applied { index: place as u64 + 1, term: 1 };
+            let expected = now.apply(applied, command).unwrap();
+            let outcome = later.apply_for(Reading::Later, applied, command).unwrap();
+            prop_assert!(expected.unread.is_none());
+            match outcome.unread {
+                Some(rest) => unread.push((rest, outcome.result, expected.result)),
+                None => prop_assert_eq!(&outcome.result, &expected.result),
+            }
+            never.apply_for(Reading::Never, applied, command).unwrap();
+            prop_assert_eq!(later.store().state_hash(), now.store().state_hash());
+            prop_assert_eq!(never.store().state_hash(), now.store().state_hash());
+            if place % 7 == 0 {
+                store::checkpoint(&mut later);
+            }
+            if unread.len() > keeps {
+                check_unread(unread.remove(0))?;
+            }
+        }
+        let applied = Applied { index: commands.len() as u64 + 1, term: 1 };
+        let compaction = CompactionRequest { revision: later.store().revision(), physical: false };
+        let compaction = InternalRaftRequest { compaction: Some(compaction), ..Default::default() };
+        later.apply(applied, &compaction).unwrap();
+        store::checkpoint(&mut later);
+        unread.into_iter().try_for_each(check_unread)?;
+    }
+
     #[test]
     fn a_stream_merged_is_the_unary_reply_whatever_happens_between_its_messages(
         before in prop::collection::vec(generate::write(), 1..150),
@@ -119,7 +164,7 @@ proptest! {
         };
         before.iter().for_each(|command| apply(&mut machine, command));
         let first = machine.view();
-        let unary = served(read::range(&first, &request));
+        let unary = served(read::range(&first, &request, &mvcc::ToTheEnd));
         let at = if request.revision > 0 { request.revision } else { first.revision() };
         let mut is_first = true;
         let streamed = served(stream(&request, request_bytes_max, || {

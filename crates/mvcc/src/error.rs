@@ -100,6 +100,9 @@ pub enum ReadError {
     /// The revision is not reached yet.
     #[error("revision is in the future (current revision {0})")]
     Future(i64),
+    /// Its [`Pace`](crate::Pace) let it go no farther.
+    #[error("the read was given up")]
+    GivenUp,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] Error),

@@ -14,6 +14,7 @@ use wal::Position;
 
 use crate::history::{self, SealedRun};
 use crate::index::Entry;
+use crate::pace::{DISK_READ_KEYS, Pace, RUN_KEYS};
 use crate::range::successor;
 use crate::shared::{Chunk, Found, Hold, Inner, Parts, Shared, Wanted};
 use crate::tables::Snapshot;
@@ -36,6 +37,8 @@ pub(crate) struct Cursor<'a> {
     next: Option<Vec<u8>>,
     /// Keeps the history readable that the revision needs.
     hold: Option<Hold>,
+    /// What was done since somebody asked, in the measure of [`Pace::goes_on`].
+    work: usize,
 }
 
 impl<'a> Cursor<'a> {
@@ -43,12 +46,12 @@ impl<'a> Cursor<'a> {
     pub(crate) fn new(inner: &'a Inner, wanted: Wanted<'a>, shared: &Shared) -> Self {
         let hold = (wanted.at < shared.revision).then(|| shared.hold(inner, wanted.at));
         let next = Some(wanted.range.start.to_vec());
-        Self { inner, wanted, next, hold }
+        Self { inner, wanted, next, hold, work: 0 }
     }
 
     /// A read from some key on, at a revision that the caller holds on to.
     pub(crate) fn held(inner: &'a Inner, wanted: Wanted<'a>, next: Vec<u8>, hold: &Hold) -> Self {
-        Self { inner, wanted, next: Some(next), hold: Some(hold.clone()) }
+        Self { inner, wanted, next: Some(next), hold: Some(hold.clone()), work: 0 }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -76,6 +79,27 @@ impl<'a> Cursor<'a> {
         Ok(count)
     }
 
+    /// Reads all that there is, up to `wanted` items, piece by piece; the first under the lock that is held.
+    fn collect(mut self, shared: Guard<'_>, wanted: usize, pace: &dyn Pace) -> Result<Vec<Item>, ReadError> {
+        if !shared.tail_covers(self.wanted.at) && !pace.goes_on(RUN_KEYS * shared.runs.len(), 0) {
+            return Err(ReadError::GivenUp);
+        }
+        let mut items = self.step_under(shared, wanted.min(pace.piece_keys()))?;
+        let mut bytes = bytes_of(&items);
+        loop {
+            let work = std::mem::take(&mut self.work);
+            if !pace.goes_on(work, bytes) {
+                return Err(ReadError::GivenUp);
+            }
+            if self.is_done() || items.len() >= wanted {
+                return Ok(items);
+            }
+            let mut piece = self.step((wanted - items.len()).min(pace.piece_keys()))?;
+            bytes = bytes_of(&piece);
+            items.append(&mut piece);
+        }
+    }
+
     fn step_under(&mut self, shared: Guard<'_>, limit: usize) -> Result<Vec<Item>, Error> {
         match self.find(shared, limit)? {
             (found, None) => Ok(self.in_memory(found)),
@@ -95,6 +119,7 @@ impl<'a> Cursor<'a> {
             return self.find_with_runs(&start, limit);
         }
         let chunk = shared.chunk(&self.wanted, &start, limit, false);
+        self.work += chunk.visited;
         if chunk.next.is_some() && self.hold.is_none() {
             self.hold = Some(shared.hold(self.inner, self.wanted.at));
         }
@@ -123,6 +148,7 @@ impl<'a> Cursor<'a> {
             let is_same = Arc::ptr_eq(snapshot, &shared.snapshot);
             if is_same {
                 let more = shared.chunk(&self.wanted, &next, window - chunk.found.len(), true);
+                self.work += more.visited;
                 chunk.found.extend(more.found);
                 chunk.next = more.next;
             }
@@ -167,6 +193,7 @@ impl<'a> Cursor<'a> {
         let mut merged: BTreeMap<Vec<u8>, Found> = BTreeMap::new();
         for run in runs {
             let (changes, is_all) = run.first_changes(reader, history_dir, range, start, at, window)?;
+            self.work += RUN_KEYS + changes.len();
             if let Some((last, _)) = changes.last().filter(|_| !is_all) {
                 let end = successor(last);
                 bound = Some(bound.map_or(end.clone(), |bound| bound.min(end)));
@@ -196,7 +223,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads what is not in memory.
-    fn resolve(&self, found: Vec<Found>, snapshot: &Snapshot) -> Result<Vec<Item>, Error> {
+    fn resolve(&mut self, found: Vec<Found>, snapshot: &Snapshot) -> Result<Vec<Item>, Error> {
         let stored: Vec<(&[u8], &Entry)> = found
             .iter()
             .filter_map(|found| match found {
@@ -210,6 +237,7 @@ impl<'a> Cursor<'a> {
         } else {
             stored.iter().map(|(key, entry)| snapshot.item(key, entry)).collect::<Result<Vec<_>, _>>()?
         };
+        self.work += DISK_READ_KEYS * scanned.len();
         self.admit(&scanned);
         let mut scanned = scanned.into_iter();
         let mut items = Vec::with_capacity(found.len());
@@ -220,7 +248,10 @@ impl<'a> Cursor<'a> {
                     items.push(Item::without_value(&key, entry.meta()));
                 }
                 Found::Stored(..) => items.extend(scanned.next()),
-                Found::Before(position) => items.extend(self.before(position)?.map(|item| self.shown(item))),
+                Found::Before(position) => {
+                    self.work += DISK_READ_KEYS;
+                    items.extend(self.before(position)?.map(|item| self.shown(item)));
+                }
                 Found::Counted | Found::Nothing => {}
             }
         }
@@ -243,6 +274,15 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// What a query asks for, at a revision.
+fn wanted(query: &RangeQuery, at: i64) -> Wanted<'_> {
+    Wanted { range: &query.range, at, parts: Parts::keys_only(query.keys_only) }
+}
+
+fn bytes_of(items: &[Item]) -> usize {
+    items.iter().map(|item| item.encoded.len()).sum()
+}
+
 impl Inner {
     /// The newest version of one key.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Item>, Error> {
@@ -262,18 +302,44 @@ impl Inner {
         }
     }
 
-    /// Answers a range query.
-    pub(crate) fn range(&self, query: &RangeQuery) -> Result<RangeResult, ReadError> {
+    /// Answers a range query, as far as `pace` lets it go.
+    pub(crate) fn range(&self, query: &RangeQuery, pace: &dyn Pace) -> Result<RangeResult, ReadError> {
         let shared = self.shared.read();
         let at = shared.check(query.at)?;
-        let revision = shared.revision;
+        let cursor = Cursor::new(self, wanted(query, at), &shared);
+        self.range_under(shared, cursor, query, pace)
+    }
+
+    /// Answers a range query at a revision that the caller holds on to, compacted or not.
+    pub(crate) fn range_held(
+        &self,
+        query: &RangeQuery,
+        at: i64,
+        hold: &Hold,
+        pace: &dyn Pace,
+    ) -> Result<RangeResult, ReadError> {
+        let cursor = Cursor::held(self, wanted(query, at), query.range.start.to_vec(), hold);
+        self.range_under(self.shared.read(), cursor, query, pace)
+    }
+
+    /// Reads what a cursor is about to read. The first piece is read under the lock that is held.
+    fn range_under(
+        &self,
+        shared: Guard<'_>,
+        cursor: Cursor<'_>,
+        query: &RangeQuery,
+        pace: &dyn Pace,
+    ) -> Result<RangeResult, ReadError> {
+        let (at, revision) = (cursor.wanted.at, shared.revision);
         let count_now = shared.index.count(&query.range);
         let limit = if query.limit == 0 { usize::MAX } else { query.limit };
-        let wanted = Wanted { range: &query.range, at, parts: Parts::keys_only(query.keys_only) };
-        let mut cursor = Cursor::new(self, wanted, &shared);
         let hold = cursor.hold.clone();
         let count_then = || match &hold {
             None => Ok(count_now),
+            // It goes through the keys of now, or through the changes since.
+            Some(_) if !pace.goes_on(count_now.max((revision - at) as u64) as usize, 0) => {
+                Err(ReadError::GivenUp)
+            }
             Some(hold) => self.count_at(&query.range, at, revision, count_now, hold),
         };
         if query.count_only {
@@ -281,11 +347,7 @@ impl Inner {
             return Ok(RangeResult { items: Vec::new(), count: count_then()?, more: false, revision });
         }
         // One more than asked for tells whether there are more.
-        let read_limit = limit.saturating_add(1);
-        let mut items = cursor.step_under(shared, read_limit)?;
-        while !cursor.is_done() && items.len() < read_limit {
-            items.append(&mut cursor.step(read_limit - items.len())?);
-        }
+        let mut items = cursor.collect(shared, limit.saturating_add(1), pace)?;
         let more = items.len() > limit;
         items.truncate(limit);
         let count = match more {

@@ -98,6 +98,8 @@ impl Parts {
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     pub(crate) found: Vec<(Vec<u8>, Found)>,
+    /// Entries of the index that were gone through.
+    pub(crate) visited: usize,
     /// Where to go on; `None` at the end of the range.
     pub(crate) next: Option<Vec<u8>>,
 }
@@ -169,14 +171,14 @@ impl Shared {
     /// Goes through the range from `start`, as far as one hold of the lock goes and until `limit` versions are found. Keys
     /// whose version at that revision is in a run are found with what the tail and the index say.
     pub(crate) fn chunk(&self, wanted: &Wanted<'_>, start: &[u8], limit: usize, with_keys: bool) -> Chunk {
-        let mut chunk = Chunk { found: Vec::with_capacity(limit.min(ENTRIES_PER_HOLD)), next: None };
-        let mut visited = 0;
+        let found = Vec::with_capacity(limit.min(ENTRIES_PER_HOLD));
+        let mut chunk = Chunk { found, visited: 0, next: None };
         self.index.scan(start, wanted.range, &mut |key, entry| {
-            if visited == ENTRIES_PER_HOLD || chunk.found.len() == limit {
+            if chunk.visited == ENTRIES_PER_HOLD || chunk.found.len() == limit {
                 chunk.next = Some(key.to_vec());
                 return ControlFlow::Break(());
             }
-            visited += 1;
+            chunk.visited += 1;
             let found = self.version(wanted, key, entry);
             // Where runs are merged in, even "nothing" is an answer: the key is then named.
             if with_keys {

@@ -15,11 +15,11 @@ use crate::open;
 use crate::shared::{Inner, Shared};
 use crate::side::{Side, TableId};
 use crate::state_hash::{self, StateHash};
-use crate::txn::{Staged, Txn, changes_of};
+use crate::txn::{Midway, Staged, Txn, changes_of};
 use crate::versions::{Superseded, superseded_bytes};
 use crate::{
-    Applied, CompactError, Error, KeyRange, Meta, RangeQuery, RangeResult, ReadError, Revision,
-    SnapshotExport, View,
+    Applied, CompactError, Error, KeyRange, Meta, Pace, RangeQuery, RangeResult, ReadError, Revision,
+    SnapshotExport, ToTheEnd, View,
 };
 
 /// What an empty store counts: a database has its pages before it has a key.
@@ -206,7 +206,22 @@ impl Store {
     /// # Errors
     /// If the revision asked for is compacted or in the future, and those of the disk.
     pub fn range(&self, query: &RangeQuery) -> Result<RangeResult, ReadError> {
-        self.inner.range(query)
+        self.inner.range(query, &ToTheEnd)
+    }
+
+    /// A range of keys, as far as `pace` lets it go.
+    ///
+    /// # Errors
+    /// As [`range`](Self::range), and [`ReadError::GivenUp`].
+    pub fn range_at_pace(&self, query: &RangeQuery, pace: &dyn Pace) -> Result<RangeResult, ReadError> {
+        self.inner.range(query, pace)
+    }
+
+    /// The transaction that was committed last, to be looked at in its midst: `changes` is what [`Txn::commit`] returned, and
+    /// `oldest` the oldest revision that is read.
+    #[must_use]
+    pub fn midway(&self, changes: Option<Changes>, oldest: i64) -> Midway {
+        Midway::of_last(self, changes, oldest)
     }
 
     /// Visits the live keys of a range with what is known of them without their values. No IO. For what the caller derives

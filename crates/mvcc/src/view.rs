@@ -8,7 +8,9 @@ use crate::hash_kv::{self, HashKv};
 use crate::read::Cursor;
 use crate::scanner::History;
 use crate::shared::{Hold, Inner, Parts, Wanted};
-use crate::{Error, Item, Meta, RangeEnd, RangeQuery, RangeResult, ReadError, Records, SnapshotExport};
+use crate::{
+    Error, Item, Meta, Pace, RangeEnd, RangeQuery, RangeResult, ReadError, Records, SnapshotExport, ToTheEnd,
+};
 
 /// A reader's end of a store. Cheap to clone; every clone may be used on its own thread.
 ///
@@ -52,7 +54,15 @@ impl View {
     /// # Errors
     /// If the revision asked for is compacted or in the future, and those of the disk.
     pub fn range(&self, query: &RangeQuery) -> Result<RangeResult, ReadError> {
-        self.inner.range(query)
+        self.inner.range(query, &ToTheEnd)
+    }
+
+    /// A range of keys, as far as `pace` lets it go.
+    ///
+    /// # Errors
+    /// As [`range`](Self::range), and [`ReadError::GivenUp`].
+    pub fn range_at_pace(&self, query: &RangeQuery, pace: &dyn Pace) -> Result<RangeResult, ReadError> {
+        self.inner.range(query, pace)
     }
 
     /// A range of keys piece by piece, all of it at one revision: memory is bounded by the pieces. `limit` and

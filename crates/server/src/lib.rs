@@ -32,6 +32,7 @@ pub mod metrics;
 mod net;
 pub mod notify;
 mod random;
+mod readers;
 mod release;
 pub mod signals;
 mod spawn;

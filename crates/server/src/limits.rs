@@ -14,6 +14,26 @@ pub(crate) const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 /// limit for what it appends; this one is for a follower that is behind: its callers would wait in vain.
 pub(crate) const APPLY_LAG_ENTRIES_MAX: u64 = 5_000;
 
+/// Keys that a network worker reads at a stretch for one client, found in memory at some 0.1 µs each; what is on the disk
+/// counts for more (rule I1). A list of a thousand keys is made where it is asked for.
+pub(crate) const WORKER_READ_KEYS_MAX: usize = 2048;
+
+/// Bytes that a network worker reads at a stretch for one client, and copies into its reply: some 0.2 ms.
+pub(crate) const WORKER_READ_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of a reply from which on it is not written as a whole: it leaves in pieces, each made when the client has taken those
+/// before it. What the reply refers to is shared with others, so that it takes little memory until then.
+pub(crate) const LONG_REPLY_BYTES: usize = 256 << 10;
+
+/// Bytes of a piece of a long reply. A value that is longer is a piece by itself.
+pub(crate) const REPLY_PIECE_BYTES: usize = 64 << 10;
+
+/// Parts of a reply from which on letting go of them takes longer than others may wait.
+pub(crate) const REPLY_PARTS_MANY: usize = 4096;
+
+/// Threads for reads that take longer, at least: half of them are left to others when one connection has many such reads.
+pub(crate) const READERS_MIN: usize = 4;
+
 /// Questions of other members that this one has not answered; one keepalive of a client on a follower is one question.
 /// Beyond it they are not heard, and asked again.
 pub(crate) const QUESTIONS_MAX: usize = 16 * 1024;

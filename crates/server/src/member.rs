@@ -60,6 +60,7 @@ use crate::metrics::Metrics;
 use crate::net::backlog::Backlog;
 use crate::net::serve::PeerPort;
 use crate::random::random;
+use crate::readers::Readers;
 use crate::tls::{Connector, Setup};
 use crate::transport::{self, Peer, Transport, TransportThread};
 use crate::watch::bounds::Bounds;
@@ -190,6 +191,7 @@ struct Assembly {
     transport: Transport,
     connector: Arc<Connector>,
     passwords: Arc<Passwords>,
+    readers: Arc<Readers>,
 }
 
 /// The threads that own the state, running, and what the workers need of them.
@@ -228,8 +230,10 @@ impl Assembly {
         let mailboxes = (0..worker_count()).map(|_| Mailbox::new()).collect();
         let passwords = Passwords::start(config.auth.bcrypt_cost)
             .map_err(|source| StartError::System { what: "cannot start a thread", source })?;
+        let readers = Readers::start()
+            .map_err(|source| StartError::System { what: "cannot start a thread", source })?;
         let transport = Transport::default();
-        Ok(Self { shared, status, lessor, metrics, mailboxes, transport, connector, passwords })
+        Ok(Self { shared, status, lessor, metrics, mailboxes, transport, connector, passwords, readers })
     }
 
     fn start(
@@ -433,6 +437,7 @@ impl Assembly {
                     views: views.clone(),
                     auth: auth.clone(),
                     passwords: self.passwords.clone(),
+                    readers: self.readers.clone(),
                     status: status.clone(),
                     lessor: lessor.clone(),
                     questions: questions.clone(),

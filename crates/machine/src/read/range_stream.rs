@@ -13,7 +13,7 @@
 mod in_key_order;
 mod sorted;
 
-use mvcc::View;
+use mvcc::{Pace, View};
 use proto::etcdserverpb::RangeRequest;
 use proto::etcdserverpb::range_request::SortTarget;
 
@@ -21,7 +21,7 @@ use self::in_key_order::InKeyOrder;
 use self::sorted::Sorted;
 use crate::Body;
 use crate::range::range;
-use crate::source::Failure;
+use crate::source::{Failure, Paced};
 
 /// A streamed range that is being sent.
 #[derive(Debug)]
@@ -60,11 +60,13 @@ impl RangeStream {
     /// Makes the next message; `None` after the last one and after a failure. Every call may be given a newer view.
     ///
     /// # Errors
-    /// `Compacted`, also when a compaction overtakes the stream; `FutureRevision`; or the store could not be read.
-    pub fn next(&mut self, view: &View) -> Result<Option<Chunk>, Failure> {
+    /// `Compacted`, also when a compaction overtakes the stream; `FutureRevision`; the pace let it go no farther; or the
+    /// store could not be read.
+    pub fn next(&mut self, view: &View, pace: &dyn Pace) -> Result<Option<Chunk>, Failure> {
+        let source = &Paced { view, pace };
         let (chunk, state) = match std::mem::replace(&mut self.state, State::Finished) {
-            State::Asked(request) => self.begin(view, request)?,
-            State::InKeyOrder(rest) => rest.next(view, self.request_bytes_max)?,
+            State::Asked(request) => self.begin(source, request)?,
+            State::InKeyOrder(rest) => rest.next(source, self.request_bytes_max)?,
             State::Sorted(rest) => rest.next(self.request_bytes_max),
             State::Finished => return Ok(None),
         };
@@ -72,15 +74,15 @@ impl RangeStream {
         Ok(Some(chunk))
     }
 
-    fn begin(&self, view: &View, request: RangeRequest) -> Result<(Chunk, State), Failure> {
+    fn begin(&self, source: &Paced<'_>, request: RangeRequest) -> Result<(Chunk, State), Failure> {
         if request.count_only {
-            let found = range(view, &request)?;
+            let found = range(source, &request)?;
             let chunk = Chunk { header_revision: Some(found.revision), body: found.into_body() };
             return Ok((chunk, State::Finished));
         }
         if request.sort_target == SortTarget::Key as i32 {
-            return InKeyOrder::begin(view, request, self.request_bytes_max);
+            return InKeyOrder::begin(source, request, self.request_bytes_max);
         }
-        Ok(Sorted::of(range(view, &request)?).next(self.request_bytes_max))
+        Ok(Sorted::of(range(source, &request)?).next(self.request_bytes_max))
     }
 }

@@ -104,7 +104,8 @@ impl World {
             return print::rejection(rejection);
         }
         let permitted = self.permitted(Access::Range(&request));
-        let viewed = permitted.and_then(|()| served(read::range(&self.machine().view(), &request)));
+        let viewed =
+            permitted.and_then(|()| served(read::range(&self.machine().view(), &request, &mvcc::ToTheEnd)));
         if permitted.is_ok() && validate::range_stream(&request).is_ok() {
             assert_eq!(viewed, self.streamed(&request));
         }
@@ -128,7 +129,7 @@ impl World {
         let mut stream = read::RangeStream::new(request, 64);
         let mut text = String::new();
         loop {
-            match stream.next(&self.machine().view()) {
+            match stream.next(&self.machine().view(), &mvcc::ToTheEnd) {
                 Ok(None) => return text,
                 Ok(Some(chunk)) => {
                     let response = RangeResponse::decode(chunk.body.to_bytes()).unwrap();
@@ -146,6 +147,7 @@ impl World {
                     )
                     .unwrap();
                 }
+                Err(Failure::GivenUp) => unreachable!("it goes on to the end"),
                 Err(Failure::Rejected(rejection)) => return text + &print::rejection(rejection),
                 Err(Failure::Store(error)) => panic!("{error}"),
             }
@@ -156,7 +158,7 @@ impl World {
     fn streamed(&mut self, request: &RangeRequest) -> Result<Reply, Rejection> {
         let mut stream = read::RangeStream::new(request.clone(), 64);
         let (mut merged, mut revision) = (Vec::new(), 0);
-        while let Some(chunk) = stream.next(&self.machine().view()).map_err(refused)? {
+        while let Some(chunk) = stream.next(&self.machine().view(), &mvcc::ToTheEnd).map_err(refused)? {
             chunk.body.write(&mut merged);
             assert_eq!(revision, 0, "only the last message has a header");
             revision = chunk.header_revision.unwrap_or_default();
@@ -180,7 +182,8 @@ impl World {
 
     fn read_only_txn(&mut self, request: &TxnRequest, entry: &InternalRaftRequest) -> String {
         let permitted = self.permitted(Access::Txn(request));
-        let viewed = permitted.and_then(|()| served(read::txn(&self.machine().view(), request)));
+        let viewed =
+            permitted.and_then(|()| served(read::txn(&self.machine().view(), request, &mvcc::ToTheEnd)));
         let applied = self.apply(entry);
         assert!(applied.changes.is_none());
         if applied.result != Err(Rejection::Corrupt) {
@@ -294,7 +297,7 @@ fn served(result: Result<Reply, Failure>) -> Result<Reply, Rejection> {
 fn refused(failure: Failure) -> Rejection {
     match failure {
         Failure::Rejected(rejection) => rejection,
-        Failure::Store(error) => panic!("{error}"),
+        failure => panic!("{failure}"),
     }
 }
 

@@ -6,15 +6,17 @@
 
 use std::sync::Arc;
 
-use machine::Rejection;
 use machine::auth::{Access, AuthState, Policy};
-use mvcc::View;
+use machine::{Failure, Rejection};
+use mvcc::{Pace, View};
 use tonic::{Code, Status};
 
 use super::Api;
 use super::method::Method;
-use super::status::rejected;
+use super::status::{self, failed, rejected};
 use crate::auth::{Author, Caller};
+use crate::engine::reply::Unserved;
+use crate::readers::OnWorker;
 
 impl Api {
     /// Returns whether the caller may call the method at all. This member's state may be an old
@@ -103,27 +105,47 @@ impl Api {
     }
 
     /// Reads keys on behalf of a caller: the answer is of a time at which the caller was permitted
-    /// to have it (see `machine::auth`, "Readers").
+    /// to have it (see `machine::auth`, "Readers"). What takes long is read by a reader.
     ///
     /// # Errors
-    /// `InvalidAuthToken`, and those of the check.
-    pub(crate) async fn read<T>(
+    /// `InvalidAuthToken`, those of the check, and those of `read`.
+    pub(crate) async fn read<Q: Clone + Send + 'static, T: Send + 'static>(
         &self,
         caller: &Caller,
         access: Access<'_>,
-        read: impl Fn(&View) -> T,
+        request: &Q,
+        read: impl Fn(&View, &Q, &dyn Pace) -> Result<T, Failure> + Clone + Send + 'static,
     ) -> Result<T, Status> {
         let mut attempts = self.auth.published.attempts();
         while let Some(seen) = attempts.next() {
             if seen.is_enabled() {
                 self.authorise(caller, access).await?;
             }
-            let answer = read(&self.view());
+            let answer = match read(&self.view(), request, &OnWorker::new()) {
+                Err(Failure::GivenUp) => {
+                    let (view, request, read) = (self.view(), request.clone(), read.clone());
+                    self.read_at_leisure(caller, move |pace| read(&view, &request, pace)).await?
+                }
+                answer => answer,
+            };
             if attempts.counts() {
-                return Ok(answer);
+                return answer.map_err(failed);
             }
         }
         Err(rejected(Rejection::AuthOldRevision))
+    }
+
+    /// Has a reader read something for a caller, who was found to be permitted to have it.
+    ///
+    /// # Errors
+    /// `Unavailable` if the member stops.
+    pub(super) async fn read_at_leisure<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        read: impl FnOnce(&dyn Pace) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        let answer = self.readers.read(caller.connection(), read).await;
+        answer.ok_or_else(|| status::of(&Unserved::Stopped))
     }
 
     /// Returns whether the caller may do something that depends on the keys of leases.

@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::Api;
 use super::method::Method;
-use super::status::{failed, not_for_learners, rejected};
+use super::status::{not_for_learners, rejected};
 use crate::auth::Caller;
 use crate::engine::command::Field;
 use crate::grpc::reply::Spliced;
@@ -27,10 +27,10 @@ impl Api {
         if !request.serializable {
             self.read_barrier().await?;
         }
-        let reply = self.read(caller, Access::Range(&request), |view| read::range(view, &request)).await?;
+        let reply = self.read(caller, Access::Range(&request), &request, read::range).await;
         self.metrics.mvcc.range.inc();
         self.metrics.server.range_duration.of(Success::of(&reply)).observe(started.elapsed());
-        Ok(self.spliced(reply.map_err(failed)?))
+        Ok(self.spliced(reply?))
     }
 
     /// Writes a key.
@@ -71,8 +71,7 @@ impl Api {
             if !txn::is_serializable(&request) {
                 self.read_barrier().await?;
             }
-            let reply = self.read(caller, Access::Txn(&request), |view| read::txn(view, &request)).await?;
-            reply.map_err(failed)?
+            self.read(caller, Access::Txn(&request), &request, read::txn).await?
         } else {
             self.propose(caller, Field::Txn, &request).await?
         };

@@ -81,16 +81,13 @@ impl Api {
     /// A hash of the keys and their history, as etcd computes it.
     pub(crate) async fn hash_kv(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         request: HashKvRequest,
     ) -> Result<Plain<HashKvResponse>, Status> {
         let view = self.view();
         let at = (request.revision > 0).then_some(request.revision);
-        // Reads all keys and all history: not on a network worker's thread.
-        let hashed = tokio::task::spawn_blocking(move || view.hash_kv(at))
-            .await
-            .map_err(|error| Status::internal(error.to_string()))?
-            .map_err(read_failed)?;
+        // It reads all keys and all history.
+        let hashed = self.read_at_leisure(caller, move |_| view.hash_kv(at)).await?.map_err(read_failed)?;
         Ok(Plain(HashKvResponse {
             header: Some(self.header_now().to_message()),
             hash: hashed.hash,

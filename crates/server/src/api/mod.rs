@@ -38,7 +38,7 @@ use crate::engine::inbox::Sender;
 use crate::engine::lessor::Lessor;
 use crate::engine::operation;
 use crate::engine::questions::Questions;
-use crate::engine::reply::Unserved;
+use crate::engine::reply::{Answer, Unserved};
 use crate::engine::shared::Shared;
 use crate::engine::status::EngineStatus;
 use crate::engine::views::Views;
@@ -46,6 +46,7 @@ use crate::engine::worker::{Proposer, Worker};
 use crate::grpc::reply::{Header, Spliced};
 use crate::metrics::{Metrics, Operation, Success};
 use crate::net::backlog::Backlog;
+use crate::readers::Readers;
 use crate::tls::Connector;
 use crate::transport::Transport;
 
@@ -56,6 +57,7 @@ pub(crate) struct Api {
     pub(crate) views: Arc<Views>,
     pub(crate) auth: Arc<Auth>,
     pub(crate) passwords: Arc<Passwords>,
+    pub(crate) readers: Arc<Readers>,
     pub(crate) status: Arc<EngineStatus>,
     pub(crate) lessor: Arc<Lessor>,
     pub(crate) questions: Arc<Questions>,
@@ -136,7 +138,13 @@ impl Api {
         request: &M,
     ) -> Result<Reply, Status> {
         let author = self.author(caller).await?;
-        self.propose_by(Proposer::Anybody, &author, field, request).await
+        let Answer { mut reply, unread } =
+            self.propose_by(Proposer::Anybody, &author, field, request).await?;
+        if let Some(unread) = unread {
+            let read = self.read_at_leisure(caller, move |pace| unread.read(pace)).await?;
+            reply.body = read.map_err(status::failed)?;
+        }
+        Ok(reply)
     }
 
     /// Proposes what no client asked for, and waits until it is applied here.
@@ -145,7 +153,7 @@ impl Api {
         field: Field,
         request: &M,
     ) -> Result<Reply, Status> {
-        self.propose_by(Proposer::Anybody, &Author::Member, field, request).await
+        Ok(self.propose_by(Proposer::Anybody, &Author::Member, field, request).await?.reply)
     }
 
     /// Proposes what everybody may do, whoever the caller is.
@@ -154,7 +162,7 @@ impl Api {
         field: Field,
         request: &M,
     ) -> Result<Reply, Status> {
-        self.propose_by(Proposer::Anybody, &Author::Nobody, field, request).await
+        Ok(self.propose_by(Proposer::Anybody, &Author::Nobody, field, request).await?.reply)
     }
 
     /// Proposes what this member saw as the leader, and waits until it is applied here.
@@ -163,7 +171,7 @@ impl Api {
         field: Field,
         request: &M,
     ) -> Result<Reply, Status> {
-        self.propose_by(Proposer::OnlyThisLeader, &Author::Member, field, request).await
+        Ok(self.propose_by(Proposer::OnlyThisLeader, &Author::Member, field, request).await?.reply)
     }
 
     /// Since when another member has been connected; `None` if it is not.
@@ -180,7 +188,7 @@ impl Api {
         request: &M,
     ) -> Result<Reply, Status> {
         let author = self.author(caller).await?;
-        let reply = self.propose_by(Proposer::LeaderAfterChecks, &author, field, request).await?;
+        let reply = self.propose_by(Proposer::LeaderAfterChecks, &author, field, request).await?.reply;
         let own = format!("{:x}", self.member_id);
         tracing::info!(
             "local-member-id" = own,
@@ -196,7 +204,7 @@ impl Api {
         author: &Author,
         field: Field,
         request: &M,
-    ) -> Result<Reply, Status> {
+    ) -> Result<Answer, Status> {
         if command_len(author, field, request) > self.settings.max_request_bytes {
             return Err(status::too_large());
         }

@@ -1,24 +1,28 @@
 //! `RangeStream`: a range in pieces that no buffer has to hold at once. What goes into which piece is the machine's
-//! business; here they are read when the client has taken the ones before.
+//! business; here a reader reads them
+//! when the client has taken the ones before.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::BufMut;
 use machine::auth::Access;
 use machine::read::{Chunk, RangeStream};
-use machine::validate;
+use machine::{Failure, validate};
+use mvcc::Pace;
 use prost::encoding::{encode_varint, encoded_len_varint};
 use proto::etcdserverpb::RangeRequest;
 use tokio_stream::Stream;
 use tonic::Status;
 
 use super::Api;
-use super::status::{failed, rejected};
+use super::status::{self, failed, rejected};
 use crate::auth::published::{Generation, Published};
 use crate::auth::{Author, Caller};
+use crate::engine::reply::Unserved;
 use crate::grpc::reply::{Header, WireReply};
+use crate::readers::ConnectionId;
 
 impl Api {
     /// Reads a range piece by piece.
@@ -32,7 +36,7 @@ impl Api {
             self.read_barrier().await?;
         }
         let seen = self.auth.published.generation();
-        self.read(caller, Access::Range(&request), |_| ()).await?;
+        self.read(caller, Access::Range(&request), &(), |_, (), _| Ok(())).await?;
         let asked = RangeRequest {
             key: request.key.clone(),
             range_end: request.range_end.clone(),
@@ -40,7 +44,9 @@ impl Api {
         };
         let author = self.author(caller).await?;
         let stream = RangeStream::new(request, self.settings.max_request_bytes);
-        Ok(Pieces { api: self.clone(), stream, permission: Permission { author, asked, seen } })
+        let turn = Turn::OfClient(stream);
+        let permission = Permission { author, asked, seen };
+        Ok(Pieces { api: self.clone(), turn, permission, connection: caller.connection() })
     }
 }
 
@@ -70,22 +76,74 @@ impl Permission {
 /// The pieces of one range.
 pub(crate) struct Pieces {
     api: Arc<Api>,
-    stream: RangeStream,
+    turn: Turn,
     permission: Permission,
+    connection: ConnectionId,
 }
+
+/// Who does something next.
+enum Turn {
+    /// The client: it has the pieces before, or will take them.
+    OfClient(RangeStream),
+    /// A reader.
+    OfReader(Reading),
+    /// Nobody: it has ended.
+    Over,
+}
+
+/// A piece that is being read; `None` if the member stops.
+type Reading = Pin<Box<dyn Future<Output = Option<(RangeStream, Next)>> + Send>>;
+
+/// The next piece, if there is one.
+type Next = Result<Option<Chunk>, Failure>;
 
 impl Stream for Pieces {
     type Item = Result<Piece, Status>;
 
-    fn poll_next(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        let next = this.stream.next(&this.api.view()).map_err(failed);
+        let next = ready!(this.poll_chunk(cx));
         let next = next.and_then(|next| this.permission.renew(&this.api.auth.published).map(|()| next));
+        if !matches!(next, Ok(Some(_))) {
+            this.turn = Turn::Over;
+        }
         Poll::Ready(next.transpose().map(|chunk| chunk.map(|chunk| this.piece(chunk))))
     }
 }
 
 impl Pieces {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Status>> {
+        let mut reading = match std::mem::replace(&mut self.turn, Turn::Over) {
+            Turn::OfClient(stream) => self.read(stream),
+            Turn::OfReader(reading) => reading,
+            Turn::Over => return Poll::Ready(Ok(None)),
+        };
+        match reading.as_mut().poll(cx) {
+            Poll::Pending => {
+                self.turn = Turn::OfReader(reading);
+                Poll::Pending
+            }
+            Poll::Ready(Some((stream, next))) => {
+                self.turn = Turn::OfClient(stream);
+                Poll::Ready(next.map_err(failed))
+            }
+            Poll::Ready(None) => Poll::Ready(Err(status::of(&Unserved::Stopped))),
+        }
+    }
+
+    /// Has a reader read the next piece.
+    fn read(&self, mut stream: RangeStream) -> Reading {
+        let (api, connection) = (self.api.clone(), self.connection);
+        Box::pin(async move {
+            let view = api.view();
+            let read = move |pace: &dyn Pace| {
+                let next = stream.next(&view, pace);
+                (stream, next)
+            };
+            api.readers.read(connection, read).await
+        })
+    }
+
     fn piece(&self, chunk: Chunk) -> Piece {
         let header = chunk.header_revision.map(|revision| self.api.header(revision));
         Piece { header, chunk }

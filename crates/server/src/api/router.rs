@@ -28,10 +28,15 @@ use crate::grpc::replies::Replies;
 use crate::grpc::reply::WireReply;
 use crate::grpc::unary::{check_sent, failure, respond};
 use crate::logging::messages;
+use crate::readers::ConnectionId;
 use crate::tls::CertificateName;
 
 /// Serves one gRPC request, and ends it at its deadline.
-pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response<ResponseBody> {
+pub(crate) async fn serve(
+    api: Arc<Api>,
+    connection: ConnectionId,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
     let metadata = Metadata::of(request.headers());
     let deadline = match admission::admit(request.method(), &metadata) {
         Ok(deadline) => deadline,
@@ -47,7 +52,7 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request<Incoming>) -> Response
         Err(status) => return ending.fail(&status),
     };
     let wants_leader = wants_leader(&metadata);
-    let caller = Caller::of(&metadata, request.extensions().get::<CertificateName>());
+    let caller = Caller::of(&metadata, request.extensions().get::<CertificateName>(), connection);
     let call = Call { ending, caller, encoding, wants_leader, body: request.into_body() };
     within(deadline, dispatch(call)).await.unwrap_or_else(|| failure(&exceeded()))
 }

@@ -16,6 +16,7 @@ pub(crate) fn failed(failure: Failure) -> Status {
     match failure {
         Failure::Rejected(rejection) => rejected(rejection),
         Failure::Store(error) => store_failed(&error),
+        Failure::GivenUp => of(&Unserved::Stopped),
     }
 }
 
@@ -25,6 +26,8 @@ pub(crate) fn read_failed(error: ReadError) -> Status {
         ReadError::Compacted(_) => rejected(Rejection::Compacted),
         ReadError::Future(_) => rejected(Rejection::FutureRevision),
         ReadError::Store(error) => store_failed(&error),
+        // Nobody waits for the answer, or the member stops.
+        ReadError::GivenUp => of(&Unserved::Stopped),
     }
 }
 

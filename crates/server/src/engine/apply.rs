@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use machine::auth::Identity;
-use machine::{Applied, ChangeRules, Effect, Machine, MemberChange, Outcome};
+use machine::{Applied, ChangeRules, Effect, Machine, MemberChange, Outcome, Reading};
 use mvcc::Changes;
 use prost::Message;
 use proto::etcdserverpb::InternalRaftRequest;
@@ -30,7 +30,7 @@ use super::lessor::Lessor;
 use super::log_writer::Round;
 use super::mailbox::{Delivery, Mailbox};
 use super::operation;
-use super::reply::Unserved;
+use super::reply::{CommandReply, answer};
 use super::shared::Shared;
 use super::snapshots::{ReceivedStore, StorePlace};
 use super::status::EngineStatus;
@@ -101,7 +101,7 @@ pub(crate) struct ApplyThread {
 #[derive(Default)]
 pub(crate) struct Batch {
     changes: Vec<Changes>,
-    answers: Vec<(RequestId, Result<machine::Reply, Unserved>)>,
+    answers: Vec<(RequestId, CommandReply)>,
     compacted: Option<i64>,
     status_changed: bool,
     auth_changed: bool,
@@ -207,7 +207,10 @@ impl ApplyThread {
             }
         };
         let id = command.header.as_ref().map(|header| RequestId(header.id));
-        let outcome = match self.machine.apply(applied, &command) {
+        // Only a transaction has something to read for its reply.
+        let is_wanted = command.txn.is_none() || id.is_some_and(|id| self.shared.waiters.is_waiting(id));
+        let reading = if is_wanted { Reading::Now } else { Reading::Never };
+        let outcome = match self.machine.apply_for(reading, applied, &command) {
             Ok(outcome) => outcome,
             Err(error) => stop_process("the store cannot be read", &error),
         };
@@ -247,7 +250,7 @@ impl ApplyThread {
             self.follow(effect);
         }
         if let Some(id) = id {
-            self.batch.answers.push((id, outcome.result.map_err(Unserved::Rejected)));
+            self.batch.answers.push((id, answer(outcome.result, outcome.unread)));
         }
     }
 

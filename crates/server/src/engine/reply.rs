@@ -1,9 +1,27 @@
 //! How a command that was proposed here ended.
 
+use machine::txn::Unread;
 use machine::{Rejection, Reply};
 
 /// What the caller of a proposed command gets.
-pub(crate) type CommandReply = Result<Reply, Unserved>;
+pub(crate) type CommandReply = Result<Answer, Unserved>;
+
+/// The answer to a command that was applied.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The reply; without a body if something is still to be read for it.
+    pub(crate) reply: Reply,
+    /// What is still to be read.
+    pub(crate) unread: Option<Box<Unread>>,
+}
+
+/// Returns what the caller of a command gets, from what the command has done.
+pub(crate) fn answer(result: Result<Reply, Rejection>, unread: Option<Box<Unread>>) -> CommandReply {
+    match result {
+        Ok(reply) => Ok(Answer { reply, unread }),
+        Err(rejection) => Err(Unserved::Rejected(rejection)),
+    }
+}
 
 /// Why a request got no answer of the state machine's own, or a refusal by it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,12 @@
 //! is `header` (field 1 of every etcd response) followed by the body that the state machine or a read produced
 //! without a header: in protobuf, concatenation is how messages are merged.
 
-use bytes::BufMut;
+use bytes::{BufMut, BytesMut};
+use machine::Pieces;
 use prost::Message;
 use prost::encoding::{encode_varint, encoded_len_varint};
+
+use crate::limits::REPLY_PIECE_BYTES;
 
 /// Something that writes itself as one protobuf message.
 pub(crate) trait WireReply: Send + 'static {
@@ -14,6 +17,16 @@ pub(crate) trait WireReply: Send + 'static {
     fn wire_len(&self) -> usize;
     /// Writes exactly [`Self::wire_len`] bytes.
     fn write(&self, buf: &mut impl BufMut);
+
+    /// Returns the message in pieces, behind the `front`: one, unless it can be made in more.
+    fn into_pieces(self, mut front: BytesMut) -> Pieces
+    where
+        Self: Sized,
+    {
+        front.reserve(self.wire_len());
+        self.write(&mut front);
+        Pieces::of(front, machine::Body::empty(), REPLY_PIECE_BYTES)
+    }
 }
 
 /// Any prost message: for replies off the hot path.
@@ -109,6 +122,11 @@ impl WireReply for Spliced {
     fn write(&self, buf: &mut impl BufMut) {
         self.header.write_field(buf);
         self.body.write(buf);
+    }
+
+    fn into_pieces(self, mut front: BytesMut) -> Pieces {
+        self.header.write_field(&mut front);
+        Pieces::of(front, self.body, REPLY_PIECE_BYTES)
     }
 }
 

@@ -3,15 +3,16 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
+use machine::Pieces;
 use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 
-use super::body::ResponseBody;
+use super::body::{Message, ResponseBody};
 use super::encoding::Encoding;
 use super::messages::PREFIX_BYTES;
 use super::reply::WireReply;
 use crate::gzip::deflated;
-use crate::limits::{DEFLATING_MAX, GZIP_STEP_BYTES, SENT_MESSAGE_BYTES_MAX};
+use crate::limits::{DEFLATING_MAX, GZIP_STEP_BYTES, LONG_REPLY_BYTES, SENT_MESSAGE_BYTES_MAX};
 
 /// Refuses a message that is too long to be sent, before any of it is written: in the words of grpc-go, and compressed or not,
 /// as it would have to be in memory as a whole.
@@ -42,11 +43,12 @@ pub(crate) async fn respond<R: WireReply>(
 }
 
 async fn success<R: WireReply>(reply: R, encoding: Encoding) -> Response<ResponseBody> {
-    let frame = match encoding {
-        Encoding::Identity => frame(&reply),
-        Encoding::Gzip => gzip_frame(reply).await,
+    let message = match encoding {
+        Encoding::Identity if reply.wire_len() < LONG_REPLY_BYTES => Message::Short(Some(frame(&reply))),
+        Encoding::Identity => Message::long(long_frame(reply)),
+        Encoding::Gzip => Message::Short(Some(gzip_frame(reply).await)),
     };
-    let mut response = Response::new(ResponseBody::Unary { frame: Some(frame), finished: false });
+    let mut response = Response::new(ResponseBody::Unary { message, finished: false });
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     if encoding == Encoding::Gzip {
         response.headers_mut().insert("grpc-encoding", HeaderValue::from_static("gzip"));
@@ -58,6 +60,13 @@ fn frame<R: WireReply>(reply: &R) -> Bytes {
     let mut buf = BytesMut::with_capacity(PREFIX_BYTES + reply.wire_len());
     write_frame(reply, &mut buf);
     buf.freeze()
+}
+
+/// Returns a message with its prefix, to be written piece by piece.
+fn long_frame<R: WireReply>(reply: R) -> Pieces {
+    let mut front = BytesMut::new();
+    add_prefix(0, reply.wire_len(), &mut front);
+    reply.into_pieces(front)
 }
 
 /// Appends a message with its prefix.

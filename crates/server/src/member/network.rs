@@ -26,6 +26,7 @@ use crate::net::accept::{Accepted, Closing, Dealer, accept};
 use crate::net::connection::{self, Budgets, Http2Settings, Terms};
 use crate::net::descriptors::Places;
 use crate::net::serve::ClientPort;
+use crate::readers::ConnectionId;
 use crate::tls::{Door, Handshakes};
 use crate::{spawn, tasks};
 
@@ -211,7 +212,7 @@ impl First {
             let (send, receive) = unbounded_channel();
             open(listeners, &dealer(vec![send]), handshakes, door);
             let port = self.http.clone();
-            let respond = move |request| port.clone().respond_http(surface, request);
+            let respond = move |_, request| port.clone().respond_http(surface, request);
             let all = serve_all(receive, Arc::new(respond), self.terms.clone(), leaving.clone(), || {});
             spawn::task("http", all);
         }
@@ -260,7 +261,7 @@ impl NetworkWorker {
             spawn::task("first worker", first.run(self.leaving.clone()));
         }
         let port = self.port;
-        let respond = move |request| port.clone().respond(request);
+        let respond = move |connection, request| port.clone().respond(connection, request);
         let end_streams = move || worker.end_streams();
         serve_all(self.connections, Arc::new(respond), self.terms, self.leaving, end_streams).await;
         let _ = self.is_empty.send(());
@@ -281,7 +282,7 @@ async fn serve_all<S, F>(
     mut leaving: watch::Receiver<bool>,
     all_told: impl FnOnce(),
 ) where
-    S: Fn(http::Request<hyper::body::Incoming>) -> F + Send + Sync + 'static,
+    S: Fn(ConnectionId, http::Request<hyper::body::Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = http::Response<crate::grpc::body::ResponseBody>> + Send + 'static,
 {
     let mut open = tokio::task::JoinSet::new();
@@ -292,8 +293,10 @@ async fn serve_all<S, F>(
             return;
         }
         let is_leaving = is_leaving.clone();
+        let (respond, id) = (respond.clone(), ConnectionId::next());
+        let respond = Arc::new(move |request| respond(id, request));
         let connection =
-            connection::serve(stream, name, terms.clone(), respond.clone(), is_leaving, not_told.clone());
+            connection::serve(stream, name, terms.clone(), respond, is_leaving, not_told.clone());
         open.spawn(async move {
             connection.await;
             drop(place);

@@ -1,7 +1,7 @@
 //! A member's services on an engine whose threads the test plays: consensus and apply do what it says, when it says so. And whole
 //! members in this process, whose apply threads the test holds.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Instant;
 
@@ -38,7 +38,7 @@ struct Staged {
     mailbox: Arc<Mailbox>,
     consensus: Inbox<ConsensusEvent>,
     apply: Inbox<ApplyEvent>,
-    opened: (StorePlace, Machine, DataDir),
+    _opened: (StorePlace, Machine, DataDir),
     _directory: tempfile::TempDir,
 }
 
@@ -91,7 +91,7 @@ impl Staged {
             mailbox: assembly.mailboxes[0].clone(),
             consensus: consensus_inbox,
             apply: apply_inbox,
-            opened: (place, machine, data_dir),
+            _opened: (place, machine, data_dir),
             _directory: directory,
         }
     }
@@ -196,26 +196,30 @@ async fn leases_are_listed_without_asking_anybody() {
 #[tokio::test]
 async fn a_read_during_which_users_change_is_made_again() {
     let staged = Staged::leader();
-    let (api, machine) = (&staged.api, &staged.opened.1);
+    let api = &staged.api;
+    let reads = Arc::new(AtomicUsize::new(0));
+    let disk = Arc::new(wal::SimDisk::new(1));
+    let store = mvcc::Store::open(disk, std::path::Path::new("/store"), mvcc::Options::default()).unwrap();
+    let machine = Arc::new(Machine::open(store).unwrap());
     let request = pb::RangeRequest { key: "k".into(), ..Default::default() };
-    let reads = Cell::new(0);
     let read_with = async |changes: usize| {
-        reads.set(0);
-        let read = |_: &mvcc::View| {
-            reads.set(reads.get() + 1);
-            if reads.get() <= changes {
-                api.auth.follow(&Effect::AuthChanged { revision: 2 }, machine);
+        reads.store(0, Ordering::Relaxed);
+        let (reads, auth, machine) = (reads.clone(), api.auth.clone(), machine.clone());
+        let read = move |_: &mvcc::View, (): &(), _: &dyn mvcc::Pace| {
+            let number = reads.fetch_add(1, Ordering::Relaxed) + 1;
+            if number <= changes {
+                auth.follow(&Effect::AuthChanged { revision: 2 }, &machine);
             }
-            reads.get()
+            Ok(number)
         };
-        api.read(&Caller::default(), Access::Range(&request), read).await
+        api.read(&Caller::default(), Access::Range(&request), &(), read).await
     };
     for changes in 0..READ_ATTEMPTS_MAX {
         assert_eq!(read_with(changes).await.unwrap(), changes + 1);
     }
     let refused = read_with(usize::MAX).await.unwrap_err();
     assert_eq!(refused.message(), machine::Rejection::AuthOldRevision.text());
-    assert_eq!(reads.get(), READ_ATTEMPTS_MAX);
+    assert_eq!(reads.load(Ordering::Relaxed), READ_ATTEMPTS_MAX);
 }
 
 /// What other members wait for before they end: once this member knows another leader, it sends nothing to the old one.

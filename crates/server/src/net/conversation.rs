@@ -229,7 +229,10 @@ impl Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
         let this = &mut *self;
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else { return Poll::Pending };
-        let hold = |bytes| this.unread.hold(bytes, &mut this.held);
+        // What is counted for the whole is so until the last of it is handed out; a piece before it is counted besides.
+        let mut of_the_piece = None;
+        let held = if this.body.is_amid_message() { &mut of_the_piece } else { &mut this.held };
+        let hold = |bytes| this.unread.hold(bytes, held);
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(hold))))
     }
 

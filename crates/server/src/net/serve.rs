@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use mvcc::{KeyRange, RangeQuery};
+use mvcc::{KeyRange, RangeQuery, ToTheEnd};
 use proto::etcdserverpb::{AlarmType, RangeRequest};
 use serde::Serialize;
 
@@ -19,6 +19,7 @@ use crate::grpc::body::ResponseBody;
 use crate::http::{Alarm, Consistency, HealthProbe, Http, RaftStatus, ReadFailure, Surface, Versions};
 use crate::ids::MemberId;
 use crate::net::trace;
+use crate::readers::ConnectionId;
 use crate::tls::CertificateName;
 use crate::turn::Turns;
 
@@ -48,13 +49,17 @@ impl ClientPort {
     ///
     /// gRPC is HTTP/2, and a call in HTTP/1.1 is none: browsers speak HTTP/1.1 without TLS, and a page could make such a
     /// call to a host of its own that points here, past `--host-whitelist`.
-    pub(crate) async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Response<ResponseBody> {
+    pub(crate) async fn respond(
+        self: Arc<Self>,
+        connection: ConnectionId,
+        request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
         let is_http2 = request.version() == Version::HTTP_2;
         if is_http2 && (self.grpc_only || looks_like_grpc(request.headers())) {
             if self.traces_requests {
                 trace::write(&request);
             }
-            router::serve(self.api.clone(), request).await
+            router::serve(self.api.clone(), connection, request).await
         } else if self.grpc_only {
             let mut response = Response::new(ResponseBody::Full(None));
             *response.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
@@ -240,7 +245,7 @@ impl HealthProbe for Probe {
             self.0.read_barrier().await.map_err(|status| ReadFailure(status.message().to_owned()))?;
         }
         let request = RangeRequest { key: "health".into(), keys_only: true, limit: 1, ..Default::default() };
-        machine::read::range(&self.0.view(), &request)
+        machine::read::range(&self.0.view(), &request, &ToTheEnd)
             .map(drop)
             .map_err(|failure| ReadFailure(failure.to_string()))
     }

@@ -150,7 +150,7 @@ pub(super) fn read(view: &View, job: &CatchUpJob) -> Result<CaughtUp, mvcc::Erro
     while bytes < CATCH_UP_BYTES_MAX && scanned < CATCH_UP_CHANGES_MAX {
         let batch = match history.next_batch() {
             Ok(Some(batch)) => batch,
-            Ok(None) | Err(ReadError::Future(_)) => break,
+            Ok(None) | Err(ReadError::Future(_) | ReadError::GivenUp) => break,
             Err(ReadError::Compacted(compact_revision)) if found.is_empty() => {
                 return Ok(CaughtUp::Compacted { compact_revision });
             }

@@ -1,13 +1,13 @@
 //! A stream in key order: each chunk is read when the ones before it are sent, at the revision of the first.
 
 use bytes::Bytes;
-use mvcc::{RangeQuery, View};
+use mvcc::RangeQuery;
 use proto::etcdserverpb::RangeRequest;
 
 use super::{Chunk, State};
 use crate::Body;
 use crate::range::{Found, key_range, limit, successor};
-use crate::source::{Failure, Source};
+use crate::source::{Failure, Paced, Source};
 
 /// Keys in the first chunk, as in etcd.
 const FIRST_CHUNK_KEYS: usize = 10;
@@ -28,29 +28,33 @@ pub(super) struct InKeyOrder {
 impl InKeyOrder {
     /// The first chunk.
     pub(super) fn begin(
-        view: &View,
+        source: &Paced<'_>,
         mut request: RangeRequest,
         request_bytes_max: usize,
     ) -> Result<(Chunk, State), Failure> {
         let wanted = limit(&request);
-        let found = Found::uncounted(view, &request, fewest(wanted, FIRST_CHUNK_KEYS))?;
+        let found = Found::uncounted(source, &request, fewest(wanted, FIRST_CHUNK_KEYS))?;
         let header_revision = found.revision;
         if request.revision <= 0 {
             request.revision = header_revision;
         }
         let stream = Self { request, header_revision, chunk_keys: FIRST_CHUNK_KEYS, wanted, sent: 0 };
-        stream.send(view, found, request_bytes_max)
+        stream.send(source, found, request_bytes_max)
     }
 
     /// The next chunk.
-    pub(super) fn next(self, view: &View, request_bytes_max: usize) -> Result<(Chunk, State), Failure> {
-        let found = Found::uncounted(view, &self.request, fewest(self.wanted, self.chunk_keys))?;
-        self.send(view, found, request_bytes_max)
+    pub(super) fn next(
+        self,
+        source: &Paced<'_>,
+        request_bytes_max: usize,
+    ) -> Result<(Chunk, State), Failure> {
+        let found = Found::uncounted(source, &self.request, fewest(self.wanted, self.chunk_keys))?;
+        self.send(source, found, request_bytes_max)
     }
 
     fn send(
         mut self,
-        view: &View,
+        source: &Paced<'_>,
         found: Found,
         request_bytes_max: usize,
     ) -> Result<(Chunk, State), Failure> {
@@ -67,7 +71,7 @@ impl InKeyOrder {
                 Ok((Chunk { header_revision: None, body }, State::InKeyOrder(self)))
             }
             next_key => {
-                let left = if more { self.count_from(view, next_key)? } else { 0 };
+                let left = if more { self.count_from(source, next_key)? } else { 0 };
                 body.bool(3, more);
                 body.int64(4, self.sent as i64 + left);
                 Ok((Chunk { header_revision: Some(self.header_revision), body }, State::Finished))
@@ -83,11 +87,11 @@ impl InKeyOrder {
         }
     }
 
-    fn count_from(&self, view: &View, next_key: Option<Bytes>) -> Result<i64, Failure> {
+    fn count_from(&self, source: &Paced<'_>, next_key: Option<Bytes>) -> Result<i64, Failure> {
         let Some(key) = next_key else { return Ok(0) };
         let rest = RangeQuery::new(key_range(&key, &self.request.range_end)).at(self.request.revision);
         let rest = RangeQuery { count_only: true, ..rest };
-        Ok(i64::try_from(Source::range(view, &rest)?.count).expect("fewer keys than 2^63"))
+        Ok(i64::try_from(source.range(&rest)?.count).expect("fewer keys than 2^63"))
     }
 }
 

@@ -37,7 +37,7 @@ fn as_metadata(input: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(input) else { return };
     for name in ["token", "authorization"] {
         let headers = HeaderMap::from_iter([(name.parse().expect("a header's name"), value.clone())]);
-        let caller = Caller::of(&Metadata::of(&headers), None);
+        let caller = Caller::of(&Metadata::of(&headers), None, crate::readers::ConnectionId::default());
         assert!(caller.token().is_some() && caller.common_name().is_none());
     }
 }
