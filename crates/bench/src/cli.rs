@@ -191,6 +191,13 @@ enum Command {
         #[arg(long, default_value_t = 256)]
         value_size: usize,
     },
+    /// Gets and puts before and beside lists of everything, of the past, and in transactions.
+    Neighbours {
+        #[arg(long, default_value_t = 30_000)]
+        keys: u64,
+        #[arg(long, default_value_t = 10_000)]
+        value_size: usize,
+    },
     /// Many keys: load, memory, count, ready time after kill -9.
     Bulk {
         #[arg(long, default_value_t = 1_000_000)]
@@ -307,6 +314,9 @@ impl Cli {
                 (Servers::New, suite::history_row(*revisions, *behind, duration))
             }
             Command::Logins { value_size } => (Servers::New, suite::logins_row(*value_size, duration)),
+            Command::Neighbours { keys, value_size } => {
+                (Servers::New, suite::neighbours_row(*keys, *value_size, duration))
+            }
             Command::Failover { kills } => (Servers::New, suite::failover_row(*kills)),
             Command::Join { keys, value_size } => {
                 (Servers::New, suite::join_row(*keys, *value_size, duration))
@@ -370,6 +380,7 @@ impl Command {
             | Command::Failover { .. }
             | Command::Join { .. }
             | Command::Logins { .. }
+            | Command::Neighbours { .. }
             | Command::Echo { .. } => unreachable!("not a single workload"),
         }
     }

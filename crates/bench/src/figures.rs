@@ -23,6 +23,12 @@ pub(crate) const COMPACTION_P99: &str = "compaction: put p99, during / before";
 pub(crate) const FAILOVER: &str = "failover: first write, median";
 pub(crate) const JOIN_P99: &str = "join: put p99, during / before";
 pub(crate) const LOGINS_P99: &str = "logins: put p99, during / before";
+pub(crate) const LIST_GET_P99: &str = "list of everything: get p99, during / before";
+pub(crate) const LIST_PUT_P99: &str = "list of everything: put p99, during / before";
+pub(crate) const PAST_GET_P99: &str = "list of the past: get p99, during / before";
+pub(crate) const PAST_PUT_P99: &str = "list of the past: put p99, during / before";
+pub(crate) const TXN_LISTS_GET_P99: &str = "transaction of lists: get p99, during / before";
+pub(crate) const TXN_LISTS_PUT_P99: &str = "transaction of lists: put p99, during / before";
 pub(crate) const CATCH_UP_P99: &str = "catch-up: put p99, during / before";
 
 /// What a value counts.

@@ -61,6 +61,29 @@ pub(crate) fn range(key: &[u8], end: &[u8], consistency: Consistency, content: C
         .frame()
 }
 
+/// `RangeRequest` for `[key, end)` as of a revision; 0 is the newest.
+pub(crate) fn list(key: &[u8], end: &[u8], revision: i64) -> Bytes {
+    Encoder::with_capacity(key.len() + end.len() + 16)
+        .bytes(1, key)
+        .bytes(2, end)
+        .integer(4, revision)
+        .frame()
+}
+
+/// `TxnRequest` that asks for the keys of `[key, end)` so many times.
+pub(crate) fn list_keys_in_one(key: &[u8], end: &[u8], times: usize) -> Bytes {
+    (0..times)
+        .fold(Encoder::with_capacity(times * (key.len() + end.len() + 16)), |txn, _| {
+            let keys_only = 1;
+            let range = Encoder::with_capacity(key.len() + end.len() + 8)
+                .bytes(1, key)
+                .bytes(2, end)
+                .integer(8, keys_only);
+            txn.message(2, Encoder::with_capacity(key.len() + end.len() + 16).message(1, range))
+        })
+        .frame()
+}
+
 /// `TxnRequest`: puts if the key's mod revision is `expected` (0: the key does not exist), else reads the key.
 pub(crate) fn compare_and_put(key: &[u8], value: &[u8], expected: i64) -> Bytes {
     const MOD: i64 = 2; // Compare.CompareTarget; the result EQUAL is 0

@@ -5,8 +5,8 @@
 //! request, throughput and p99 as ratios to etcd in the same run.
 
 use crate::figures::{
-    CATCH_UP_P99, COMPACTION_P99, COMPACTION_RATE, COUNT_CPU, CPU, FAILOVER, JOIN_P99, LOGINS_P99, P99, RATE,
-    READY, RESIDENT,
+    CATCH_UP_P99, COMPACTION_P99, COMPACTION_RATE, COUNT_CPU, CPU, FAILOVER, JOIN_P99, LIST_PUT_P99,
+    LOGINS_P99, P99, PAST_PUT_P99, RATE, READY, RESIDENT, TXN_LISTS_PUT_P99,
 };
 use crate::harness::Plan;
 use crate::messages::{Consistency, Content};
@@ -16,6 +16,7 @@ use crate::scenario::failover::Failover;
 use crate::scenario::history::History;
 use crate::scenario::join::Join;
 use crate::scenario::logins::Logins;
+use crate::scenario::neighbours::Neighbours;
 use crate::tickets::{Pace, Span};
 use crate::workload::connect::ConnectJob;
 use crate::workload::get::Get;
@@ -38,6 +39,7 @@ pub(crate) enum Work {
     Failover(Failover),
     Join(Join),
     Logins(Logins),
+    Neighbours(Neighbours),
 }
 
 pub(crate) struct Row {
@@ -253,6 +255,24 @@ pub(crate) fn logins_row(value_bytes: usize, span: Duration) -> Row {
         format!("{puts_per_second} puts/s before and during a storm of logins"),
         Work::Logins(Logins { keys: USUAL.keys, value_bytes, puts_per_second, span }),
         &[(LOGINS_P99, Bound::AtMost(1.1))],
+    )
+}
+
+/// The scenario of a client that asks for everything.
+pub(crate) fn neighbours_row(keys: u64, value_bytes: usize, span: Duration) -> Row {
+    let (gets_per_second, puts_per_second) = (500.0, 100.0);
+    let keys_of = KeyShape { bytes: 16, space: keys };
+    row(
+        "neighbours",
+        format!(
+            "{gets_per_second} gets/s and {puts_per_second} puts/s before and beside lists of {keys} keys of 16 B, values of {value_bytes} B"
+        ),
+        Work::Neighbours(Neighbours { keys: keys_of, value_bytes, gets_per_second, puts_per_second, span }),
+        &[
+            (LIST_PUT_P99, Bound::AtMost(2.0)),
+            (PAST_PUT_P99, Bound::AtMost(2.0)),
+            (TXN_LISTS_PUT_P99, Bound::AtMost(2.0)),
+        ],
     )
 }
 

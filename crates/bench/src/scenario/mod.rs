@@ -1,5 +1,5 @@
 //! What a single workload does not show: a big store, a restart, a compaction, a watcher far behind, a dead
-//! leader, a new member, a storm of logins.
+//! leader, a new member, a storm of logins, a client that asks for everything.
 //!
 //! Each scenario takes a server that was just started, does its own loading at the server's full speed, and gives named
 //! figures of its own.
@@ -9,6 +9,7 @@ pub(crate) mod failover;
 pub(crate) mod history;
 pub(crate) mod join;
 pub(crate) mod logins;
+pub(crate) mod neighbours;
 
 use crate::driver::{Callers, Requests};
 use crate::endpoint::Endpoint;
