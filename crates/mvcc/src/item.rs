@@ -40,6 +40,12 @@ impl Item {
         Self { meta, encoded: encoding::key_value(key, &shown, b"") }
     }
 
+    /// The same in memory of its own: what was read from a file is a slice of all that was read with it, and keeps that.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { meta: self.meta, encoded: Bytes::copy_from_slice(&self.encoded) }
+    }
+
     /// The key: a slice of the encoded form.
     #[must_use]
     pub fn key(&self) -> Bytes {
@@ -99,6 +105,14 @@ impl Change {
     pub fn previous(&self) -> Option<&Item> {
         let creates = self.after.as_ref().is_some_and(|item| item.meta.create_revision == self.revision.main);
         if creates { None } else { self.before.as_ref() }
+    }
+
+    /// The same in memory of its own: what was read from a file is a slice of all that was read with it, and keeps that.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let detached = |item: &Option<Item>| item.as_ref().map(Item::detached);
+        let key = Bytes::copy_from_slice(&self.key);
+        Self::new(self.revision, key, detached(&self.after), detached(&self.before))
     }
 
     /// The change as protobuf `mvccpb.Event` without the previous version. Encoded for the first who asks, then shared.

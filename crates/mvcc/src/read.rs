@@ -259,7 +259,9 @@ impl<'a> Cursor<'a> {
     }
 
     fn before(&self, position: Position) -> Result<Option<Item>, Error> {
-        Ok(history::read(&self.inner.reader, &self.inner.history_dir, position)?.before)
+        let change = history::read(&self.inner.reader, &self.inner.history_dir, position)?;
+        // A reply keeps what it shows, and would keep what was read around it.
+        Ok(change.before.as_ref().map(Item::detached))
     }
 
     fn admit(&self, items: &[Item]) {

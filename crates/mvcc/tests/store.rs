@@ -240,3 +240,18 @@ fn a_version_counts_once_until_compaction_has_passed_what_replaced_it() {
     drop(store);
     assert_eq!(open(&disk).db_size(), empty + version);
 }
+
+/// Values of the past are read from files, many bytes at a time; what is handed out is kept for as long as a reply is.
+#[test]
+fn what_is_read_of_the_past_keeps_nothing_of_what_was_read_around_it() {
+    let disk = SimDisk::new(1);
+    let mut store = open(&disk);
+    let old = (0..100).map(|number| put(&mut store, &format!("{number:03}"), "old")).last().unwrap();
+    (0..100).for_each(|number| _ = put(&mut store, &format!("{number:03}"), "new"));
+    store.checkpoint().unwrap();
+    drop(store);
+    let view = open(&disk).view();
+    let past = view.range(&RangeQuery::new(KeyRange::all()).at(old)).unwrap();
+    assert_eq!(past.items.len(), 100);
+    assert!(past.items.iter().all(|item| item.encoded.is_unique() && item.value() == "old"));
+}

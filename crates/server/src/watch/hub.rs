@@ -13,7 +13,7 @@ use mvcc::{Change, KeyRange, RangeEnd};
 use super::bounds::Bounds;
 use super::range_set::RangeSet;
 use super::recent::Recent;
-use super::reply::{Batch, EventRef, Kind, WatchReply};
+use super::reply::{Batch, Kind, QueuedEvent, WatchReply};
 use super::stream::{Holder, Stream};
 use crate::auth::published::Generation;
 use crate::grpc::reply::Header;
@@ -537,7 +537,12 @@ impl Watcher {
 }
 
 impl Options {
-    fn events(&self, batch: &Batch, indices: impl Iterator<Item = usize>, compacted: i64) -> Vec<EventRef> {
+    fn events(
+        &self,
+        batch: &Batch,
+        indices: impl Iterator<Item = usize>,
+        compacted: i64,
+    ) -> Vec<QueuedEvent> {
         let wanted = |index: &usize| match batch[*index].after {
             Some(_) => !self.no_put,
             None => !self.no_delete,
@@ -545,7 +550,7 @@ impl Options {
         let event = |index: usize| {
             // etcd looks a previous value up one revision before; when that is compacted, there is none.
             let prev_kv = self.prev_kv && batch[index].revision.main > compacted;
-            EventRef { batch: batch.clone(), index, prev_kv }
+            QueuedEvent::of(&batch[index], prev_kv)
         };
         indices.filter(wanted).map(event).collect()
     }

@@ -1,7 +1,7 @@
 //! The messages of a watch stream, in the form in which they wait to be written.
 //!
-//! An event is not copied until it is written to its socket: a waiting message refers to the changes of a published
-//! batch, which all watchers share.
+//! An event is encoded for the first watcher that it is queued for, and shared by all. A waiting message keeps its events and
+//! nothing else: not the rest of the transaction that an event is of, nor what was read with it (rule I2).
 
 use std::sync::Arc;
 
@@ -14,29 +14,31 @@ use crate::grpc::reply::{Header, WireReply};
 /// Changes as they were published: one or more revisions, in order.
 pub(crate) type Batch = Arc<[Change]>;
 
-/// One change of a published batch.
-#[derive(Debug, Clone)]
-pub(crate) struct EventRef {
-    pub(crate) batch: Batch,
-    pub(crate) index: usize,
-    /// Whether the previous key-value pair goes with it.
-    pub(crate) prev_kv: bool,
+/// An event that waits to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct QueuedEvent {
+    /// Main revision of the change.
+    pub(crate) revision: i64,
+    /// The `mvccpb.Event` message.
+    event: Bytes,
 }
 
-impl EventRef {
-    pub(crate) fn change(&self) -> &Change {
-        &self.batch[self.index]
+impl QueuedEvent {
+    /// Returns the event of a change, with the previous key-value pair if that is wanted and there is one.
+    pub(crate) fn of(change: &Change, prev_kv: bool) -> Self {
+        let event = if prev_kv { change.event_with_previous() } else { change.event() };
+        Self { revision: change.revision.main, event: event.clone() }
     }
 
-    /// The `mvccpb.Event` message: encoded for the first watcher that sends it, then shared by all.
-    fn event(&self) -> &Bytes {
-        let change = self.change();
-        if self.prev_kv { change.event_with_previous() } else { change.event() }
+    /// Returns the event as a client decodes it.
+    #[cfg(test)]
+    pub(crate) fn decoded(&self) -> proto::mvccpb::Event {
+        prost::Message::decode(self.event.clone()).expect("an event is one")
     }
 
     /// Length as a field of a response, in bytes.
     pub(crate) fn field_len(&self) -> usize {
-        field_len(self.event().len())
+        field_len(self.event.len())
     }
 }
 
@@ -65,7 +67,7 @@ pub(crate) enum Kind {
     /// A watcher was cancelled because the history that it needs cannot be read.
     Failed { reason: String },
     /// Events.
-    Events { events: Vec<EventRef>, fragment: Fragment },
+    Events { events: Vec<QueuedEvent>, fragment: Fragment },
     /// Everything up to the header's revision was sent.
     Progress,
 }
@@ -98,7 +100,7 @@ impl WatchReply {
             Kind::Compacted { compact_revision } => 3 + encoded_len_varint(*compact_revision as u64),
             Kind::Failed { reason } => 2 + field_len(reason.len()),
             Kind::Events { events, fragment } => {
-                let events: usize = events.iter().map(EventRef::field_len).sum();
+                let events: usize = events.iter().map(QueuedEvent::field_len).sum();
                 events + if *fragment == Fragment::Further { 2 } else { 0 }
             }
             Kind::Progress => 0,
@@ -137,7 +139,7 @@ impl WireReply for WatchReply {
                     buf.put_slice(&[0x38, 1]);
                 }
                 for event in events {
-                    put_field(buf, 0x5a, event.event());
+                    put_field(buf, 0x5a, &event.event);
                 }
             }
             Kind::Progress => {}

@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use super::bounds::Bounds;
 use super::hub::WatcherId;
-use super::reply::{EventRef, Fragment, Kind, WatchReply};
+use super::reply::{Fragment, Kind, QueuedEvent, WatchReply};
 use super::standing::Standing;
 use crate::grpc::reply::{Header, WireReply};
 
@@ -112,8 +112,8 @@ impl Stream {
     }
 
     /// Queues live events; they join the message before them if that is for the same watcher and not yet taken.
-    pub(crate) fn push_events(&mut self, header: Header, watch_id: i64, events: Vec<EventRef>) {
-        let added: usize = events.iter().map(EventRef::field_len).sum();
+    pub(crate) fn push_events(&mut self, header: Header, watch_id: i64, events: Vec<QueuedEvent>) {
+        let added: usize = events.iter().map(QueuedEvent::field_len).sum();
         if let Some((last, bytes)) = self.queue.back_mut()
             && last.watch_id == watch_id
             && *bytes + added < self.bounds.response_bytes

@@ -2,15 +2,15 @@
 
 use super::Watcher;
 use crate::grpc::reply::{Header, WireReply};
-use crate::watch::reply::{EventRef, Fragment, Kind, WatchReply};
+use crate::watch::reply::{Fragment, Kind, QueuedEvent, WatchReply};
 use crate::watch::stream::Stream;
 /// Parts of at most `revisions_max` distinct revisions, a revision never split (V5).
-pub(super) fn split_by_revisions(events: Vec<EventRef>, revisions_max: usize) -> Vec<Vec<EventRef>> {
-    let mut parts: Vec<Vec<EventRef>> = Vec::new();
+pub(super) fn split_by_revisions(events: Vec<QueuedEvent>, revisions_max: usize) -> Vec<Vec<QueuedEvent>> {
+    let mut parts: Vec<Vec<QueuedEvent>> = Vec::new();
     let mut revisions = 0;
     let mut last = None;
     for event in events {
-        let revision = event.change().revision.main;
+        let revision = event.revision;
         if last != Some(revision) {
             if revisions % revisions_max == 0 {
                 parts.push(Vec::new());
@@ -30,7 +30,7 @@ pub(super) fn push_events(
     stream: &mut Stream,
     header: Header,
     watcher: &Watcher,
-    events: Vec<EventRef>,
+    events: Vec<QueuedEvent>,
     limit: usize,
 ) {
     let watch_id = watcher.watch_id;
@@ -39,10 +39,10 @@ pub(super) fn push_events(
     }
     let reply = |events, fragment| WatchReply { header, watch_id, kind: Kind::Events { events, fragment } };
     let envelope = reply(Vec::new(), Fragment::Further).wire_len();
-    if envelope + events.iter().map(EventRef::field_len).sum::<usize>() < limit {
+    if envelope + events.iter().map(QueuedEvent::field_len).sum::<usize>() < limit {
         return stream.push_events(header, watch_id, events);
     }
-    let mut pieces: Vec<Vec<EventRef>> = Vec::new();
+    let mut pieces: Vec<Vec<QueuedEvent>> = Vec::new();
     let mut size = 0;
     for event in events {
         let bytes = event.field_len();

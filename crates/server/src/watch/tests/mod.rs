@@ -220,7 +220,7 @@ fn line(reply: &WatchReply) -> String {
         Kind::Failed { reason } => format!("failed, {reason}"),
         Kind::Compacted { compact_revision } => format!("compacted {compact_revision}"),
         Kind::Events { events, fragment } => {
-            let events: Vec<String> = events.iter().map(|event| event_text(event.change())).collect();
+            let events: Vec<String> = events.iter().map(|event| event_text(&event.decoded())).collect();
             match fragment {
                 super::reply::Fragment::Further => format!("{} …", events.join(" ")),
                 _ => events.join(" "),
@@ -230,10 +230,11 @@ fn line(reply: &WatchReply) -> String {
     format!("{}@{}: {what}", reply.watch_id, reply.header.revision)
 }
 
-/// A change as `+key revision` for a put, `-key revision` for a delete.
-fn event_text(change: &Change) -> String {
-    let sign = if change.is_put() { '+' } else { '-' };
-    format!("{sign}{}{}", String::from_utf8_lossy(&change.key), change.revision.main)
+/// An event as `+key revision` for a put, `-key revision` for a delete.
+fn event_text(event: &proto::mvccpb::Event) -> String {
+    let sign = if event.r#type == 0 { '+' } else { '-' };
+    let kv = event.kv.as_ref().expect("a key");
+    format!("{sign}{}{}", String::from_utf8_lossy(&kv.key), kv.mod_revision)
 }
 
 fn lines(replies: &[WatchReply]) -> Vec<String> {

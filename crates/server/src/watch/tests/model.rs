@@ -14,7 +14,7 @@ use super::{Op, TIGHT, World, key};
 use crate::watch::bounds::Bounds;
 use crate::watch::catch_up;
 use crate::watch::hub::{CatchUpJob, CaughtUp, CreateWatch, Options, StreamId};
-use crate::watch::reply::{EventRef, Fragment, Kind, WatchReply};
+use crate::watch::reply::{Fragment, Kind, QueuedEvent, WatchReply};
 
 const STREAMS: usize = 2;
 const BOUNDS: Bounds = Bounds { fragment_bytes: 150, response_bytes: 150, ..TIGHT };
@@ -399,7 +399,7 @@ impl Client {
     fn events(
         &mut self,
         reply: &WatchReply,
-        events: &[EventRef],
+        events: &[QueuedEvent],
         fragment: Fragment,
         log: &[Change],
         compacted: i64,
@@ -410,18 +410,16 @@ impl Client {
         let mut revisions = BTreeSet::new();
         for event in events {
             let (at, expected) = watcher.expected(log).expect("no event that never happened");
-            let change = event.change();
-            assert_eq!((change.revision, &change.key), (expected.revision, &expected.key), "{watcher:?}");
-            assert_eq!(change.after, expected.after);
-            let shown = if event.prev_kv { change.previous() } else { None };
-            let is_gone = change.revision.main <= compacted;
+            let with_previous = QueuedEvent::of(expected, true);
+            let alone = QueuedEvent::of(expected, false);
+            let is_gone = event.revision <= compacted;
             match watcher.options.prev_kv {
-                true => assert!(shown == expected.previous() || (shown.is_none() && is_gone)),
-                false => assert!(shown.is_none()),
+                true => assert!(*event == with_previous || (*event == alone && is_gone), "{watcher:?}"),
+                false => assert_eq!(*event, alone, "{watcher:?}"),
             }
             watcher.next = at + 1;
-            watcher.last_revision = change.revision.main;
-            revisions.insert(change.revision.main);
+            watcher.last_revision = event.revision;
+            revisions.insert(event.revision);
         }
         assert!(reply.header.revision >= watcher.last_revision);
         assert!(revisions.len() <= BOUNDS.response_revisions);

@@ -458,8 +458,7 @@ fn a_previous_pair_is_shown_unless_it_is_compacted() {
     let crate::watch::reply::Kind::Events { events, .. } = &replies[1].kind else {
         panic!("events expected")
     };
-    let has_previous: Vec<bool> =
-        events.iter().map(|event| event.prev_kv && event.change().previous().is_some()).collect();
+    let has_previous: Vec<bool> = events.iter().map(|event| event.decoded().prev_kv.is_some()).collect();
     assert_eq!(has_previous, [false, true, true], "r3's previous pair is that of r2");
 }
 

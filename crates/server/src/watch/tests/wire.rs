@@ -1,5 +1,7 @@
 //! The hand-written encoding of responses against the generated one.
 
+use std::sync::Arc;
+
 use prost::Message;
 use proto::etcdserverpb::{ResponseHeader, WatchResponse};
 use proto::mvccpb::event::EventType;
@@ -7,7 +9,7 @@ use proto::mvccpb::{Event, KeyValue};
 
 use super::{Op, TIGHT, World};
 use crate::grpc::reply::{Header, WireReply};
-use crate::watch::reply::{Batch, EventRef, Fragment, Kind, WatchReply};
+use crate::watch::reply::{Batch, Fragment, Kind, QueuedEvent, WatchReply};
 
 const HEADER: Header = Header { cluster_id: u64::MAX, member_id: 300, revision: 77, raft_term: 2 };
 
@@ -93,7 +95,7 @@ fn events_carry_their_pair_and_the_one_before_as_etcd_shows_them() {
             delete(deleted.clone(), shown(pair(3, 2, 200))),
         ];
         for fragment in [Fragment::Whole, Fragment::Further, Fragment::Last] {
-            let event = |batch: &Batch| EventRef { batch: batch.clone(), index: 0, prev_kv };
+            let event = |batch: &Batch| QueuedEvent::of(&batch[0], prev_kv);
             let events = batches.iter().map(event).collect();
             check(
                 5,
@@ -105,5 +107,18 @@ fn events_carry_their_pair_and_the_one_before_as_etcd_shows_them() {
                 },
             );
         }
+    }
+}
+
+/// A client that does not read has thousands of events waiting, each perhaps of a transaction with megabytes (rule I2).
+#[test]
+fn an_event_that_waits_keeps_nothing_but_itself() {
+    for prev_kv in [false, true] {
+        let batches = history();
+        let kept = Arc::downgrade(&batches[1]);
+        let waiting = QueuedEvent::of(&batches[1][0], prev_kv);
+        drop(batches);
+        assert!(kept.upgrade().is_none());
+        assert!(waiting.decoded().kv.is_some());
     }
 }
