@@ -11,15 +11,12 @@
 
 use std::cmp::Ordering;
 
-use mvcc::{KeyRange, Meta, RangeEnd, RangeQuery};
+use mvcc::{KeyRange, Meta, RangeEnd};
 use proto::etcdserverpb::Compare;
 use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 
-use crate::range::{key_range, successor};
-use crate::source::{Failure, Source};
-
-/// Keys of a range that are looked at in one go: bounds the memory of a compare of a whole key space.
-const KEYS_PER_STEP: usize = 1000;
+use crate::range::key_range;
+use crate::source::{Failure, Source, every_item};
 
 /// Whether all compares hold in the state of the source. No compares at all hold.
 pub(crate) fn all_hold(source: &impl Source, compares: &[Compare]) -> Result<bool, Failure> {
@@ -43,39 +40,22 @@ fn holds(source: &impl Source, compare: &Compare) -> Result<bool, Failure> {
             let item = source.get(&compare.key)?;
             Ok(item.is_some_and(|item| value_holds(compare, item.value_bytes())))
         }
-        _ => range_holds(source, compare, range, by_value),
+        _ => range_holds(source, compare, &range, by_value),
     }
 }
 
 fn range_holds(
     source: &impl Source,
     compare: &Compare,
-    mut range: KeyRange,
+    range: &KeyRange,
     by_value: bool,
 ) -> Result<bool, Failure> {
-    let mut found_any = false;
-    loop {
-        let query =
-            RangeQuery { keys_only: !by_value, ..RangeQuery::new(range.clone()).limit(KEYS_PER_STEP) };
-        let found = source.range(&query)?.items;
-        let all_hold = found.iter().all(|item| {
-            if by_value {
-                value_holds(compare, item.value_bytes())
-            } else {
-                number_holds(compare, &item.meta)
-            }
-        });
-        if !all_hold {
-            return Ok(false);
-        }
-        let Some(last) = found.last() else { break };
-        found_any = true;
-        if found.len() < KEYS_PER_STEP {
-            break;
-        }
-        range.start = successor(last.key_bytes());
+    if by_value {
+        let every = every_item(source, range, false, &|item| value_holds(compare, item.value_bytes()))?;
+        return Ok(every.unwrap_or(false));
     }
-    Ok(found_any || (!by_value && number_holds(compare, &Meta::default())))
+    let every = source.every_meta(range, &|meta| number_holds(compare, meta))?;
+    Ok(every.unwrap_or_else(|| number_holds(compare, &Meta::default())))
 }
 
 fn value_holds(compare: &Compare, value: &[u8]) -> bool {

@@ -2,10 +2,13 @@
 //!
 //! A range and the compares of a transaction mean the same in both places and are written once, against this.
 
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
 use mvcc::{Item, KeyRange, Meta, Pace, RangeQuery, RangeResult, ReadError, Txn, View};
 
 use crate::Rejection;
+use crate::range::successor;
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +45,39 @@ pub(crate) trait Source {
 
     /// A range, at any revision not compacted.
     fn range(&self, query: &RangeQuery) -> Result<RangeResult, Failure>;
+
+    /// Whether all keys of a range are such that `holds`; `None` if there is none. Values are not read.
+    fn every_meta(&self, range: &KeyRange, holds: &dyn Fn(&Meta) -> bool) -> Result<Option<bool>, Failure> {
+        every_item(self, range, true, &|item| holds(&item.meta))
+    }
+}
+
+/// Keys of a range that are looked at in one go: bounds the memory of a look at a whole key space.
+const KEYS_PER_STEP: usize = 1000;
+
+/// Whether all keys of a range are such that `holds`; `None` if there is none.
+pub(crate) fn every_item<S: Source + ?Sized>(
+    source: &S,
+    range: &KeyRange,
+    keys_only: bool,
+    holds: &dyn Fn(&Item) -> bool,
+) -> Result<Option<bool>, Failure> {
+    let mut rest = range.clone();
+    let mut found_any = false;
+    loop {
+        let query = RangeQuery { keys_only, ..RangeQuery::new(rest.clone()).limit(KEYS_PER_STEP) };
+        let found = source.range(&query)?.items;
+        if !found.iter().all(holds) {
+            return Ok(Some(false));
+        }
+        let Some(last) = found.last() else { break };
+        found_any = true;
+        if found.len() < KEYS_PER_STEP {
+            break;
+        }
+        rest.start = successor(last.key_bytes());
+    }
+    Ok(found_any.then_some(true))
 }
 
 impl From<ReadError> for Failure {
@@ -74,6 +110,18 @@ impl Source for Txn<'_> {
 
     fn range(&self, query: &RangeQuery) -> Result<RangeResult, Failure> {
         Ok(Txn::range(self, query)?)
+    }
+
+    /// In the index alone: a transaction may have a hundred compares over a million keys each, and everybody waits.
+    fn every_meta(&self, range: &KeyRange, holds: &dyn Fn(&Meta) -> bool) -> Result<Option<bool>, Failure> {
+        debug_assert_eq!(self.changes(), 0, "compares see the state before the transaction");
+        let mut every = None;
+        self.visit_metas_before(range, |meta| {
+            let holds = holds(meta);
+            every = Some(holds);
+            if holds { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        Ok(every)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The store: the one writer, and where everything begins.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -227,6 +228,18 @@ impl Store {
     /// Visits the live keys of a range with what is known of them without their values. No IO. For what the caller derives
     /// from the keys when it starts.
     pub fn for_each_meta(&self, range: &KeyRange, mut visit: impl FnMut(&[u8], &Meta)) {
+        self.visit_metas(range, |key, meta| {
+            visit(key, meta);
+            ControlFlow::Continue(())
+        });
+    }
+
+    /// The same, until a visit breaks it off.
+    pub(crate) fn visit_metas(
+        &self,
+        range: &KeyRange,
+        mut visit: impl FnMut(&[u8], &Meta) -> ControlFlow<()>,
+    ) {
         let mut next = Some(Vec::new());
         while let Some(start) = next.take() {
             let shared = self.inner.shared.read();
@@ -234,13 +247,10 @@ impl Store {
             shared.index.scan(&start, range, &mut |key, entry| {
                 if visited == KEYS_PER_HOLD {
                     next = Some(key.to_vec());
-                    return std::ops::ControlFlow::Break(());
+                    return ControlFlow::Break(());
                 }
                 visited += 1;
-                if entry.is_live() {
-                    visit(key, &entry.meta());
-                }
-                std::ops::ControlFlow::Continue(())
+                if entry.is_live() { visit(key, &entry.meta()) } else { ControlFlow::Continue(()) }
             });
         }
     }

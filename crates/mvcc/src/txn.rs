@@ -8,6 +8,7 @@ mod emptied;
 mod midway;
 mod staging;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -61,6 +62,11 @@ impl<'a> Txn<'a> {
     #[must_use]
     pub fn meta(&self, key: &[u8]) -> Option<Meta> {
         self.staging.meta(key).unwrap_or_else(|| self.store.meta(key))
+    }
+
+    /// Visits the keys of a range as they were before the transaction, until a visit breaks it off. No IO.
+    pub fn visit_metas_before(&self, range: &KeyRange, mut visit: impl FnMut(&Meta) -> ControlFlow<()>) {
+        self.store.visit_metas(range, |_, meta| visit(meta));
     }
 
     /// The newest version of a key, own writes included.
