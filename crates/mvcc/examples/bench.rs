@@ -121,7 +121,7 @@ impl Driver {
             self.jobs.send(job).expect("the thread lives");
         }
         // A bound, as a server would have it: the disk is slower than memory.
-        if self.store.overlay_bytes() > 256 << 20 {
+        if self.store.unstored_bytes() > 256 << 20 {
             let start = Instant::now();
             self.drain();
             self.stalled += start.elapsed();

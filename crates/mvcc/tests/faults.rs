@@ -61,11 +61,11 @@ fn when_the_disk_is_full_a_checkpoint_can_be_made_later_and_nothing_is_lost() {
             model.apply(command);
             Model::command(&mut store, command, number as u64 + 1);
         }
-        let overlay = store.overlay_bytes();
+        let overlay = store.unstored_bytes();
         if let Err(error) = store.checkpoint() {
             assert!(error.is_retryable(), "{room}: {error}");
             refused += 1;
-            assert_eq!(store.overlay_bytes(), overlay);
+            assert_eq!(store.unstored_bytes(), overlay);
             check(&store, &model, &ranges, [1, 50, model.revision()].into_iter());
             // Once more without space, then with it.
             assert!(store.checkpoint().is_err());
@@ -81,7 +81,7 @@ fn when_the_disk_is_full_a_checkpoint_can_be_made_later_and_nothing_is_lost() {
         drop(store);
         disk.set_capacity(None);
         let store = try_open(&disk.crash(Crash::LoseAll)).unwrap();
-        assert_eq!((store.applied().index, store.overlay_bytes()), (300, 0));
+        assert_eq!((store.applied().index, store.unstored_bytes()), (300, 0));
         check(&store, &model, &ranges, [1, 50, 200, model.revision()].into_iter());
     }
     assert!(refused > 10, "the disk was never full");

@@ -34,6 +34,15 @@ pub(crate) const REPLY_PARTS_MANY: usize = 4096;
 /// Threads for reads that take longer, at least: half of them are left to others when one connection has many such reads.
 pub(crate) const READERS_MIN: usize = 4;
 
+/// Bytes in memory of what no checkpoint has yet, from which on writes of clients wait for the checkpoints to catch up. A
+/// checkpoint begins at 64 MiB of versions; with the smallest values that is 300 MiB in all, and as much may come while it is
+/// written. A client whose write has waited for as long as any request may gets "too many requests".
+pub(crate) const UNSTORED_SLOW_BYTES: usize = 512 << 20;
+
+/// The same, from which on nothing more is applied, whoever proposed it: a follower with a slow disk cannot make the clients of
+/// others wait, and what is committed and not applied is bounded by raft.
+pub(crate) const UNSTORED_BYTES_MAX: usize = 768 << 20;
+
 /// Questions of other members that this one has not answered; one keepalive of a client on a follower is one question.
 /// Beyond it they are not heard, and asked again.
 pub(crate) const QUESTIONS_MAX: usize = 16 * 1024;

@@ -54,7 +54,9 @@ use crate::engine::worker::Worker;
 use crate::error::StartError;
 use crate::grpc::reply::Header;
 use crate::ids::Identity;
-use crate::limits::{GRPC_OVERHEAD_BYTES, LOG_KEPT_BYTES_MAX, SNAPSHOTS_MAX, UNFINISHED_MESSAGES_BYTES_MAX};
+use crate::limits::{
+    GRPC_OVERHEAD_BYTES, LOG_KEPT_BYTES_MAX, SNAPSHOTS_MAX, UNFINISHED_MESSAGES_BYTES_MAX, UNSTORED_BYTES_MAX,
+};
 use crate::logging::messages;
 use crate::metrics::Metrics;
 use crate::net::backlog::Backlog;
@@ -359,6 +361,8 @@ impl Assembly {
             metrics: metrics.clone(),
             slow_apply: config.warnings.apply,
             batch: Default::default(),
+            held: Default::default(),
+            unstored_bytes_max: UNSTORED_BYTES_MAX,
             early_reads: Default::default(),
             snapshots_wanted: Default::default(),
             retired: None,

@@ -18,7 +18,7 @@ use crate::workload::{KeyShape, Shape, Unary};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Ranges in the heavy transaction: as many as it may have by default.
 const RANGES: usize = 128;
@@ -59,9 +59,8 @@ impl Neighbours {
         self.both(&mut gets, &mut puts, self.span / 5).await;
         let before = self.both(&mut gets, &mut puts, self.span).await;
         for heavy in self.heavy() {
-            let (answers, during) = self.beside(&heavy, address, &mut gets, &mut puts).await?;
-            let rate = answers as f64 / self.span.as_secs_f64();
-            sample.push(Figure::rate(format!("{}: answers/s", heavy.name), rate));
+            let (answer, during) = self.beside(&heavy, address, &mut gets, &mut puts).await?;
+            sample.push(Figure::seconds(format!("{}: time to its answer", heavy.name), answer));
             let growths = [heavy.get_growth, heavy.put_growth];
             for ((kind, growth), (before, during)) in
                 ["get", "put"].into_iter().zip(growths).zip([(&before.0, &during.0), (&before.1, &during.1)])
@@ -100,22 +99,22 @@ impl Neighbours {
         ]
     }
 
-    /// The small requests while a heavy one is under way all the time. Returns how often that was answered.
+    /// The small requests while a heavy one is under way all the time. Returns also how long that took on average.
     async fn beside(
         &self,
         heavy: &Heavy,
         address: &Endpoint,
         gets: &mut Callers,
         puts: &mut Callers,
-    ) -> anyhow::Result<(u64, (Load, Load))> {
+    ) -> anyhow::Result<(Duration, (Load, Load))> {
         let is_over = Arc::new(AtomicBool::new(false));
         let (over, address) = (is_over.clone(), address.clone());
         let (path, request) = (heavy.path, heavy.request.clone());
         let thread = std::thread::spawn(move || process::block_on(ask(&address, path, request, &over)));
         let during = self.both(gets, puts, self.span).await;
         is_over.store(true, Ordering::Relaxed);
-        let answers = thread.join().map_err(|_| anyhow::anyhow!("the heavy client has panicked"))???;
-        Ok((answers, during))
+        let answer = thread.join().map_err(|_| anyhow::anyhow!("the heavy client has panicked"))???;
+        Ok((answer, during))
     }
 
     async fn both(&self, gets: &mut Callers, puts: &mut Callers, span: Duration) -> (Load, Load) {
@@ -132,16 +131,22 @@ impl Neighbours {
     }
 }
 
-/// Asks for the same again and again until it is over. Returns how many answers there were.
-async fn ask(address: &Endpoint, path: &str, request: Bytes, is_over: &AtomicBool) -> anyhow::Result<u64> {
+/// Asks for the same again and again until it is over. Returns how long an answer took, on average.
+async fn ask(
+    address: &Endpoint,
+    path: &str,
+    request: Bytes,
+    is_over: &AtomicBool,
+) -> anyhow::Result<Duration> {
     let connection = Connection::open(address).await?;
     let mut client = connection.client(path);
+    let start = Instant::now();
     let mut answers = 0;
-    while !is_over.load(Ordering::Relaxed) {
+    while answers == 0 || !is_over.load(Ordering::Relaxed) {
         client.call(request.clone(), Keep::Head).await?;
         answers += 1;
     }
-    Ok(answers)
+    Ok(start.elapsed() / answers)
 }
 
 /// p50, p99 and maximum before and during, and by how much p99 grew.

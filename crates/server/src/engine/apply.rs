@@ -5,7 +5,7 @@
 
 mod install;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -38,6 +38,7 @@ use super::views::Views;
 use super::waiters::RequestId;
 use super::worker::{Proposal, ReadBatch};
 use crate::auth::Auth;
+use crate::limits::UNSTORED_SLOW_BYTES;
 use crate::logging::messages;
 use crate::metrics::{Metrics, Operation, Success};
 use crate::transport::{Peer, Transport};
@@ -89,6 +90,10 @@ pub(crate) struct ApplyThread {
     /// `--warning-apply-duration`.
     pub(crate) slow_apply: Duration,
     pub(crate) batch: Batch,
+    /// Committed entries that wait until checkpoints have caught up.
+    pub(crate) held: VecDeque<Vec<Entry>>,
+    /// From how many bytes on that no checkpoint has nothing more is applied.
+    pub(crate) unstored_bytes_max: usize,
     /// Reads that wait for an entry to be applied.
     pub(crate) early_reads: BTreeMap<Index, Vec<ReadBatch>>,
     /// What a snapshot has replaced, until the next checkpoint.
@@ -130,6 +135,7 @@ impl ApplyThread {
             }
         }
         if round == Round::Next {
+            self.apply_held();
             self.refresh_size();
             self.checkpoint_if_due();
             self.comparison.mark_if_due(&self.machine);
@@ -139,7 +145,10 @@ impl ApplyThread {
 
     fn handle(&mut self, event: ApplyEvent) {
         match event {
-            ApplyEvent::Committed(entries) => self.apply(entries),
+            ApplyEvent::Committed(entries) => {
+                self.held.push_back(entries);
+                self.apply_held();
+            }
             ApplyEvent::Read(reads, index) => self.serve(reads, index),
             ApplyEvent::Ask(question) => question(&self.machine),
             ApplyEvent::CheckChange { proposal, request, rules } => {
@@ -173,6 +182,16 @@ impl ApplyThread {
 
     fn applied(&self) -> Index {
         Index(self.machine.store().applied().index)
+    }
+
+    /// Applies what was committed, unless there is too much already that no checkpoint has: memory would fill up while a disk
+    /// is slow or full. What is held back is in the log.
+    fn apply_held(&mut self) {
+        while self.machine.store().unstored_bytes() < self.unstored_bytes_max
+            && let Some(entries) = self.held.pop_front()
+        {
+            self.apply(entries);
+        }
     }
 
     fn apply(&mut self, entries: Vec<Entry>) {
@@ -348,7 +367,10 @@ impl ApplyThread {
     }
 
     fn checkpoint_if_due(&mut self) {
-        if !self.checkpointer.is_due(self.machine.store().is_checkpoint_due()) {
+        let store = self.machine.store();
+        // Many small changes take much memory before their versions do.
+        let is_much = store.unstored_bytes() >= self.unstored_bytes_max / 3;
+        if !self.checkpointer.is_due(is_much || store.is_checkpoint_due()) {
             return;
         }
         self.close_retired();
@@ -390,6 +412,8 @@ impl ApplyThread {
     }
 
     fn refresh_size(&self) {
+        let slow_bytes = UNSTORED_SLOW_BYTES.min(self.unstored_bytes_max);
+        self.shared.unstored.set_much(self.machine.store().unstored_bytes() >= slow_bytes);
         self.status.db_bytes.store(self.machine.store().db_size(), Ordering::Relaxed);
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) sole_voter: AtomicBool,
     /// Applied index; written by the apply thread after the state shows it.
     pub(crate) applied: AtomicU64,
+    /// Whether there is too much in memory that no checkpoint has; written by the apply thread.
+    pub(crate) unstored: Unstored,
     /// The member is stopping: nothing new is taken.
     stopping: AtomicBool,
     /// The disk cannot take more log; written by the log writer.
@@ -84,6 +86,7 @@ impl Shared {
             committed: AtomicU64::new(0),
             sole_voter: AtomicBool::new(false),
             applied: AtomicU64::new(0),
+            unstored: Unstored::default(),
             stopping: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
             raised_no_space: AtomicBool::new(false),
@@ -158,6 +161,39 @@ impl Shared {
     /// however much of this second has.
     pub(crate) fn deadline_second(&self) -> u32 {
         self.second.load(Ordering::Relaxed) + self.request_timeout.as_millis().div_ceil(1000) as u32
+    }
+}
+
+/// Whether writes of clients have to wait for checkpoints.
+#[derive(Default)]
+pub(crate) struct Unstored {
+    is_much: AtomicBool,
+    changed: tokio::sync::Notify,
+}
+
+impl Unstored {
+    /// Publishes whether there is too much.
+    pub(crate) fn set_much(&self, is_much: bool) {
+        if self.is_much.swap(is_much, Ordering::AcqRel) && !is_much {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Returns when there is not too much; whether that was so within the time.
+    pub(crate) async fn not_much_within(&self, patience: Duration) -> bool {
+        if !self.is_much.load(Ordering::Acquire) {
+            return true;
+        }
+        let not_much = async {
+            loop {
+                let changed = self.changed.notified();
+                if !self.is_much.load(Ordering::Acquire) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(patience, not_much).await.is_ok()
     }
 }
 

@@ -40,6 +40,7 @@ use super::worker::Proposal;
 use crate::auth::tokens::Tokens;
 use crate::auth::{Auth, Author};
 use crate::config::MetricsDetail;
+use crate::limits::UNSTORED_BYTES_MAX;
 use crate::metrics::Metrics;
 use crate::transport::{Incoming, SnapshotSource, Transport};
 
@@ -187,6 +188,8 @@ impl Common {
             metrics: self.metrics.clone(),
             slow_apply: Duration::from_secs(3600),
             batch: Default::default(),
+            held: Default::default(),
+            unstored_bytes_max: UNSTORED_BYTES_MAX,
             early_reads: Default::default(),
             snapshots_wanted: Default::default(),
             retired: None,
@@ -528,4 +531,35 @@ fn a_member_with_a_full_disk_takes_a_snapshot() {
     assert_eq!(member.consensus.node.stable(), meta.last.index);
     member.follow(1, (100, 1), vec![entry(101, 1)], 101);
     assert!(member.has("key 101", "of term 1"));
+}
+
+/// A disk that is slow or full must not fill the memory of a member (rule I6): what is committed waits in the log.
+#[test]
+fn nothing_more_is_applied_while_checkpoints_do_not_keep_up() {
+    let mut member = Member::start(SimDisk::new(1));
+    member.apply.unstored_bytes_max = 20_000;
+    let value = "x".repeat(4000);
+    let entry = |index| {
+        let command = put(RequestId(0), &format!("key {index}"), &value);
+        Entry { index: Index(index), term: Term(1), payload: Payload::Command(command) }
+    };
+    member.follow(1, (0, 0), vec![entry(1)], 1);
+    assert_eq!(member.is_applied(), Index(1));
+    let used: usize =
+        member.disk.files().iter().filter_map(|path| member.disk.content(path)).map(|file| file.len()).sum();
+    member.disk.set_capacity(Some(used as u64));
+    for index in 2..=20 {
+        member.follow(1, (index - 1, 1), vec![entry(index)], index);
+    }
+    let held = member.is_applied();
+    assert!((4..=6).contains(&held.0), "{held}");
+    let not_much = member.shared.unstored.not_much_within(Duration::ZERO);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    assert!(!runtime.block_on(not_much), "writes of clients wait");
+    member.disk.set_capacity(None);
+    testkit::wait::until("everything is applied", || {
+        member.settle();
+        (member.is_applied() == Index(20)).then_some(())
+    });
+    assert!(member.has("key 20", &value));
 }

@@ -52,6 +52,8 @@ impl ApplyThread {
     /// caught up from where they were.
     pub(super) fn install(&mut self, snapshot: SnapshotMeta, received: ReceivedStore) {
         self.checkpointer.start_over();
+        // The snapshot has them.
+        self.held.clear();
         if let Err(error) = self.place.replace_by(received.dir()) {
             stop_process("a snapshot cannot be put in place", &error);
         }
