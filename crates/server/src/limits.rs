@@ -253,8 +253,9 @@ pub(crate) const CATCH_UP_BATCH_CHANGES: usize = 125;
 pub(crate) const CATCH_UP_REST: Duration = Duration::from_millis(5);
 
 /// Watchers of one stream that the catch-up thread reads for at a time: what it finds for them goes into the stream's
-/// queue in any case, so this times a step is how far the queue can outgrow its bound.
-pub(crate) const READING_PER_STREAM_MAX: usize = 4;
+/// queue in any case, so this times a step is how far the queue can outgrow its bound. One look at the history serves all that
+/// are read for, so that with many of them there are few looks.
+pub(crate) const READING_PER_STREAM_MAX: usize = 64;
 
 /// Stalled watchers of one stream that go on before others have their turn. Each goes through what was published meanwhile,
 /// [`RECENT_REVISIONS_MAX`] revisions at the most: some 0.2 ms (rule I1).

@@ -1,23 +1,24 @@
 //! The thread that reads history for watchers that are behind.
 //!
 //! One for the whole member, so that however many watchers start in the past, they take one core's time at most, in
-//! steps of bounded size and in turn, and no write waits for any of them.
+//! steps of bounded size and in turn, and no write waits for any of them. A step is made for all that it can serve: see
+//! [`scan`](super::scan).
 //!
 //! Each event that is found costs the network worker several times what it cost here, on the core that the answers to
 //! writes need. So the thread rests between its steps while there are writes, but never so long that a watcher would not
 //! gain on them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mvcc::{Change, ReadError, View};
-
 use super::hub::{CatchUpJob, CaughtUp};
+use super::scan;
 use crate::engine::inbox::{Inbox, Sender, inbox};
 use crate::engine::mailbox::{Delivery, Mailbox};
 use crate::engine::priority;
 use crate::engine::views::Views;
-use crate::limits::{CATCH_UP_BATCH_CHANGES, CATCH_UP_BYTES_MAX, CATCH_UP_CHANGES_MAX, CATCH_UP_REST};
+use crate::limits::CATCH_UP_REST;
 
 /// Changes that a watcher gets for each one that is written meanwhile, at least; below that there is no rest.
 const GAIN_MIN: u64 = 2;
@@ -66,51 +67,70 @@ impl CatchUpThread {
     pub(crate) fn run(self) {
         priority::yield_often();
         let mut orders = Vec::new();
+        let mut waiting = VecDeque::new();
         let mut later = Vec::new();
         let mut pace = Pace { revision: self.views.get().revision(), written: None };
         loop {
-            let retry = (!later.is_empty()).then(|| Instant::now() + RETRY);
-            if self.inbox.take(&mut orders, retry).is_err() {
+            let now = Instant::now();
+            let until = match (waiting.is_empty(), later.is_empty()) {
+                (false, _) => Some(now),
+                (true, false) => Some(now + RETRY),
+                (true, true) => None,
+            };
+            if self.inbox.take(&mut orders, until).is_err() {
                 return;
             }
-            orders.append(&mut later);
-            let waiting = orders.len();
-            for Order { worker, job } in orders.drain(..) {
-                let found = match self.read(&job) {
-                    Ok(found) => found,
-                    // The history is all right: the process has no descriptor left for its files.
-                    Err(error) if error.is_retryable() => {
-                        tracing::debug!(error = %error, "history is read for a watcher later");
-                        later.push(Order { worker, job });
-                        continue;
-                    }
-                    // Damage is reported by file and offset, here and to the client.
-                    Err(error) => {
-                        tracing::error!(error = %error, from = job.from, "cannot read history for a watcher");
-                        CaughtUp::Failed { reason: error.to_string() }
-                    }
-                };
-                let events = match &found {
-                    CaughtUp::Changes { batch, .. } => batch.len(),
-                    _ => 0,
-                };
-                self.mailboxes[worker].put(&mut vec![Delivery::CaughtUp(job.stream, job.watcher, found)]);
-                std::thread::sleep(pace.rest(self.views.get().revision(), Instant::now(), events, waiting));
+            waiting.extend(orders.drain(..).chain(later.drain(..)));
+            match self.read(waiting.make_contiguous()) {
+                Ok(found) => self.deliver(&mut waiting, found, &mut pace),
+                // The history is all right: the process has no descriptor left for its files.
+                Err(error) if error.is_retryable() => {
+                    tracing::debug!(error = %error, "history is read for a watcher later");
+                    later.extend(waiting.pop_front());
+                }
+                // Damage is reported by file and offset, here and to the client.
+                Err(error) => {
+                    let Some(Order { worker, job }) = waiting.pop_front() else { continue };
+                    tracing::error!(error = %error, from = job.from, "cannot read history for a watcher");
+                    self.answer(worker, &job, CaughtUp::Failed { reason: error.to_string() });
+                }
             }
         }
     }
-}
 
-impl CatchUpThread {
     /// Reads one step, and again if the store was replaced meanwhile: the files of the old one go away.
-    fn read(&self, job: &CatchUpJob) -> Result<CaughtUp, mvcc::Error> {
+    fn read(&self, orders: &[Order]) -> Result<Vec<Option<CaughtUp>>, mvcc::Error> {
+        let jobs: Vec<&CatchUpJob> = orders.iter().map(|order| &order.job).collect();
         loop {
             let replaced = self.views.replaced();
-            match read(&self.views.get(), job) {
+            match scan::read(&self.views.get(), &jobs) {
                 Err(_) if self.views.replaced() != replaced => {}
                 found => return found,
             }
         }
+    }
+
+    /// Sends what was found to those for whom it was, one after the other. The others wait on, and the one that was first
+    /// comes last when it wants more.
+    fn deliver(&self, waiting: &mut VecDeque<Order>, found: Vec<Option<CaughtUp>>, pace: &mut Pace) {
+        let served = found.iter().flatten().count();
+        for found in found {
+            let Some(order) = waiting.pop_front() else { return };
+            let Some(found) = found else {
+                waiting.push_back(order);
+                continue;
+            };
+            let events = match &found {
+                CaughtUp::Changes { batch, .. } => batch.len(),
+                _ => 0,
+            };
+            self.answer(order.worker, &order.job, found);
+            std::thread::sleep(pace.rest(self.views.get().revision(), Instant::now(), events, served));
+        }
+    }
+
+    fn answer(&self, worker: usize, job: &CatchUpJob, found: CaughtUp) {
+        self.mailboxes[worker].put(&mut vec![Delivery::CaughtUp(job.stream, job.watcher, found)]);
     }
 }
 
@@ -136,42 +156,10 @@ impl Pace {
     }
 }
 
-/// Reads one step: the changes of the range from the wanted revision on, up to a bound.
-pub(super) fn read(view: &View, job: &CatchUpJob) -> Result<CaughtUp, mvcc::Error> {
-    let compact_revision = view.compact_revision();
-    if job.from < compact_revision {
-        return Ok(CaughtUp::Compacted { compact_revision });
-    }
-    let mut history = view.history(job.from).with_batches_of(CATCH_UP_BATCH_CHANGES);
-    let mut found: Vec<Change> = Vec::new();
-    let mut bytes = 0;
-    let mut scanned = 0;
-    // A batch is a few hundred changes, wanted or not; revisions are never split between batches.
-    while bytes < CATCH_UP_BYTES_MAX && scanned < CATCH_UP_CHANGES_MAX {
-        let batch = match history.next_batch() {
-            Ok(Some(batch)) => batch,
-            Ok(None) | Err(ReadError::Future(_) | ReadError::GivenUp) => break,
-            Err(ReadError::Compacted(compact_revision)) if found.is_empty() => {
-                return Ok(CaughtUp::Compacted { compact_revision });
-            }
-            // What was read before is sent; the next step says that the rest is gone.
-            Err(ReadError::Compacted(_)) => break,
-            Err(ReadError::Store(error)) => return Err(error),
-        };
-        scanned += batch.len();
-        for change in batch.into_iter().filter(|change| job.range.contains(&change.key)) {
-            bytes += size(&change);
-            // Of what was read, one change in a hundred may be wanted.
-            found.push(change.detached());
-        }
-    }
-    // Nothing newer happened, or a whole batch was read: everything before the next revision is in.
-    Ok(CaughtUp::Changes { batch: found.into(), through: history.next_revision() - 1 })
-}
-
-fn size(change: &Change) -> usize {
-    let item = |item: &Option<mvcc::Item>| item.as_ref().map_or(0, |item| item.encoded.len());
-    change.key.len() + item(&change.after) + item(&change.before)
+/// Reads one step for one watcher.
+#[cfg(test)]
+pub(super) fn read(view: &mvcc::View, job: &CatchUpJob) -> Result<CaughtUp, mvcc::Error> {
+    Ok(scan::read(view, &[job])?.remove(0).expect("whose turn it is gets something"))
 }
 
 #[cfg(test)]
@@ -239,8 +227,9 @@ mod tests {
             [Delivery::CaughtUp(_, _, CaughtUp::Changes { batch, .. })] => {
                 assert_eq!(batch.len(), changes);
                 // Not a slice of the window that was read (rule I2).
-                let is_alone =
-                    |change: &Change| change.after.as_ref().is_some_and(|item| item.encoded.is_unique());
+                let is_alone = |change: &mvcc::Change| {
+                    change.after.as_ref().is_some_and(|item| item.encoded.is_unique())
+                };
                 assert!(batch.iter().all(is_alone));
             }
             other => panic!("{other:?}"),

@@ -17,6 +17,7 @@ pub(crate) mod permission;
 mod range_set;
 pub(crate) mod recent;
 pub(crate) mod reply;
+mod scan;
 mod standing;
 pub(crate) mod stream;
 
