@@ -198,6 +198,13 @@ enum Command {
         #[arg(long, default_value_t = 10_000)]
         value_size: usize,
     },
+    /// Many watchers of one key each that start at the beginning of a long history.
+    Behind {
+        #[arg(long, default_value_t = 200_000)]
+        revisions: u64,
+        #[arg(long, default_value_t = 1_000)]
+        watchers: u64,
+    },
     /// Many keys: load, memory, count, ready time after kill -9.
     Bulk {
         #[arg(long, default_value_t = 1_000_000)]
@@ -317,6 +324,9 @@ impl Cli {
             Command::Neighbours { keys, value_size } => {
                 (Servers::New, suite::neighbours_row(*keys, *value_size, duration))
             }
+            Command::Behind { revisions, watchers } => {
+                (Servers::New, suite::behind_row(*revisions, *watchers))
+            }
             Command::Failover { kills } => (Servers::New, suite::failover_row(*kills)),
             Command::Join { keys, value_size } => {
                 (Servers::New, suite::join_row(*keys, *value_size, duration))
@@ -381,6 +391,7 @@ impl Command {
             | Command::Join { .. }
             | Command::Logins { .. }
             | Command::Neighbours { .. }
+            | Command::Behind { .. }
             | Command::Echo { .. } => unreachable!("not a single workload"),
         }
     }

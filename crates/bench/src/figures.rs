@@ -29,6 +29,7 @@ pub(crate) const PAST_GET_P99: &str = "list of the past: get p99, during / befor
 pub(crate) const PAST_PUT_P99: &str = "list of the past: put p99, during / before";
 pub(crate) const TXN_LISTS_GET_P99: &str = "transaction of lists: get p99, during / before";
 pub(crate) const TXN_LISTS_PUT_P99: &str = "transaction of lists: put p99, during / before";
+pub(crate) const BEHIND: &str = "all watchers have caught up";
 pub(crate) const CATCH_UP_P99: &str = "catch-up: put p99, during / before";
 
 /// What a value counts.

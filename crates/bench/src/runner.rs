@@ -129,6 +129,7 @@ impl Runner {
             (Work::Connect(job), _) => harness::measure(&site, plan, job),
             (Work::Logins(logins), _) => logins.run(&site),
             (Work::Neighbours(neighbours), _) => neighbours.run(&site),
+            (Work::Behind(behind), _) => behind.run(&site),
             (Work::History(history), _) => history.run(&site),
             (Work::Bulk(bulk), Subjected::Own(server)) => bulk.run(server, &site),
             (Work::Failover(failover), Subjected::Own(server)) => failover.run(server),

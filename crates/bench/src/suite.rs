@@ -5,12 +5,13 @@
 //! request, throughput and p99 as ratios to etcd in the same run.
 
 use crate::figures::{
-    CATCH_UP_P99, COMPACTION_P99, COMPACTION_RATE, COUNT_CPU, CPU, FAILOVER, JOIN_P99, LIST_PUT_P99,
+    BEHIND, CATCH_UP_P99, COMPACTION_P99, COMPACTION_RATE, COUNT_CPU, CPU, FAILOVER, JOIN_P99, LIST_PUT_P99,
     LOGINS_P99, P99, PAST_PUT_P99, RATE, READY, RESIDENT, TXN_LISTS_PUT_P99,
 };
 use crate::harness::Plan;
 use crate::messages::{Consistency, Content};
 use crate::report::{Bound, Target};
+use crate::scenario::behind::Behind;
 use crate::scenario::bulk::Bulk;
 use crate::scenario::failover::Failover;
 use crate::scenario::history::History;
@@ -40,6 +41,7 @@ pub(crate) enum Work {
     Join(Join),
     Logins(Logins),
     Neighbours(Neighbours),
+    Behind(Behind),
 }
 
 pub(crate) struct Row {
@@ -255,6 +257,20 @@ pub(crate) fn logins_row(value_bytes: usize, span: Duration) -> Row {
         format!("{puts_per_second} puts/s before and during a storm of logins"),
         Work::Logins(Logins { keys: USUAL.keys, value_bytes, puts_per_second, span }),
         &[(LOGINS_P99, Bound::AtMost(1.1))],
+    )
+}
+
+/// The scenario of many watchers that are behind.
+pub(crate) fn behind_row(revisions: u64, watchers: u64) -> Row {
+    let (keys, value_bytes) = (KeyShape { bytes: 16, space: 10_000 }, 256);
+    row(
+        "behind",
+        format!(
+            "{watchers} watchers of one key start {revisions} revisions back, {} keys, values of {value_bytes} B",
+            keys.space
+        ),
+        Work::Behind(Behind { revisions, watchers, keys, value_bytes }),
+        &[(BEHIND, Bound::AtMost(5.0))],
     )
 }
 

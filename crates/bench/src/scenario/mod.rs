@@ -1,9 +1,10 @@
 //! What a single workload does not show: a big store, a restart, a compaction, a watcher far behind, a dead
-//! leader, a new member, a storm of logins, a client that asks for everything.
+//! leader, a new member, a storm of logins, a client that asks for everything, many watchers behind.
 //!
 //! Each scenario takes a server that was just started, does its own loading at the server's full speed, and gives named
 //! figures of its own.
 
+pub(crate) mod behind;
 pub(crate) mod bulk;
 pub(crate) mod failover;
 pub(crate) mod history;
