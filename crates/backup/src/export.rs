@@ -27,7 +27,7 @@ impl Export {
     /// # Errors
     /// See [`ExportError`].
     pub fn plan(frozen: Frozen, spool_dir: PathBuf) -> Result<Self, ExportError> {
-        let Frozen { records, buckets } = frozen;
+        let Frozen { records, buckets, .. } = frozen;
         let versions = Versions::sort(records, spool_dir)?;
         let mut plan = Plan::new(PageSize::default());
         for (name, rows) in &buckets {

@@ -5,18 +5,19 @@ use dbfile::etcd::{
     member_key,
 };
 use machine::Machine;
-use mvcc::{LeaseId, Records};
+use mvcc::{Applied, LeaseId, Records};
 use prost::Message;
 use proto::{authpb, leasepb};
 
 use crate::STORAGE_VERSION;
 
 /// A row: key and value.
-pub(crate) type Row = (Vec<u8>, Vec<u8>);
+pub type Row = (Vec<u8>, Vec<u8>);
 
 /// Everything that a backup holds. Cheap to make: versions of keys are read when they are written.
 pub struct Frozen {
     pub(crate) records: Records,
+    applied: Applied,
     /// The rows of all buckets but that of keys, sorted by name and by key.
     pub(crate) buckets: Vec<(&'static [u8], Vec<Row>)>,
 }
@@ -46,13 +47,31 @@ impl Frozen {
         for (_, rows) in &mut buckets {
             rows.sort_unstable();
         }
-        Self { records, buckets }
+        Self { records, applied: machine.store().applied(), buckets }
     }
 
     /// The newest revision that the backup holds.
     #[must_use]
     pub fn revision(&self) -> i64 {
         self.records.revision()
+    }
+
+    /// The compact revision of that moment; -1: never compacted.
+    #[must_use]
+    pub fn compact_revision(&self) -> i64 {
+        self.records.compact_revision()
+    }
+
+    /// The entry of the raft log that the backup is as of.
+    #[must_use]
+    pub fn applied(&self) -> Applied {
+        self.applied
+    }
+
+    /// Everything but keys and what `meta` says: the names of the buckets and their rows, sorted.
+    pub fn tables(&self) -> impl Iterator<Item = (&'static [u8], &[Row])> {
+        let is_table = |name: &[u8]| name != bucket::KEY && name != bucket::META;
+        self.buckets.iter().filter(move |(name, _)| is_table(name)).map(|(name, rows)| (*name, &rows[..]))
     }
 }
 

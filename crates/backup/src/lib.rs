@@ -24,4 +24,5 @@ mod versions;
 
 pub use self::error::ExportError;
 pub use self::export::{Export, STORAGE_VERSION};
-pub use self::frozen::Frozen;
+pub use self::frozen::{Frozen, Row};
+pub use self::versions::row_of;

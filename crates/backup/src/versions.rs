@@ -44,7 +44,7 @@ impl Versions {
         }
         let mut changes = self.records.changes();
         while let Some(batch) = changes.next_batch().map_err(ExportError::from)? {
-            batch.iter().try_for_each(|change| take_change(change, &mut take))?;
+            batch.iter().try_for_each(|change| row_of(change, &mut take))?;
         }
         Ok(())
     }
@@ -55,7 +55,8 @@ pub(crate) fn put(revision: Revision) -> RevisionKey {
     RevisionKey::put(revision.main, i64::from(revision.sub))
 }
 
-fn take_change<E>(change: &Change, take: &mut impl FnMut(&[u8], &[u8]) -> Result<(), E>) -> Result<(), E> {
+/// Gives the row that etcd has of a change, key and value, to `take`, and returns what that returns.
+pub fn row_of<T>(change: &Change, take: impl FnOnce(&[u8], &[u8]) -> T) -> T {
     let Revision { main, sub } = change.revision;
     match &change.after {
         Some(item) => take(&put(change.revision).bytes(), &item.encoded),

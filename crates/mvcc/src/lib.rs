@@ -129,7 +129,7 @@ pub use self::hash_kv::{CompactionHash, HashKv};
 pub use self::item::{Change, Changes, Item};
 pub use self::pace::{Pace, ToTheEnd};
 pub use self::range::{KeyRange, RangeEnd, RangeQuery, RangeResult};
-pub use self::records::{RecordedChanges, Records};
+pub use self::records::{KeptHistory, RecordedChanges, Records};
 pub use self::revision::{Applied, LeaseId, Meta, Revision};
 pub use self::scanner::History;
 pub use self::shrink::{Shrunk, shrink};

@@ -74,7 +74,40 @@ impl Records {
     }
 }
 
-/// The changes of [`Records`].
+/// The changes after a revision. Compaction takes none of them away as long as this lives; their files stay on the disk.
+/// Made by [`View::keep_history`].
+pub struct KeptHistory {
+    inner: Arc<Inner>,
+    after: i64,
+    hold: Hold,
+}
+
+impl KeptHistory {
+    pub(crate) fn new(view: &View, after: i64) -> Result<Self, ReadError> {
+        let inner = view.inner.clone();
+        let shared = inner.shared.read();
+        shared.check(Some(after))?;
+        let hold = shared.hold(&inner, after);
+        drop(shared);
+        Ok(Self { inner, after, hold })
+    }
+
+    /// The revision whose successors are kept.
+    #[must_use]
+    pub fn after(&self) -> i64 {
+        self.after
+    }
+
+    /// Returns the changes after a revision, which is that of [`after`](Self::after) or a later one, up to another, in the
+    /// order of their revisions.
+    #[must_use]
+    pub fn changes(&self, after: i64, through: i64) -> RecordedChanges<'_> {
+        let scanner = Scanner::held(after.max(self.after) + 1, through, &self.hold);
+        RecordedChanges { inner: &self.inner, scanner }
+    }
+}
+
+/// The changes of [`Records`], or of a [`KeptHistory`].
 pub struct RecordedChanges<'a> {
     inner: &'a Inner,
     scanner: Scanner,

@@ -9,7 +9,8 @@ use crate::read::Cursor;
 use crate::scanner::History;
 use crate::shared::{Hold, Inner, Parts, Wanted};
 use crate::{
-    Error, Item, Meta, Pace, RangeEnd, RangeQuery, RangeResult, ReadError, Records, SnapshotExport, ToTheEnd,
+    Error, Item, KeptHistory, Meta, Pace, RangeEnd, RangeQuery, RangeResult, ReadError, Records, SnapshotExport,
+    ToTheEnd,
 };
 
 /// A reader's end of a store. Cheap to clone; every clone may be used on its own thread.
@@ -101,6 +102,14 @@ impl View {
     #[must_use]
     pub fn records(&self) -> Records {
         Records::new(self)
+    }
+
+    /// Keeps the changes after a revision from being taken away by compaction, for as long as what it returns lives.
+    ///
+    /// # Errors
+    /// If the revision is compacted, so that changes after it may be gone, or in the future.
+    pub fn keep_history(&self, after: i64) -> Result<KeptHistory, ReadError> {
+        KeptHistory::new(self, after)
     }
 
     /// The content of the last checkpoint, to be sent to another member. See [`crate::snapshot`].

@@ -18,7 +18,7 @@ struct Layer {
 }
 
 /// From the bottom up.
-const LAYERS: [Layer; 16] = [
+const LAYERS: [Layer; 17] = [
     Layer { directory: "proto", uses: &[], pure: false },
     Layer { directory: "crates/wal", uses: &[], pure: false },
     Layer { directory: "crates/raft", uses: &["wal"], pure: false },
@@ -32,15 +32,16 @@ const LAYERS: [Layer; 16] = [
         uses: &["datadir", "dbfile", "machine", "mvcc", "proto", "raft", "wal"],
         pure: false,
     },
+    Layer { directory: "crates/archive", uses: &["backup", "dbfile", "mvcc"], pure: false },
     Layer {
         directory: "crates/server",
-        uses: &["backup", "datadir", "dbfile", "gotext", "machine", "mvcc", "raft", "wal", "proto"],
+        uses: &["archive", "backup", "datadir", "dbfile", "gotext", "machine", "mvcc", "raft", "wal", "proto"],
         pure: false,
     },
     Layer { directory: "crates/client", uses: &["proto"], pure: false },
     Layer {
         directory: "crates/cli",
-        uses: &["backup", "client", "datadir", "dbfile", "gotext", "machine", "mvcc", "raft", "wal", "proto"],
+        uses: &["archive", "backup", "client", "datadir", "dbfile", "gotext", "machine", "mvcc", "raft", "wal", "proto"],
         pure: false,
     },
     Layer {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use backup::{Export, ExportError, Frozen, STORAGE_VERSION};
 use bytes::Bytes;
+use machine::Machine;
 use proto::etcdserverpb::{SnapshotRequest, SnapshotResponse};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::error::TrySendError;
@@ -42,21 +43,26 @@ impl Api {
     ) -> Result<Blobs, Status> {
         let permit = self.snapshots.clone().try_acquire_owned();
         let permit = permit.map_err(|_| Status::unknown("etcdserver: too many requests"))?;
-        let lessor = self.lessor.clone();
-        let leads = self.shared.leader.load(Ordering::Relaxed) == self.member_id;
-        let frozen = self
-            .ask(move |machine| {
-                // Who does not lead knows of a lease what the state says.
-                let known = |id| lessor.time_to_live(id).filter(|_| leads);
-                Frozen::of(machine, |id| Some(known(id)?.remaining_seconds? + 1))
-            })
-            .await?;
+        let frozen = self.ask(self.freezer()).await?;
         let (send, receive) = mpsc::channel(BLOBS_AHEAD);
         let dir = self.settings.spool_dir.clone();
         let metrics = self.metrics.clone();
         let producer = spawn::thread("snapshot", move || produce(frozen, dir, &send, &metrics, permit))
             .map_err(|error| Status::unavailable(error.to_string()))?;
         Ok(Blobs { receive, producer: producer.thread().clone(), is_complete: false })
+    }
+}
+
+impl Api {
+    /// Returns what freezes the state of this member, to be done between two entries.
+    pub(crate) fn freezer(&self) -> impl FnOnce(&Machine) -> Frozen + Send + use<> {
+        let lessor = self.lessor.clone();
+        let leads = self.shared.leader.load(Ordering::Relaxed) == self.member_id;
+        move |machine| {
+            // Who does not lead knows of a lease what the state says.
+            let known = |id| lessor.time_to_live(id).filter(|_| leads);
+            Frozen::of(machine, |id| Some(known(id)?.remaining_seconds? + 1))
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Allowed, AuthSettings, AutoCompaction, Cluster, ClusterState, Config, ConfigError, FeatureGates,
+    Allowed, AuthSettings, AutoCompaction, Backups, Cluster, ClusterState, Config, ConfigError, FeatureGates,
     HttpAccess, Keepalive, Limits, Listen, Log, LogFormat, LogOutput, MetricsDetail, Nanos, Notice, Quota,
     Raft, Settings, Source, SrvDiscovery, Tls, Url, Warnings, go, table, url, validate,
 };
@@ -65,6 +65,7 @@ impl Config {
                 "extensive" => MetricsDetail::Extensive,
                 _ => MetricsDetail::Basic,
             },
+            backups: Backups::from_settings(settings)?,
             log: log(settings),
             traces_requests: false,
             feature_gates: gates,

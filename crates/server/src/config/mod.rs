@@ -11,6 +11,7 @@
 //! What the configuration does not know: whether ports are free, whether the data directory exists, what is in it.
 
 mod arguments;
+mod backups;
 mod build;
 mod environment;
 pub mod error;
@@ -29,6 +30,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use backups::Backups;
 pub(crate) use build::parse_go_duration;
 pub use datadir::Url;
 pub use datadir::url;
@@ -85,6 +87,8 @@ pub struct Config {
     pub tls: Tls,
     /// Detail of the metrics.
     pub metrics: MetricsDetail,
+    /// Backups by the clock.
+    pub backups: Option<Backups>,
     /// Logging.
     pub log: Log,
     /// Whether the heads of gRPC requests are written to standard error (`GODEBUG=http2debug=2`).

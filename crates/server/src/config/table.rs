@@ -94,6 +94,7 @@ pub static GROUPS: &[Group] = &[
     Group { title: "Security", flags: SECURITY },
     Group { title: "Auth", flags: AUTHENTICATION },
     Group { title: "Profiling, metrics and tracing", flags: OBSERVATION },
+    Group { title: "Backups (not flags of etcd)", flags: BACKUPS },
     Group { title: "Logging", flags: LOGGING },
     Group { title: "Checks and tuning", flags: TUNING },
     Group { title: "Unsafe", flags: UNSAFE },
@@ -211,6 +212,18 @@ static OBSERVATION: &[Flag] = &[
     flag("distributed-tracing-instance-id", Text, "", Same, TRACING, "Instance id in traces."),
     flag("distributed-tracing-sampling-rate", Int, "0", Same, TRACING, "Spans sampled of a million."),
     flag("enable-grpc-gateway", Bool, "true", Same, NoEffect("the JSON gateway is not served yet, whichever way this is set"), "Serve the JSON gateway under /v3/."),
+];
+
+#[rustfmt::skip] // one row, one flag
+static BACKUPS: &[Flag] = &[
+    flag("backup-to", Text, "", Same, Served, "Where the leader puts backups: 'file:///directory' or 's3://bucket/prefix'; empty: nowhere. All members need the same."),
+    flag("backup-interval", Duration, "24h", Same, Served, "Time from one full backup to the next."),
+    flag("backup-piece-interval", Duration, "1m", Same, Served, "Time from one piece of history to the next, for a restore of any revision (0: full backups only)."),
+    flag("backup-keep", Text, "7", Same, Served, "Full backups to keep: a number, or an age like '720h'; and the pieces after the oldest of them."),
+    flag("backup-s3-endpoint", Text, "", Same, Served, "URL of an S3-compatible store (empty: AWS_ENDPOINT_URL, or AWS)."),
+    flag("backup-s3-region", Text, "", Same, Served, "Region of the bucket (empty: AWS_REGION, or 'us-east-1')."),
+    flag("backup-s3-ca-file", Text, "", Same, Served, "CA that signs the store's certificate (empty: those of the system)."),
+    flag("backup-credentials-file", Text, "", Same, Served, "File with credentials in AWS's form (empty: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)."),
 ];
 
 #[rustfmt::skip] // one row, one flag

@@ -144,6 +144,7 @@ impl Network {
             client_doors,
             introduction: self.introduction,
             auto_compaction: self.auto_compaction,
+            backups: self.config.backups.clone(),
             asked: self.asked,
             ready,
             http: Arc::new(ClientPort::new(self.apis[0].clone(), workers.clone(), &self.config)),
@@ -189,6 +190,7 @@ struct First {
     client_doors: Vec<UnboundedSender<Accepted>>,
     introduction: tasks::publish::Introduction,
     auto_compaction: crate::config::AutoCompaction,
+    backups: Option<crate::config::Backups>,
     asked: mpsc::Receiver<Asked>,
     ready: std::sync::mpsc::Sender<()>,
     http: Arc<ClientPort>,
@@ -204,6 +206,7 @@ impl First {
         spawn::task("quota", tasks::quota::run(self.api.clone()));
         spawn::task("lease expiry", tasks::expiry::run(self.api.clone(), self.workers));
         spawn::task("auto compaction", tasks::auto_compaction::run(self.api.clone(), self.auto_compaction));
+        let backups = self.backups.and_then(|backups| tasks::backups::start(self.api.clone(), backups));
         let ClientListeners { client, http, metrics, .. } = self.listeners;
         let (door, handshakes) = (&self.door, self.handshakes.as_ref());
         let dealer = |workers| Dealer::new(workers, self.places.clone());
@@ -221,6 +224,7 @@ impl First {
         drop(self.door);
         // The thread of handshakes ends when nobody can reach it any more.
         connection::stopped(&mut leaving).await;
+        drop(backups);
         drop(self.handshakes);
     }
 }

@@ -181,6 +181,26 @@ group! {
     }
 }
 
+group! {
+    /// Backups by the clock. Not etcd's, which makes none: exposed by members that are to make some.
+    Backups {
+        active: Gauge = gauge(), "quorate_backup_active", "1 while this member makes the backups, else 0.";
+        last_full_timestamp: Gauge = gauge(), "quorate_backup_last_full_timestamp_seconds", "Unix time of the state in the last full backup that was verified; 0: none by this member.";
+        last_full_age: Gauge = gauge(), "quorate_backup_last_full_age_seconds", "Age of that state; 0 while this member does not make the backups.";
+        last_full_size: Gauge = gauge(), "quorate_backup_last_full_size_bytes", "Length of that backup.";
+        last_full_revision: Gauge = gauge(), "quorate_backup_last_full_revision", "Revision of that backup.";
+        last_success_timestamp: Gauge = gauge(), "quorate_backup_last_success_timestamp_seconds", "Unix time at which everything that was due was last done; 0: never by this member.";
+        shipped_revision: Gauge = gauge(), "quorate_backup_shipped_revision", "Newest revision that can be restored, as far as this member has shipped it.";
+        fulls: Counter = counter(), "quorate_backup_fulls_total", "Full backups made and verified.";
+        pieces: Counter = counter(), "quorate_backup_pieces_total", "Pieces of history shipped and verified.";
+        piece_bytes: Counter = counter(), "quorate_backup_piece_bytes_total", "Bytes of these pieces.";
+        failures: Counter = counter(), "quorate_backup_failures_total", "Attempts at a backup that failed.";
+        cuts: Counter = counter(), "quorate_backup_chain_cuts_total", "Times that compaction took history before it was shipped: revisions between cannot be restored.";
+        deleted: Counter = counter(), "quorate_backup_deleted_objects_total", "Objects deleted because they were too old.";
+        full_duration: Histogram = seconds(0.1, 16), "quorate_backup_full_duration_seconds", "Time of a full backup, read back.";
+    }
+}
+
 /// All metrics of a member.
 #[derive(Debug)]
 pub struct Metrics {
@@ -198,6 +218,8 @@ pub struct Metrics {
     pub lease: Lease,
     /// TLS.
     pub tls: Tls,
+    /// Backups by the clock; `None`: none are to be made.
+    pub backups: std::sync::OnceLock<Backups>,
     /// Every gRPC method.
     pub grpc: Grpc,
     /// What was asked for all this.
@@ -217,6 +239,7 @@ impl Metrics {
             peers: peers::Peers::default(),
             lease: Lease::new(),
             tls: Tls::new(),
+            backups: std::sync::OnceLock::new(),
             grpc: Grpc::new(detail),
             scrapes: Scrapes::default(),
             detail,
@@ -226,6 +249,11 @@ impl Metrics {
         metrics.mvcc.current_revision.set(1);
         metrics.server.auth_revision.set(1);
         metrics
+    }
+
+    /// The metrics of backups, which are exposed from now on.
+    pub fn of_backups(&self) -> &Backups {
+        self.backups.get_or_init(Backups::new)
     }
 
     /// Everything as Prometheus text.
@@ -249,6 +277,9 @@ impl Metrics {
         self.scrapes.collect(out);
         if self.tls.ends.are_known() {
             self.tls.collect(out);
+        }
+        if let Some(backups) = self.backups.get() {
+            backups.collect(out);
         }
         let last_health = labelled::LastHealth(&self.server.healthchecks);
         out.family(
