@@ -55,7 +55,7 @@ mod write;
 pub use self::catalogue::{Catalogue, Plan, Wanted};
 pub use self::error::{ArchiveError, StoreError};
 pub use self::extract::{Extracted, extract};
-pub use self::inspect::{Finding, Overview, Survey, clusters, overview, survey};
+pub use self::inspect::{Finding, Overview, Range, Survey, clusters, overview, survey};
 pub use self::keeper::{Event, Keeper, Settings, Source};
 pub use self::manifest::Manifest;
 pub use self::retention::{Keep, KeepError};

@@ -46,7 +46,8 @@ pub(crate) fn expired(catalogue: &Catalogue, keep: Keep, now: Millis) -> Vec<Str
     }
     let Some((oldest, _)) = kept.first() else { return names };
     let needed: BTreeSet<_> = catalogue.reachable(kept.iter().map(|(full, _)| full));
-    let is_old = |time: Millis| time < oldest.time;
+    // What was shipped for a full backup has its time.
+    let is_old = |time: Millis| time <= oldest.time;
     let pieces = catalogue.pieces.iter().map(|(piece, _)| piece);
     let pieces = pieces.filter(|piece| is_old(piece.time) && !needed.contains(piece));
     names.extend(pieces.map(ToString::to_string));

@@ -118,6 +118,24 @@ pub fn restore_file(
     Restoring { origin, raise: options.raise_revision }.run(&db, place, progress)
 }
 
+/// Restores what a caller writes: `make` returns a backup file that it knows to be right, and gets a directory for files
+/// without names.
+///
+/// # Errors
+/// Those of `make`, and see [`RestoreError`].
+pub fn restore_made<E: From<RestoreError>>(
+    make: impl FnOnce(&Path) -> Result<File, E>,
+    origin: &Origin,
+    target: &Target,
+    raise_revision: u64,
+    progress: &mut Progress<'_>,
+) -> Result<Restored, E> {
+    let place = Place::take(Arc::new(OsDisk), target)?;
+    let file = make(&place.layout.member())?;
+    let db = Db::open(file).map_err(RestoreError::from)?;
+    Ok(Restoring { origin, raise: raise_revision }.run(&db, place, progress)?)
+}
+
 /// Restores the state of a member of ours that does not run, as the caller has opened it.
 ///
 /// # Errors

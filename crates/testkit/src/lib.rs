@@ -27,6 +27,7 @@ pub mod pki;
 pub mod ports;
 pub mod program;
 pub mod random;
+pub mod s3;
 pub mod server;
 pub mod skip;
 pub mod wait;

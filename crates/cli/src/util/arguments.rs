@@ -95,7 +95,7 @@ pub(super) fn command(program: &'static str) -> Command {
         .disable_version_flag(true)
         .arg(timeout.global(true))
         .arg(write_out.global(true))
-        .subcommands([completion(), defrag(), dump(), hashkv(), migrate(), snapshot(), verify()])
+        .subcommands([backup(), completion(), defrag(), dump(), hashkv(), migrate(), snapshot(), verify()])
         .subcommand(version(program))
 }
 
@@ -177,11 +177,49 @@ fn snapshot() -> Command {
     Command::new("snapshot").about("Manages etcd node snapshots").subcommands([restore(), status])
 }
 
+/// The commands for archives.
+fn backup() -> Command {
+    let archive = || Arg::new("archive").required(true).value_name("archive");
+    let list = Command::new("list").about("Says what there is, and which revisions can be restored");
+    let verify = Command::new("verify").about("Reads everything and says what is damaged");
+    let extract = Command::new("extract")
+        .about("Writes what the cluster had at a revision or a time as a backup file, which etcdutl restores, too")
+        .arg(text("output", "Required. The file, which must not exist").short('o').required(true))
+        .args(moment());
+    let commands = [list, verify, extract].map(|command| {
+        command.arg(archive()).args(store()).after_help(
+            "The archive is what members write to with --backup-to: a directory, or s3://bucket/prefix.",
+        )
+    });
+    Command::new("backup").about("Looks into an archive of backups").subcommands(commands)
+}
+
+fn text(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name("string").allow_hyphen_values(true).help(help)
+}
+
+/// Which moment of an archive is meant.
+fn moment() -> [Arg; 2] {
+    let revision = Arg::new("revision").long("revision").value_name("int").value_parser(clap::value_parser!(i64));
+    [
+        revision.help("From an archive: the revision to restore (default: the newest)"),
+        text("time", "From an archive: the time to restore, as 2026-11-30T21:00:00Z").conflicts_with("revision"),
+    ]
+}
+
+/// How an archive is reached.
+fn store() -> [Arg; 5] {
+    [
+        text("cluster", "The cluster, if the archive holds several: its id in hexadecimal"),
+        text("s3-endpoint", "URL of an S3-compatible store [default: AWS_ENDPOINT_URL, or AWS]"),
+        text("s3-region", "Region of the bucket [default: AWS_REGION, or us-east-1]"),
+        text("s3-ca-file", "CA that signs the store's certificate [default: those of the system]"),
+        text("credentials-file", "File with credentials in AWS's form [default: AWS_ACCESS_KEY_ID, …]"),
+    ]
+}
+
 /// The flags of `snapshot restore`, in etcdutl's words.
 fn restore() -> Command {
-    let text = |name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name("string").allow_hyphen_values(true).help(help)
-    };
     let number = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name("uint").value_parser(parse_unsigned).help(help)
     };
@@ -231,8 +269,11 @@ fn restore() -> Command {
             ),
             text("from-wal-dir", "Where that member's log is, if it has a --wal-dir"),
         ])
+        .args(moment())
+        .args(store())
         .after_help(
-            "The file is a backup of a Quorate or an etcd (3.4 to 3.7). Every member of the new cluster is restored from the \
+            "The file is a backup of a Quorate or an etcd (3.4 to 3.7), or an archive that members write to with --backup-to: a \
+             directory, or s3://bucket/prefix. Every member of the new cluster is restored from the \
              same file with the same --initial-cluster.\n\nExample:\n  quorateutl snapshot restore backup.db --data-dir \
              new.etcd --bump-revision 1000000000 --mark-compacted",
         )

@@ -2,12 +2,13 @@
 //!
 //! `snapshot`, `hashkv`, `migrate`, `defrag`, `version` and `completion` are etcdutl's, flag for flag and exit code for exit code; under the name `etcdutl` (a
 //! link, or a copy) the program says that it is etcdutl. `verify` and `dump` are ours: the one says what is wrong with a
-//! data directory, file and offset, the other what is in it.
+//! data directory, file and offset, the other what is in it. So is `backup`, for the archives that members write.
 //!
 //! What only reads does not write: `verify` and `dump` open files for reading, and where a library insists on writing
 //! (redb does when it opens a file, and a raft log counts its openings), what it writes stays in memory
 //! (`disk::ReadOnlyDisk`). They hold the directory's lock together with others that read, so no member runs meanwhile.
 
+mod archive;
 mod arguments;
 mod backup;
 mod completion;
@@ -50,6 +51,12 @@ fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
             Some(("restore", matches)) => restore::run(&globals, matches),
             Some(("status", matches)) => backup::run_status(&globals, matches, &mut out),
             _ => arguments::print_help_of(program, "snapshot", &mut out),
+        },
+        Some(("backup", matches)) => match matches.subcommand() {
+            Some(("list", matches)) => archive::run_list(&globals, matches, &mut out),
+            Some(("verify", matches)) => archive::run_verify(&globals, matches, &mut out),
+            Some(("extract", matches)) => archive::run_extract(matches),
+            _ => arguments::print_help_of(program, "backup", &mut out),
         },
         Some(("hashkv", matches)) => backup::run_hash_kv(&globals, matches, &mut out),
         Some(("migrate", matches)) => migrate::run(&globals, matches),

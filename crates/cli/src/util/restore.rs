@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use backup::restore::{
     Founding, Options, Progress, RestoreError, Restored, Stage, Target, restore_etcd, restore_file,
-    restore_state,
+    restore_made, restore_state,
 };
 use clap::ArgMatches;
 use datadir::url::{UrlError, parse_cluster};
@@ -16,6 +16,7 @@ use datadir::{Layout, Origin, Url};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
+use super::archive::Archive;
 use super::arguments::Globals;
 use super::failure::Failure;
 use super::held::Held;
@@ -38,6 +39,9 @@ pub(super) fn run(globals: &Globals, matches: &ArgMatches) -> Result<(), Failure
     let raise = options.raise_revision;
     let restored = match &command.source {
         Source::File(file) => restore_file(Path::new(file), &origin, &target, options, &mut progress),
+        Source::Archive(archive) => {
+            return command.restore_archive(archive, &origin, &target);
+        }
         Source::Dir { dir, wal_dir } if Layout::of(dir).is_etcds() => {
             restore_etcd(dir, wal_dir.as_deref(), &origin, &target, raise, &mut progress)
         }
@@ -49,11 +53,14 @@ pub(super) fn run(globals: &Globals, matches: &ArgMatches) -> Result<(), Failure
     };
     drop(progress);
     bars.end();
-    let restored = restored.map_err(refused)?;
-    tell(&restored, command.bump_revision);
-    print_members(&origin);
-    print(Level::Info, "restored snapshot", &command.fields());
+    command.report(&restored.map_err(refused)?, &origin);
     Ok(())
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        refused(error)
+    }
 }
 
 fn refused(error: RestoreError) -> Failure {
@@ -78,6 +85,7 @@ enum Source {
         dir: PathBuf,
         wal_dir: Option<PathBuf>,
     },
+    Archive(Archive),
 }
 
 impl Source {
@@ -89,7 +97,10 @@ impl Source {
             (Some(_), _) => {
                 Err(Failure::bad_arguments("snapshot restore takes a file or --from-data-dir, not both"))
             }
-            (None, [file]) => Ok(Self::File((*file).clone())),
+            (None, [file]) => match Archive::of(matches, file)? {
+                Some(archive) => Ok(Self::Archive(archive)),
+                None => Ok(Self::File((*file).clone())),
+            },
             (None, _) => Err(Failure::bad_arguments("snapshot restore requires exactly one argument")),
         }
     }
@@ -98,6 +109,7 @@ impl Source {
         match self {
             Self::File(file) => file.clone(),
             Self::Dir { dir, .. } => dir.display().to_string(),
+            Self::Archive(archive) => archive.place().to_owned(),
         }
     }
 }
@@ -158,6 +170,28 @@ impl Arguments {
             token: self.token.clone(),
         };
         founding.origin().map_err(failed)
+    }
+
+    fn restore_archive(&self, archive: &Archive, origin: &Origin, target: &Target) -> Result<(), Failure> {
+        let mut bars = Bars::default();
+        let mut progress = Progress::new(|stage, done, total| bars.show(stage, done, total));
+        let make = |dir: &Path| {
+            let mut file = tempfile::tempfile_in(dir).map_err(failed)?;
+            archive.extract(dir, &mut file)?;
+            Ok::<_, Failure>(file)
+        };
+        let restored = restore_made(make, origin, target, self.bump_revision, &mut progress);
+        drop(progress);
+        bars.end();
+        self.report(&restored?, origin);
+        Ok(())
+    }
+
+    /// Says what was restored.
+    fn report(&self, restored: &Restored, origin: &Origin) {
+        tell(restored, self.bump_revision);
+        print_members(origin);
+        print(Level::Info, "restored snapshot", &self.fields());
     }
 
     fn target(&self) -> Target {
