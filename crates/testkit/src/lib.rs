@@ -30,6 +30,7 @@ pub mod random;
 pub mod s3;
 pub mod server;
 pub mod skip;
+pub mod tmpfs;
 pub mod wait;
 
 pub use cluster::Cluster;
@@ -37,3 +38,4 @@ pub use interrupt::interruptible;
 pub use program::{Program, Version};
 pub use random::Random;
 pub use server::Server;
+pub use tmpfs::Tmpfs;

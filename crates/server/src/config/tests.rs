@@ -94,6 +94,22 @@ fn every_rule_of_etcd_has_its_words() {
             &["--initial-advertise-peer-urls=http://:2380"],
             "--initial-advertise-peer-urls \"http://:2380\" must be \"host:port\" (unexpected empty host (http://:2380))",
         ),
+        (
+            &["--backup-interval=1h"],
+            "--backup-interval is set, and --backup-to is not: it says where backups go",
+        ),
+        (
+            &["--backup-to=/var/backups"],
+            "--backup-to: \"/var/backups\" is no place for backups: it must be file:///directory or s3://bucket/prefix",
+        ),
+        (
+            &["--backup-to=s3://b", "--backup-keep=0"],
+            "--backup-keep: \"0\" is neither a number of full backups, from 1 on, nor an age, like 720h",
+        ),
+        (
+            &["--backup-to=s3://b", "--backup-interval=500ms"],
+            "--backup-interval must be at least 1s (set to 500ms)",
+        ),
         (&["--logger=capnslog"], "unknown logger option \"capnslog\""),
         (&["--warning-apply-duration=-1s"], "--warning-apply-duration must not be negative (set to -1s)"),
         (

@@ -1,6 +1,7 @@
 //! Backups: what `Maintenance.Snapshot` sends is taken by etcd's own tools, and a real etcd that starts from it holds what the
-//! member held. The other way round in [`restore`].
+//! member held. The other way round in [`restore`]; by the clock, in [`archives`].
 
+mod archives;
 mod restore;
 
 use std::path::Path;

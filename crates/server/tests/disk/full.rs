@@ -1,22 +1,19 @@
 //! A disk without space: puts are refused, everything else goes on, and space brings puts back.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
 
 use proto::etcdserverpb as pb;
-use tempfile::TempDir;
-use testkit::{Server, require, wait};
+use testkit::{Server, Tmpfs, require, wait};
 use tonic::Code;
 use tonic::transport::Channel;
 
 use crate::client::{connect, kv, program, put, range};
 
 /// Room for two files of the raft log (64 MiB each), one of the history (32 MiB), and a little.
-const SMALL: &str = "size=200m";
+const SMALL: &str = "200m";
 
 /// Room for some more.
-const LARGE: &str = "size=640m";
+const LARGE: &str = "640m";
 
 /// Larger than the small disk, if all of it were written.
 const PUTS_MAX: usize = 1000;
@@ -26,42 +23,13 @@ const VALUE_BYTES: usize = 512 << 10;
 
 const NO_SPACE: &str = "etcdserver: mvcc: database space exceeded";
 
-/// A file system of its own in memory.
-struct Tmpfs(TempDir);
-
-impl Tmpfs {
-    /// `Err` says why there is none.
-    fn new() -> Result<Tmpfs, String> {
-        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-        mount(&["-t", "tmpfs", "-o", SMALL, "tmpfs"], directory.path())?;
-        Ok(Tmpfs(directory))
-    }
-
-    fn grow(&self) {
-        mount(&["-o", &format!("remount,{LARGE}")], self.0.path()).expect("a mount can be changed");
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        // Lazily: it goes away when the last file in it is closed.
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-    }
-}
-
-fn mount(arguments: &[&str], at: &Path) -> Result<(), String> {
-    let output = Command::new("mount").args(arguments).arg(at).output().map_err(|error| error.to_string())?;
-    let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    output.status.success().then_some(()).ok_or(why)
-}
-
 /// What was acknowledged: keys with their values.
 type Acknowledged = BTreeMap<String, String>;
 
 #[tokio::test]
 async fn a_full_disk_refuses_puts_only_and_loses_nothing() {
-    let disk = require!("full::a_full_disk", Tmpfs::new());
-    let mut server = Server::start_at(&program(), &[], &disk.0.path().join("data"));
+    let disk = require!("full::a_full_disk", Tmpfs::new(SMALL));
+    let mut server = Server::start_at(&program(), &[], &disk.path().join("data"));
     let mut channel = connect(&server).await;
     let mut acknowledged = Acknowledged::new();
 
@@ -79,7 +47,7 @@ async fn a_full_disk_refuses_puts_only_and_loses_nothing() {
     channel = connect(&server).await;
     assert_reads(&channel, &acknowledged).await;
 
-    disk.grow();
+    disk.resize(LARGE);
     put_when_possible(&channel, &mut acknowledged).await;
     assert_reads(&channel, &acknowledged).await;
     server.kill();
