@@ -1,8 +1,10 @@
-//! How fast a full backup and pieces are written, read back and restored from, and in how much memory.
+//! How fast a full backup and pieces are written, read back and restored from, and in how much
+//! memory.
 //!
-//! `cargo run --release -p quorate-archive --example archive_throughput [KEYS [CHANGES]]`: a store with so many keys (200,000 by
-//! default) in values of 1 KiB, and after a full backup so many changes (half as many). The archive is in a temporary
-//! directory, on the disk that `TMPDIR` is on.
+//! `cargo run --release -p quorate-archive --example archive_throughput [KEYS [CHANGES]]`: a store
+//! with so many keys (200,000 by default) in values of 1 KiB, and after a full backup so many
+//! changes (half as many). The archive is in a temporary directory, on the disk that `TMPDIR` is
+//! on.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -71,7 +73,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     put(&machine, &mut index, changes, keys)?;
     now += 10_000;
     timed("pieces, read back", &mut keeper, now);
-    let mut file = File::options().read(true).write(true).create(true).truncate(true).open(place.path().join("out"))?;
+    let mut file =
+        File::options().read(true).write(true).create(true).truncate(true).open(place.path().join("out"))?;
     let started = Instant::now();
     let extracted = archive::extract(&*open()?, CLUSTER, Wanted::Newest, place.path(), &mut file)?;
     let bytes = file.metadata()?.len();

@@ -1,8 +1,9 @@
 //! What an archive has of a cluster, and which objects make up a revision: from the names alone.
 //!
-//! Full backups and pieces are a graph. A node is a revision with its chain; a full backup is at one, and a piece leads from
-//! one to another. A revision can be restored if there is a way to it, or into the piece that has it. Two members that
-//! wrote at once leave two ways, and either is right: they lead to the same nodes.
+//! Full backups and pieces are a graph. A node is a revision with its chain; a full backup is at
+//! one, and a piece leads from one to another. A revision can be restored if there is a way to it,
+//! or into the piece that has it. Two members that wrote at once leave two ways, and either is
+//! right: they lead to the same nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,15 +95,16 @@ impl Catalogue {
         rest
     }
 
-    /// Returns the way from the newest full backup to the newest revision after it; `None`: there is no full backup.
+    /// Returns the way from the newest full backup to the newest revision after it; `None`: there
+    /// is no full backup.
     #[must_use]
     pub fn end(&self) -> Option<Plan> {
         let (full, _) = self.fulls.last()?;
         Some(self.furthest(full))
     }
 
-    /// Returns the objects that make up what is wanted. For a time, the last piece is the first one that was made after it, and
-    /// only its content says which revision it was.
+    /// Returns the objects that make up what is wanted. For a time, the last piece is the first one
+    /// that was made after it, and only its content says which revision it was.
     ///
     /// # Errors
     /// Which revision is missing, and what there is.
@@ -135,7 +137,8 @@ impl Catalogue {
 
     fn choose_revision(&self, revision: i64) -> Result<Plan, ArchiveError> {
         let edges = self.edges();
-        let candidates = || self.fulls.iter().rev().map(|(full, _)| full).filter(|full| full.revision <= revision);
+        let candidates =
+            || self.fulls.iter().rev().map(|(full, _)| full).filter(|full| full.revision <= revision);
         for full in candidates() {
             let ways = ways(&edges, node_of(full));
             if full.revision == revision {
@@ -217,7 +220,8 @@ pub fn node_of(full: &FullName) -> Node {
     (full.revision, full.chain)
 }
 
-/// Finds all nodes that can be reached. Pieces lead to later revisions only, so the nodes come in their order.
+/// Finds all nodes that can be reached. Pieces lead to later revisions only, so the nodes come in
+/// their order.
 fn ways<'c>(edges: &BTreeMap<Node, Vec<&'c PieceName>>, start: Node) -> Ways<'c> {
     let mut ways: Ways<'c> = BTreeMap::from([(start, None)]);
     let mut next = Some(start);

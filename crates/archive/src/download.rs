@@ -36,7 +36,8 @@ impl Shelf<'_> {
         }
     }
 
-    /// Reads all of an object, and gives its bytes to `take`. Returns how many there are, and their digest.
+    /// Reads all of an object, and gives its bytes to `take`. Returns how many there are, and their
+    /// digest.
     pub(crate) fn read(
         &self,
         name: &str,
@@ -95,7 +96,11 @@ impl Shelf<'_> {
         let PieceName { from, to, before, after, time, .. } = *name;
         let is_it = (header.from, header.to, header.time) == (from, to, time)
             && (header.before.short(), header.after.short()) == (before, after);
-        if is_it { Ok(reader) } else { Err(ArchiveError::piece(name, "it is not the piece that its name says")) }
+        if is_it {
+            Ok(reader)
+        } else {
+            Err(ArchiveError::piece(name, "it is not the piece that its name says"))
+        }
     }
 }
 

@@ -36,8 +36,8 @@ pub struct Extracted {
     pub damaged: Vec<(String, String)>,
 }
 
-/// Writes what a cluster had at a revision, or at a time, into an empty file: a backup of its own. Blocks, and takes local
-/// room in `spool_dir`.
+/// Writes what a cluster had at a revision, or at a time, into an empty file: a backup of its own.
+/// Blocks, and takes local room in `spool_dir`.
 ///
 /// # Errors
 /// See [`ArchiveError`]. What is then in the file is nothing.

@@ -1,7 +1,8 @@
-//! What a fuzzer does with pieces. Its inputs are kept, and run as a test as well (`tests/corpus.rs`).
+//! What a fuzzer does with pieces. Its inputs are kept, and run as a test as well
+//! (`tests/corpus.rs`).
 //!
-//! As few inputs would get past the checksums, each is also tried with checksums that are right. A piece that can be read is
-//! built anew from its parts, and must say the same of itself.
+//! As few inputs would get past the checksums, each is also tried with checksums that are right. A
+//! piece that can be read is built anew from its parts, and must say the same of itself.
 
 use backup::Row;
 use sha2::{Digest as _, Sha256};
@@ -69,7 +70,8 @@ fn examine(input: &[u8]) {
     assert_eq!(again, header);
 }
 
-/// The input with the checksums of its sections, its chain and its digest made right, as far as it has sections.
+/// The input with the checksums of its sections, its chain and its digest made right, as far as it
+/// has sections.
 fn sealed(input: &[u8]) -> Option<Vec<u8>> {
     let mut out = input.get(..MAGIC_BYTES)?.to_vec();
     let mut rest = input.get(MAGIC_BYTES..)?;
@@ -93,7 +95,14 @@ pub fn sample() -> Vec<u8> {
     use dbfile::etcd::{KeyValue, RevisionKey};
     let mut builder = Builder::after(4, Digest::of(b"before"));
     for (main, sub, key) in [(5, 0, "a"), (5, 1, "b"), (6, 0, "a")] {
-        let put = KeyValue { key: key.as_bytes(), create_revision: 5, mod_revision: main, version: main - 4, value: b"v", lease: 0 };
+        let put = KeyValue {
+            key: key.as_bytes(),
+            create_revision: 5,
+            mod_revision: main,
+            version: main - 4,
+            value: b"v",
+            lease: 0,
+        };
         builder.row(main, &RevisionKey::put(main, sub).bytes(), &put.encoded());
     }
     let tombstone = KeyValue { key: b"b", ..KeyValue::default() };

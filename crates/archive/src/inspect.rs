@@ -95,7 +95,8 @@ fn ranges(catalogue: &Catalogue) -> Vec<Range> {
     ranges.into_iter().map(|(range, _)| range).collect()
 }
 
-/// Reads every object of a cluster and holds it against what it says of itself. `progress` gets each name before it is read.
+/// Reads every object of a cluster and holds it against what it says of itself. `progress` gets
+/// each name before it is read.
 ///
 /// # Errors
 /// Those of the store. What is damaged is a finding.
@@ -133,7 +134,12 @@ pub fn survey(
 }
 
 impl Survey {
-    fn note(&mut self, name: &str, bytes: u64, checked: Result<(), ArchiveError>) -> Result<(), ArchiveError> {
+    fn note(
+        &mut self,
+        name: &str,
+        bytes: u64,
+        checked: Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
         self.objects += 1;
         self.bytes += bytes;
         match checked {

@@ -11,9 +11,10 @@
 //!  piece due ───────► pieces ─► read back
 //! ```
 //!
-//! A failure leaves what was written before, and is tried again after a pause that grows. The history after the last piece
-//! is kept from compaction meanwhile, for as long as [`HISTORY_KEPT_MAX`] after the last success. If compaction then
-//! takes it, the chain is cut: a full backup is made at once, and revisions between cannot be restored.
+//! A failure leaves what was written before, and is tried again after a pause that grows. The
+//! history after the last piece is kept from compaction meanwhile, for as long as
+//! [`HISTORY_KEPT_MAX`] after the last success. If compaction then takes it, the chain is cut: a
+//! full backup is made at once, and revisions between cannot be restored.
 
 mod course;
 mod samples;
@@ -162,8 +163,8 @@ impl<S: Source> Keeper<S> {
         }
     }
 
-    /// Does what is due. To be called about once a second: that is how finely times can be restored. Whether this member
-    /// makes the backups.
+    /// Does what is due. To be called about once a second: that is how finely times can be
+    /// restored. Whether this member makes the backups.
     pub fn turn(&mut self, now: Millis, report: Report<'_>) -> bool {
         let Some(term) = self.source.leads() else {
             self.course = None;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Bytes of rows after which a piece ends, with the revision that reaches them: a piece is built in memory.
+/// Bytes of rows after which a piece ends, with the revision that reaches them: a piece is built in
+/// memory.
 pub const PIECE_BYTES: usize = 16 << 20;
 
 /// Bytes of rows in one section of a piece, about: what a reader has in memory at a time.
@@ -20,7 +21,8 @@ pub const PARTS_MAX: u64 = 9_000;
 /// Bytes of a manifest or an answer of a store that are believed.
 pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
 
-/// Samples of the time in one piece: one a second for an hour. Beyond that every other one is dropped.
+/// Samples of the time in one piece: one a second for an hour. Beyond that every other one is
+/// dropped.
 pub const SAMPLES_MAX: usize = 3_600;
 
 /// Time to connect to a store, the TLS handshake included.
@@ -41,8 +43,8 @@ pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(300);
 /// How long history that compaction has passed stays on the disk because it could not be shipped.
 pub const HISTORY_KEPT_MAX: Duration = Duration::from_secs(3_600);
 
-/// Age at which what a writer has left behind is removed: an object without a manifest, a temporary file. Whoever still
-/// writes it would have had a result long before.
+/// Age at which what a writer has left behind is removed: an object without a manifest, a temporary
+/// file. Whoever still writes it would have had a result long before.
 pub const LEFT_BEHIND_AGE: Duration = Duration::from_secs(24 * 3_600);
 
 /// Objects in a list of one cluster; more are an error and not a reason to fill memory.

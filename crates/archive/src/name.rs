@@ -1,12 +1,13 @@
-//! The names of objects, which say what is in them: what there is to be restored is known from a list alone.
+//! The names of objects, which say what is in them: what there is to be restored is known from a
+//! list alone.
 //!
 //! ```text
 //!  <cluster, 16 hex>/full-<revision, 20>-<time, 13>-<chain, 16 hex>-<tag, 8 hex>.db      and .json beside it
 //!  <cluster, 16 hex>/piece-<from, 20>-<to, 20>-<time, 13>-<before, 16 hex>-<after, 16 hex>-<tag, 8 hex>.piece
 //! ```
 //!
-//! Numbers are decimal with leading zeros, so that names sort by revision. Times are milliseconds since 1970. The tag of a
-//! full backup is random, that of a piece is the beginning of its digest.
+//! Numbers are decimal with leading zeros, so that names sort by revision. Times are milliseconds
+//! since 1970. The tag of a full backup is random, that of a piece is the beginning of its digest.
 
 use std::fmt;
 

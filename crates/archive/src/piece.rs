@@ -6,15 +6,16 @@
 //!  kinds:    1 header │ 2 rows … │ 3 tables … │ 4 samples │ 5 the end
 //! ```
 //!
-//! Rows are those of etcd's bucket `key`, tables those of its other buckets, so a piece and a full backup are joined without
-//! translating anything. The last section has the SHA-256 of all bytes before it. What a piece says of itself is computed
-//! anew when it is read: that its revisions follow each other, and that they are those of its chain.
+//! Rows are those of etcd's bucket `key`, tables those of its other buckets, so a piece and a full
+//! backup are joined without translating anything. The last section has the SHA-256 of all bytes
+//! before it. What a piece says of itself is computed anew when it is read: that its revisions
+//! follow each other, and that they are those of its chain.
 
 mod build;
 mod format;
 mod read;
 
-pub use self::build::{Built, Builder};
+pub use self::build::{Builder, Built};
 pub use self::read::{Part, PieceError, Reader};
 
 use crate::chain::Digest;

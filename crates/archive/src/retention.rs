@@ -12,7 +12,8 @@ use crate::name::{Millis, Name};
 pub enum Keep {
     /// So many of the newest.
     Count(usize),
-    /// Those that are not older, and the newest one that is: without it, no revision of that age could be restored.
+    /// Those that are not older, and the newest one that is: without it, no revision of that age
+    /// could be restored.
     Age(Duration),
 }
 
@@ -33,8 +34,8 @@ impl Keep {
     }
 }
 
-/// Returns the names of the objects that nothing needs any more, in an order in which they can be deleted: what remains is
-/// right at every moment.
+/// Returns the names of the objects that nothing needs any more, in an order in which they can be
+/// deleted: what remains is right at every moment.
 #[must_use]
 pub(crate) fn expired(catalogue: &Catalogue, keep: Keep, now: Millis) -> Vec<String> {
     let old = catalogue.fulls.len().saturating_sub(kept(catalogue, keep, now));
@@ -82,12 +83,8 @@ mod tests {
 
     /// A full backup every 10 revisions and 10 hours, and a piece between each two.
     fn catalogue(fulls: i64, others: &[Name]) -> Catalogue {
-        let full = |n: i64| FullName {
-            revision: 10 * n,
-            time: 10 * HOUR * n as u64,
-            chain: n as u64,
-            tag: 0,
-        };
+        let full =
+            |n: i64| FullName { revision: 10 * n, time: 10 * HOUR * n as u64, chain: n as u64, tag: 0 };
         let piece = |n: i64| PieceName {
             from: 10 * n + 1,
             to: 10 * n + 10,

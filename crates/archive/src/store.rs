@@ -1,7 +1,7 @@
 //! Where an archive lies: a directory, or a bucket of an S3-compatible store.
 //!
-//! A store holds objects by name, in directories of one level. An object appears as a whole, when its upload is finished,
-//! or not at all.
+//! A store holds objects by name, in directories of one level. An object appears as a whole, when
+//! its upload is finished, or not at all.
 
 mod address;
 mod credentials;

@@ -56,8 +56,8 @@ impl From<StoreError> for Failed {
     }
 }
 
-/// Writes a full backup, reads it back, and writes its manifest. What has to be sorted and does not fit into memory goes into
-/// a file in `spool_dir`. It is given up after a time.
+/// Writes a full backup, reads it back, and writes its manifest. What has to be sorted and does not
+/// fit into memory goes into a file in `spool_dir`. It is given up after a time.
 pub(crate) fn write_full(
     shelf: Shelf<'_>,
     frozen: Frozen,
@@ -112,7 +112,8 @@ pub(crate) fn write_piece(shelf: Shelf<'_>, built: &Built) -> Result<(), Archive
     verified(shelf, &name, read, (built.bytes.len() as u64, Digest::of(&built.bytes)))
 }
 
-/// Holds what was read back against what was written. What differs is removed, and the next attempt has another name.
+/// Holds what was read back against what was written. What differs is removed, and the next attempt
+/// has another name.
 fn verified(
     shelf: Shelf<'_>,
     name: &str,

@@ -1,7 +1,8 @@
 //! A store that speaks as much of S3 as a backup needs, in memory, and that fails on request.
 //!
-//! PUT, uploads in parts, GET, DELETE, and lists in pages of three. A request must be signed in its URL by the one key
-//! that the store knows; the signature itself is not computed. Each connection serves one request.
+//! PUT, uploads in parts, GET, DELETE, and lists in pages of three. A request must be signed in its
+//! URL by the one key that the store knows; the signature itself is not computed. Each connection
+//! serves one request.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -169,7 +170,8 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let fault = {
         let mut state = state.lock().expect("no request panics while it holds this");
         state.requests.push(shown.clone());
-        let planned = state.faults.iter_mut().find(|planned| planned.left > 0 && line.contains(&planned.pattern));
+        let planned =
+            state.faults.iter_mut().find(|planned| planned.left > 0 && line.contains(&planned.pattern));
         planned.map(|planned| {
             planned.left -= 1;
             planned.fault
@@ -275,7 +277,9 @@ fn handle(state: &mut State, request: Request) -> Answer {
         }
         ("PUT", Some(id)) => {
             let number = query.get("partNumber").and_then(|number| number.parse().ok()).unwrap_or(0);
-            let Some((_, parts)) = state.uploads.get_mut(&id) else { return (404, String::new(), Vec::new()) };
+            let Some((_, parts)) = state.uploads.get_mut(&id) else {
+                return (404, String::new(), Vec::new());
+            };
             let headers = etag(&body);
             parts.insert(number, body);
             (200, headers, Vec::new())

@@ -35,13 +35,18 @@ const LAYERS: [Layer; 17] = [
     Layer { directory: "crates/archive", uses: &["backup", "dbfile", "mvcc"], pure: false },
     Layer {
         directory: "crates/server",
-        uses: &["archive", "backup", "datadir", "dbfile", "gotext", "machine", "mvcc", "raft", "wal", "proto"],
+        uses: &[
+            "archive", "backup", "datadir", "dbfile", "gotext", "machine", "mvcc", "raft", "wal", "proto",
+        ],
         pure: false,
     },
     Layer { directory: "crates/client", uses: &["proto"], pure: false },
     Layer {
         directory: "crates/cli",
-        uses: &["archive", "backup", "client", "datadir", "dbfile", "gotext", "machine", "mvcc", "raft", "wal", "proto"],
+        uses: &[
+            "archive", "backup", "client", "datadir", "dbfile", "gotext", "machine", "mvcc", "raft", "wal",
+            "proto",
+        ],
         pure: false,
     },
     Layer {

@@ -84,7 +84,8 @@ impl Course {
         now.max(self.newest_time + 1)
     }
 
-    /// Keeps what comes next from compaction. If that has taken it already, the chain ends: returns where.
+    /// Keeps what comes next from compaction. If that has taken it already, the chain ends: returns
+    /// where.
     pub(super) fn keep_history(&mut self, view: &View) -> Result<Option<i64>, ArchiveError> {
         let Some(history) = self.history.as_ref().filter(|_| self.kept.is_none()) else { return Ok(None) };
         match view.keep_history(history.revision) {
@@ -116,7 +117,8 @@ impl Course {
         self.kept = None;
     }
 
-    /// Reads what comes next, up to a revision or as much as makes a piece; `None`: there is nothing.
+    /// Reads what comes next, up to a revision or as much as makes a piece; `None`: there is
+    /// nothing.
     pub(super) fn next_piece(&self, through: i64) -> Result<Option<Builder>, ArchiveError> {
         let Some((history, kept)) = self.history.as_ref().zip(self.kept.as_ref()) else { return Ok(None) };
         let mut builder = Builder::after(history.revision, history.chain);
@@ -156,16 +158,13 @@ impl Course {
 }
 
 impl End {
-    /// Reads the end of what an archive has. `None`: there is nothing, or its end is damaged and nobody can go on from it.
+    /// Reads the end of what an archive has. `None`: there is nothing, or its end is damaged and
+    /// nobody can go on from it.
     fn find(shelf: Shelf<'_>, catalogue: &Catalogue) -> Result<Option<Self>, ArchiveError> {
         let Some(plan) = catalogue.end() else { return Ok(None) };
         let found = match plan.pieces.last() {
             None => shelf.manifest(&plan.full).map(|manifest| Self {
-                history: History {
-                    revision: manifest.revision,
-                    chain: manifest.chain,
-                    rows: manifest.rows,
-                },
+                history: History { revision: manifest.revision, chain: manifest.chain, rows: manifest.rows },
                 raft_term: manifest.raft_term,
                 raft_index: manifest.raft_index,
             }),
@@ -182,8 +181,9 @@ impl End {
         }
     }
 
-    /// Whether a member's history goes on from this end. One that was restored from an earlier revision has used fewer
-    /// entries of its log; or it has made another change of the same revision.
+    /// Whether a member's history goes on from this end. One that was restored from an earlier
+    /// revision has used fewer entries of its log; or it has made another change of the same
+    /// revision.
     fn is_of(&self, view: &View, frozen: &Frozen) -> Result<bool, ArchiveError> {
         let applied = frozen.applied();
         let History { revision, rows, .. } = &self.history;
@@ -201,7 +201,8 @@ impl End {
     }
 }
 
-/// Returns the digest of the rows of a revision; `None`: the history has none of it, although it is not compacted.
+/// Returns the digest of the rows of a revision; `None`: the history has none of it, although it is
+/// not compacted.
 pub(super) fn rows_of(view: &View, revision: i64) -> Result<Option<Digest>, ArchiveError> {
     let mut digest = None;
     if let Some(batch) = view.history(revision).with_batches_of(1).next_batch()? {

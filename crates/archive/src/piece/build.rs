@@ -88,7 +88,8 @@ impl Builder {
         self.to < self.from && self.open.is_none()
     }
 
-    /// Finishes the piece, of which there is at least one row. Tables are the buckets that etcd has beside that of the keys.
+    /// Finishes the piece, of which there is at least one row. Tables are the buckets that etcd has
+    /// beside that of the keys.
     #[must_use]
     pub fn finish<'t>(
         mut self,
@@ -131,7 +132,8 @@ impl Builder {
     }
 }
 
-/// Appends a table, in as many sections as it takes: at least one, for it may be empty now and have had rows before.
+/// Appends a table, in as many sections as it takes: at least one, for it may be empty now and have
+/// had rows before.
 fn put_table(out: &mut Vec<u8>, name: &[u8], rows: &[Row]) {
     let mut rows = rows.iter().peekable();
     loop {

@@ -87,8 +87,7 @@ impl Header {
         let (from, to) = (take_i64(input)?, take_i64(input)?);
         let (raft_term, raft_index, time) = (take_u64(input)?, take_u64(input)?, take_u64(input)?);
         let (before, after, rows) = (take_digest(input)?, take_digest(input)?, take_digest(input)?);
-        let header =
-            Self { cluster, member, from, to, before, after, rows, raft_term, raft_index, time };
+        let header = Self { cluster, member, from, to, before, after, rows, raft_term, raft_index, time };
         (0 < from && from <= to && to < i64::MAX).then_some(header)
     }
 }

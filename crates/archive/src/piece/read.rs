@@ -86,13 +86,14 @@ impl<R: Read> Reader<R> {
         })
     }
 
-    /// What the piece says of itself. Only [`for_each`](Self::for_each) finds out whether it is true.
+    /// What the piece says of itself. Only [`for_each`](Self::for_each) finds out whether it is
+    /// true.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Goes through all parts, and checks what the header says. A part that `take` gets before an error is
-    /// not to be believed.
+    /// Goes through all parts, and checks what the header says. A part that `take` gets before an
+    /// error is not to be believed.
     ///
     /// # Errors
     /// Those of `take`, and see [`PieceError`].
@@ -114,7 +115,8 @@ impl<R: Read> Reader<R> {
             match kind {
                 ROWS => self.take_rows(&content, start, &mut take)?,
                 TABLE => {
-                    let (name, rows) = parse_table(&content).ok_or_else(|| wrong("a table makes no sense"))?;
+                    let (name, rows) =
+                        parse_table(&content).ok_or_else(|| wrong("a table makes no sense"))?;
                     take(Part::Table(name, rows))?;
                 }
                 SAMPLES => {

@@ -63,7 +63,8 @@ impl Address {
         Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
     }
 
-    /// Reads what a command line names: a URL, or the path of a directory that exists. `None`: neither.
+    /// Reads what a command line names: a URL, or the path of a directory that exists. `None`:
+    /// neither.
     #[must_use]
     pub fn of_argument(text: &str) -> Option<Result<Self, AddressError>> {
         match text.contains("://") {
@@ -101,8 +102,18 @@ mod tests {
             assert_eq!(Address::parse(text), Ok(expected), "{text}");
         }
         let bad = [
-            "", "/x", "http://x", "file://x", "file:///", "s3://", "s3:///p", "s3://b ucket", "s3://b//p",
-            "s3://b/../p", "s3://../x", "s3://b/p//",
+            "",
+            "/x",
+            "http://x",
+            "file://x",
+            "file:///",
+            "s3://",
+            "s3:///p",
+            "s3://b ucket",
+            "s3://b//p",
+            "s3://b/../p",
+            "s3://../x",
+            "s3://b/p//",
         ];
         for text in bad.iter().filter(|text| **text != "file:///") {
             assert!(Address::parse(text).is_err(), "{text}");

@@ -44,13 +44,15 @@ impl Credentials {
     fn of_file(path: &Path, profile: &str) -> Result<Self, StoreError> {
         let text = std::fs::read_to_string(path).map_err(StoreError::io("read", path))?;
         let section = section(&text, profile);
-        Self::of(|name| section.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
-            .ok_or_else(|| {
-                let path = path.display();
-                StoreError::Credentials(format!(
-                    "{path} has no aws_access_key_id and aws_secret_access_key in its section [{profile}]"
-                ))
-            })
+        Self::of(|name| {
+            section.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+        .ok_or_else(|| {
+            let path = path.display();
+            StoreError::Credentials(format!(
+                "{path} has no aws_access_key_id and aws_secret_access_key in its section [{profile}]"
+            ))
+        })
     }
 
     fn of(value: impl Fn(&str) -> Option<String>) -> Option<Self> {
@@ -89,12 +91,11 @@ mod tests {
         let path = directory.path().join("credentials");
         std::fs::write(&path, FILE).unwrap();
         let of = |profile| Credentials::of_file(&path, profile);
-        let credentials =
-            |key: &str, secret: &str, token: Option<&str>| Credentials {
-                key: key.into(),
-                secret: secret.into(),
-                token: token.map(str::to_owned),
-            };
+        let credentials = |key: &str, secret: &str, token: Option<&str>| Credentials {
+            key: key.into(),
+            secret: secret.into(),
+            token: token.map(str::to_owned),
+        };
         assert_eq!(of("default").unwrap(), credentials("AK", "s=/+", None));
         assert_eq!(of("other").unwrap(), credentials("B", "t", Some("tok")));
         for profile in ["half", "none"] {

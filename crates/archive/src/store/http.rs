@@ -1,7 +1,8 @@
-//! Requests over HTTP/1.1, with or without TLS: one connection each, and a bound on the time of every step.
+//! Requests over HTTP/1.1, with or without TLS: one connection each, and a bound on the time of
+//! every step.
 //!
-//! A runtime of the caller's thread turns only while a call waits. Connections are not kept: requests come minutes apart,
-//! and those of an upload have megabytes each.
+//! A runtime of the caller's thread turns only while a call waits. Connections are not kept:
+//! requests come minutes apart, and those of an upload have megabytes each.
 
 use std::future::Future;
 use std::io::{self, Read};
@@ -116,14 +117,17 @@ impl Client {
         let uri: Uri = url.parse().map_err(|_| broken("the URL of the store makes no sense".to_owned()))?;
         let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
         let stream = match tokio::time::timeout(CONNECT_TIME_MAX, self.connect(&uri)).await {
-            Ok(connected) => connected.map_err(|error| broken(format!("connecting to {authority}: {error}")))?,
+            Ok(connected) => {
+                connected.map_err(|error| broken(format!("connecting to {authority}: {error}")))?
+            }
             Err(_) => return Err(StoreError::Slow { what, seconds: CONNECT_TIME_MAX.as_secs() }),
         };
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(shown(&error)))?;
         tokio::spawn(connection);
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let request = Request::builder().method(method).uri(path).header(HOST, authority).body(Full::new(body));
+        let request =
+            Request::builder().method(method).uri(path).header(HOST, authority).body(Full::new(body));
         let request = request.map_err(|error| broken(error.to_string()))?;
         sender.send_request(request).await.map_err(|error| broken(shown(&error)))
     }
@@ -179,12 +183,11 @@ impl Body<'_> {
     fn fill(&mut self) -> Result<bool, StoreError> {
         while self.chunk.is_empty() {
             let started = Instant::now();
-            let time = (ANSWER_TIME_MAX + Duration::from_secs(self.received / RATE_MIN)).saturating_sub(self.waited);
+            let time =
+                (ANSWER_TIME_MAX + Duration::from_secs(self.received / RATE_MIN)).saturating_sub(self.waited);
             let slow = || StoreError::Slow { what: self.what.clone(), seconds: ANSWER_TIME_MAX.as_secs() };
-            let broken = |error: hyper::Error| StoreError::Connection {
-                what: self.what.clone(),
-                why: shown(&error),
-            };
+            let broken =
+                |error: hyper::Error| StoreError::Connection { what: self.what.clone(), why: shown(&error) };
             let incoming = &mut self.incoming;
             let frame = self.client.run(async {
                 match tokio::time::timeout(time.min(ANSWER_TIME_MAX), incoming.frame()).await {

@@ -1,8 +1,9 @@
 //! A bucket of an S3-compatible store.
 //!
-//! Requests are signed in their URLs, which every such store takes. A long object goes in parts, each of which is tried
-//! several times, and appears when the last of them is there. Parts of an upload that nobody finishes are not seen in
-//! any list, and cost their room until a rule of the bucket removes them.
+//! Requests are signed in their URLs, which every such store takes. A long object goes in parts,
+//! each of which is tried several times, and appears when the last of them is there. Parts of an
+//! upload that nobody finishes are not seen in any list, and cost their room until a rule of the
+//! bucket removes them.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -186,7 +187,14 @@ impl Store for S3 {
     ) -> Result<Box<dyn Upload + 's>, StoreError> {
         let part_bytes = (bytes / PARTS_MAX + 1).max(PART_BYTES as u64) as usize;
         let key = self.key(directory, name);
-        Ok(Box::new(Parts { store: self, key, part_bytes, part: Vec::new(), upload: None, etags: Vec::new() }))
+        Ok(Box::new(Parts {
+            store: self,
+            key,
+            part_bytes,
+            part: Vec::new(),
+            upload: None,
+            etags: Vec::new(),
+        }))
     }
 
     fn read<'s>(&'s self, directory: &str, name: &str) -> Result<Box<dyn Read + 's>, StoreError> {

@@ -20,7 +20,8 @@ const SYSTEM_FILES: [&str; 6] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Returns the settings of handshakes that trust the CAs of a file, or those of the system (`SSL_CERT_FILE` names others).
+/// Returns the settings of handshakes that trust the CAs of a file, or those of the system
+/// (`SSL_CERT_FILE` names others).
 pub(super) fn config(ca_file: Option<&PathBuf>) -> Result<Arc<ClientConfig>, StoreError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)

@@ -59,8 +59,14 @@ fn a_damaged_piece_is_named_and_what_can_be_had_without_it() {
     let store = open(&directory(place.path()));
     let error = extracted(&*store, Wanted::Revision(8)).unwrap_err();
     let name = piece.file_name().unwrap().to_str().unwrap();
-    assert!(matches!(&error, ArchiveError::Damaged { name: named, newest: Some(4), .. } if named == name), "{error}");
-    assert!(error.to_string().ends_with("the newest revision that can be restored without it is 4"), "{error}");
+    assert!(
+        matches!(&error, ArchiveError::Damaged { name: named, newest: Some(4), .. } if named == name),
+        "{error}"
+    );
+    assert!(
+        error.to_string().ends_with("the newest revision that can be restored without it is 4"),
+        "{error}"
+    );
     assert_is(&world.borrow(), &*store, 4);
     let overview = overview(&*store, None).unwrap();
     let findings = survey(&*store, &overview, |_| {}).unwrap().findings;
@@ -87,7 +93,8 @@ fn a_damaged_piece_does_no_harm_where_another_has_the_same_revisions() {
 #[test]
 fn a_piece_under_the_name_of_another_is_not_taken_for_it() {
     let (place, _) = archive();
-    let (second, third) = (object(place.path(), SECOND_PIECE), object(place.path(), "piece-00000000000000000007"));
+    let (second, third) =
+        (object(place.path(), SECOND_PIECE), object(place.path(), "piece-00000000000000000007"));
     std::fs::copy(&third, &second).unwrap();
     let store = open(&directory(place.path()));
     let error = extracted(&*store, Wanted::Revision(8)).unwrap_err();
@@ -102,7 +109,11 @@ fn a_full_backup_that_is_damaged_is_not_restored_from() {
     let good = std::fs::read(&full).unwrap();
     let said = || extracted(&*store, Wanted::Newest).unwrap_err().to_string();
     flip(&full);
-    assert!(said().contains("its SHA-256 is") && said().ends_with("nothing can be restored without it"), "{}", said());
+    assert!(
+        said().contains("its SHA-256 is") && said().ends_with("nothing can be restored without it"),
+        "{}",
+        said()
+    );
     std::fs::write(&full, &good[..good.len() - 1]).unwrap();
     assert!(said().contains("bytes and had"), "{}", said());
     std::fs::write(&full, &good).unwrap();

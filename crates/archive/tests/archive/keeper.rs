@@ -15,7 +15,10 @@ fn a_full_backup_at_once_and_then_pieces() {
     world.borrow_mut().put("a", "1");
     let mut run = Run::new(&world, &address);
     let events = run.second();
-    assert!(matches!(events, [Event::Began { after: None, .. }, Event::Full { revision: 2, .. }]), "{events:?}");
+    assert!(
+        matches!(events, [Event::Began { after: None, .. }, Event::Full { revision: 2, .. }]),
+        "{events:?}"
+    );
     assert!(run.seconds(30).is_empty(), "nothing has changed");
     world.borrow_mut().put("a", "2");
     world.borrow_mut().put("b", "3");
@@ -52,7 +55,10 @@ fn whoever_leads_next_goes_on_from_what_is_there() {
     let mut second = Run::new(&world, &address);
     second.now = first.now;
     let events = second.seconds(12);
-    assert!(matches!(events, [Event::Began { after: Some(3), .. }, Event::Piece { revision: 4, .. }]), "{events:?}");
+    assert!(
+        matches!(events, [Event::Began { after: Some(3), .. }, Event::Piece { revision: 4, .. }]),
+        "{events:?}"
+    );
     second.seconds(40);
     assert_eq!(second.fulls(), 1, "100 s after the first one");
     first.leads.set(true);
@@ -120,13 +126,18 @@ fn where_compaction_was_faster_a_full_backup_is_made_at_once_and_the_gap_is_know
     first.second();
     drop(first);
     // Nobody leads meanwhile.
-    (0..5).for_each(|_| { world.borrow_mut().put("a", "x"); });
+    (0..5).for_each(|_| {
+        world.borrow_mut().put("a", "x");
+    });
     let newest = world.borrow().revision();
     world.borrow_mut().compact(newest);
     let mut second = Run::new(&world, &address);
     second.now = START + 60_000;
     let events = second.seconds(2);
-    assert!(matches!(events, [Event::Began { after: None, .. }, Event::Full { revision: 7, .. }]), "{events:?}");
+    assert!(
+        matches!(events, [Event::Began { after: None, .. }, Event::Full { revision: 7, .. }]),
+        "{events:?}"
+    );
     let store = open(&address);
     let error = extracted(&*store, Wanted::Revision(4)).unwrap_err();
     assert!(matches!(error, ArchiveError::Gap { missing: 3, next: 7, newest: 2, .. }), "{error}");
@@ -168,19 +179,28 @@ fn a_cluster_that_was_restored_and_went_another_way_begins_a_history_of_its_own(
     // A restore begins a log anew.
     let lives = [World::after(1_000, 3), World::after(1, 1)];
     for world in &lives {
-        (0..5).for_each(|number| { world.borrow_mut().put("same", &number.to_string()); });
+        (0..5).for_each(|number| {
+            world.borrow_mut().put("same", &number.to_string());
+        });
     }
     let [old, new] = &lives;
     let mut first = Run::new(old, &address);
     first.second();
-    (0..5).for_each(|number| { old.borrow_mut().put("old", &number.to_string()); });
+    (0..5).for_each(|number| {
+        old.borrow_mut().put("old", &number.to_string());
+    });
     first.seconds(10);
     // Restored to revision 6, and then more was written than the old one ever had.
-    (0..20).for_each(|number| { new.borrow_mut().put("new", &number.to_string()); });
+    (0..20).for_each(|number| {
+        new.borrow_mut().put("new", &number.to_string());
+    });
     let mut second = Run::new(new, &address);
     second.now = first.now + 1_000;
     let events = second.second();
-    assert!(matches!(events, [Event::Began { after: None, .. }, Event::Full { revision: 26, .. }]), "{events:?}");
+    assert!(
+        matches!(events, [Event::Began { after: None, .. }, Event::Full { revision: 26, .. }]),
+        "{events:?}"
+    );
     new.borrow_mut().put("new", "last");
     second.seconds(10);
     let store = open(&address);
@@ -246,7 +266,9 @@ fn writes_while_a_full_backup_is_made_are_in_the_next_piece() {
     // The next state that is frozen is that of the second full backup.
     let busy = Rc::clone(&world);
     *run.after_freeze.borrow_mut() = Some(Box::new(move || {
-        (0..20).for_each(|number| { busy.borrow_mut().put("b", &number.to_string()); });
+        (0..20).for_each(|number| {
+            busy.borrow_mut().put("b", &number.to_string());
+        });
     }));
     run.seconds(2);
     let newest = world.borrow().revision();

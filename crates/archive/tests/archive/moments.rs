@@ -75,10 +75,14 @@ fn a_compaction_after_the_full_backup_is_in_what_is_restored() {
     let place = tempfile::tempdir().unwrap();
     let address = directory(place.path());
     let world = World::new();
-    (0..10).for_each(|number| { world.borrow_mut().put("a", &number.to_string()); });
+    (0..10).for_each(|number| {
+        world.borrow_mut().put("a", &number.to_string());
+    });
     let mut run = Run::new(&world, &address);
     run.second();
-    (0..5).for_each(|number| { world.borrow_mut().put("b", &number.to_string()); });
+    (0..5).for_each(|number| {
+        world.borrow_mut().put("b", &number.to_string());
+    });
     world.borrow_mut().compact(8);
     run.seconds(10);
     world.borrow_mut().delete("a");

@@ -154,7 +154,8 @@ fn a_store_that_never_answers_is_left_when_the_member_stops() {
     assert!(matches!(asking.join().unwrap(), Err(StoreError::Stopped)));
 }
 
-/// Whatever fails, wherever: the next attempts make it good, and nothing wrong is ever taken for right.
+/// Whatever fails, wherever: the next attempts make it good, and nothing wrong is ever taken for
+/// right.
 #[test]
 fn backups_to_a_store_with_faults_are_right_in_the_end() {
     let (place, s3) = (tempfile::tempdir().unwrap(), S3::start());

@@ -1,4 +1,5 @@
-//! `backup list`, `verify` and `extract`, and `snapshot restore` from an archive: what members write with `--backup-to`.
+//! `backup list`, `verify` and `extract`, and `snapshot restore` from an archive: what members
+//! write with `--backup-to`.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -79,7 +80,8 @@ impl Archive {
     /// Writes what the cluster had at the moment that is meant, and says what it is made of.
     pub(super) fn extract(&self, spool_dir: &Path, out: &mut File) -> Result<(), Failure> {
         let cluster = self.overview()?.cluster;
-        let extracted = archive::extract(&*self.store, cluster, self.wanted, spool_dir, out).map_err(failed)?;
+        let extracted =
+            archive::extract(&*self.store, cluster, self.wanted, spool_dir, out).map_err(failed)?;
         for (name, why) in &extracted.damaged {
             let fields = [("object", json!(name)), ("why", json!(why))];
             print(Level::Warn, "an object is damaged; others took its place", &fields);
@@ -109,12 +111,8 @@ pub(super) fn run_list(globals: &Globals, matches: &ArgMatches, out: &mut dyn Wr
 
 fn as_json(overview: &Overview) -> Value {
     let Overview { cluster, catalogue, ranges } = overview;
-    let full = |(name, bytes): &(archive::name::FullName, u64)| {
-        json!({"name": name.to_string(), "revision": name.revision, "time": shown(name.time), "bytes": bytes})
-    };
-    let piece = |(name, bytes): &(archive::name::PieceName, u64)| {
-        json!({"name": name.to_string(), "from": name.from, "to": name.to, "time": shown(name.time), "bytes": bytes})
-    };
+    let full = |(name, bytes): &(archive::name::FullName, u64)| json!({"name": name.to_string(), "revision": name.revision, "time": shown(name.time), "bytes": bytes});
+    let piece = |(name, bytes): &(archive::name::PieceName, u64)| json!({"name": name.to_string(), "from": name.from, "to": name.to, "time": shown(name.time), "bytes": bytes});
     let range = |range: &archive::Range| json!({"from": range.full.revision, "to": range.to});
     json!({
         "clusterId": format!("{cluster:x}"),
@@ -149,7 +147,11 @@ fn print_lines(overview: &Overview, out: &mut dyn Write) -> Result<(), Failure> 
 }
 
 /// `backup verify`.
-pub(super) fn run_verify(globals: &Globals, matches: &ArgMatches, out: &mut dyn Write) -> Result<(), Failure> {
+pub(super) fn run_verify(
+    globals: &Globals,
+    matches: &ArgMatches,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let format = globals.format()?;
     let archive = Archive::required(matches, Wanted::Newest)?;
     let overview = archive.overview()?;
@@ -190,7 +192,8 @@ pub(super) fn run_extract(matches: &ArgMatches) -> Result<(), Failure> {
     let output = PathBuf::from(matches.get_one::<String>("output").map_or("", String::as_str));
     let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let said = |error: std::io::Error| Failure::error(format!("{}: {error}", output.display()));
-    let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&output).map_err(said)?;
+    let mut file =
+        OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&output).map_err(said)?;
     let written = archive.extract(dir, &mut file).and_then(|()| file.sync_all().map_err(said));
     if written.is_err() {
         let _ = std::fs::remove_file(&output);

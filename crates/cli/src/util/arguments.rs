@@ -200,10 +200,12 @@ fn text(name: &'static str, help: &'static str) -> Arg {
 
 /// Which moment of an archive is meant.
 fn moment() -> [Arg; 2] {
-    let revision = Arg::new("revision").long("revision").value_name("int").value_parser(clap::value_parser!(i64));
+    let revision =
+        Arg::new("revision").long("revision").value_name("int").value_parser(clap::value_parser!(i64));
     [
         revision.help("From an archive: the revision to restore (default: the newest)"),
-        text("time", "From an archive: the time to restore, as 2026-11-30T21:00:00Z").conflicts_with("revision"),
+        text("time", "From an archive: the time to restore, as 2026-11-30T21:00:00Z")
+            .conflicts_with("revision"),
     ]
 }
 

@@ -22,10 +22,13 @@ impl Written {
         let to = format!("--backup-to=file://{}", place.path().display());
         let mut server = Server::start(program, &[&to, "--backup-piece-interval=1s"]);
         // So that the rest is in pieces.
-        wait::until("a full backup", || run(&["backup", "list", text(place.path())]).stdout.contains("full-").then_some(()));
+        wait::until("a full backup", || {
+            run(&["backup", "list", text(place.path())]).stdout.contains("full-").then_some(())
+        });
         fill(&server);
         let metrics = http::get(&server.client_address(), "/metrics").body;
-        let line = metrics.lines().find_map(|line| line.strip_prefix("etcd_debugging_mvcc_current_revision "));
+        let line =
+            metrics.lines().find_map(|line| line.strip_prefix("etcd_debugging_mvcc_current_revision "));
         let revision = line.unwrap().parse::<f64>().unwrap() as i64;
         wait::until("all of it in the archive", || {
             let restorable = &listed(place.path())["restorable"];

@@ -7,7 +7,8 @@ use archive::{Address, Keep, S3Options};
 
 use super::{ConfigError, Nanos, Settings, parse_go_duration};
 
-/// Shortest time between two backups, full or of a piece: the member looks once a second what is due.
+/// Shortest time between two backups, full or of a piece: the member looks once a second what is
+/// due.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// Backups that the leader makes by the clock.
@@ -35,9 +36,8 @@ impl Backups {
         if to.is_empty() {
             return without_a_place(settings);
         }
-        let refused = |name: &str, why: String| {
-            ConfigError::Invalid(format!("{}: {why}", settings.get(name).origin()))
-        };
+        let refused =
+            |name: &str, why: String| ConfigError::Invalid(format!("{}: {why}", settings.get(name).origin()));
         let to = Address::parse(to).map_err(|error| refused("backup-to", error.to_string()))?;
         let keep = Keep::parse(settings.text("backup-keep"), parse_go_duration);
         let keep = keep.map_err(|error| refused("backup-keep", error.to_string()))?;
@@ -57,7 +57,8 @@ impl Backups {
     }
 }
 
-/// Without a place, none of the other flags means anything: whoever sets one has forgotten something.
+/// Without a place, none of the other flags means anything: whoever sets one has forgotten
+/// something.
 fn without_a_place(settings: &Settings) -> Result<Option<Backups>, ConfigError> {
     let others = settings.iter().filter(|setting| setting.flag.name.starts_with("backup-"));
     match others.into_iter().find(|setting| setting.is_changed()) {

@@ -1,8 +1,8 @@
 //! Backups by the clock, on a thread of their own, by the member that leads.
 //!
-//! The thread looks once a second what is due. What it does may take as long as a store takes to answer; it holds up
-//! nothing else, and when the member stops it is interrupted. A store that cannot be used is no reason for a member not to
-//! serve: it is a line in the log and a metric.
+//! The thread looks once a second what is due. What it does may take as long as a store takes to
+//! answer; it holds up nothing else, and when the member stops it is interrupted. A store that
+//! cannot be used is no reason for a member not to serve: it is a line in the log and a metric.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -152,7 +152,8 @@ impl Source for Member {
 
     fn catch_up(&self) -> Result<(), String> {
         let time = self.api.shared.request_timeout;
-        let barrier = self.runtime.block_on(async { tokio::time::timeout(time, self.api.read_barrier()).await });
+        let barrier =
+            self.runtime.block_on(async { tokio::time::timeout(time, self.api.read_barrier()).await });
         match barrier {
             Ok(Ok(())) => Ok(()),
             Ok(Err(status)) => Err(status.message().to_owned()),

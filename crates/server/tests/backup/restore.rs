@@ -22,7 +22,10 @@ fn founding(server: &Server, members: &[String]) -> Founding {
 }
 
 /// Restores into the directories of members that were prepared, and starts them.
-pub(crate) fn start_restored(mut members: Vec<Server>, restore: impl Fn(&Founding, &Target) -> Restored) -> Cluster {
+pub(crate) fn start_restored(
+    mut members: Vec<Server>,
+    restore: impl Fn(&Founding, &Target) -> Restored,
+) -> Cluster {
     let entries: Vec<String> = members.iter().map(Server::peer_entry).collect();
     for member in &mut members {
         let target = Target { data_dir: member.data_dir().to_owned(), wal_dir: None };
@@ -39,7 +42,10 @@ pub(crate) fn prepared(size: usize) -> Vec<Server> {
     (0..size).map(|index| Server::prepare(&quorate(), &format!("m{index}"), &[])).collect()
 }
 
-pub(crate) fn from_file<'a>(file: &'a Path, options: Options) -> impl Fn(&Founding, &Target) -> Restored + 'a {
+pub(crate) fn from_file<'a>(
+    file: &'a Path,
+    options: Options,
+) -> impl Fn(&Founding, &Target) -> Restored + 'a {
     move |founding, target| {
         let origin = founding.origin().expect("a founding");
         restore_file(file, &origin, target, options, &mut Progress::none()).expect("a restore")

@@ -15,7 +15,8 @@ use dbfile::etcd::{KeyValue, RevisionKey, bucket, hash_kv};
 use machine::{Applied, Machine};
 use mvcc::{KeyRange, Options, RangeQuery, View};
 use proto::etcdserverpb::{
-    AuthRoleAddRequest, CompactionRequest, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest, PutRequest,
+    AuthRoleAddRequest, CompactionRequest, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest,
+    PutRequest,
 };
 use wal::SimDisk;
 
@@ -70,7 +71,12 @@ impl World {
     }
 
     pub(crate) fn put_leased(&mut self, key: &str, value: &str, lease: i64) -> i64 {
-        let put = PutRequest { key: key.to_owned().into(), value: value.to_owned().into(), lease, ..Default::default() };
+        let put = PutRequest {
+            key: key.to_owned().into(),
+            value: value.to_owned().into(),
+            lease,
+            ..Default::default()
+        };
         self.apply(InternalRaftRequest { put: Some(put), ..Default::default() });
         self.machine.view().revision()
     }
@@ -175,7 +181,8 @@ impl Run {
         now: Millis,
     ) -> Self {
         let (leads, after_freeze) = (Rc::new(Cell::new(true)), Rc::default());
-        let member = Member { world: world.clone(), leads: leads.clone(), after_freeze: Rc::clone(&after_freeze) };
+        let member =
+            Member { world: world.clone(), leads: leads.clone(), after_freeze: Rc::clone(&after_freeze) };
         let store = address.open(options, Stop::never()).unwrap();
         Self { keeper: Keeper::new(member, store, settings), leads, after_freeze, now, events: Vec::new() }
     }
@@ -230,7 +237,8 @@ pub(crate) fn extracted(
 ) -> Result<(Vec<u8>, archive::Extracted), archive::ArchiveError> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file.db");
-    let mut file = std::fs::File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+    let mut file =
+        std::fs::File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
     let extracted = archive::extract(store, CLUSTER, wanted, directory.path(), &mut file)?;
     let bytes = std::fs::read(&path).unwrap();
     assert!(matches!(dbfile::verify(&bytes[..]).unwrap(), dbfile::Verdict::Right(_)));
@@ -238,8 +246,8 @@ pub(crate) fn extracted(
     Ok((bytes, extracted))
 }
 
-/// The file of a revision has the keys that the cluster had then, and its hash. It may have more history than that had: a
-/// compaction is known by the second.
+/// The file of a revision has the keys that the cluster had then, and its hash. It may have more
+/// history than that had: a compaction is known by the second.
 pub(crate) fn assert_is(world: &World, store: &dyn Store, revision: i64) -> Vec<u8> {
     let (bytes, extracted) = extracted(store, Wanted::Revision(revision)).unwrap();
     assert_eq!(extracted.revision, revision);
