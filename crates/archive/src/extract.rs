@@ -52,8 +52,10 @@ pub fn extract(
     let shelf = Shelf { store, directory: &directory };
     let mut catalogue = Catalogue::of(&store.list(&directory)?);
     let mut damaged: Vec<(String, String)> = Vec::new();
+    let mut goal = None;
     loop {
-        let plan = match catalogue.choose(wanted) {
+        let chosen = catalogue.choose(wanted).and_then(|plan| plan.reaching(&mut goal, wanted));
+        let plan = match chosen {
             Ok(plan) => plan,
             Err(error) => return Err(blame(&catalogue, damaged, error)),
         };
@@ -64,6 +66,22 @@ pub fn extract(
                 damaged.push((name, why));
             }
             Err(error) => return Err(error),
+        }
+    }
+}
+
+impl Plan {
+    /// Checks that a plan goes as far as the first one, from whose objects some were taken away
+    /// since. What is newest must not become something older because it is damaged.
+    fn reaching(self, goal: &mut Option<i64>, wanted: Wanted) -> Result<Self, ArchiveError> {
+        let newest = self.pieces.last().map_or(self.full.revision, |piece| piece.to);
+        let is_enough = newest >= *goal.get_or_insert(newest);
+        let is_past = |time| self.pieces.last().is_some_and(|piece| piece.time > time);
+        match wanted {
+            Wanted::Revision(_) => Ok(self),
+            Wanted::Time(time) if is_past(time) => Ok(self),
+            _ if is_enough => Ok(self),
+            _ => Err(ArchiveError::TooNew { wanted: wanted.to_string(), newest }),
         }
     }
 }

@@ -68,6 +68,11 @@ fn a_damaged_piece_is_named_and_what_can_be_had_without_it() {
         "{error}"
     );
     assert_is(&world.borrow(), &*store, 4);
+    // What is newest is not silently something older.
+    for wanted in [Wanted::Newest, Wanted::Time(u64::MAX)] {
+        let error = extracted(&*store, wanted).unwrap_err();
+        assert!(matches!(&error, ArchiveError::Damaged { newest: Some(4), .. }), "{error}");
+    }
     let overview = overview(&*store, None).unwrap();
     let findings = survey(&*store, &overview, |_| {}).unwrap().findings;
     assert_eq!(findings.iter().map(|finding| &*finding.name).collect::<Vec<_>>(), [name]);
