@@ -9,8 +9,8 @@ use crate::read::Cursor;
 use crate::scanner::History;
 use crate::shared::{Hold, Inner, Parts, Wanted};
 use crate::{
-    Error, Item, KeptHistory, Meta, Pace, RangeEnd, RangeQuery, RangeResult, ReadError, Records, SnapshotExport,
-    ToTheEnd,
+    Error, Item, KeptHistory, Meta, Pace, RangeEnd, RangeQuery, RangeResult, ReadError, Records,
+    SnapshotExport, ToTheEnd,
 };
 
 /// A reader's end of a store. Cheap to clone; every clone may be used on its own thread.

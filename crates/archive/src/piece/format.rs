@@ -103,7 +103,7 @@ pub(super) fn encode_samples(samples: &[Sample]) -> Vec<u8> {
 
 /// Reads the content of the section of samples.
 pub(super) fn parse_samples(bytes: &[u8]) -> Option<Vec<Sample>> {
-    if bytes.len() % SAMPLE_BYTES != 0 {
+    if !bytes.len().is_multiple_of(SAMPLE_BYTES) {
         return None;
     }
     let sample = |mut bytes: &[u8]| {

@@ -117,12 +117,15 @@ impl World {
     }
 }
 
+/// Something that happens once.
+pub(crate) type Then = Box<dyn FnOnce()>;
+
 /// A member of the cluster.
 pub(crate) struct Member {
     world: Rc<RefCell<World>>,
     leads: Rc<Cell<bool>>,
     /// What happens right after a state was frozen.
-    after_freeze: Rc<RefCell<Option<Box<dyn FnOnce()>>>>,
+    after_freeze: Rc<RefCell<Option<Then>>>,
 }
 
 impl Source for Member {
@@ -151,7 +154,7 @@ impl Source for Member {
 pub(crate) struct Run {
     keeper: Keeper<Member>,
     pub(crate) leads: Rc<Cell<bool>>,
-    pub(crate) after_freeze: Rc<RefCell<Option<Box<dyn FnOnce()>>>>,
+    pub(crate) after_freeze: Rc<RefCell<Option<Then>>>,
     pub(crate) now: Millis,
     pub(crate) events: Vec<Event>,
 }
