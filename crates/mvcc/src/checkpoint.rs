@@ -14,7 +14,7 @@
 //! Running out of space anywhere in it loses nothing: the frozen changes stay in memory, and the same job runs again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -85,6 +85,9 @@ impl RunMark {
 }
 
 impl Mark {
+    /// What comes before the first change of a store that was empty.
+    pub(crate) const FIRST_FLOOR: Revision = Revision { main: 1, sub: 0 };
+
     /// The mark of an empty store whose history begins at a position.
     pub(crate) fn empty(identity: [u64; 2], history_end: Position) -> Self {
         Self {
@@ -98,7 +101,7 @@ impl Mark {
             row_hash: StateHash::default(),
             history_end,
             tail_start: history_end,
-            floor: Revision { main: 1, sub: 0 },
+            floor: Self::FIRST_FLOOR,
             runs: Vec::new(),
         }
     }
@@ -212,6 +215,12 @@ fn revision(fields: &mut Fields<'_>) -> Option<Revision> {
 
 /// What the writer set aside for a checkpoint.
 pub(crate) struct Frozen {
+    /// Whose state it is.
+    pub(crate) inner: Arc<Inner>,
+    /// Whether nothing of what was stored before belongs to it.
+    pub(crate) is_anew: bool,
+    /// Whether the history is still that of the store before it was emptied.
+    pub(crate) history_is_old: AtomicBool,
     /// All transactions since the last one, in order. Taken out (and dropped, on this job's thread) when they are stored.
     pub(crate) transactions: Mutex<Vec<Arc<[Change]>>>,
     /// The last state of each row that changed: `table 1 | row key`.
@@ -297,6 +306,10 @@ impl CheckpointJob {
 
     fn run_with(&self, background: &mut Background) -> Result<Done, Error> {
         let transactions = self.frozen.transactions.lock();
+        if self.frozen.history_is_old.load(Ordering::Relaxed) {
+            background.begin_anew()?;
+            self.frozen.history_is_old.store(false, Ordering::Relaxed);
+        }
         background.write_history(&transactions, self.frozen.mark.compact_revision)?;
         let mark = background.write_tables(&self.frozen, &transactions, &self.inner)?;
         drop(transactions);
@@ -367,6 +380,16 @@ impl CheckpointJob {
 }
 
 impl Background {
+    /// Leaves the history of an emptied store behind: it goes when a mark says that it is not needed.
+    fn begin_anew(&mut self) -> Result<(), Error> {
+        self.history.begin_anew()?;
+        self.tail_start = self.history.end();
+        self.floor = Mark::FIRST_FLOOR;
+        self.runs.clear();
+        self.deleted.clear();
+        Ok(())
+    }
+
     /// Appends the frozen changes that are not in the history yet, and syncs.
     fn write_history(&mut self, transactions: &[Arc<[Change]>], compact_revision: i64) -> Result<(), Error> {
         let done = self.places.len();
@@ -417,6 +440,7 @@ impl Background {
             ..frozen.mark.clone()
         };
         let batch = Batch {
+            empties_keys: frozen.is_anew,
             changes: last_changes(transactions),
             rows: frozen.rows.iter().map(|(key, value)| (key.clone(), value.as_deref())).collect(),
             mark: mark.encode(),

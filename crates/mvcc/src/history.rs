@@ -105,6 +105,21 @@ impl History {
         Ok((position, sealed))
     }
 
+    /// Forgets the changes that the next run would be an index of: they are those of a store that was emptied.
+    /// What follows is in files of its own.
+    ///
+    /// When it fails with an error that can be retried, the call can be repeated.
+    pub(crate) fn begin_anew(&mut self) -> Result<(), Error> {
+        if self.building.is_empty() {
+            return Ok(());
+        }
+        self.cut_off()?;
+        self.wal.prepare_next()?;
+        self.wal.roll()?;
+        self.building.restart();
+        Ok(())
+    }
+
     /// Cuts off what is beyond the last checkpoint.
     fn cut_off(&mut self) -> Result<(), Error> {
         if let Some(end) = self.cut {

@@ -111,6 +111,7 @@ mod state_hash;
 mod tail;
 
 mod backend;
+mod begun_anew;
 mod build;
 mod checkpoint;
 mod history;
@@ -122,6 +123,7 @@ mod tables;
 pub mod inspect;
 pub mod snapshot;
 
+pub use self::begun_anew::BegunAnew;
 pub use self::build::{BuildError, Extent, StoreBuilder};
 pub use self::checkpoint::{CheckpointJob, Done};
 pub use self::error::{CompactError, Error, ReadError};

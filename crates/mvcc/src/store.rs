@@ -3,11 +3,12 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::begun_anew::BegunAnew;
 use crate::checkpoint::{Background, CheckpointJob, Done, Frozen, Mark, Sizes};
 use crate::hash_kv::Compaction;
 use crate::index::Entry;
@@ -56,6 +57,10 @@ impl Default for Options {
 /// A multi-version key space, as its one writer has it. Others read through [`View`]s.
 pub struct Store {
     inner: Arc<Inner>,
+    /// Of whose keys the last complete checkpoint is: those from before, for a while after [`begin_anew`](Self::begin_anew).
+    stored_inner: Arc<Inner>,
+    /// Whether the next checkpoint is the first of an emptied store.
+    is_anew: bool,
     background: Arc<Mutex<Background>>,
     sizes: Arc<Sizes>,
     options: Options,
@@ -117,8 +122,11 @@ impl Store {
         sizes.database.store(background.tables.file_bytes() as i64, Ordering::Relaxed);
         sizes.history.store(background.history.used_bytes() as i64, Ordering::Relaxed);
         sizes.released.store(mark.compact_revision, Ordering::Relaxed);
+        let inner = Arc::new(inner);
         Ok(Self {
-            inner: Arc::new(inner),
+            stored_inner: inner.clone(),
+            is_anew: false,
+            inner,
             background: Arc::new(Mutex::new(background)),
             sizes: Arc::new(sizes),
             options,
@@ -267,10 +275,18 @@ impl Store {
         let mut entries = std::mem::take(&mut self.entries);
         let changes = changes_of(main, &mut staged, &mut entries);
         self.staging = staged;
+        self.make_visible(main, &changes, &entries);
+        entries.clear();
+        self.entries = entries;
+        Changes { revision: main, changes }
+    }
+
+    /// Makes the changes of a revision visible; each has its index entry.
+    fn make_visible(&mut self, main: i64, changes: &Arc<[Change]>, entries: &[Entry]) {
         let mut sums = Sums { hash: self.key_hash, live_bytes: self.live_bytes };
         {
             let shared = &mut *self.inner.shared.write();
-            for (change, entry) in changes.iter().zip(&entries) {
+            for (change, entry) in changes.iter().zip(entries) {
                 apply(shared, &mut sums, change, *entry);
             }
             shared.tail.add_pending(changes.clone());
@@ -279,12 +295,63 @@ impl Store {
         self.revision = main;
         (self.key_hash, self.live_bytes) = (sums.hash, sums.live_bytes);
         self.superseded.add(main, changes.iter().map(superseded_bytes).sum());
-        entries.clear();
-        self.entries = entries;
         self.overlay.bytes += changes.iter().map(Change::bytes).sum::<usize>();
         self.overlay.changes += changes.len();
         self.overlay.transactions.push(changes.clone());
-        Changes { revision: main, changes }
+    }
+
+    /// Takes over the versions that somebody else kept of a revision, in the order of their subs, with everything that they
+    /// say of themselves. `None`: the key was deleted. The revision is then the newest, and compacted, so that nothing that
+    /// is missing before it is missed.
+    ///
+    /// # Panics
+    /// If the revision is not above the newest, or there is no version.
+    pub fn adopt(&mut self, main: i64, versions: impl IntoIterator<Item = (u32, Bytes, Option<Item>)>) {
+        assert!(main > self.revision, "r{main} is adopted at r{}", self.revision);
+        let mut entries = Vec::new();
+        let changes = versions.into_iter().map(|(sub, key, after)| {
+            entries.push(match &after {
+                Some(item) => Entry::of(&item.meta, item.value_bytes()),
+                None => Entry { mod_revision: main, mod_sub: sub, ..Entry::default() },
+            });
+            Change::new(Revision { main, sub }, key, after, None)
+        });
+        let changes: Arc<[Change]> = changes.collect();
+        assert!(!changes.is_empty(), "a revision without a version is passed over");
+        self.make_visible(main, &changes, &entries);
+        self.compact_here();
+    }
+
+    /// Goes to a revision of which nothing was kept, and that is compacted.
+    ///
+    /// # Panics
+    /// If it is not above the newest.
+    pub fn pass_to(&mut self, main: i64) {
+        assert!(main > self.revision, "r{main} is passed to at r{}", self.revision);
+        self.revision = main;
+        self.inner.shared.write().revision = main;
+        self.compact_here();
+    }
+
+    fn compact_here(&mut self) {
+        self.compaction = None;
+        self.compact_revision = self.revision;
+        self.superseded.compact(self.revision);
+        self.inner.shared.write().compact_revision = self.revision;
+    }
+
+    /// Empties the store of all keys and their history; it is at revision 1 again. The side tables stay. Views that there
+    /// are read on in what was there, for as long as what is returned is kept.
+    pub fn begin_anew(&mut self) -> BegunAnew {
+        let empty = self.inner.emptied(self.options.cache_bytes);
+        let before = BegunAnew::of(std::mem::replace(&mut self.inner, Arc::new(empty)));
+        (self.revision, self.compact_revision) = (1, -1);
+        (self.key_hash, self.live_bytes) = (StateHash::default(), 0);
+        self.superseded = Superseded::default();
+        self.overlay = Overlay::default();
+        self.compaction = None;
+        self.is_anew = true;
+        before
     }
 
     /// A row of a side table.
@@ -377,7 +444,7 @@ impl Store {
         }
         let frozen = self.frozen.as_ref().filter(|frozen| Arc::strong_count(frozen) == 1)?;
         Some(CheckpointJob {
-            inner: self.inner.clone(),
+            inner: frozen.inner.clone(),
             background: self.background.clone(),
             frozen: frozen.clone(),
             sizes: self.sizes.clone(),
@@ -398,7 +465,7 @@ impl Store {
         // A row may have changed back and forth; the checkpoint can as well do without it then. But one that only releases
         // what somebody held on to at the last is worth making.
         let is_released = self.released_revision() >= self.compact_revision;
-        if mark == self.last_mark && is_released {
+        if mark == self.last_mark && is_released && !self.is_anew {
             return None;
         }
         self.last_mark = mark.clone();
@@ -406,7 +473,16 @@ impl Store {
         let Overlay { transactions, bytes, changes } = std::mem::take(&mut self.overlay);
         let bytes = bytes + CHANGE_BYTES * changes;
         let rows = self.side.take_changed();
-        Some(Frozen { transactions: Mutex::new(transactions), rows, mark, bytes })
+        let is_anew = std::mem::take(&mut self.is_anew);
+        Some(Frozen {
+            inner: self.inner.clone(),
+            is_anew,
+            history_is_old: AtomicBool::new(is_anew),
+            transactions: Mutex::new(transactions),
+            rows,
+            mark,
+            bytes,
+        })
     }
 
     /// Ends a checkpoint: what it holds need not be kept in memory any more.
@@ -416,6 +492,7 @@ impl Store {
     pub fn complete(&mut self, done: Done) {
         let frozen = self.frozen.take().expect("a checkpoint is under way");
         assert_eq!(frozen.mark.applied, done.applied(), "the checkpoint under way is the one that is done");
+        self.stored_inner = frozen.inner.clone();
     }
 
     /// The content of the last checkpoint that is complete, to be sent to another member. See [`crate::snapshot`].
@@ -423,7 +500,7 @@ impl Store {
     /// # Errors
     /// Those of the disk: a page or two are read here.
     pub fn snapshot(&self) -> Result<SnapshotExport, Error> {
-        SnapshotExport::begin(&self.inner)
+        SnapshotExport::begin(&self.stored_inner)
     }
 
     /// Makes a checkpoint here and now, for callers that have no other thread to do it on. Does nothing if there is

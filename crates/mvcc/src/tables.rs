@@ -50,6 +50,8 @@ pub(crate) struct Tables {
 
 /// What one checkpoint writes.
 pub(crate) struct Batch<'a> {
+    /// Whether all keys that there are go first.
+    pub(crate) empties_keys: bool,
     /// The last change of each key that changed, in order of the keys.
     pub(crate) changes: Vec<&'a Change>,
     /// Rows of side tables: `table 1 | row key` and the value.
@@ -71,7 +73,12 @@ impl Tables {
 
     fn create(disk: &Arc<dyn Disk>, path: &Path, initial_mark: &[u8]) -> Result<(), Error> {
         let tables = Self::create_temporary(disk, path)?;
-        tables.commit(&Batch { changes: Vec::new(), rows: Vec::new(), mark: initial_mark.to_vec() })?;
+        tables.commit(&Batch {
+            empties_keys: false,
+            changes: Vec::new(),
+            rows: Vec::new(),
+            mark: initial_mark.to_vec(),
+        })?;
         tables.name(path)
     }
 
@@ -217,6 +224,10 @@ impl Tables {
             let mut transaction = database.begin_write()?;
             transaction.set_durability(redb::Durability::Immediate)?;
             transaction.set_quick_repair(true);
+            if batch.empties_keys {
+                transaction.delete_table(KEYS)?;
+                transaction.delete_table(VALUES)?;
+            }
             {
                 let mut keys = transaction.open_table(KEYS)?;
                 let mut values = transaction.open_table(VALUES)?;

@@ -103,7 +103,7 @@ impl Loader {
     /// Writes the mark, makes all of it durable, and gives the database its name.
     pub(crate) fn finish(mut self, mark: Vec<u8>, path: &Path) -> Result<(), Error> {
         self.commit()?;
-        self.tables.commit(&Batch { changes: Vec::new(), rows: Vec::new(), mark })?;
+        self.tables.commit(&Batch { empties_keys: false, changes: Vec::new(), rows: Vec::new(), mark })?;
         self.tables.name(path)
     }
 }
