@@ -16,6 +16,7 @@
 //!
 //! Nothing is written before the file has passed its digest, and nothing stays if a row is refused.
 
+mod content;
 mod error;
 mod etcd_dir;
 mod etcd_log;
@@ -38,6 +39,7 @@ use proto::membershippb::{Attributes, Member, RaftAttributes};
 use raft::{EntryId, Incarnation, Index, Membership, NodeId, Term};
 use wal::{Disk, OsDisk};
 
+pub use self::content::{Content, Users, Version};
 pub use self::error::RestoreError;
 use self::error::io_error;
 pub use self::etcd_dir::restore_etcd;
@@ -102,13 +104,7 @@ pub fn restore_file(
     let bytes = source.metadata().map_err(io_error("look at", file))?.len();
     progress.begin(Stage::Verifying, bytes);
     if !options.skip_hash_check {
-        match verify(&source)? {
-            Verdict::Right(_) => {}
-            Verdict::Absent => return Err(RestoreError::DigestMissing),
-            Verdict::Wrong { stored, computed } => {
-                return Err(RestoreError::DigestWrong { stored, computed });
-            }
-        }
+        check_digest(&source)?;
     }
     let db = Db::open(source)?;
     if options.skip_hash_check {
@@ -134,6 +130,15 @@ pub fn restore_made<E: From<RestoreError>>(
     let file = make(&place.layout.member())?;
     let db = Db::open(file).map_err(RestoreError::from)?;
     Ok(Restoring { origin, raise: raise_revision }.run(&db, place, progress)?)
+}
+
+/// Holds a file against the digest at its end.
+fn check_digest(source: &File) -> Result<(), RestoreError> {
+    match verify(source)? {
+        Verdict::Right(_) => Ok(()),
+        Verdict::Absent => Err(RestoreError::DigestMissing),
+        Verdict::Wrong { stored, computed } => Err(RestoreError::DigestWrong { stored, computed }),
+    }
 }
 
 /// Restores the state of a member of ours that does not run, as the caller has opened it.

@@ -29,10 +29,10 @@ const BY_KEY_BYTES: usize = 64 << 20;
 const BEFORES_BYTES: usize = 32 << 20;
 
 /// A row of the bucket `key`.
-struct Version<'r> {
-    revision: Revision,
-    is_delete: bool,
-    row: Row<'r>,
+pub(super) struct Version<'r> {
+    pub(super) revision: Revision,
+    pub(super) is_delete: bool,
+    pub(super) row: Row<'r>,
 }
 
 impl<'r> Version<'r> {
@@ -49,16 +49,16 @@ impl<'r> Version<'r> {
     }
 
     /// Whether it is what a restore with a raised revision leaves: a revision of no key.
-    fn is_raise(&self) -> bool {
+    pub(super) fn is_raise(&self) -> bool {
         !self.is_delete && self.row.value.is_empty()
     }
 
-    fn refused(&self, what: impl Into<String>) -> RestoreError {
+    pub(super) fn refused(&self, what: impl Into<String>) -> RestoreError {
         refused(bucket::KEY, &self.row, what)
     }
 
     /// Returns the key that was changed, and the version that it then had.
-    fn change(&self) -> Result<(Bytes, Option<Item>), RestoreError> {
+    pub(super) fn change(&self) -> Result<(Bytes, Option<Item>), RestoreError> {
         let encoded = Bytes::copy_from_slice(self.row.value);
         if self.is_delete {
             let parsed = KeyValue::parse(&encoded).map_err(|fault| self.refused(fault.to_string()))?;
@@ -75,7 +75,7 @@ impl<'r> Version<'r> {
 }
 
 /// Goes through the rows of the bucket `key` from a main revision on.
-fn for_each_version<S: ReadAt>(
+pub(super) fn for_each_version<S: ReadAt>(
     db: &Db<S>,
     from: i64,
     mut take: impl FnMut(&Version<'_>) -> Result<(), RestoreError>,
@@ -141,7 +141,11 @@ pub(super) fn sort<S: ReadAt>(
 
 /// Checks that a version follows the one before it. After the compaction revision nothing may be missing: each revision that
 /// an etcd uses has its rows, so a gap is a page that is lost.
-fn check_order(last: Revision, version: &Version<'_>, compact_revision: i64) -> Result<(), RestoreError> {
+pub(super) fn check_order(
+    last: Revision,
+    version: &Version<'_>,
+    compact_revision: i64,
+) -> Result<(), RestoreError> {
     let revision = version.revision;
     if revision <= last {
         return Err(version.refused(format!("{revision} comes after {last}")));

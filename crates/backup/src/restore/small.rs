@@ -31,8 +31,8 @@ pub(super) struct Small {
     pub(super) meta: MetaRows,
     /// Rows of the side tables.
     pub(super) rows: Vec<seed::Row>,
-    /// Ids of the leases, sorted.
-    pub(super) leases: Vec<i64>,
+    /// The leases, by id.
+    pub(super) leases: Vec<leasepb::Lease>,
     /// Alarms that are active: their type, and the member that they are about.
     pub(super) alarms: Vec<(i32, u64)>,
 }
@@ -73,10 +73,10 @@ impl Small {
             let left = Some(lease.remaining_ttl).filter(|left| *left > 0);
             let seeded = seed::lease(LeaseId(id), lease.ttl, left);
             self.rows.push(seeded.ok_or_else(|| format!("no lease is granted for {} s", lease.ttl))?);
-            self.leases.push(id);
+            self.leases.push(lease);
             Ok(())
         })?;
-        self.leases.sort_unstable();
+        self.leases.sort_unstable_by_key(|lease| lease.id);
         Ok(())
     }
 
@@ -98,7 +98,7 @@ impl Small {
 
     /// Whether there is a lease of this id.
     pub(super) fn has_lease(&self, id: i64) -> bool {
-        self.leases.binary_search(&id).is_ok()
+        self.leases.binary_search_by_key(&id, |lease| lease.id).is_ok()
     }
 }
 
@@ -112,7 +112,7 @@ pub(super) fn refused(bucket: &[u8], row: &Row<'_>, what: impl Into<String>) -> 
 }
 
 /// Goes through a bucket, if it is there. `take` says what is wrong with a row.
-fn for_each_row<S: ReadAt>(
+pub(super) fn for_each_row<S: ReadAt>(
     db: &Db<S>,
     name: &'static [u8],
     mut take: impl FnMut(&Row<'_>) -> Result<(), String>,
