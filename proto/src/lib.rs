@@ -65,6 +65,12 @@ pub mod quoratepb {
     include!("gen/quoratepb.rs");
 }
 
+/// What Quorate serves beside the v3 API (package `quorate.v1`).
+pub mod quorate_v1 {
+    #![allow(missing_docs, clippy::all)]
+    include!("gen/quorate.v1.rs");
+}
+
 /// etcd's raft library on the wire and on disk. For reading etcd's data directories only.
 pub mod raftpb {
     #![allow(missing_docs, clippy::all)]

@@ -36,11 +36,13 @@ fn the_contract_is_whole() {
     );
 }
 
-/// What Quorate adds: a package of its own, and fields of etcd's messages from number 20000 on.
+/// What Quorate adds: packages of its own, and fields of etcd's messages from number 20000 on.
 fn is_ours(row: &str) -> bool {
     let columns: Vec<_> = row.split('\t').collect();
     let number = columns.get(2).and_then(|number| number.parse::<u32>().ok());
-    columns[1].starts_with("quoratepb.") || (columns[0] == "field" && number.is_some_and(|n| n >= 20_000))
+    let packages = ["quoratepb.", "quorate.v1."];
+    packages.iter().any(|package| columns[1].starts_with(package))
+        || (columns[0] == "field" && number.is_some_and(|n| n >= 20_000))
 }
 
 #[test]

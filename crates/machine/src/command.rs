@@ -9,10 +9,13 @@ use proto::etcdserverpb::{
     LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, TxnRequest,
 };
 use proto::membershippb::{ClusterMemberAttrSetRequest, ClusterVersionSetRequest, DowngradeInfoSetRequest};
-use proto::quoratepb::{ClusterBootstrap, LeaseExpire, MembersReset};
+use proto::quoratepb::{
+    ClusterBootstrap, FollowAuth, FollowBegin, FollowCompaction, FollowLeases, FollowRevisions, FollowTurn,
+    LeaseExpire, MembersReset,
+};
 
 use crate::auth::{Access, AuthCommand};
-use crate::{MemberChange, quota};
+use crate::{MemberChange, quota, txn};
 
 /// The one command of an entry.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +38,12 @@ pub(crate) enum Command<'a> {
     MemberAttributes(&'a ClusterMemberAttrSetRequest),
     ClusterVersion(&'a ClusterVersionSetRequest),
     DowngradeInfo(&'a DowngradeInfoSetRequest),
+    FollowBegin(&'a FollowBegin),
+    FollowRevisions(&'a FollowRevisions),
+    FollowLeases(&'a FollowLeases),
+    FollowAuth(&'a FollowAuth),
+    FollowCompaction(&'a FollowCompaction),
+    FollowTurn(&'a FollowTurn),
     /// etcd's own tests put it into logs: does nothing.
     DowngradeVersionTest,
     /// A comparison of states: changes none (see [`crate::agreement`]).
@@ -48,6 +57,7 @@ impl<'a> Command<'a> {
         Self::of_keys(entry)
             .or_else(|| Self::of_leases(entry))
             .or_else(|| Self::of_cluster(entry))
+            .or_else(|| Self::of_follow(entry))
             .or_else(|| AuthCommand::of(entry).map(Self::Auth))
     }
 
@@ -108,6 +118,56 @@ impl<'a> Command<'a> {
         entry.downgrade_version_test.as_ref().map(|_| Self::DowngradeVersionTest)
     }
 
+    fn of_follow(entry: &'a InternalRaftRequest) -> Option<Self> {
+        if let Some(request) = entry.follow_revisions.as_deref() {
+            return Some(Self::FollowRevisions(request));
+        }
+        if let Some(request) = entry.follow_leases.as_deref() {
+            return Some(Self::FollowLeases(request));
+        }
+        if let Some(request) = entry.follow_begin.as_deref() {
+            return Some(Self::FollowBegin(request));
+        }
+        if let Some(request) = entry.follow_auth.as_deref() {
+            return Some(Self::FollowAuth(request));
+        }
+        if let Some(request) = entry.follow_compaction.as_deref() {
+            return Some(Self::FollowCompaction(request));
+        }
+        entry.follow_turn.as_deref().map(Self::FollowTurn)
+    }
+
+    /// Whether it writes what a cluster that follows another one has from there: keys, leases, users, the history.
+    pub(crate) fn is_write(self) -> bool {
+        match self {
+            Self::Put(_)
+            | Self::DeleteRange(_)
+            | Self::Compact(_)
+            | Self::LeaseGrant(_)
+            | Self::LeaseRevoke(_)
+            | Self::LeaseCheckpoint(_)
+            | Self::LeaseExpire(_) => true,
+            Self::Txn(request) => txn::writes(request),
+            Self::Auth(command) => command.is_write(),
+            Self::Range(_)
+            | Self::Alarm(_)
+            | Self::Bootstrap(_)
+            | Self::MemberChange(_)
+            | Self::MembersReset(_)
+            | Self::MemberAttributes(_)
+            | Self::ClusterVersion(_)
+            | Self::DowngradeInfo(_)
+            | Self::DowngradeVersionTest
+            | Self::FollowBegin(_)
+            | Self::FollowRevisions(_)
+            | Self::FollowLeases(_)
+            | Self::FollowAuth(_)
+            | Self::FollowCompaction(_)
+            | Self::FollowTurn(_)
+            | Self::StateHash => false,
+        }
+    }
+
     /// Whether a CORRUPT alarm stops it: whatever touches keys or leases, but not what gets a cluster out of the
     /// state.
     pub(crate) fn needs_sound_data(self) -> bool {
@@ -119,8 +179,14 @@ impl<'a> Command<'a> {
             | Self::Compact(_)
             | Self::LeaseGrant(_)
             | Self::LeaseRevoke(_)
-            | Self::LeaseExpire(_) => true,
+            | Self::LeaseExpire(_)
+            | Self::FollowBegin(_)
+            | Self::FollowRevisions(_)
+            | Self::FollowLeases(_)
+            | Self::FollowCompaction(_) => true,
             Self::LeaseCheckpoint(_)
+            | Self::FollowAuth(_)
+            | Self::FollowTurn(_)
             | Self::Alarm(_)
             | Self::Auth(_)
             | Self::Bootstrap(_)
@@ -151,6 +217,12 @@ impl<'a> Command<'a> {
             Self::Auth(command) => command.access(),
             Self::LeaseCheckpoint(_)
             | Self::LeaseExpire(_)
+            | Self::FollowBegin(_)
+            | Self::FollowRevisions(_)
+            | Self::FollowLeases(_)
+            | Self::FollowAuth(_)
+            | Self::FollowCompaction(_)
+            | Self::FollowTurn(_)
             | Self::Bootstrap(_)
             | Self::MemberChange(_)
             | Self::MembersReset(_)

@@ -9,10 +9,12 @@ use proto::membershippb::Member;
 
 use crate::auth::tables::{ENABLED, REVISION, ROLES, SETTINGS, USERS, decode_role, decode_user};
 use crate::auth::{ROOT, User};
+use crate::follow::Follow;
 use crate::lease::Lease;
 use crate::tables::{
-    ALARMS, CLUSTER, CLUSTER_ID, CLUSTER_VERSION, DOWNGRADE, FORMAT, LEASES, MEMBERS, REMOVED_MEMBERS,
-    decode_alarm, decode_i64, decode_lease, decode_member, decode_removed, decode_text, malformed,
+    ALARMS, CLUSTER, CLUSTER_ID, CLUSTER_VERSION, DOWNGRADE, FOLLOW, FOLLOW_STATE, FORMAT, LEASES, MEMBERS,
+    REMOVED_MEMBERS, decode_alarm, decode_i64, decode_lease, decode_member, decode_removed, decode_text,
+    malformed,
 };
 use crate::{Machine, Malformed};
 
@@ -41,6 +43,8 @@ pub enum Row {
     AuthEnabled,
     /// The auth revision.
     AuthRevision(u64),
+    /// How far another cluster is followed.
+    Follow(Follow),
 }
 
 impl Row {
@@ -58,6 +62,7 @@ impl Row {
             USERS => decode_user((key, value)).map(|(name, user)| Self::User(name, user)),
             ROLES => decode_role((key, value)).map(|(name, permissions)| Self::Role(name, permissions)),
             SETTINGS => Self::of_settings(key, value),
+            FOLLOW if key == FOLLOW_STATE => Follow::decode(key, value).map(Self::Follow),
             _ => Err(malformed(table, key, "the table is unknown")),
         }
     }

@@ -114,7 +114,25 @@ impl Leases {
         }
     }
 
-    fn move_key(&mut self, key: &Bytes, from: LeaseId, to: LeaseId) {
+    /// Takes over a lease with the keys that are attached to it here.
+    pub(crate) fn adopt(&mut self, id: LeaseId, mut lease: Lease) -> &Lease {
+        if let Some(old) = self.by_id.remove(&id) {
+            lease.keys = old.keys;
+        }
+        self.by_id.entry(id).or_insert(lease)
+    }
+
+    pub(crate) fn remove(&mut self, id: LeaseId) {
+        self.by_id.remove(&id);
+    }
+
+    /// No key is attached to any lease any more.
+    pub(crate) fn detach_all(&mut self) {
+        self.by_id.values_mut().for_each(|lease| lease.keys.clear());
+    }
+
+    /// Attaches a key to another lease; 0 is none. The one that it goes to exists.
+    pub(crate) fn move_key(&mut self, key: &Bytes, from: LeaseId, to: LeaseId) {
         if let Some(lease) = self.by_id.get_mut(&from) {
             lease.keys.remove(key);
         }

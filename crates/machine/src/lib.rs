@@ -75,6 +75,8 @@ pub mod txn;
 
 pub mod auth;
 
+pub mod follow;
+
 pub mod agreement;
 mod alarm;
 pub mod inspect;

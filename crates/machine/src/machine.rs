@@ -10,6 +10,7 @@ use proto::membershippb::Member;
 use crate::alarm::Alarms;
 use crate::auth::{self, AuthState, Identity, Policy};
 use crate::command::Command;
+use crate::follow::Follow;
 use crate::lease::{Lease, Leases};
 use crate::member::Cluster;
 use crate::outcome::Reading;
@@ -28,6 +29,9 @@ pub struct Machine {
     pub(crate) alarms: Alarms,
     pub(crate) auth: Arc<AuthState>,
     pub(crate) cluster: Cluster,
+    pub(crate) follow: Option<Follow>,
+    /// What was here before the load that is under way.
+    pub(crate) replaced: Option<mvcc::BegunAnew>,
 }
 
 /// Why a store cannot be opened as a state machine.
@@ -66,7 +70,9 @@ impl Machine {
             downgrade: tables::cluster_text(&store, DOWNGRADE)?,
         };
         let auth = Arc::new(auth::tables::read(&store)?);
-        Ok(Self { alarms: Alarms::new(tables::alarms(&store)?), leases, auth, cluster, store })
+        let follow = Follow::read(&store)?;
+        let alarms = Alarms::new(tables::alarms(&store)?);
+        Ok(Self { alarms, leases, auth, cluster, follow, replaced: None, store })
     }
 
     /// Applies one committed command. Pure and total (A1): the same state and command give the same state and
@@ -146,6 +152,9 @@ impl Machine {
         command: Command<'_>,
     ) -> Result<Outcome, Failure> {
         self.admit(identity, command)?;
+        if self.is_following() && command.is_write() {
+            return Err(Rejection::Following.into());
+        }
         match command {
             Command::Put(request) => self.put(request),
             Command::Txn(request) => self.txn(request, reading),
@@ -165,6 +174,12 @@ impl Machine {
             Command::MemberAttributes(request) => self.set_member_attributes(request),
             Command::ClusterVersion(request) => self.set_cluster_version(request),
             Command::DowngradeInfo(request) => self.set_downgrade(request),
+            Command::FollowBegin(request) => self.follow_begin(applied, request),
+            Command::FollowRevisions(request) => self.follow_revisions(applied, request),
+            Command::FollowLeases(request) => self.follow_leases(applied, request),
+            Command::FollowAuth(request) => self.follow_auth(request),
+            Command::FollowCompaction(request) => self.follow_compaction(request),
+            Command::FollowTurn(request) => self.follow_turn(request),
             Command::DowngradeVersionTest | Command::StateHash => Ok(self.nothing_done()),
         }
     }
@@ -175,7 +190,7 @@ impl Machine {
         Ok(Outcome::replied(Reply { revision: found.revision, body: found.into_body() }))
     }
 
-    fn nothing_done(&self) -> Outcome {
+    pub(crate) fn nothing_done(&self) -> Outcome {
         Outcome::replied(Reply { revision: self.store.revision(), body: Body::empty() })
     }
 }

@@ -15,6 +15,8 @@ pub struct Outcome {
     pub result: Result<Reply, Rejection>,
     /// For the watchers: the changes of the one revision that the command made. `None` if no key changed.
     pub changes: Option<Changes>,
+    /// For the watchers too: the changes of the revisions that were taken over from another cluster, in their order.
+    pub followed: Vec<Changes>,
     /// For the rest of the shell: the lease clock, status, metrics. In the order in which they happened.
     pub effects: Vec<Effect>,
     /// What is still to be read for the caller: it makes the body that `result` lacks then. Not the same on every member.
@@ -34,15 +36,23 @@ pub enum Reading {
 
 impl Outcome {
     pub(crate) fn refused(rejection: Rejection) -> Self {
-        Self { result: Err(rejection), changes: None, effects: Vec::new(), unread: None }
+        let (changes, followed) = (None, Vec::new());
+        Self { result: Err(rejection), changes, followed, effects: Vec::new(), unread: None }
     }
 
     pub(crate) fn replied(reply: Reply) -> Self {
-        Self { result: Ok(reply), changes: None, effects: Vec::new(), unread: None }
+        Self::changed(reply, None)
     }
 
     pub(crate) fn changed(reply: Reply, changes: Option<Changes>) -> Self {
-        Self { result: Ok(reply), changes, effects: Vec::new(), unread: None }
+        Self { result: Ok(reply), changes, followed: Vec::new(), effects: Vec::new(), unread: None }
+    }
+
+    /// Adds the effects of another outcome, whose reply is the answer.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.effects.extend(other.effects);
+        self.result = other.result;
+        self
     }
 
     pub(crate) fn with_effect(mut self, effect: Effect) -> Self {
@@ -77,6 +87,21 @@ pub enum Effect {
         /// The renewal that an expiry must name.
         epoch: RenewEpoch,
     },
+    /// A lease is as that of another cluster: `LeaseClock::granted`.
+    LeaseAdopted {
+        /// Which.
+        id: LeaseId,
+        /// Time to live in seconds.
+        ttl_seconds: i64,
+        /// Seconds left; `None`: all of them.
+        remaining_seconds: Option<i64>,
+        /// The renewal that an expiry must name.
+        epoch: RenewEpoch,
+    },
+    /// How far another cluster is followed is not the same as before: `Machine::follow`.
+    FollowChanged,
+    /// All keys of another cluster are here. What was here before is not read any more: `Machine::take_replaced`.
+    FollowLoaded,
     /// The alarms are not the same as before: `Machine::alarms`.
     AlarmsChanged,
     /// The members, or what they say of themselves, are not the same as before: `Machine::members`.

@@ -180,6 +180,19 @@ rejections! {
     /// It would leave no user who could switch authentication off; or a permission has no key, or
     /// ends before it starts; or a name is too long.
     InvalidAuthMgmt = InvalidArgument, "etcdserver: invalid auth management";
+
+    // Following another cluster. After all others, too.
+
+    /// Another cluster is followed, and only its writes count.
+    Following = FailedPrecondition,
+        "quorate: this cluster follows another one and takes no writes before `quoratectl follow cutover`";
+    /// A cluster that was written to cannot begin to follow another one.
+    FollowNotEmpty = FailedPrecondition,
+        "quorate: only a cluster that was never written to can follow another one: start it with empty data directories";
+    /// The cluster follows another one than this.
+    FollowSource = FailedPrecondition, "quorate: the cluster began to follow another source";
+    /// What an earlier leader or an earlier load has left in the log. Only members see this, no client.
+    FollowOutOfStep = FailedPrecondition, "quorate: it is of another load, revision or phase of the follow";
 }
 
 impl std::fmt::Display for Rejection {

@@ -14,6 +14,7 @@
 //!             "downgrade"                   target version, UTF-8; absent: no downgrade under way
 //!  5 removed  id (u64 BE)                   01
 //!  6 to 8     users, roles: see auth::tables
+//!  16 follow  "state"                       quoratepb.FollowState; absent: no other cluster was ever followed
 //! ```
 //!
 //! Ids are stored as two's complement, so negative leases sort after positive ones; nothing depends on it.
@@ -37,6 +38,10 @@ pub(crate) const CLUSTER: TableId = TableId(4);
 /// Removed members by id.
 pub(crate) const REMOVED_MEMBERS: TableId = TableId(5);
 
+/// Following another cluster. The tables before it are for users and roles.
+pub(crate) const FOLLOW: TableId = TableId(16);
+
+pub(crate) const FOLLOW_STATE: &[u8] = b"state";
 pub(crate) const CLUSTER_ID: &[u8] = b"id";
 pub(crate) const CLUSTER_VERSION: &[u8] = b"version";
 pub(crate) const DOWNGRADE: &[u8] = b"downgrade";

@@ -47,6 +47,16 @@ pub fn is_serializable(request: &TxnRequest) -> bool {
     ranges(request).all(|range| range.is_some_and(|range| range.serializable))
 }
 
+/// Whether any branch of it writes, or of a transaction that is nested in it.
+#[must_use]
+pub fn writes(request: &TxnRequest) -> bool {
+    request.success.iter().chain(&request.failure).any(|operation| match &operation.request {
+        Some(Request::RequestPut(_) | Request::RequestDeleteRange(_)) => true,
+        Some(Request::RequestTxn(nested)) => writes(nested),
+        Some(Request::RequestRange(_)) | None => false,
+    })
+}
+
 fn ranges(request: &TxnRequest) -> impl Iterator<Item = Option<&RangeRequest>> {
     request.success.iter().chain(&request.failure).map(|operation| match &operation.request {
         Some(Request::RequestRange(range)) => Some(range),

@@ -14,8 +14,7 @@ use wal::SimDisk;
 type Versions = Vec<(i64, Vec<(u32, Bytes, Option<Item>)>)>;
 
 fn open(disk: &SimDisk) -> Store {
-    let options =
-        Options { cache_bytes: 4 << 10, history_segment_bytes: 16 << 10, ..Options::default() };
+    let options = Options { cache_bytes: 4 << 10, history_segment_bytes: 16 << 10, ..Options::default() };
     Store::open(Arc::new(disk.clone()), Path::new("/store"), options).unwrap()
 }
 

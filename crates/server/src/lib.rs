@@ -20,6 +20,7 @@ mod bootstrap;
 pub mod config;
 mod engine;
 mod error;
+mod follow;
 pub mod fuzz;
 mod grpc;
 mod gzip;

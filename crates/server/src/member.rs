@@ -249,13 +249,15 @@ impl Assembly {
         self.transport.set_peers(first_peers(&machine, known));
         let auth = Auth::new(&machine, tokens);
         let engine = self.start_engine(config, (place.clone(), machine, auth), log, node)?;
-        let apis = self.apis(config, identity, &engine);
+        let endpoints = config.follow.as_ref().map_or_else(Vec::new, |follow| follow.endpoints.clone());
+        let (follow, orders) = crate::follow::Handle::new(endpoints);
+        let apis = self.apis(config, identity, &engine, &Arc::new(follow));
         let peer_port = Arc::new(PeerPort::new(apis[0].clone(), config));
         let transport = self.start_transport(config, identity, place, &engine, listeners.peer, peer_port)?;
         #[cfg(test)]
         let apply = engine.apply.clone();
         let Engine { consensus, owners, asked, questions, .. } = engine;
-        let network = Network::new(config, apis, listeners.clients, bootstrap, asked);
+        let network = Network::new(config, apis, listeners.clients, bootstrap, asked, orders);
         let (workers, ready) = network.start()?;
         let (shared, peers) = (self.shared, self.transport);
         Ok(Running {
@@ -320,7 +322,11 @@ impl Assembly {
         let (log_sender, log_inbox) = inbox();
         let (apply, apply_inbox) = inbox();
         let views = Arc::new(Views::new(machine.view()));
-        let revision = machine.store().revision();
+        let revision = match machine.follow() {
+            // Half of another cluster's keys is no state that anybody is shown.
+            Some(follow) if !follow.is_readable() => follow.shown,
+            _ => machine.store().revision(),
+        };
         let (catch_up, catch_up_thread) = catch_up(views.clone(), mailboxes.clone());
         let consensus_thread = ConsensusThread {
             node,
@@ -411,7 +417,13 @@ impl Assembly {
     }
 
     /// The services as each worker has them.
-    fn apis(&self, config: &Config, identity: Identity, engine: &Engine) -> Vec<Arc<Api>> {
+    fn apis(
+        &self,
+        config: &Config,
+        identity: Identity,
+        engine: &Engine,
+        follow: &Arc<crate::follow::Handle>,
+    ) -> Vec<Arc<Api>> {
         let Self { shared, status, lessor, metrics, mailboxes, .. } = self;
         let Engine { consensus, apply, views, auth, catch_up, questions, .. } = engine;
         let revision = engine.revision;
@@ -449,6 +461,7 @@ impl Assembly {
                     transport: self.transport.clone(),
                     connector: self.connector.clone(),
                     observer: Observer::new(metrics.clone()),
+                    follow: follow.clone(),
                     metrics: metrics.clone(),
                     cluster_id: identity.cluster.0,
                     member_id: identity.member.0,

@@ -2965,6 +2965,30 @@ pub struct InternalRaftRequest {
     pub state_hash_claim: ::core::option::Option<
         ::prost::alloc::boxed::Box<super::quoratepb::StateHashClaim>,
     >,
+    #[prost(message, optional, boxed, tag = "20009")]
+    pub follow_begin: ::core::option::Option<
+        ::prost::alloc::boxed::Box<super::quoratepb::FollowBegin>,
+    >,
+    #[prost(message, optional, boxed, tag = "20010")]
+    pub follow_revisions: ::core::option::Option<
+        ::prost::alloc::boxed::Box<super::quoratepb::FollowRevisions>,
+    >,
+    #[prost(message, optional, boxed, tag = "20011")]
+    pub follow_leases: ::core::option::Option<
+        ::prost::alloc::boxed::Box<super::quoratepb::FollowLeases>,
+    >,
+    #[prost(message, optional, boxed, tag = "20012")]
+    pub follow_auth: ::core::option::Option<
+        ::prost::alloc::boxed::Box<super::quoratepb::FollowAuth>,
+    >,
+    #[prost(message, optional, boxed, tag = "20013")]
+    pub follow_compaction: ::core::option::Option<
+        ::prost::alloc::boxed::Box<super::quoratepb::FollowCompaction>,
+    >,
+    #[prost(message, optional, boxed, tag = "20014")]
+    pub follow_turn: ::core::option::Option<
+        ::prost::alloc::boxed::Box<super::quoratepb::FollowTurn>,
+    >,
 }
 /// The answer to a command that has nothing to say.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -77,6 +77,172 @@ pub struct StateHashClaim {
     #[prost(bytes = "bytes", tag = "3")]
     pub hash: ::prost::bytes::Bytes,
 }
+/// A load begins: the keys are those of an empty store from here on, and those of the source come.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FollowBegin {
+    /// Whose keys they are.
+    #[prost(uint64, tag = "1")]
+    pub source_cluster_id: u64,
+    /// The source's compact revision. What is below it is known as far as it was current there.
+    #[prost(int64, tag = "2")]
+    pub base_revision: i64,
+}
+/// Changes of the source, in the order of their revisions, whole revisions only.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FollowRevisions {
+    /// The load: index of its FollowBegin.
+    #[prost(uint64, tag = "1")]
+    pub load: u64,
+    /// The revision that the state must be at.
+    #[prost(int64, tag = "2")]
+    pub after: i64,
+    /// The revision that it is at afterwards.
+    #[prost(int64, tag = "3")]
+    pub through: i64,
+    #[prost(message, repeated, tag = "4")]
+    pub changes: ::prost::alloc::vec::Vec<FollowChange>,
+}
+/// A change of a key.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FollowChange {
+    /// Main revision.
+    #[prost(int64, tag = "1")]
+    pub main: i64,
+    /// Which change of that revision it is.
+    #[prost(uint32, tag = "2")]
+    pub sub: u32,
+    /// The key as the source has it now, an encoded mvccpb.KeyValue; empty: it was deleted.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub put: ::prost::bytes::Bytes,
+    /// The key that was deleted.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub deleted: ::prost::bytes::Bytes,
+}
+/// Leases of the source. One that is gone there goes here as soon as no key is attached to it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FollowLeases {
+    #[prost(uint64, tag = "1")]
+    pub load: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub leases: ::prost::alloc::vec::Vec<FollowLease>,
+    #[prost(int64, repeated, tag = "3")]
+    pub gone: ::prost::alloc::vec::Vec<i64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FollowLease {
+    #[prost(int64, tag = "1")]
+    pub id: i64,
+    /// As granted, in seconds.
+    #[prost(int64, tag = "2")]
+    pub ttl: i64,
+    /// What is left, in seconds; 0: all of it.
+    #[prost(int64, tag = "3")]
+    pub remaining: i64,
+}
+/// All users and roles of the source.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FollowAuth {
+    #[prost(uint64, tag = "1")]
+    pub load: u64,
+    #[prost(bool, tag = "2")]
+    pub enabled: bool,
+    #[prost(uint64, tag = "3")]
+    pub revision: u64,
+    /// Encoded authpb.User.
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub users: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// Encoded authpb.Role.
+    #[prost(bytes = "bytes", repeated, tag = "5")]
+    pub roles: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// The source has compacted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FollowCompaction {
+    #[prost(uint64, tag = "1")]
+    pub load: u64,
+    #[prost(int64, tag = "2")]
+    pub revision: i64,
+}
+/// The next phase.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FollowTurn {
+    #[prost(uint64, tag = "1")]
+    pub load: u64,
+    #[prost(enumeration = "FollowPhase", tag = "2")]
+    pub phase: i32,
+    /// Why, for a follow that stops.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// The revision that the state must be at, to begin to follow and to end it; 0: any.
+    #[prost(int64, tag = "4")]
+    pub at: i64,
+}
+/// What is stored of it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FollowState {
+    #[prost(uint64, tag = "1")]
+    pub source_cluster_id: u64,
+    #[prost(uint64, tag = "2")]
+    pub load: u64,
+    #[prost(int64, tag = "3")]
+    pub base_revision: i64,
+    #[prost(enumeration = "FollowPhase", tag = "4")]
+    pub phase: i32,
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    /// Whether the load was ever complete when the follow stopped.
+    #[prost(bool, tag = "6")]
+    pub is_loaded: bool,
+    /// The newest revision that was ever shown: it is not gone below.
+    #[prost(int64, tag = "7")]
+    pub shown_revision: i64,
+    /// The revision at which the cluster began to take writes.
+    #[prost(int64, tag = "8")]
+    pub ended_revision: i64,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FollowPhase {
+    None = 0,
+    /// The source's keys come, and are not complete: nothing is read.
+    Loading = 1,
+    /// Reads are served, and the source's changes follow.
+    Following = 2,
+    /// The same, while the source is compared and its leases are read once more; its NOSPACE alarm may be raised.
+    CuttingOver = 3,
+    /// The cluster takes writes of its own.
+    Ended = 4,
+    /// What the source says contradicts what is here. Nothing follows any more.
+    Stopped = 5,
+}
+impl FollowPhase {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::None => "FOLLOW_PHASE_NONE",
+            Self::Loading => "FOLLOW_PHASE_LOADING",
+            Self::Following => "FOLLOW_PHASE_FOLLOWING",
+            Self::CuttingOver => "FOLLOW_PHASE_CUTTING_OVER",
+            Self::Ended => "FOLLOW_PHASE_ENDED",
+            Self::Stopped => "FOLLOW_PHASE_STOPPED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FOLLOW_PHASE_NONE" => Some(Self::None),
+            "FOLLOW_PHASE_LOADING" => Some(Self::Loading),
+            "FOLLOW_PHASE_FOLLOWING" => Some(Self::Following),
+            "FOLLOW_PHASE_CUTTING_OVER" => Some(Self::CuttingOver),
+            "FOLLOW_PHASE_ENDED" => Some(Self::Ended),
+            "FOLLOW_PHASE_STOPPED" => Some(Self::Stopped),
+            _ => None,
+        }
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PeerFrame {
     #[prost(

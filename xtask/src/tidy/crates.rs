@@ -33,14 +33,14 @@ const LAYERS: [Layer; 17] = [
         pure: false,
     },
     Layer { directory: "crates/archive", uses: &["backup", "dbfile", "mvcc"], pure: false },
+    Layer { directory: "crates/client", uses: &["proto"], pure: false },
     Layer {
         directory: "crates/server",
         uses: &[
-            "archive", "backup", "datadir", "dbfile", "gotext", "machine", "mvcc", "raft", "wal", "proto",
+            "archive", "backup", "client", "datadir", "dbfile", "gotext", "machine", "mvcc", "raft", "wal", "proto",
         ],
         pure: false,
     },
-    Layer { directory: "crates/client", uses: &["proto"], pure: false },
     Layer {
         directory: "crates/cli",
         uses: &[

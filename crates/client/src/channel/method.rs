@@ -12,7 +12,7 @@ pub(crate) enum Kind {
 }
 
 /// Methods that only read, besides those of the key space. A renewal of a token is as good as a read.
-const READS: [&str; 17] = [
+const READS: [&str; 18] = [
     "/etcdserverpb.KV/Range",
     "/etcdserverpb.KV/RangeStream",
     "/etcdserverpb.Lease/LeaseTimeToLive",
@@ -30,13 +30,14 @@ const READS: [&str; 17] = [
     "/etcdserverpb.Auth/RoleList",
     "/v3electionpb.Election/Leader",
     "/grpc.health.v1.Health/Check",
+    "/quorate.v1.Follow/Status",
 ];
 
 /// Methods with a stream of requests.
 const STREAMS: [&str; 2] = ["/etcdserverpb.Watch/Watch", "/etcdserverpb.Lease/LeaseKeepAlive"];
 
 /// Methods that take as long as they take: no deadline is set for them.
-const UNBOUNDED: [&str; 9] = [
+const UNBOUNDED: [&str; 10] = [
     "/etcdserverpb.Watch/Watch",
     "/etcdserverpb.Lease/LeaseKeepAlive",
     "/etcdserverpb.KV/RangeStream",
@@ -46,6 +47,7 @@ const UNBOUNDED: [&str; 9] = [
     "/v3electionpb.Election/Campaign",
     "/v3electionpb.Election/Observe",
     "/grpc.health.v1.Health/Watch",
+    "/quorate.v1.Follow/Cutover",
 ];
 
 /// The method that gets a token, and is called without one.

@@ -93,6 +93,29 @@ impl<'a> AuthCommand<'a> {
         entry.auth_role_list.as_ref().map(|_| Self::RoleList)
     }
 
+    /// Whether it changes users, roles or permissions. To log in is no such change.
+    pub(crate) fn is_write(self) -> bool {
+        match self {
+            Self::Status
+            | Self::Authenticate(_)
+            | Self::UserGet(_)
+            | Self::UserList
+            | Self::RoleGet(_)
+            | Self::RoleList => false,
+            Self::Enable
+            | Self::Disable
+            | Self::UserAdd(_)
+            | Self::UserDelete(_)
+            | Self::UserChangePassword(_)
+            | Self::UserGrantRole(_)
+            | Self::UserRevokeRole(_)
+            | Self::RoleAdd(_)
+            | Self::RoleDelete(_)
+            | Self::RoleGrantPermission(_)
+            | Self::RoleRevokePermission(_) => true,
+        }
+    }
+
     /// What it needs.
     pub(crate) fn access(self) -> Access<'a> {
         match self {

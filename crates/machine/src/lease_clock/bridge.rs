@@ -20,6 +20,9 @@ impl LeaseClock {
             Effect::LeaseGranted { id, ttl_seconds, epoch } => {
                 self.granted(id, ttl_seconds, None, epoch, now)
             }
+            Effect::LeaseAdopted { id, ttl_seconds, remaining_seconds, epoch } => {
+                self.granted(id, ttl_seconds, remaining_seconds, epoch, now);
+            }
             Effect::LeaseRevoked { id } => self.revoked(id),
             Effect::LeaseCheckpointed { id, remaining_seconds, epoch } => {
                 self.checkpointed(id, remaining_seconds, epoch, now);
@@ -32,6 +35,8 @@ impl LeaseClock {
             | Effect::Authenticated { .. }
             | Effect::UserTokensInvalid { .. }
             | Effect::AllTokensInvalid
+            | Effect::FollowChanged
+            | Effect::FollowLoaded
             | Effect::Compacted { .. } => {}
         }
     }

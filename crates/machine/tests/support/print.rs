@@ -113,6 +113,14 @@ pub(crate) fn effect(effect: &Effect) -> String {
         Effect::LeaseGranted { id, ttl_seconds, epoch } => {
             format!("lease {} granted for {ttl_seconds} s, epoch {}\n", id.0, epoch.0)
         }
+        Effect::LeaseAdopted { id, ttl_seconds, remaining_seconds, epoch } => {
+            format!(
+                "lease {} adopted, {ttl_seconds} s, {remaining_seconds:?} left, epoch {}\n",
+                id.0, epoch.0
+            )
+        }
+        Effect::FollowChanged => "follow changed\n".to_owned(),
+        Effect::FollowLoaded => "follow loaded\n".to_owned(),
         Effect::LeaseRevoked { id } => format!("lease {} revoked\n", id.0),
         Effect::LeaseCheckpointed { id, remaining_seconds, epoch } => {
             let left = remaining_seconds.map_or("all".to_owned(), |seconds| format!("{seconds} s"));

@@ -73,6 +73,9 @@ impl Api {
             }
             self.read(caller, Access::Txn(&request), &request, read::txn).await?
         } else {
+            if txn::writes(&request) {
+                self.check_takes_writes()?;
+            }
             self.propose(caller, Field::Txn, &request).await?
         };
         Ok(self.spliced(reply))

@@ -126,6 +126,8 @@ impl Api {
         caller: &Caller,
         request: LeaseKeepAliveRequest,
     ) -> Result<Plain<LeaseKeepAliveResponse>, Status> {
+        // The stream may be older than the follow.
+        self.check_takes_writes()?;
         if self.is_auth_enabled() {
             // Whose keys the lease has is asked of a state that has all of them.
             self.read_barrier().await.map_err(|late| self.no_leader_or(late))?;

@@ -177,6 +177,9 @@ methods! {
     Leader = "v3electionpb.Election" / "Leader", Unary, ByRange, -, WithoutMetrics;
     Observe = "v3electionpb.Election" / "Observe", ServerStream, ByRange, -, WithoutMetrics;
     Resign = "v3electionpb.Election" / "Resign", Unary, ByRange, -, WithoutMetrics;
+    FollowStatus = "quorate.v1.Follow" / "Status", Unary, Admin, follow_status, WithoutMetrics;
+    FollowCutover = "quorate.v1.Follow" / "Cutover", Unary, Admin, follow_cutover, WithoutMetrics;
+    FollowCancel = "quorate.v1.Follow" / "Cancel", Unary, Admin, follow_cancel, WithoutMetrics;
     HealthCheck = "grpc.health.v1.Health" / "Check", Unary, Open, health_check, AboutTheMember;
     HealthWatch = "grpc.health.v1.Health" / "Watch", ServerStream, Open, health_watch, AboutTheMember;
     HealthList = "grpc.health.v1.Health" / "List", Unary, Open, health_list, AboutTheMember;

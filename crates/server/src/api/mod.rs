@@ -4,6 +4,7 @@ pub(crate) mod auth;
 mod authorise;
 pub(crate) mod cluster;
 pub(crate) mod downgrade;
+pub(crate) mod follow;
 pub(crate) mod health;
 pub(crate) mod kv;
 pub(crate) mod leader;
@@ -66,6 +67,8 @@ pub(crate) struct Api {
     /// Asks other members over TLS.
     pub(crate) connector: Arc<Connector>,
     pub(crate) observer: Observer,
+    /// Following another cluster.
+    pub(crate) follow: Arc<crate::follow::Handle>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) cluster_id: u64,
     pub(crate) member_id: u64,
@@ -177,6 +180,16 @@ impl Api {
         Ok(self.propose_by(Proposer::OnlyThisLeader, &Author::Member, field, request).await?.reply)
     }
 
+    /// Proposes what the leader has found out of the cluster that is followed, however long it is: a revision of it is not torn
+    /// apart.
+    pub(crate) async fn propose_followed<M: Message>(
+        &self,
+        field: Field,
+        request: &M,
+    ) -> Result<Reply, Status> {
+        self.propose_of_any_length(Proposer::OnlyThisLeader, &Author::Member, field, request).await
+    }
+
     /// Since when another member has been connected; `None` if it is not.
     pub(crate) fn active_since(&self, member: u64) -> Option<Instant> {
         self.transport.active_since(NodeId(member))
@@ -211,6 +224,16 @@ impl Api {
         if command_len(author, field, request) > self.settings.max_request_bytes {
             return Err(status::too_large());
         }
+        self.propose_of_any_length(proposer, author, field, request).await
+    }
+
+    async fn propose_of_any_length<M: Message>(
+        &self,
+        proposer: Proposer,
+        author: &Author,
+        field: Field,
+        request: &M,
+    ) -> Result<Reply, Status> {
         let started = Instant::now();
         let outcome = self.worker.propose(proposer, |id| encode_command(id, author, field, request)).await;
         self.observe(operation::of_field(field), started, Success::of(&outcome));

@@ -76,6 +76,7 @@ fn admit(api: &Api, method: Method, metadata: &Metadata<'_>) -> Result<Encoding,
     if api.shared.is_stopping() {
         return Err(Status::unavailable("etcdserver: server stopped"));
     }
+    api.check_follow(method)?;
     Encoding::of(metadata.encoding)
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{
     Allowed, AuthSettings, AutoCompaction, Backups, Cluster, ClusterState, Config, ConfigError, FeatureGates,
-    HttpAccess, Keepalive, Limits, Listen, Log, LogFormat, LogOutput, MetricsDetail, Nanos, Notice, Quota,
-    Raft, Settings, Source, SrvDiscovery, Tls, Url, Warnings, go, table, url, validate,
+    FollowSettings, HttpAccess, Keepalive, Limits, Listen, Log, LogFormat, LogOutput, MetricsDetail, Nanos,
+    Notice, Quota, Raft, Settings, Source, SrvDiscovery, Tls, Url, Warnings, go, table, url, validate,
 };
 
 impl Config {
@@ -47,6 +47,7 @@ impl Config {
             keepalive: keepalive(settings)?,
             auth: auth(settings, &mut notices),
             auto_compaction: auto_compaction(settings)?,
+            follow: follow(settings),
             watch_progress_notify_interval: watch_progress_notify_interval(settings)?,
             warnings: Warnings {
                 apply: duration(settings, "warning-apply-duration")?,
@@ -72,6 +73,19 @@ impl Config {
             notices,
         })
     }
+}
+
+/// The cluster that is followed. The combinations have been checked.
+fn follow(settings: &Settings) -> Option<FollowSettings> {
+    let path = |flag| Some(settings.text(flag)).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let endpoints = settings.list("follow-endpoints").to_vec();
+    let user = Some(settings.text("follow-user").to_owned()).filter(|user| !user.is_empty());
+    (!endpoints.is_empty()).then(|| FollowSettings {
+        endpoints,
+        ca: path("follow-cacert"),
+        identity: path("follow-cert").zip(path("follow-key")),
+        user: user.zip(path("follow-password-file")),
+    })
 }
 
 /// Costs that bcrypt has.

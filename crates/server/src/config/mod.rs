@@ -41,6 +41,7 @@ pub use notice::Notice;
 pub use settings::{Settings, Source};
 pub use tls::Tls;
 
+pub use crate::follow::FollowSettings;
 use crate::net::trace;
 use crate::version;
 use arguments::Arguments;
@@ -77,6 +78,8 @@ pub struct Config {
     pub auth: AuthSettings,
     /// Automatic compaction.
     pub auto_compaction: AutoCompaction,
+    /// The cluster that is followed.
+    pub follow: Option<FollowSettings>,
     /// Time between progress notifications to the watchers that asked for them.
     pub watch_progress_notify_interval: Duration,
     /// From when on slowness is logged.

@@ -91,6 +91,7 @@ const TRACING: Standing = NotYet("distributed tracing");
 pub static GROUPS: &[Group] = &[
     Group { title: "Member", flags: MEMBER },
     Group { title: "Clustering", flags: CLUSTERING },
+    Group { title: "Following another cluster (not flags of etcd)", flags: FOLLOWING },
     Group { title: "Security", flags: SECURITY },
     Group { title: "Auth", flags: AUTHENTICATION },
     Group { title: "Profiling, metrics and tracing", flags: OBSERVATION },
@@ -132,6 +133,16 @@ static MEMBER: &[Flag] = &[
     flag("socket-reuse-address", Bool, "false", At("socket-options.reuse-address"), Served, "Set SO_REUSEADDR on listeners."),
     flag("raft-read-timeout", Duration, "5s", Absent, Served, "Read timeout of connections between peers."),
     flag("raft-write-timeout", Duration, "5s", Absent, Served, "Write timeout of connections between peers."),
+];
+
+#[rustfmt::skip] // one row, one flag
+static FOLLOWING: &[Flag] = &[
+    flag("follow-endpoints", List, "", Same, Served, "Client endpoints of the cluster that a new cluster follows until `quoratectl follow cutover`: 'host:port' or URLs, separated by commas."),
+    flag("follow-cacert", Text, "", Same, Served, "CAs that sign that cluster's certificates."),
+    flag("follow-cert", Text, "", Same, Served, "Certificate to show to that cluster."),
+    flag("follow-key", Text, "", Same, Served, "Key of --follow-cert."),
+    flag("follow-user", Text, "", Same, Served, "User of that cluster, with the role root."),
+    flag("follow-password-file", Text, "", Same, Served, "File with the password of --follow-user."),
 ];
 
 #[rustfmt::skip] // one row, one flag

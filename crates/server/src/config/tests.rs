@@ -18,6 +18,24 @@ fn refusal(line: &[&str]) -> (String, u8) {
 }
 
 #[test]
+fn flags_of_a_follow_are_refused_in_combinations_that_make_no_sense() {
+    for (line, named) in [
+        (&["--follow-user", "u"][..], "--follow-user and --follow-password-file go together"),
+        (&["--follow-key", "k"], "--follow-cert and --follow-key go together"),
+        (&["--follow-cacert", "ca"], "--follow-endpoints does not say which"),
+        (&["--follow-user", "u", "--follow-password-file", "p"], "--follow-endpoints does not say which"),
+    ] {
+        let (text, _) = refusal(line);
+        assert!(text.contains(named), "{line:?}: {text}");
+    }
+    let line = ["--follow-endpoints", "a:1,https://b:2", "--follow-user", "u", "--follow-password-file", "p"];
+    let follow = load(&line, &[]).unwrap().follow.unwrap();
+    assert_eq!(follow.endpoints, ["a:1", "https://b:2"]);
+    assert_eq!(follow.user, Some(("u".to_owned(), "p".into())));
+    assert_eq!(load(&[], &[]).unwrap().follow, None);
+}
+
+#[test]
 fn the_defaults_are_etcds() {
     let config = Config::default();
     assert_eq!(config.name, "default");

@@ -41,6 +41,7 @@ pub(super) fn check(settings: &Settings, derived: &Derived<'_>) -> Result<(), Co
         return refuse("--advertise-client-urls is required when --listen-client-urls is set explicitly");
     }
     compaction(settings)?;
+    follow(settings)?;
     if settings.bool("enable-distributed-tracing")
         && !(0..=1_000_000).contains(&settings.int("distributed-tracing-sampling-rate"))
     {
@@ -58,6 +59,22 @@ pub(super) fn check(settings: &Settings, derived: &Derived<'_>) -> Result<(), Co
         return refuse(format!("--compact-hash-check-time must be >0 (set to {hash_check})"));
     }
     Ok(())
+}
+
+fn follow(settings: &Settings) -> Result<(), ConfigError> {
+    let is_set = |flag: &str| !settings.text(flag).is_empty();
+    for (one, other) in [("follow-cert", "follow-key"), ("follow-user", "follow-password-file")] {
+        if is_set(one) != is_set(other) {
+            return refuse(format!("--{one} and --{other} go together: one of them is missing"));
+        }
+    }
+    let others = ["follow-cacert", "follow-cert", "follow-user"];
+    match others.into_iter().find(|flag| is_set(flag)) {
+        Some(flag) if settings.list("follow-endpoints").is_empty() => refuse(format!(
+            "--{flag} says how to follow a cluster, and --follow-endpoints does not say which"
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn logger(settings: &Settings) -> Result<(), ConfigError> {

@@ -105,11 +105,42 @@ pub(crate) struct ApplyThread {
 /// What has come of the entries that were taken together.
 #[derive(Default)]
 pub(crate) struct Batch {
+    /// What watchers are shown before `changes`.
+    shown: Vec<Shown>,
     changes: Vec<Changes>,
     answers: Vec<(RequestId, CommandReply)>,
     compacted: Option<i64>,
     status_changed: bool,
     auth_changed: bool,
+}
+
+/// What watchers are shown, in order.
+enum Shown {
+    Changes(Arc<[Changes]>),
+    /// Everything was loaded from another cluster.
+    Loaded {
+        revision: i64,
+        compact_revision: i64,
+    },
+}
+
+impl Shown {
+    fn delivery(&self) -> Delivery {
+        match self {
+            Self::Changes(changes) => Delivery::Published(changes.clone()),
+            &Self::Loaded { revision, compact_revision } => Delivery::Restored { revision, compact_revision },
+        }
+    }
+}
+
+impl Batch {
+    /// Ends the changes that are shown before something else.
+    fn end_changes(&mut self) {
+        if !self.changes.is_empty() {
+            let changes = std::mem::take(&mut self.changes);
+            self.shown.push(Shown::Changes(changes.into()));
+        }
+    }
 }
 
 impl ApplyThread {
@@ -249,8 +280,8 @@ impl ApplyThread {
             Operation::DeleteRange => mvcc.delete.inc(),
             _ => {}
         }
-        let changes = outcome.changes.as_ref().map_or(0, |changes| changes.changes.len());
-        mvcc.events.add(changes as u64);
+        let changes = outcome.changes.iter().chain(&outcome.followed);
+        mvcc.events.add(changes.map(|changes| changes.changes.len() as u64).sum());
         if took > self.slow_apply {
             self.metrics.server.slow_apply.inc();
             tracing::warn!(
@@ -265,6 +296,7 @@ impl ApplyThread {
 
     fn take(&mut self, id: Option<RequestId>, outcome: Outcome) {
         self.batch.changes.extend(outcome.changes);
+        self.batch.changes.extend(outcome.followed);
         for effect in &outcome.effects {
             self.follow(effect);
         }
@@ -284,7 +316,8 @@ impl ApplyThread {
                 self.metrics.lease.revoked.inc();
                 self.lessor.follow(effect);
             }
-            Effect::LeaseCheckpointed { .. } => self.lessor.follow(effect),
+            Effect::LeaseCheckpointed { .. } | Effect::LeaseAdopted { .. } => self.lessor.follow(effect),
+            Effect::FollowLoaded => self.loaded(),
             Effect::Compacted { revision } => {
                 self.batch.compacted = Some(*revision);
                 if let Some(compaction) = self.machine.store_mut().compaction_hash() {
@@ -297,7 +330,10 @@ impl ApplyThread {
                     self.shared.ending.removal_applied();
                 }
             }
-            Effect::AlarmsChanged | Effect::MembersChanged | Effect::ClusterVersionChanged => {
+            Effect::AlarmsChanged
+            | Effect::MembersChanged
+            | Effect::ClusterVersionChanged
+            | Effect::FollowChanged => {
                 self.batch.status_changed = true;
             }
             Effect::AuthChanged { .. } => {
@@ -310,8 +346,23 @@ impl ApplyThread {
         }
     }
 
+    /// Everything of another cluster is here: readers are shown it from now on, and watchers are caught up from where they
+    /// were.
+    fn loaded(&mut self) {
+        let store = self.machine.store();
+        let (revision, compact_revision) = (store.revision(), store.compact_revision());
+        self.batch.end_changes();
+        self.batch.shown.push(Shown::Loaded { revision, compact_revision });
+        self.views.replace(self.machine.view());
+        if let Some(replaced) = self.machine.take_replaced() {
+            // Freeing it takes longer than a write may wait; without a thread it is done here.
+            drop(crate::spawn::thread("close", move || drop(replaced)));
+        }
+    }
+
     /// Shows the batch to the world: watchers first, then readers, then the callers.
     fn publish(&mut self, applied: Index) {
+        self.batch.end_changes();
         let batch = std::mem::take(&mut self.batch);
         if batch.status_changed {
             self.status.refresh(&self.machine);
@@ -319,14 +370,11 @@ impl ApplyThread {
             self.transport.set_removed(self.removed());
         }
         let mut outgoing: Vec<Vec<Delivery>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
-        let changes: Arc<[Changes]> = batch.changes.into();
         for deliveries in &mut outgoing {
             if batch.auth_changed {
                 deliveries.push(Delivery::AuthChanged);
             }
-            if !changes.is_empty() {
-                deliveries.push(Delivery::Published(changes.clone()));
-            }
+            deliveries.extend(batch.shown.iter().map(Shown::delivery));
             deliveries.extend(batch.compacted.map(Delivery::Compacted));
         }
         self.shared.applied.store(applied.0, Ordering::Release);

@@ -52,6 +52,12 @@ pub(crate) enum Field {
     MembersReset = 20_006,
     StateHashMark = 20_007,
     StateHashClaim = 20_008,
+    FollowBegin = 20_009,
+    FollowRevisions = 20_010,
+    FollowLeases = 20_011,
+    FollowAuth = 20_012,
+    FollowCompaction = 20_013,
+    FollowTurn = 20_014,
 }
 
 const HEADER_FIELD: u32 = 100;

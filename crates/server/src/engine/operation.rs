@@ -87,6 +87,12 @@ pub(crate) fn of_field(field: Field) -> Operation {
         | Field::MemberUpdate
         | Field::MembersReset
         | Field::StateHashMark
-        | Field::StateHashClaim => Operation::Unknown,
+        | Field::StateHashClaim
+        | Field::FollowBegin
+        | Field::FollowRevisions
+        | Field::FollowLeases
+        | Field::FollowAuth
+        | Field::FollowCompaction
+        | Field::FollowTurn => Operation::Unknown,
     }
 }

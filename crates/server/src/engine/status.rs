@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use machine::follow::Follow;
 use parking_lot::RwLock;
 use proto::etcdserverpb::AlarmMember;
 use proto::membershippb::Member;
@@ -19,6 +20,7 @@ pub(crate) struct EngineStatus {
     alarms: RwLock<Arc<[AlarmMember]>>,
     cluster_version: RwLock<Option<String>>,
     downgrade_target: RwLock<Option<String>>,
+    follow: RwLock<Option<Arc<Follow>>>,
     /// Bytes of the versions in the store.
     pub(crate) db_bytes: AtomicU64,
 }
@@ -71,6 +73,11 @@ impl EngineStatus {
         self.own_id
     }
 
+    /// How far another cluster is followed; `None`: that never began.
+    pub(crate) fn follow(&self) -> Option<Arc<Follow>> {
+        self.follow.read().clone()
+    }
+
     /// Takes over what the machine has.
     pub(crate) fn refresh(&self, machine: &machine::Machine) {
         let is_learner = machine.member(self.own_id).is_some_and(machine::member_change::is_learner);
@@ -78,6 +85,7 @@ impl EngineStatus {
         *self.members.write() = machine.members().cloned().collect();
         *self.alarms.write() = machine.alarms().collect();
         *self.cluster_version.write() = machine.cluster_version().map(str::to_owned);
+        *self.follow.write() = machine.follow().cloned().map(Arc::new);
         *self.downgrade_target.write() = machine.downgrade_target().map(str::to_owned);
     }
 

@@ -17,6 +17,7 @@ use super::start_thread;
 use super::stopping::STOP_GRACE;
 use crate::api::Api;
 use crate::config::{Config, Url};
+use crate::engine::fatal::stop_process;
 use crate::engine::questions::Asked;
 use crate::engine::worker::Worker;
 use crate::error::StartError;
@@ -28,7 +29,7 @@ use crate::net::descriptors::Places;
 use crate::net::serve::ClientPort;
 use crate::readers::ConnectionId;
 use crate::tls::{Door, Handshakes};
-use crate::{spawn, tasks};
+use crate::{follow, spawn, tasks};
 
 /// The workers before they start.
 pub(super) struct Network {
@@ -38,6 +39,7 @@ pub(super) struct Network {
     introduction: tasks::publish::Introduction,
     auto_compaction: crate::config::AutoCompaction,
     asked: mpsc::Receiver<Asked>,
+    orders: follow::Orders,
     config: Arc<Config>,
 }
 
@@ -91,6 +93,7 @@ impl Network {
         listeners: ClientListeners,
         bootstrap: Option<ClusterBootstrap>,
         asked: mpsc::Receiver<Asked>,
+        orders: follow::Orders,
     ) -> Self {
         Self {
             apis,
@@ -109,6 +112,7 @@ impl Network {
             },
             auto_compaction: config.auto_compaction,
             asked,
+            orders,
             config: Arc::new(config.clone()),
         }
     }
@@ -146,6 +150,7 @@ impl Network {
             auto_compaction: self.auto_compaction,
             backups: self.config.backups.clone(),
             asked: self.asked,
+            follow: self.config.follow.clone().map(|settings| (settings, self.orders)),
             ready,
             http: Arc::new(ClientPort::new(self.apis[0].clone(), workers.clone(), &self.config)),
             places: Places::of_process(has_tls),
@@ -192,6 +197,8 @@ struct First {
     auto_compaction: crate::config::AutoCompaction,
     backups: Option<crate::config::Backups>,
     asked: mpsc::Receiver<Asked>,
+    /// The cluster to follow, and who may say when that ends.
+    follow: Option<(follow::FollowSettings, follow::Orders)>,
     ready: std::sync::mpsc::Sender<()>,
     http: Arc<ClientPort>,
     places: Arc<Places>,
@@ -207,6 +214,13 @@ impl First {
         spawn::task("lease expiry", tasks::expiry::run(self.api.clone(), self.workers));
         spawn::task("auto compaction", tasks::auto_compaction::run(self.api.clone(), self.auto_compaction));
         let backups = self.backups.and_then(|backups| tasks::backups::start(self.api.clone(), backups));
+        if let Some((settings, orders)) = self.follow {
+            let (api, stopped) = (self.api.clone(), leaving.clone());
+            let started = spawn::thread("follow", move || follow::run(api, settings, orders, stopped));
+            if let Err(error) = started {
+                stop_process("the thread that follows another cluster cannot be started", &error);
+            }
+        }
         let ClientListeners { client, http, metrics, .. } = self.listeners;
         let (door, handshakes) = (&self.door, self.handshakes.as_ref());
         let dealer = |workers| Dealer::new(workers, self.places.clone());

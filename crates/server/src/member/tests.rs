@@ -77,7 +77,9 @@ impl Staged {
             asked,
             owners: Vec::new(),
         };
-        let api = assembly.apis(&config, identity, &engine).remove(0);
+        let api = assembly
+            .apis(&config, identity, &engine, &Arc::new(crate::follow::Handle::new(Vec::new()).0))
+            .remove(0);
         assembly.shared.leader_is(identity.member.0);
         assembly.lessor.promote(1, config.raft.election_timeout);
         let granted = Effect::LeaseGranted { id: LEASE, ttl_seconds: TTL, epoch: RenewEpoch(1) };

@@ -199,6 +199,15 @@ group! {
         deleted: Counter = counter(), "quorate_backup_deleted_objects_total", "Objects deleted because they were too old.";
         full_duration: Histogram = seconds(0.1, 16), "quorate_backup_full_duration_seconds", "Time of a full backup, read back.";
     }
+
+    /// Following another cluster. Not etcd's: exposed by members that were started with `--follow-endpoints` only.
+    Follow {
+        phase: Gauge = gauge(), "quorate_follow_phase", "How far the follow is: 1 loading, 2 following, 3 cutting over, 4 ended, 5 stopped.";
+        lag_revisions: Gauge = gauge(), "quorate_follow_lag_revisions", "Revisions of the source that are not here, as far as the leader knows.";
+        lag_seconds: Gauge = gauge(), "quorate_follow_lag_seconds", "Seconds since the two were last known to be equal; -1: not known, or not the leader.";
+        loads: Gauge = gauge(), "quorate_follow_loads", "Loads of everything since this member leads.";
+        fault: Gauge = gauge(), "quorate_follow_fault", "1 while the source cannot be followed, else 0.";
+    }
 }
 
 /// All metrics of a member.
@@ -220,6 +229,8 @@ pub struct Metrics {
     pub tls: Tls,
     /// Backups by the clock; `None`: none are to be made.
     pub backups: std::sync::OnceLock<Backups>,
+    /// Following another cluster.
+    pub follow: Follow,
     /// Every gRPC method.
     pub grpc: Grpc,
     /// What was asked for all this.
@@ -240,6 +251,7 @@ impl Metrics {
             lease: Lease::new(),
             tls: Tls::new(),
             backups: std::sync::OnceLock::new(),
+            follow: Follow::new(),
             grpc: Grpc::new(detail),
             scrapes: Scrapes::default(),
             detail,
@@ -280,6 +292,9 @@ impl Metrics {
         }
         if let Some(backups) = self.backups.get() {
             backups.collect(out);
+        }
+        if self.follow.phase.get() != 0 {
+            self.follow.collect(out);
         }
         let last_health = labelled::LastHealth(&self.server.healthchecks);
         out.family(

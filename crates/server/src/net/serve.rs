@@ -181,6 +181,8 @@ fn refresh_gauges(api: &Api, workers: &[Arc<Worker>]) {
     metrics.mvcc.watchers.set(watching.watchers as i64);
     metrics.mvcc.slow_watchers.set(watching.slow_watchers as i64);
     metrics.server.alarms.set_raised(raised_alarms(api));
+    let phase = crate::api::follow::phase_of(api.status.follow().as_deref());
+    api.follow.observe(phase as i64, view.revision(), metrics);
     if let Some(version) = api.status.cluster_version() {
         let minor = version.rsplit_once('.').map_or(version.as_str(), |(minor, _)| minor);
         metrics.server.cluster_version.set(minor);

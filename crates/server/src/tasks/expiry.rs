@@ -29,6 +29,10 @@ pub(crate) async fn run(api: Arc<Api>, workers: Arc<[Arc<Worker>]>) {
     let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
     loop {
         api.lessor.wait_until_due().await;
+        // The source expires its leases, and says so.
+        if api.is_following() {
+            continue;
+        }
         let _ = tokio::time::timeout(TURN_TIME_MAX, serve_waiting(&workers)).await;
         for lease in api.lessor.take_due(|term, due| checkpoint(&api, term, due)) {
             let Ok(slot) = slots.clone().acquire_owned().await else { return };

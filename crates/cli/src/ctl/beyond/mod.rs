@@ -14,6 +14,7 @@ pub mod edit;
 pub mod event_stream;
 pub mod export;
 pub mod file;
+pub mod follow;
 pub mod history;
 pub mod http;
 pub mod import;
@@ -29,6 +30,7 @@ pub const COMMANDS: &[Command] = &[
     top::COMMAND,
     doctor::COMMAND,
     replace::COMMAND,
+    follow::COMMAND,
     tree::COMMAND,
     diff::COMMAND,
     history::COMMAND,

@@ -38,6 +38,10 @@ fn text(row: &Row, secrets: bool) -> String {
         }
         Row::AuthEnabled => "auth enabled".to_owned(),
         Row::AuthRevision(revision) => format!("auth revision {revision}"),
+        Row::Follow(follow) => format!(
+            "follow {:x} load {} base {} shown {} {:?}",
+            follow.source, follow.load, follow.base, follow.shown, follow.phase
+        ),
     }
 }
 
@@ -65,6 +69,10 @@ fn as_json(row: &Row, secrets: bool) -> Value {
         }
         Row::AuthEnabled => json!({ "table": "auth", "enabled": true }),
         Row::AuthRevision(revision) => json!({ "table": "auth", "revision": revision }),
+        Row::Follow(follow) => json!({
+            "table": "follow", "source": format!("{:x}", follow.source), "load": follow.load, "base": follow.base,
+            "shown": follow.shown, "phase": format!("{:?}", follow.phase),
+        }),
     }
 }
 

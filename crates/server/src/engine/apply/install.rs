@@ -93,7 +93,11 @@ impl ApplyThread {
         let (revision, compact_revision) = (store.revision(), store.compact_revision());
         // First: who reads the new keys then finds the users and permissions that go with them.
         self.auth.replace(&self.machine);
-        self.views.replace(self.machine.view());
+        // Half of another cluster's keys is no state that anybody is shown: readers keep what there was.
+        let is_readable = self.machine.follow().is_none_or(|follow| follow.is_readable());
+        if is_readable {
+            self.views.replace(self.machine.view());
+        }
         self.lessor.load(&self.machine);
         self.status.refresh(&self.machine);
         self.transport.set_peers(peers_of(&self.machine));
@@ -102,7 +106,7 @@ impl ApplyThread {
         if self.machine.removed_members().any(|id| self.status.is_own(id)) {
             self.shared.ending.removal_applied();
         }
-        for mailbox in &self.mailboxes {
+        for mailbox in self.mailboxes.iter().filter(|_| is_readable) {
             mailbox.put(&mut vec![Delivery::Restored { revision, compact_revision }]);
         }
         self.shared.applied.store(self.applied().0, Ordering::Release);

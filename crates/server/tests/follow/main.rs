@@ -1,0 +1,8 @@
+//! Following another cluster until this one takes its place: with a real etcd and with Quorate as the source.
+
+mod cut_over;
+mod faults;
+mod follow;
+mod refused;
+mod secured;
+mod support;
