@@ -4,7 +4,7 @@
 //! checkpoint takes all keys out and has its history begin behind the old one, whose files go as for a compaction. Until then the
 //! last checkpoint is that of the old state, and after a crash the caller's log says again that the store is emptied.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
@@ -51,6 +51,7 @@ impl Inner {
             shared: RwLock::new(shared),
             reader: self.reader.clone(),
             history_dir: self.history_dir.clone(),
+            history_end: OnceLock::new(),
         }
     }
 }

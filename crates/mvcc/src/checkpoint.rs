@@ -217,8 +217,8 @@ fn revision(fields: &mut Fields<'_>) -> Option<Revision> {
 pub(crate) struct Frozen {
     /// Whose state it is.
     pub(crate) inner: Arc<Inner>,
-    /// Whether nothing of what was stored before belongs to it.
-    pub(crate) is_anew: bool,
+    /// States that the store was emptied of since the checkpoint before: nothing that is stored belongs to it then.
+    pub(crate) left: Vec<Arc<Inner>>,
     /// Whether the history is still that of the store before it was emptied.
     pub(crate) history_is_old: AtomicBool,
     /// All transactions since the last one, in order. Taken out (and dropped, on this job's thread) when they are stored.
@@ -308,6 +308,10 @@ impl CheckpointJob {
         let transactions = self.frozen.transactions.lock();
         if self.frozen.history_is_old.load(Ordering::Relaxed) {
             background.begin_anew()?;
+            for left in &self.frozen.left {
+                // Once only: a state is left once.
+                let _ = left.history_end.set(background.tail_start);
+            }
             self.frozen.history_is_old.store(false, Ordering::Relaxed);
         }
         background.write_history(&transactions, self.frozen.mark.compact_revision)?;
@@ -440,7 +444,7 @@ impl Background {
             ..frozen.mark.clone()
         };
         let batch = Batch {
-            empties_keys: frozen.is_anew,
+            empties_keys: !frozen.left.is_empty(),
             changes: last_changes(transactions),
             rows: frozen.rows.iter().map(|(key, value)| (key.clone(), value.as_deref())).collect(),
             mark: mark.encode(),

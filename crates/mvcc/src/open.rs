@@ -6,7 +6,7 @@
 //! that has no index on the disk is read to index it in memory. What it has beyond the mark is cut off by the next checkpoint.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 use wal::Position;
@@ -79,7 +79,12 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
         snapshot: Arc::new(tables.snapshot()?),
         hashes: CompactionHashes::default(),
     };
-    let inner = Inner { shared: RwLock::new(shared), reader: history.reader(), history_dir };
+    let inner = Inner {
+        shared: RwLock::new(shared),
+        reader: history.reader(),
+        history_dir,
+        history_end: OnceLock::new(),
+    };
     let background = Background {
         history,
         tables,

@@ -171,6 +171,9 @@ impl Scanner {
         self.place = None;
         for record in inner.reader.scan(position) {
             let record = record?;
+            if inner.history_end.get().is_some_and(|end| record.position >= *end) {
+                break;
+            }
             if record.head.kind != history::CHANGE || (record.head.number as i64) < self.next {
                 continue;
             }

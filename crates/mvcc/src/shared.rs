@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -28,6 +28,8 @@ pub(crate) struct Inner {
     pub(crate) shared: RwLock<Shared>,
     pub(crate) reader: wal::Reader,
     pub(crate) history_dir: PathBuf,
+    /// Where the history ends that belongs to this state, if the store was emptied since: another one follows there.
+    pub(crate) history_end: OnceLock<Position>,
 }
 
 /// The state in memory.

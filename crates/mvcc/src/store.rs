@@ -59,8 +59,8 @@ pub struct Store {
     inner: Arc<Inner>,
     /// Of whose keys the last complete checkpoint is: those from before, for a while after [`begin_anew`](Self::begin_anew).
     stored_inner: Arc<Inner>,
-    /// Whether the next checkpoint is the first of an emptied store.
-    is_anew: bool,
+    /// States that were left since the last checkpoint began: it is the first one of an emptied store then.
+    left: Vec<Arc<Inner>>,
     background: Arc<Mutex<Background>>,
     sizes: Arc<Sizes>,
     options: Options,
@@ -125,7 +125,7 @@ impl Store {
         let inner = Arc::new(inner);
         Ok(Self {
             stored_inner: inner.clone(),
-            is_anew: false,
+            left: Vec::new(),
             inner,
             background: Arc::new(Mutex::new(background)),
             sizes: Arc::new(sizes),
@@ -344,13 +344,14 @@ impl Store {
     /// are read on in what was there, for as long as what is returned is kept.
     pub fn begin_anew(&mut self) -> BegunAnew {
         let empty = self.inner.emptied(self.options.cache_bytes);
-        let before = BegunAnew::of(std::mem::replace(&mut self.inner, Arc::new(empty)));
+        let left = std::mem::replace(&mut self.inner, Arc::new(empty));
+        self.left.push(left.clone());
+        let before = BegunAnew::of(left);
         (self.revision, self.compact_revision) = (1, -1);
         (self.key_hash, self.live_bytes) = (StateHash::default(), 0);
         self.superseded = Superseded::default();
         self.overlay = Overlay::default();
         self.compaction = None;
-        self.is_anew = true;
         before
     }
 
@@ -465,7 +466,7 @@ impl Store {
         // A row may have changed back and forth; the checkpoint can as well do without it then. But one that only releases
         // what somebody held on to at the last is worth making.
         let is_released = self.released_revision() >= self.compact_revision;
-        if mark == self.last_mark && is_released && !self.is_anew {
+        if mark == self.last_mark && is_released && self.left.is_empty() {
             return None;
         }
         self.last_mark = mark.clone();
@@ -473,11 +474,11 @@ impl Store {
         let Overlay { transactions, bytes, changes } = std::mem::take(&mut self.overlay);
         let bytes = bytes + CHANGE_BYTES * changes;
         let rows = self.side.take_changed();
-        let is_anew = std::mem::take(&mut self.is_anew);
+        let left = std::mem::take(&mut self.left);
         Some(Frozen {
             inner: self.inner.clone(),
-            is_anew,
-            history_is_old: AtomicBool::new(is_anew),
+            history_is_old: AtomicBool::new(!left.is_empty()),
+            left,
             transactions: Mutex::new(transactions),
             rows,
             mark,

@@ -5,11 +5,11 @@ use prost::Message;
 use proto::mvccpb::KeyValue;
 use proto::quoratepb::FollowChange;
 
-/// Bytes of changes in one command, about: an entry of this size costs a sync no more than a small one.
-const BATCH_BYTES: usize = 1 << 20;
+/// Bytes of changes in one command, about: an entry of this size costs a sync little more than a small one.
+const BATCH_BYTES: usize = 512 << 10;
 
 /// Changes in one command, about: some milliseconds of the thread that applies it.
-const BATCH_CHANGES: usize = 4096;
+const BATCH_CHANGES: usize = 1024;
 
 /// What a change takes besides key and value, about.
 const CHANGE_BYTES: usize = 48;

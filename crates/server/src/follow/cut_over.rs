@@ -126,12 +126,14 @@ impl Session {
             return Ok(Attempt::Again);
         }
         let view = self.api.view();
-        let own = tokio::task::spawn_blocking(move || view.hash_kv(Some(at)));
-        let (theirs, own) = tokio::join!(self.source.hash_kv(at), own);
+        let own = tokio::task::spawn_blocking(move || view.hash_kv(None));
+        let (theirs, own) = tokio::join!(self.source.hash_kv(), own);
         let theirs = theirs?;
         let own = own.map_err(|error| Fault::Source(error.to_string()))?;
         let Ok(own) = own else { return Ok(Attempt::Again) };
-        if own.compact_revision.max(0) != theirs.compact_revision.max(0) {
+        let is_same_span = (own.hash_revision, theirs.revision) == (at, at)
+            && own.compact_revision.max(0) == theirs.compact_revision.max(0);
+        if !is_same_span {
             return Ok(Attempt::Again);
         }
         if own.hash != theirs.hash {

@@ -49,6 +49,8 @@ pub(super) struct Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hash {
     pub(super) hash: u32,
+    /// The revision that was hashed.
+    pub(super) revision: i64,
     pub(super) compact_revision: i64,
 }
 
@@ -246,29 +248,15 @@ impl Source {
         Ok(print)
     }
 
-    /// HashKV at a revision. A member that is not there yet is asked again.
-    pub(super) async fn hash_kv(&self, revision: i64) -> Result<Hash, Fault> {
+    /// HashKV of what it has now. (Asked for a revision that was compacted lately, etcd answers with what the compaction has
+    /// hashed, which a cluster that has loaded since does not know.)
+    pub(super) async fn hash_kv(&self) -> Result<Hash, Fault> {
         let mut stub = MaintenanceClient::new(self.channel.clone());
-        let started = std::time::Instant::now();
-        loop {
-            let asked =
-                tokio::time::timeout(HASH_PATIENCE, stub.hash_kv(pb::HashKvRequest { revision })).await;
-            match asked.map_err(|_| Fault::Source("its hash: no answer in time".to_owned()))? {
-                Ok(answer) => {
-                    let answer = answer.into_inner();
-                    self.check(answer.header.as_ref())?;
-                    let pb::HashKvResponse { hash, compact_revision, .. } = answer;
-                    return Ok(Hash { hash, compact_revision });
-                }
-                Err(status)
-                    if status.message() == machine::Rejection::FutureRevision.text()
-                        && started.elapsed() < PATIENCE =>
-                {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                Err(status) => return Err(Fault::of_call("its hash", &status)),
-            }
-        }
+        let newest = pb::HashKvRequest { revision: 0 };
+        let answer = in_time("its hash", HASH_PATIENCE, stub.hash_kv(newest)).await?;
+        let revision = self.check(answer.header.as_ref())?;
+        let pb::HashKvResponse { hash, compact_revision, .. } = answer;
+        Ok(Hash { hash, revision, compact_revision })
     }
 
     /// Raises or disarms a NOSPACE alarm under an id that is nobody's.
