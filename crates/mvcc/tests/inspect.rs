@@ -63,7 +63,7 @@ fn look(disk: &SimDisk, store: Option<&Store>) -> (Vec<Finding>, [u64; 3]) {
     if let Some(checkpoint) = &checkpoint {
         checkpoint.inspect(&mut see);
     }
-    inspect_history(disk, Path::new(DIR), checkpoint.as_ref(), store, &mut see).unwrap();
+    inspect_history(disk, Path::new(DIR), checkpoint.as_ref(), store, &wal::InTurn, &mut see).unwrap();
     (findings, counts)
 }
 

@@ -104,7 +104,7 @@ mod wal;
 
 pub use disk::{Disk, DiskDir, DiskFile, is_out_of_files, read_file, replace_file};
 pub use error::Error;
-pub use inspect::{Finding, Seen, SegmentSeen, Severity, inspect};
+pub use inspect::{Batch, Finding, InTurn, Part, Readers, Seen, SegmentSeen, Severity, inspect};
 pub use limits::{PAYLOAD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 pub use os_disk::OsDisk;
 pub use prepare::Preparer;

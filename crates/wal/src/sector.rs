@@ -128,6 +128,17 @@ pub(crate) fn strip_stamps(sectors: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Returns the stream of the sectors behind the header, in the memory that the segment was in.
+pub(crate) fn into_stream(mut segment: Vec<u8>) -> Vec<u8> {
+    let sectors = segment.len() / SECTOR;
+    for sector in 1..sectors {
+        let body = sector * SECTOR + STAMP;
+        segment.copy_within(body..body + BODY, (sector - 1) * BODY);
+    }
+    segment.truncate(sectors.saturating_sub(1) * BODY);
+    segment
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

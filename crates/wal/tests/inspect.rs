@@ -7,7 +7,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use support::{Known, open_with};
-use wal::{Crash, Disk, Finding, Seen, Severity, SimDisk, inspect};
+use wal::{Crash, Disk, Finding, InTurn, Seen, Severity, SimDisk, inspect};
 
 const SEGMENT_BYTES: u64 = 45 * 512;
 const DIR: &str = "/log";
@@ -32,7 +32,7 @@ fn subject() -> (SimDisk, usize) {
 /// What an inspection sees: findings, and the numbers of the records.
 fn look(disk: &SimDisk) -> (Vec<Finding>, Vec<u64>) {
     let (mut findings, mut numbers) = (Vec::new(), Vec::new());
-    inspect(disk, Path::new(DIR), None, &mut |seen| match seen {
+    inspect(disk, Path::new(DIR), None, &InTurn, &mut |seen| match seen {
         Seen::Finding(finding) => findings.push(finding),
         Seen::Record(record) => numbers.push(record.head.number),
         Seen::Read(_) | Seen::Segment(_) | Seen::Gap => {}

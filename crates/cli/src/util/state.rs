@@ -56,7 +56,7 @@ fn open(held: &Held) -> Result<Machine, String> {
 fn committed(disk: &dyn Disk, held: &Held, own: NodeId, applied: u64) -> Result<Vec<Entry>, String> {
     let (mut entries, mut damage) = (Vec::new(), None);
     let mut members = None;
-    let inspected = inspect(disk, &held.wal, None, &mut |seen| match seen {
+    let inspected = inspect(disk, &held.wal, None, &wal::InTurn, &mut |seen| match seen {
         Seen::HardState { facts, .. } => members = Some(facts.membership.clone()),
         Seen::Entry(_, entry) => {
             if let Payload::Membership(change) = &entry.payload {

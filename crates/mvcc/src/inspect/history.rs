@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use wal::{Disk, Finding, Position, Record};
+use wal::{Disk, Finding, Position, Readers, Record};
 
 use super::runs::Runs;
 use super::{Checkpoint, Seen};
@@ -14,7 +14,7 @@ use crate::{Change, Error, KeyRange, Revision, Store, encoding, state_hash};
 
 /// Goes through the history of the store in `dir`, which nobody may be writing to, and shows everything to `see`. With a
 /// `checkpoint`, it must be the history that this one speaks of; with a `store`, which was opened from the same files, the
-/// live keys must be what the history made them. Returns the number of its changes.
+/// live keys must be what the history made them. What is shown does not depend on the `readers`. Returns the number of its changes.
 ///
 /// # Errors
 /// Only if the directory cannot be listed; a file that cannot be read is a finding.
@@ -23,6 +23,7 @@ pub fn inspect_history(
     dir: &Path,
     checkpoint: Option<&Checkpoint>,
     store: Option<&Store>,
+    readers: &dyn Readers,
     see: &mut dyn FnMut(Seen<'_>),
 ) -> Result<u64, Error> {
     let dir = dir.join(HISTORY);
@@ -41,7 +42,7 @@ pub fn inspect_history(
         is_behind: false,
     };
     let identity = mark.map(|mark| mark.identity);
-    let segments = wal::inspect(disk, &dir, identity, &mut |seen| walk.take(seen, see))?;
+    let segments = wal::inspect(disk, &dir, identity, readers, &mut |seen| walk.take(seen, see))?;
     if segments == 0 {
         see(Seen::Finding(Finding::damage(&dir, 0, 0, "there is no file of the history")));
     }

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use wal::{Disk, Finding, Position, SegmentSeen};
+use wal::{Disk, Finding, Position, Readers, SegmentSeen};
 
 use super::codec::decode_entry;
 use super::error::Error;
@@ -51,7 +51,7 @@ pub struct Inspected {
 }
 
 /// Goes through the log in `dir`, which nobody may be writing to, and shows everything to `see`. With an `identity`, files of
-/// another node are damage.
+/// another node are damage. What is shown does not depend on the `readers`.
 ///
 /// # Errors
 /// Only if a directory cannot be listed; a file that cannot be read is a finding (rule W9).
@@ -59,6 +59,7 @@ pub fn inspect(
     disk: &dyn Disk,
     dir: &Path,
     identity: Option<[u64; 2]>,
+    readers: &dyn Readers,
     see: &mut dyn FnMut(Seen<'_>),
 ) -> Result<Inspected, Error> {
     let facts = inspect_hard_state(disk, dir, identity, see);
@@ -75,7 +76,8 @@ pub fn inspect(
     let is_there = disk.exists(&dir.join(ENTRIES)).unwrap_or(true);
     let mut segments = 0;
     if is_there {
-        segments = wal::inspect(disk, &dir.join(ENTRIES), identity, &mut |seen| entries.take(seen, see))?;
+        let entries_dir = dir.join(ENTRIES);
+        segments = wal::inspect(disk, &entries_dir, identity, readers, &mut |seen| entries.take(seen, see))?;
     }
     if segments == 0 {
         let is_new = facts.as_ref().is_some_and(is_unopened);

@@ -7,7 +7,7 @@ use super::*;
 
 fn look(disk: &SimDisk) -> (Inspected, Vec<Finding>) {
     let mut findings = Vec::new();
-    let inspected = inspect(disk, Path::new(DIR), Some(IDENTITY), &mut |seen| {
+    let inspected = inspect(disk, Path::new(DIR), Some(IDENTITY), &wal::InTurn, &mut |seen| {
         if let Seen::Finding(finding) = seen {
             findings.push(finding);
         }
@@ -88,7 +88,7 @@ fn the_files_of_another_member_are_found() {
     work(&disk, 3, 10);
     let mut findings = Vec::new();
     let other = Some([IDENTITY[0], 2]);
-    inspect(&disk, Path::new(DIR), other, &mut |seen| {
+    inspect(&disk, Path::new(DIR), other, &wal::InTurn, &mut |seen| {
         if let Seen::Finding(finding) = seen {
             findings.push(finding);
         }

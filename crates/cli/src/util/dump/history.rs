@@ -19,7 +19,7 @@ pub(super) fn dump(held: &Held, wanted: Numbers, lines: &mut Lines<'_>) -> Resul
         Seen::Finding(finding) => lines.finding(&finding),
         _ => {}
     };
-    let done = inspect_history(&disk, &held.layout.store(), None, None, &mut see);
+    let done = inspect_history(&disk, &held.layout.store(), None, None, &wal::InTurn, &mut see);
     done.map(drop).map_err(|error| Failure::error(error.to_string()))
 }
 

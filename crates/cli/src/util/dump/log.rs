@@ -18,7 +18,7 @@ pub(super) fn dump(
     secrets: bool,
     lines: &mut Lines<'_>,
 ) -> Result<(), Failure> {
-    let done = inspect(&ReadOnlyDisk::default(), &held.wal, None, &mut |seen| match seen {
+    let done = inspect(&ReadOnlyDisk::default(), &held.wal, None, &wal::InTurn, &mut |seen| match seen {
         Seen::Entry(position, entry) if wanted.contain(entry.index.0) => {
             show(position, entry, secrets, lines)
         }

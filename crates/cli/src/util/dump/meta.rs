@@ -56,7 +56,7 @@ fn dump_marker(disk: &dyn Disk, path: &Path, root: &Path, lines: &mut Lines<'_>)
 fn dump_log(disk: &dyn Disk, dir: &Path, root: &Path, lines: &mut Lines<'_>) -> Result<(), Failure> {
     use raft::durable::{Seen, inspect};
     let mut files = Files::new("entries", root);
-    let done = inspect(disk, dir, None, &mut |seen| match seen {
+    let done = inspect(disk, dir, None, &wal::InTurn, &mut |seen| match seen {
         Seen::HardState { path, sequence, facts } => show_facts(&name(path, root), sequence, facts, lines),
         Seen::Segment(segment) => files.next(&segment, lines),
         Seen::Entry(_, entry) => files.count(entry.index.0),
@@ -112,7 +112,7 @@ fn dump_store(disk: &Arc<dyn Disk>, dir: &Path, root: &Path, lines: &mut Lines<'
         Seen::Finding(finding) => lines.finding(&finding),
         Seen::Read(_) | Seen::Key(..) | Seen::Row(..) => {}
     };
-    let done = inspect_history(&**disk, dir, checkpoint.as_ref(), None, &mut see);
+    let done = inspect_history(&**disk, dir, checkpoint.as_ref(), None, &wal::InTurn, &mut see);
     files.flush(lines);
     done.map(drop).map_err(|error| Failure::error(error.to_string()))
 }

@@ -1,6 +1,6 @@
 //! What has been found so far, and how far the reading is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mvcc::inspect::Seen;
@@ -8,6 +8,14 @@ use wal::{Finding, Severity};
 
 /// Findings that are kept; there may be one for each sector of a file, and nobody reads more than these.
 const FINDINGS_MAX: usize = 10_000;
+
+/// A finding of a part that is looked at beside others.
+pub(super) enum Found {
+    /// It counts in any case.
+    Finding(Finding),
+    /// What is wrong at a place, unless a damage has been found there already: it would be the same again in other words.
+    UnlessKnown(PathBuf, String),
+}
 
 /// Findings, and progress.
 pub(super) struct Collected {
@@ -47,14 +55,33 @@ impl Collected {
         }
     }
 
-    /// Takes a damage, unless one has been found there already: it would be the same again in other words.
-    pub(super) fn add_unless_known(&mut self, place: &Path, what: String) {
-        let is_known = |finding: &Finding| {
-            finding.severity == Severity::Damage
-                && (finding.path.starts_with(place) || place.starts_with(&finding.path))
-        };
-        if !self.findings.iter().any(is_known) {
-            self.add(Finding::damage(place, 0, 0, what));
+    /// Begins a part, whose progress is shown with that of the whole.
+    pub(super) fn part(&self) -> Self {
+        Self { findings: Vec::new(), left_out: 0, damages: 0, bytes_read: 0, bar: self.bar.clone() }
+    }
+
+    /// Takes what a part has collected.
+    pub(super) fn take(&mut self, part: Self) {
+        let (left_out, damages) = (part.left_out, self.damages + part.damages);
+        part.findings.into_iter().for_each(|finding| self.add(finding));
+        self.left_out += left_out;
+        self.damages = damages;
+        self.bytes_read += part.bytes_read;
+    }
+
+    /// Takes a finding, if it says something new.
+    pub(super) fn settle(&mut self, found: Found) {
+        match found {
+            Found::Finding(finding) => self.add(finding),
+            Found::UnlessKnown(place, what) => {
+                let is_known = |finding: &Finding| {
+                    finding.severity == Severity::Damage
+                        && (finding.path.starts_with(&place) || place.starts_with(&finding.path))
+                };
+                if !self.findings.iter().any(is_known) {
+                    self.add(Finding::damage(&place, 0, 0, what));
+                }
+            }
         }
     }
 

@@ -11,34 +11,35 @@ use raft::durable::{Log, Options};
 use raft::{EntryId, Incarnation, Index, Membership, Term};
 use wal::{Disk, Finding};
 
-use super::collected::Collected;
-use super::report::LogReport;
+use super::collected::Found;
 use crate::util::disk::ReadOnlyDisk;
 use crate::util::held::Held;
 
-/// Opens the state, and the log against it. `None`: the state cannot be opened.
-pub(super) fn open(
-    held: &Held,
-    identity: [u64; 2],
-    log: Option<&LogReport>,
-    collected: &mut Collected,
-) -> Option<Machine> {
+/// Opens the state, and the log against it. Returns the state, unless it cannot be opened, and what is wrong.
+pub(super) fn open(held: &Held, identity: [u64; 2]) -> (Option<Machine>, Vec<Found>) {
+    let mut found = Vec::new();
     let disk: Arc<dyn Disk> = Arc::new(ReadOnlyDisk::default());
     let dir = held.layout.store();
     let machine = match open_machine(disk.clone(), &dir, identity) {
         Ok(machine) => Some(machine),
         Err(what) => {
-            collected.add_unless_known(&dir, format!("a member would not start: {what}"));
+            found.push(would_not_start(&dir, &what));
             None
         }
     };
     if let Some(machine) = &machine {
-        check_machine(machine, identity, &dir, collected);
+        check_machine(machine, identity, &dir, &mut found);
     }
-    if log.is_some() {
-        check_log(disk, held, identity, machine.as_ref(), collected);
-    }
-    machine
+    check_log(disk, held, identity, machine.as_ref(), &mut found);
+    (machine, found)
+}
+
+fn would_not_start(place: &Path, what: &str) -> Found {
+    Found::UnlessKnown(place.to_owned(), format!("a member would not start: {what}"))
+}
+
+fn damage(dir: &Path, what: String) -> Found {
+    Found::Finding(Finding::damage(dir, 0, 0, what))
 }
 
 fn open_machine(disk: Arc<dyn Disk>, dir: &Path, identity: [u64; 2]) -> Result<Machine, String> {
@@ -60,16 +61,16 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     })
 }
 
-fn check_machine(machine: &Machine, identity: [u64; 2], dir: &Path, collected: &mut Collected) {
+fn check_machine(machine: &Machine, identity: [u64; 2], dir: &Path, found: &mut Vec<Found>) {
     let [cluster, member] = identity;
-    let mut wrong = |what: String| collected.add(Finding::damage(dir, 0, 0, what));
+    let mut wrong = |what: String| found.push(damage(dir, what));
     machine::inspect::contradictions(machine).into_iter().for_each(&mut wrong);
     if let Some(id) = machine.cluster_id().filter(|id| *id != cluster) {
         wrong(format!("its state is of cluster {id:x}, and its files are of cluster {cluster:x}"));
     }
     if machine.removed_members().any(|id| id == member) {
         let what = "this member was removed from its cluster: it does not start any more";
-        collected.add(Finding::note(dir, 0, 0, what));
+        found.push(Found::Finding(Finding::note(dir, 0, 0, what)));
     }
 }
 
@@ -79,7 +80,7 @@ fn check_log(
     held: &Held,
     identity: [u64; 2],
     machine: Option<&Machine>,
-    collected: &mut Collected,
+    found: &mut Vec<Found>,
 ) {
     let opened = guarded(|| {
         let mut opened = Log::open(disk, &held.wal, options(identity)).map_err(|error| error.to_string())?;
@@ -91,11 +92,9 @@ fn check_log(
         Ok(opened.log)
     });
     match (opened, machine) {
-        (Ok(log), Some(machine)) => check_members(&log, machine, &held.layout.store(), collected),
+        (Ok(log), Some(machine)) => check_members(&log, machine, &held.layout.store(), found),
         (Ok(_), None) => {}
-        (Err(what), _) => {
-            collected.add_unless_known(&held.wal, format!("a member would not start: {what}"));
-        }
+        (Err(what), _) => found.push(would_not_start(&held.wal, &what)),
     }
 }
 
@@ -111,7 +110,7 @@ fn options(identity: [u64; 2]) -> Options {
 }
 
 /// The members of the state must be those of the log's configuration at the applied entry, between two changes.
-fn check_members(log: &Log, machine: &Machine, dir: &Path, collected: &mut Collected) {
+fn check_members(log: &Log, machine: &Machine, dir: &Path, found: &mut Vec<Found>) {
     let applied = Index(machine.store().applied().index).max(log.base().index);
     let configured = log.memberships().at(applied);
     let known: BTreeSet<u64> = machine.members().map(|member| member.id).collect();
@@ -123,6 +122,6 @@ fn check_members(log: &Log, machine: &Machine, dir: &Path, collected: &mut Colle
         let list =
             |ids: &BTreeSet<u64>| ids.iter().map(|id| format!("{id:x}")).collect::<Vec<_>>().join(", ");
         let what = format!("its members are {}, and those of the log are {}", list(&known), list(&nodes));
-        collected.add(Finding::damage(dir, 0, 0, what));
+        found.push(damage(dir, what));
     }
 }
