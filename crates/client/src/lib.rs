@@ -100,7 +100,7 @@ pub use kv::{
     Order, Pages, Put, PutAnswer, Rows, SortBy, all, delete, from_key, get, prefix, put, range,
 };
 pub use lease::{
-    Grant, Granted, KeepAlive, Lease, Leases, LeasesAnswer, Revoke, RevokeAnswer, TimeToLive,
+    Grant, Granted, KeepAlive, Lease, Leases, LeasesAnswer, Renewal, Revoke, RevokeAnswer, TimeToLive,
     TimeToLiveAnswer,
 };
 pub use maintenance::{Alarm, AlarmKind, Downgrade, KvHash, Maintenance, MemberStatus, Snapshot};

@@ -41,7 +41,6 @@ pub mod progress;
 pub mod prompt;
 pub mod range;
 pub mod refusal;
-pub mod renewal;
 pub mod watching;
 pub mod words;
 

@@ -11,6 +11,7 @@ use tonic::Status;
 use super::hub::{Command, Commands, Order};
 use crate::client::Client;
 use crate::error::Error;
+use crate::kv::Header;
 use crate::number::LeaseId;
 use crate::retry;
 
@@ -42,10 +43,31 @@ pub struct Lease {
 }
 
 /// How a lease is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
-    Alive,
+    /// It lives since it was granted, or since this renewal.
+    Alive(Option<Renewal>),
     Lost,
+}
+
+/// A renewal that a member has confirmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewal {
+    /// Who confirmed it, and when.
+    pub header: Header,
+    /// The lease.
+    pub id: LeaseId,
+    /// How long it lives from then on.
+    pub ttl: Duration,
+}
+
+impl Renewal {
+    /// Returns what a member says of a lease; `None`: it has ended.
+    pub(super) fn of(answer: &pb::LeaseKeepAliveResponse) -> Option<Renewal> {
+        let seconds = u64::try_from(answer.ttl).ok().filter(|seconds| *seconds > 0)?;
+        let ttl = Duration::from_secs(seconds);
+        Some(Renewal { header: answer.header.into(), id: LeaseId(answer.id), ttl })
+    }
 }
 
 impl Lease {
@@ -68,6 +90,20 @@ impl Lease {
     pub async fn lost(&self) {
         // An error: the task that renews it has ended, and it will be lost.
         let _ = self.state.clone().wait_for(|state| *state == State::Lost).await;
+    }
+
+    /// Waits for the next renewal and returns it; the first one is that of [`Client::keep_alive`]. Renewals that have come
+    /// since the last call are one. `None`: the lease is lost.
+    pub async fn renewed(&mut self) -> Option<Renewal> {
+        loop {
+            // An error: the task that renews it has ended, and it will be lost.
+            self.state.changed().await.ok()?;
+            match &*self.state.borrow_and_update() {
+                State::Alive(Some(renewal)) => return Some(renewal.clone()),
+                State::Alive(None) => {}
+                State::Lost => return None,
+            }
+        }
     }
 
     /// Returns an error if the lease is lost.
@@ -119,7 +155,7 @@ impl IntoFuture for KeepAlive {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let granted = self.client.lease_grant(self.ttl).id(self.id.unwrap_or_default()).await?;
-            self.client.guard(granted.id, granted.ttl)
+            self.client.guard(granted.id, granted.ttl, None)
         })
     }
 }
@@ -137,15 +173,15 @@ impl Client {
     /// [`Error::LeaseLost`] if there is no such lease, else as any call.
     pub async fn keep_alive(&self, id: impl Into<LeaseId>) -> Result<Lease, Error> {
         let id = id.into();
-        let ttl = self.keep_alive_once(id).await?;
-        self.guard(id, ttl)
+        let renewal = self.keep_alive_once(id).await?;
+        self.guard(id, renewal.ttl, Some(renewal))
     }
 
-    /// Renews a lease once. Returns how long it lives from now on.
+    /// Renews a lease once.
     ///
     /// # Errors
     /// [`Error::LeaseLost`] if there is no such lease, else as any call.
-    pub async fn keep_alive_once(&self, id: impl Into<LeaseId>) -> Result<Duration, Error> {
+    pub async fn keep_alive_once(&self, id: impl Into<LeaseId>) -> Result<Renewal, Error> {
         let (id, credentials) = (id.into(), self.channel().inner().credentials.clone());
         let renewed = match self.renew(id).await {
             Err(status) if retry::is_about_token(&status) && credentials.can_renew() => {
@@ -154,14 +190,11 @@ impl Client {
             }
             renewed => renewed,
         };
-        match u64::try_from(renewed?) {
-            Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
-            _ => Err(Error::LeaseLost(id)),
-        }
+        Renewal::of(&renewed?).ok_or(Error::LeaseLost(id))
     }
 
-    /// Renews a lease on a stream of its own. Returns its seconds.
-    async fn renew(&self, id: LeaseId) -> Result<i64, Status> {
+    /// Renews a lease on a stream of its own.
+    async fn renew(&self, id: LeaseId) -> Result<pb::LeaseKeepAliveResponse, Status> {
         let (requests, outgoing) = mpsc::channel(1);
         // There is room for one.
         let _ = requests.try_send(pb::LeaseKeepAliveRequest { id: id.0 });
@@ -170,12 +203,14 @@ impl Client {
         let answer = answers.message().await?.ok_or_else(|| Status::internal("no answer to a renewal"))?;
         // Until here: the end of the requests would be the end of the stream.
         drop(requests);
-        Ok(answer.ttl)
+        Ok(answer)
     }
 
-    fn guard(&self, id: LeaseId, ttl: Duration) -> Result<Lease, Error> {
+    fn guard(&self, id: LeaseId, ttl: Duration, renewal: Option<Renewal>) -> Result<Lease, Error> {
         let commands = self.lease_hub().commands(&self.channel());
-        let (reported, state) = watch::channel(State::Alive);
+        let (reported, mut state) = watch::channel(State::Alive(renewal));
+        // Nobody has been shown it yet.
+        state.mark_changed();
         commands.send(Command::Add(Order { id, ttl, reported })).map_err(|_| Error::Closed)?;
         Ok(Lease { id, ttl, client: self.clone(), state, commands })
     }

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::guard::State;
+use super::guard::{Renewal, State};
 use super::line::{Happening, Line};
 use crate::channel::Channel;
 use crate::number::LeaseId;
@@ -78,9 +78,11 @@ impl Entry {
         if self.sent.is_some() { self.lives_until } else { self.due.min(self.lives_until) }
     }
 
-    fn confirm(&mut self, ttl: Duration) {
+    fn confirm(&mut self, renewal: Renewal) {
         let sent = self.sent.take().unwrap_or_else(Instant::now);
+        let ttl = renewal.ttl;
         self.ttl = ttl;
+        self.reported.send_replace(State::Alive(Some(renewal)));
         self.lives_until = sent + ttl;
         self.due = sent + ttl / 3;
     }
@@ -161,13 +163,13 @@ impl Task {
     fn confirm(&mut self, answer: &pb::LeaseKeepAliveResponse) {
         self.failures = 0;
         let id = LeaseId(answer.id);
-        match u64::try_from(answer.ttl) {
-            Ok(seconds) if seconds > 0 => {
+        match Renewal::of(answer) {
+            Some(renewal) => {
                 if let Some(entry) = self.leases.get_mut(&id) {
-                    entry.confirm(Duration::from_secs(seconds));
+                    entry.confirm(renewal);
                 }
             }
-            _ => self.lose(id),
+            None => self.lose(id),
         }
     }
 
@@ -193,18 +195,19 @@ impl Task {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kv::Header;
 
     #[test]
     fn a_lease_lives_from_when_its_renewal_was_sent() {
         let now = Instant::now();
         let ttl = Duration::from_secs(9);
-        let order = Order { id: LeaseId(1), ttl, reported: watch::Sender::new(State::Alive) };
+        let order = Order { id: LeaseId(1), ttl, reported: watch::Sender::new(State::Alive(None)) };
         let mut entry = Entry::new(order, now);
         assert_eq!(entry.next(), now + ttl / 3);
         let sent = now + ttl / 3;
         entry.sent = Some(sent);
         assert_eq!(entry.next(), now + ttl, "no answer: it is lost then");
-        entry.confirm(ttl);
+        entry.confirm(Renewal { header: Header::default(), id: LeaseId(1), ttl });
         assert_eq!((entry.lives_until, entry.due), (sent + ttl, sent + ttl / 3));
     }
 }

@@ -8,5 +8,5 @@ mod line;
 pub use self::calls::{
     Grant, Granted, Leases, LeasesAnswer, Revoke, RevokeAnswer, TimeToLive, TimeToLiveAnswer,
 };
-pub use self::guard::{KeepAlive, Lease};
+pub use self::guard::{KeepAlive, Lease, Renewal};
 pub(crate) use self::hub::Hub;

@@ -47,7 +47,26 @@ async fn the_loss_of_a_lease_is_reported() {
     assert!(matches!(client.keep_alive(lease.id()).await, Err(Error::LeaseLost(_))));
 
     let unreachable = client.lease(Duration::from_secs(2)).await.expect("a lease");
-    assert_eq!(client.keep_alive_once(unreachable.id()).await.expect("a renewal"), Duration::from_secs(2));
+    let renewal = client.keep_alive_once(unreachable.id()).await.expect("a renewal");
+    assert_eq!((renewal.id, renewal.ttl), (unreachable.id(), Duration::from_secs(2)));
     server.kill();
     unreachable.lost().await;
+}
+
+#[tokio::test]
+async fn renewals_are_reported_until_the_lease_is_lost() {
+    let (_server, client) = lone!();
+    let granted = client.lease_grant(Duration::from_secs(1)).await.expect("a lease");
+    let id = granted.id;
+    let mut lease = client.keep_alive(id).await.expect("a guard");
+    for number in 0..3 {
+        let renewal = lease.renewed().await.expect("a renewal");
+        assert_eq!((renewal.id, renewal.ttl), (id, granted.ttl), "{number}");
+        assert!(renewal.header.revision.0 > 0 && renewal.header.member.0 != 0, "{renewal:?}");
+    }
+    client.lease_revoke(id).await.expect("the end");
+    // One may have been confirmed just before.
+    while lease.renewed().await.is_some() {}
+    assert!(lease.is_lost());
+    assert_eq!(lease.renewed().await, None);
 }

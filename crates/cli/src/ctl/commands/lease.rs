@@ -1,17 +1,22 @@
 //! `lease grant`, `revoke`, `timetolive`, `list`, `keep-alive`.
 
+use std::time::Duration;
+
 use clap::Command as Grammar;
+use client::Renewal;
 use proto::etcdserverpb::{
-    LeaseGrantRequest, LeaseLeasesRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest,
+    LeaseGrantRequest, LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseRevokeRequest,
+    LeaseTimeToLiveRequest, ResponseHeader,
 };
 
 use super::{Command, Group};
 use crate::ctl::Invocation;
+use crate::ctl::connect::Session;
 use crate::ctl::exit::{Exit, Failure};
 use crate::ctl::flags::{self, Flags as _};
 use crate::ctl::print::lease::{Revoked, TimeToLive};
 use crate::ctl::print::{Format, write_line};
-use crate::ctl::renewal::Renewal;
+use crate::ctl::refusal;
 use crate::go::number::{parse_decimal, parse_hexadecimal};
 
 /// The command.
@@ -99,27 +104,47 @@ async fn list(invocation: Invocation) -> Result<(), Failure> {
 async fn keep_alive(invocation: Invocation) -> Result<(), Failure> {
     let id = lease_id(&only_argument(&invocation, "lease keep-alive command needs lease ID as argument")?)?;
     let session = invocation.open().await?;
-    let mut renewal = Renewal::new(session.clone(), id);
-    let once = invocation.matches.is_on("once");
-    loop {
-        let renewed = renewal.renew().await.map_err(|failure| failure.under(Exit::BadConnection))?;
-        match renewed {
-            Some(answer) => session.print(&answer)?,
-            None if once => {
-                let text = "etcdserver: requested lease not found";
-                return Err(Failure::new(Exit::BadConnection, text));
-            }
-            None => break,
+    let limit = session.globals.command_timeout();
+    if invocation.matches.is_on("once") {
+        let renewed = within(limit, &session, session.client.keep_alive_once(id)).await?;
+        return match renewed {
+            Some(renewal) => session.print(&answer_of(&renewal)),
+            None => Err(Failure::new(Exit::BadConnection, "etcdserver: requested lease not found")),
+        };
+    }
+    if let Some(mut lease) = within(limit, &session, session.client.keep_alive(id)).await? {
+        while let Some(renewal) = lease.renewed().await {
+            session.print(&answer_of(&renewal))?;
         }
-        if once {
-            return Ok(());
-        }
-        renewal.pause().await;
     }
     if session.printer.format == Format::Simple {
         write_line(format_args!("lease {id:016x} expired or revoked."))?;
     }
     Ok(())
+}
+
+/// Awaits a first renewal for at most `limit`. `None`: there is no such lease.
+async fn within<T>(
+    limit: Duration,
+    session: &Session,
+    renewal: impl Future<Output = Result<T, client::Error>>,
+) -> Result<Option<T>, Failure> {
+    let failure = match tokio::time::timeout(limit, renewal).await {
+        Ok(Ok(renewed)) => return Ok(Some(renewed)),
+        Ok(Err(client::Error::LeaseLost(_))) => return Ok(None),
+        Ok(Err(error)) => refusal::of_error(&error),
+        Err(_) => session.deadline_exceeded(),
+    };
+    Err(failure.under(Exit::BadConnection))
+}
+
+/// Returns a renewal as the server's answer that it came from.
+fn answer_of(renewal: &Renewal) -> LeaseKeepAliveResponse {
+    let client::Header { cluster, member, revision, raft_term } = renewal.header;
+    let header =
+        ResponseHeader { cluster_id: cluster.0, member_id: member.0, revision: revision.0, raft_term };
+    let ttl = i64::try_from(renewal.ttl.as_secs()).unwrap_or(i64::MAX);
+    LeaseKeepAliveResponse { header: Some(header), id: renewal.id.0, ttl }
 }
 
 fn only_argument(invocation: &Invocation, otherwise: &str) -> Result<String, Failure> {
