@@ -3,6 +3,7 @@
 use clap::{Arg, Command as Grammar};
 
 use super::commands::{self, Group};
+use super::examples;
 use super::global::{GLOBAL_FLAGS, GlobalFlag, Kind};
 
 /// Returns the grammar of the command at `path`.
@@ -17,8 +18,9 @@ pub fn render(root: &Grammar, path: &[String]) -> String {
     let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
     let full_name = [&[program.to_owned()], path].concat().join(" ");
     let mut help = format!("{}\n\nUsage:\n  {}\n", about.trim_end(), usage(command, &full_name));
-    if let Some(examples) = command.get_after_help() {
-        help += &format!("\nExamples:\n{}\n", indent(&examples.to_string()));
+    let own = command.get_after_help().map(ToString::to_string);
+    if let Some(examples) = own.or_else(|| examples::of(program, path)) {
+        help += &format!("\nExamples:\n{}\n", indent(&examples));
     }
     if path.is_empty() {
         help += &groups(root);

@@ -29,6 +29,7 @@ pub mod complete;
 pub mod connect;
 pub mod discovery;
 pub mod endpoints;
+pub mod examples;
 pub mod exit;
 pub mod flags;
 pub mod global;

@@ -1,4 +1,4 @@
-//! `top` in a pseudo-terminal.
+//! Commands in a pseudo-terminal, and in a pipe whose other end is gone.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -7,7 +7,7 @@ use std::process::Stdio;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use super::run::server;
+use super::run::{Tool, server};
 
 /// A terminal of this size: what a person sits at, and what a program writes to.
 fn terminal(columns: u16, rows: u16) -> (File, File) {
@@ -56,4 +56,78 @@ fn top_draws_until_q_and_leaves_the_terminal_as_it_was() {
 #[test]
 fn top_fits_into_twenty_columns() {
     watched(20, 4, "MEMBER");
+}
+
+/// Commands that print lines, tables or findings, and whether they have colours.
+const SHOWN: [(&[&str], bool); 12] = [
+    (&["get", "/a", "--prefix"], true),
+    (&["member", "list", "-w", "table"], false),
+    (&["endpoint", "status", "-w", "table"], false),
+    (&["endpoint", "health"], false),
+    (&["lease", "list"], false),
+    (&["tree", "/"], false),
+    (&["history", "/a"], false),
+    (&["diff", "--rev", "2", "--rev", "3", "/"], true),
+    (&["doctor"], true),
+    (&["top", "--once"], false),
+    (&["export", "/"], false),
+    (&["get", "--help"], false),
+];
+
+/// Two revisions of a key, for there to be something to show.
+fn filled(tool: &Tool) {
+    tool.put("/a", "one");
+    tool.put("/a", "two");
+}
+
+/// Runs a command to its end on a terminal of so many columns; returns what it wrote and its exit code.
+fn on_terminal(tool: &Tool, arguments: &[&str], columns: u16, is_plain: bool) -> (String, Option<i32>) {
+    let (mut person, program) = terminal(columns, 24);
+    let mut command = tool.command(arguments);
+    command.env("TERM", "xterm");
+    if is_plain {
+        command.env("NO_COLOR", "1");
+    }
+    let end = || Stdio::from(program.try_clone().unwrap());
+    let mut child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+    drop((command, program));
+    let (mut written, mut buffer) = (Vec::new(), [0; 4096]);
+    while let Ok(count @ 1..) = person.read(&mut buffer) {
+        written.extend_from_slice(&buffer[..count]);
+    }
+    (String::from_utf8_lossy(&written).into_owned(), child.wait().unwrap().code())
+}
+
+#[test]
+fn a_terminal_has_colours_unless_it_is_not_to_and_twenty_columns_are_enough() {
+    let (_server, tool) = server();
+    filled(&tool);
+    for (arguments, is_coloured) in SHOWN {
+        let code = tool.run(arguments).code;
+        for columns in [20, 200] {
+            let (shown, ended) = on_terminal(&tool, arguments, columns, false);
+            assert_eq!(ended, code, "{arguments:?} {columns}: {shown}");
+            assert!(!shown.trim().is_empty(), "{arguments:?}");
+            assert!(!shown.contains("panicked"), "{arguments:?} {columns}: {shown}");
+            assert_eq!(shown.contains("\x1b["), is_coloured, "{arguments:?} {columns}: {shown:?}");
+            let (plain, ended) = on_terminal(&tool, arguments, columns, true);
+            assert_eq!(ended, code, "{arguments:?} {columns}: {plain}");
+            assert!(!plain.contains("\x1b["), "{arguments:?} {columns}: {plain:?}");
+        }
+        assert!(!tool.run(arguments).stdout.contains("\x1b["), "{arguments:?} in a pipe");
+    }
+}
+
+#[test]
+fn a_reader_that_is_gone_ends_every_command_quietly() {
+    let (_server, tool) = server();
+    filled(&tool);
+    for (arguments, _) in SHOWN {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = tool.command(arguments);
+        command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped());
+        let output = command.output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+    }
 }

@@ -57,12 +57,27 @@ fn bash_and_zsh_read_their_scripts() {
 
 #[test]
 fn fish_reads_its_script() {
-    if let Err(why) = accepted("fish", &["--no-config", "--no-execute"]) {
-        skip::excuse("the script for fish", &why);
+    require!("the script for fish", accepted("fish", &["--no-config", "--no-execute"]));
+}
+
+/// Has fish complete lines, with what it reads from the scripts and nothing else.
+#[test]
+fn fish_is_offered_what_may_stand_at_the_cursor() {
+    let directory = installed();
+    for (line, expected) in [
+        ("quoratectl member pro", "promote\tPromotes a non-voting member in the cluster\n"),
+        ("quoratectl get k --keys-on", "--keys-only\tGet only the keys\n"),
+        ("quorateutl veri", "verify\tSays everything that is wrong with a data directory, file and offset\n"),
+    ] {
+        let program = line.split(' ').next().unwrap();
+        let asking = format!("{program} completion fish | source; complete -C '{line}'");
+        let arguments = ["--no-config", "-c", &asking].map(OsStr::new);
+        let offered = require!("completion in fish", run("fish", &arguments, directory.path()));
+        assert_eq!(String::from_utf8_lossy(&offered.stdout).trim_end(), expected.trim_end(), "{offered:?}");
     }
 }
 
-/// No package of Debian has this shell, so that CI lacks it too.
+/// No package of Debian has this shell, so that CI lacks it too, and says so.
 #[test]
 fn powershell_reads_its_script() {
     let directory = installed();
@@ -76,7 +91,10 @@ fn powershell_reads_its_script() {
         let arguments = ["-NoProfile", "-NonInteractive", "-Command", &parse].map(OsStr::new);
         match run("pwsh", &arguments, directory.path()) {
             Ok(read) => assert!(read.status.success(), "{read:?}"),
-            Err(why) => return skip::excuse("the script for PowerShell", &why),
+            Err(why) => {
+                let why = format!("{why} (Debian has no package of it)");
+                return skip::excuse("the script for PowerShell", &why);
+            }
         }
     }
 }
