@@ -21,6 +21,7 @@ mod error;
 mod etcd_dir;
 mod etcd_log;
 mod founding;
+pub mod fuzz;
 mod keys;
 mod place;
 mod progress;

@@ -79,10 +79,18 @@ pub(super) struct EtcdLog {
 impl EtcdLog {
     /// Reads the log in a directory, of which the database has everything up to an index.
     pub(super) fn read(dir: &Path, applied: u64) -> Result<Self, RestoreError> {
-        let files = files(dir)?;
+        Self::of_files(files(dir)?.into_iter().map(|path| (path.clone(), content(&path))), applied)
+    }
+
+    /// Reads a log that is in these files, oldest first: the path of each, for errors, and what is in it.
+    pub(super) fn of_files(
+        files: impl ExactSizeIterator<Item = (PathBuf, Result<Vec<u8>, RestoreError>)>,
+        applied: u64,
+    ) -> Result<Self, RestoreError> {
         let mut reader = Reader { log: Self::default(), applied, crc: 0 };
-        for (place, path) in files.iter().enumerate() {
-            reader.read_file(path, place + 1 == files.len())?;
+        let count = files.len();
+        for (place, (path, content)) in files.enumerate() {
+            reader.read_file(&path, &content?, place + 1 == count)?;
         }
         let mut log = reader.log;
         // What was overwritten may have known of more.
@@ -118,6 +126,14 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, RestoreError> {
     }
 }
 
+fn content(path: &Path) -> Result<Vec<u8>, RestoreError> {
+    let bytes = fs::metadata(path).map_err(io_error("look at", path))?.len();
+    if bytes > FILE_BYTES_MAX {
+        return Err(io_error("read", path)(ErrorKind::FileTooLarge.into()));
+    }
+    fs::read(path).map_err(io_error("read", path))
+}
+
 struct Reader {
     log: EtcdLog,
     applied: u64,
@@ -133,17 +149,12 @@ enum Next {
 }
 
 impl Reader {
-    fn read_file(&mut self, path: &Path, is_last: bool) -> Result<(), RestoreError> {
-        let bytes = fs::metadata(path).map_err(io_error("look at", path))?.len();
-        if bytes > FILE_BYTES_MAX {
-            return Err(io_error("read", path)(ErrorKind::FileTooLarge.into()));
-        }
-        let content = fs::read(path).map_err(io_error("read", path))?;
+    fn read_file(&mut self, path: &Path, content: &[u8], is_last: bool) -> Result<(), RestoreError> {
         let mut offset = 0;
         loop {
             let wrong =
                 |what: String| RestoreError::EtcdLog { path: path.to_owned(), offset: offset as u64, what };
-            match self.next(&content, offset, is_last).map_err(|what| wrong(what.to_owned()))? {
+            match self.next(content, offset, is_last).map_err(|what| wrong(what.to_owned()))? {
                 Next::Record(record, next) => {
                     self.take(&record).map_err(wrong)?;
                     offset = next;
@@ -229,6 +240,35 @@ impl Reader {
     }
 }
 
+/// Returns a file with the CRC of each record made right, up to the first record that is none: what a fuzzer needs to get past
+/// them.
+pub(super) fn with_right_checksums(content: &[u8]) -> Vec<u8> {
+    let (mut sealed, mut rest, mut crc) = (Vec::new(), content, 0);
+    while let Some((length, body)) = rest.split_first_chunk::<LENGTH_BYTES>() {
+        let bytes = usize::try_from(u64::from_le_bytes(*length) & ((1 << 56) - 1)).unwrap_or(usize::MAX);
+        let Some(record) = body.get(..bytes).and_then(|record| Record::decode(record).ok()) else { break };
+        if bytes == 0 {
+            break;
+        }
+        crc = if record.kind == CRC { crc } else { crc32c::crc32c_append(crc, &record.data) };
+        put_frame(&mut sealed, &Record { crc, ..record });
+        let padding = bytes.next_multiple_of(8) - bytes;
+        rest = body.get(bytes + padding..).unwrap_or_default();
+    }
+    sealed.extend_from_slice(rest);
+    sealed
+}
+
+/// Appends a record as it is in a file.
+fn put_frame(out: &mut Vec<u8>, record: &Record) {
+    let record = record.encode_to_vec();
+    let padding = (8 - record.len() % 8) % 8;
+    let flag = if padding == 0 { 0 } else { (0x80 | padding as u64) << 56 };
+    out.extend((record.len() as u64 | flag).to_le_bytes());
+    out.extend(record);
+    out.extend(vec![0; padding]);
+}
+
 /// Whether a piece of what was to be written is missing: all zero, as it was before.
 fn is_torn(content: &[u8], from: usize, to: usize) -> bool {
     let mut at = from;
@@ -267,12 +307,7 @@ mod tests {
         }
 
         fn frame(&mut self, record: &Record) {
-            let record = record.encode_to_vec();
-            let padding = (8 - record.len() % 8) % 8;
-            let flag = if padding == 0 { 0 } else { (0x80 | padding as u64) << 56 };
-            self.bytes.extend((record.len() as u64 | flag).to_le_bytes());
-            self.bytes.extend(record);
-            self.bytes.extend(vec![0; padding]);
+            put_frame(&mut self.bytes, record);
         }
 
         fn entries(&mut self, indices: impl IntoIterator<Item = u64>, term: u64) {
