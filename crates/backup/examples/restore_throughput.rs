@@ -1,9 +1,9 @@
 //! How fast a backup is restored, and in how much memory.
 //!
-//! `cargo run --release -p quorate-backup --example restore_throughput [FILE [KEYS [CHANGES]]]`: makes a backup in FILE if it is
-//! not there, of a million keys by default, each of which was changed so many times (0 by default) since the compaction, in
-//! values of 1 KiB, and restores it beside. FILE stays, so that another tool can be timed with it; without FILE everything
-//! is in a temporary directory and goes.
+//! `cargo run --release -p quorate-backup --example restore_throughput [FILE [KEYS [CHANGES [VALUE_BYTES]]]]`: makes a backup in
+//! FILE if it is not there, of a million keys by default, each of which was changed so many times (0 by default) since the
+//! compaction, in values of so many bytes (1,024 by default, and at most), and restores it beside. FILE stays, so that
+//! another tool can be timed with it; without FILE everything is in a temporary directory and goes.
 
 use std::error::Error;
 use std::fs::File;
@@ -27,8 +27,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = arguments.next().map_or_else(|| temporary.path().join("backup.db"), PathBuf::from);
     let keys: i64 = arguments.next().map_or(Ok(1_000_000), |keys| keys.parse())?;
     let changes: i64 = arguments.next().map_or(Ok(0), |changes| changes.parse())?;
+    let value_bytes: usize = arguments.next().map_or(Ok(VALUE.len()), |bytes| bytes.parse())?;
+    let value = VALUE.get(..value_bytes).ok_or("a value has at most 1,024 bytes")?;
     if !file.exists() {
-        write(&file, keys, changes)?;
+        write(&file, keys, changes, value)?;
     }
     restore(&file)
 }
@@ -37,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn for_each_row(
     keys: i64,
     changes: i64,
+    value: &[u8],
     mut take: impl FnMut(&[u8], &[u8]) -> Result<(), WriteError>,
 ) -> Result<(), WriteError> {
     for number in 0..keys * (changes + 1) {
@@ -44,24 +47,24 @@ fn for_each_row(
         let key = format!("registry/pods/default/pod-{:010}", number % keys * 1_000_003 % keys);
         let (main, version) = (number + 2, number / keys + 1);
         let create_revision = number % keys + 2;
-        let (key, value) = (key.as_bytes(), &VALUE[..]);
+        let key = key.as_bytes();
         let row = KeyValue { key, create_revision, mod_revision: main, version, value, lease: 0 };
         take(&RevisionKey::put(main, 0).bytes(), &row.encoded())?;
     }
     Ok(())
 }
 
-fn write(path: &Path, keys: i64, changes: i64) -> Result<(), Box<dyn Error>> {
+fn write(path: &Path, keys: i64, changes: i64, value: &[u8]) -> Result<(), Box<dyn Error>> {
     let mut plan = Plan::new(PageSize::default());
     plan.bucket(b"key")?;
-    for_each_row(keys, changes, |key, value| plan.row(key.len(), value.len()))?;
+    for_each_row(keys, changes, value, |key, value| plan.row(key.len(), value.len()))?;
     plan.bucket(b"meta")?;
     let mut file = File::create(path)?;
     let mut out = Vec::with_capacity(2 * BUFFER_BYTES);
     let mut writer = plan.finish().begin(&mut out);
     writer.bucket(b"key", &mut out)?;
     let mut failed = None;
-    for_each_row(keys, changes, |key, value| {
+    for_each_row(keys, changes, value, |key, value| {
         writer.row(key, value, &mut out)?;
         if out.len() >= BUFFER_BYTES {
             failed = failed.take().or(file.write_all(&out).err());

@@ -76,7 +76,7 @@ mod tests {
         let mut number = 0;
         while log.end().segment < 12 {
             number += 1;
-            log.append(Head { kind: 1, number, tag: 0 }, &[&vec![number as u8; 100]]).unwrap();
+            log.append(Head { kind: 1, number, tag: 0 }, &[&[number as u8; 100]]).unwrap();
         }
         log.sync().unwrap();
         drop(log);
