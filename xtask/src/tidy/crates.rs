@@ -37,7 +37,8 @@ const LAYERS: [Layer; 17] = [
     Layer {
         directory: "crates/server",
         uses: &[
-            "archive", "backup", "client", "datadir", "dbfile", "gotext", "machine", "mvcc", "raft", "wal", "proto",
+            "archive", "backup", "client", "datadir", "dbfile", "gotext", "machine", "mvcc", "raft", "wal",
+            "proto",
         ],
         pure: false,
     },

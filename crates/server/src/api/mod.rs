@@ -187,7 +187,9 @@ impl Api {
         field: Field,
         request: &M,
     ) -> Result<Reply, Status> {
-        self.propose_of_any_length(Proposer::OnlyThisLeader, &Author::Member, field, request).await
+        let answer =
+            self.propose_of_any_length(Proposer::OnlyThisLeader, &Author::Member, field, request).await?;
+        Ok(answer.reply)
     }
 
     /// Since when another member has been connected; `None` if it is not.
@@ -233,7 +235,7 @@ impl Api {
         author: &Author,
         field: Field,
         request: &M,
-    ) -> Result<Reply, Status> {
+    ) -> Result<Answer, Status> {
         let started = Instant::now();
         let outcome = self.worker.propose(proposer, |id| encode_command(id, author, field, request)).await;
         self.observe(operation::of_field(field), started, Success::of(&outcome));

@@ -199,7 +199,9 @@ group! {
         deleted: Counter = counter(), "quorate_backup_deleted_objects_total", "Objects deleted because they were too old.";
         full_duration: Histogram = seconds(0.1, 16), "quorate_backup_full_duration_seconds", "Time of a full backup, read back.";
     }
+}
 
+group! {
     /// Following another cluster. Not etcd's: exposed by members that were started with `--follow-endpoints` only.
     Follow {
         phase: Gauge = gauge(), "quorate_follow_phase", "How far the follow is: 1 loading, 2 following, 3 cutting over, 4 ended, 5 stopped.";
