@@ -112,6 +112,21 @@ fn every_rule_of_etcd_has_its_words() {
             &["--initial-advertise-peer-urls=http://:2380"],
             "--initial-advertise-peer-urls \"http://:2380\" must be \"host:port\" (unexpected empty host (http://:2380))",
         ),
+        (&["--logger=capnslog"], "unknown logger option \"capnslog\""),
+        (&["--warning-apply-duration=-1s"], "--warning-apply-duration must not be negative (set to -1s)"),
+        (
+            &["--auto-compaction-retention=-5"],
+            "error parsing CompactionRetention: invalid periodic retention \"-5\"",
+        ),
+    ];
+    for (line, text) in cases {
+        assert_eq!(refusal(line), ((*text).to_owned(), 1));
+    }
+}
+
+#[test]
+fn backups_need_a_place_and_times_that_make_sense() {
+    let cases: &[(&[&str], &str)] = &[
         (
             &["--backup-interval=1h"],
             "--backup-interval is set, and --backup-to is not: it says where backups go",
@@ -128,16 +143,15 @@ fn every_rule_of_etcd_has_its_words() {
             &["--backup-to=s3://b", "--backup-interval=500ms"],
             "--backup-interval must be at least 1s (set to 500ms)",
         ),
-        (&["--logger=capnslog"], "unknown logger option \"capnslog\""),
-        (&["--warning-apply-duration=-1s"], "--warning-apply-duration must not be negative (set to -1s)"),
-        (
-            &["--auto-compaction-retention=-5"],
-            "error parsing CompactionRetention: invalid periodic retention \"-5\"",
-        ),
     ];
     for (line, text) in cases {
         assert_eq!(refusal(line), ((*text).to_owned(), 1));
     }
+    assert_eq!(load(&[], &[]).unwrap().backups, None);
+    let line = ["--backup-to=s3://b/p", "--backup-keep=720h", "--backup-piece-interval=0"];
+    let backups = load(&line, &[]).unwrap().backups.unwrap();
+    assert_eq!(backups.keep, archive::Keep::Age(Duration::from_secs(720 * 3600)));
+    assert_eq!((backups.piece_interval, backups.interval), (None, Duration::from_secs(86_400)));
 }
 
 #[test]
