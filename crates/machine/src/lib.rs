@@ -46,7 +46,7 @@
 //! * `apply` of the same commands on the same store gives the same state hash and the same outcomes.
 //! * A command that is refused leaves no trace, except that it counts as applied.
 //! * All changes of a command have one revision, one more than the revision before; a command without changes has
-//!   none.
+//!   none. One that takes revisions over from another cluster has theirs ([`follow`]).
 //! * A live key with a lease is in the set of that lease, which exists; and in no other.
 //! * It knows no clock, socket, thread, randomness, local configuration, and nothing of raft but index and term.
 //!
