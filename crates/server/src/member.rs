@@ -322,11 +322,7 @@ impl Assembly {
         let (log_sender, log_inbox) = inbox();
         let (apply, apply_inbox) = inbox();
         let views = Arc::new(Views::new(machine.view()));
-        let revision = match machine.follow() {
-            // Half of another cluster's keys is no state that anybody is shown.
-            Some(follow) if !follow.is_readable() => follow.shown,
-            _ => machine.store().revision(),
-        };
+        let revision = shown_revision(&machine);
         let (catch_up, catch_up_thread) = catch_up(views.clone(), mailboxes.clone());
         let consensus_thread = ConsensusThread {
             node,
@@ -471,6 +467,14 @@ impl Assembly {
                 })
             })
             .collect()
+    }
+}
+
+/// The revision that clients are shown. Half of another cluster's keys is no state that anybody is shown.
+fn shown_revision(machine: &Machine) -> i64 {
+    match machine.follow() {
+        Some(follow) if !follow.is_readable() => follow.shown,
+        _ => machine.store().revision(),
     }
 }
 
