@@ -168,8 +168,17 @@ fn produce(
 
 /// Hands a message to the client's stream; waits while it is full of others.
 fn deliver(send: &Sender<Result<Blob, Status>>, message: Result<Blob, Status>) -> Result<(), Ending> {
+    deliver_within(SNAPSHOT_STALL_MAX, send, message)
+}
+
+/// The same with another limit on how long the client may take nothing.
+fn deliver_within(
+    stall_max: Duration,
+    send: &Sender<Result<Blob, Status>>,
+    message: Result<Blob, Status>,
+) -> Result<(), Ending> {
     let mut message = message;
-    let deadline = Instant::now() + SNAPSHOT_STALL_MAX;
+    let deadline = Instant::now() + stall_max;
     loop {
         message = match send.try_send(message) {
             Ok(()) => return Ok(()),
@@ -267,12 +276,32 @@ mod tests {
         assert_eq!(messages(0, 4_096), [(0, 32)]);
     }
 
+    fn blob() -> Result<Blob, Status> {
+        Ok(Cutter::new(0, "").digest())
+    }
+
     #[test]
     fn who_takes_nothing_is_given_up_and_who_goes_away_at_once() {
         let (send, receive) = mpsc::channel(1);
-        let blob = || Ok(Cutter::new(0, "").digest());
         assert!(deliver(&send, blob()).is_ok());
+        // It is full, and nobody reads it.
+        assert!(matches!(deliver_within(Duration::ZERO, &send, blob()), Err(Ending::NobodyListens)));
         drop(receive);
         assert!(matches!(deliver(&send, blob()), Err(Ending::NobodyListens)));
+    }
+
+    #[tokio::test]
+    async fn who_was_given_up_learns_it_behind_what_had_been_sent() {
+        let (send, receive) = mpsc::channel(1);
+        let first = Cutter::new(1, "").message(false);
+        assert!(send.try_send(Ok(first)).is_ok());
+        assert!(matches!(deliver_within(Duration::ZERO, &send, blob()), Err(Ending::NobodyListens)));
+        drop(send);
+        let mut blobs = Blobs { receive, producer: thread::current(), is_complete: false };
+        let mut next = async || std::future::poll_fn(|cx| Pin::new(&mut blobs).poll_next(cx)).await;
+        assert!(next().await.is_some_and(|message| message.is_ok()));
+        let why = next().await.and_then(Result::err).expect("it was given up");
+        assert_eq!(why.message(), "etcdserver: the snapshot was not read in time");
+        assert!(next().await.is_none());
     }
 }
