@@ -23,14 +23,20 @@ fn grammar(grammar: Grammar) -> Grammar {
     let leaf = |name, about| flags::leaf(name, about, "", &[]);
     grammar
         .about("Following another cluster, of etcd or Quorate, until this one takes its place")
-        .subcommand(leaf("status", "Prints how far this cluster is behind the one that it follows"))
+        .subcommand(
+            leaf("status", "Prints how far this cluster is behind the one that it follows")
+                .after_help("quoratectl follow status"),
+        )
         .subcommand(
             leaf("cutover", "Ends the follow at one revision of both: this cluster takes writes from there on")
                 .arg(flags::text("fence", "how the source is kept from changing: alarm (its NOSPACE alarm is raised) or none (default \"alarm\")"))
                 .arg(flags::duration("timeout", "how long the two may take to be equal before it is called off (default 30s)"))
                 .after_help("quoratectl follow cutover\nquoratectl follow cutover --fence none --timeout 10s"),
         )
-        .subcommand(leaf("cancel", "Calls off the cut-over that is under way: the source takes writes again"))
+        .subcommand(
+            leaf("cancel", "Calls off the cut-over that is under way: the source takes writes again")
+                .after_help("quoratectl follow cancel"),
+        )
 }
 
 async fn run(invocation: Invocation) -> Result<(), Failure> {
