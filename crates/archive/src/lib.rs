@@ -16,7 +16,7 @@
 //! whole under a name that says what is in it, so two members that both believe that they lead
 //! write the same history twice, and disturb nobody.
 //!
-//! The history of a cluster is a [chain](chain): each revision has a digest of itself and
+//! The history of a cluster is a [`chain`]: each revision has a digest of itself and
 //! everything before it. A piece names the digests before and after it, a full backup that of its
 //! revision. A cluster that was restored to an earlier revision and then went another way has other
 //! digests: its objects lie beside the older ones, and nothing of the one is taken for the other.

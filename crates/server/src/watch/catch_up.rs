@@ -2,7 +2,7 @@
 //!
 //! One for the whole member, so that however many watchers start in the past, they take one core's time at most, in
 //! steps of bounded size and in turn, and no write waits for any of them. A step is made for all that it can serve: see
-//! [`scan`](super::scan).
+//! [`scan`].
 //!
 //! Each event that is found costs the network worker several times what it cost here, on the core that the answers to
 //! writes need. So the thread rests between its steps while there are writes, but never so long that a watcher would not
