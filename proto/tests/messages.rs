@@ -56,8 +56,14 @@ fn unknown_fields_are_ignored() {
     assert_eq!(PutRequest::decode(wire.as_slice()).unwrap().key, "k");
 }
 
-/// A command has a field for each request there is; the rare ones are boxed.
+/// A command has a field for each request there is; the rare ones are boxed, and each of them adds a pointer: 48 bytes are the six
+/// of a cluster that follows another one.
 #[test]
 fn a_command_stays_small() {
-    assert!(size_of::<InternalRaftRequest>() <= 600, "{} bytes", size_of::<InternalRaftRequest>());
+    let of_follows = 6 * size_of::<usize>();
+    assert!(
+        size_of::<InternalRaftRequest>() <= 600 + of_follows,
+        "{} bytes",
+        size_of::<InternalRaftRequest>()
+    );
 }
