@@ -7,14 +7,13 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use backup::restore::{Founding, Options, Progress, RestoreError, Restored, Target, restore_file};
 use datadir::url::{parse_cluster, parse_list};
 use datadir::{Layout, Marker, Origin, State};
 use dbfile::etcd::MetaRows;
 use support::{Change, Row, file, history};
-use testkit::{Random, require};
+use testkit::{Random, Tmpfs, require};
 use wal::OsDisk;
 
 /// Sizes of disks in KiB, from one on which nothing fits; the last ones are around the history's file (32 MiB).
@@ -26,33 +25,9 @@ const TOO_SMALL: usize = 7;
 /// Room for all of it.
 const LARGE: u32 = 400_000;
 
-/// A file system of its own in memory.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    /// `Err` says why there can be none.
-    fn of(kibibytes: u32) -> Result<Disk, String> {
-        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-        mount(&["-t", "tmpfs", "-o", &format!("size={kibibytes}k"), "tmpfs"], directory.path())?;
-        Ok(Disk(directory))
-    }
-
-    fn grow(&self) {
-        mount(&["-o", &format!("remount,size={LARGE}k")], self.0.path()).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily: it goes away when the last file in it is closed.
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-    }
-}
-
-fn mount(arguments: &[&str], at: &Path) -> Result<(), String> {
-    let output = Command::new("mount").args(arguments).arg(at).output().map_err(|error| error.to_string())?;
-    let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    output.status.success().then_some(()).ok_or(why)
+/// A size as `mount` takes it.
+fn size(kibibytes: u32) -> String {
+    format!("{kibibytes}k")
 }
 
 fn origin() -> Origin {
@@ -89,8 +64,8 @@ fn a_full_disk_is_said_and_space_is_all_that_it_takes() {
     std::fs::write(&backup, file(&rows, &MetaRows::default(), &[])).unwrap();
     let mut refused = 0;
     for kibibytes in SIZES {
-        let disk = require!("restoring on a full disk", Disk::of(kibibytes));
-        let data_dir = disk.0.path().join("data");
+        let disk = require!("restoring on a full disk", Tmpfs::new(&size(kibibytes)));
+        let data_dir = disk.path().join("data");
         let Err(error) = restore(&backup, data_dir.clone()) else { continue };
         refused += 1;
         let error = whole_text(&error);
@@ -98,7 +73,7 @@ fn a_full_disk_is_said_and_space_is_all_that_it_takes() {
         assert!(lower.contains("space"), "{kibibytes} KiB: {error}");
         let marker = Marker::read(&OsDisk, &Layout::of(&data_dir).marker()).unwrap();
         assert!(marker.is_none(), "{kibibytes} KiB: there is a member");
-        disk.grow();
+        disk.resize(&size(LARGE));
         let restored = restore(&backup, data_dir.clone()).unwrap();
         assert_eq!(restored.revision, 2_000, "{kibibytes} KiB");
         let marker = Marker::read(&OsDisk, &Layout::of(&data_dir).marker()).unwrap().unwrap();

@@ -20,6 +20,7 @@
 //! asks again and again until a condition holds, under a deadline generous enough for a loaded machine.
 
 pub mod cluster;
+pub mod corpus;
 pub mod dns;
 pub mod http;
 pub mod interrupt;
@@ -34,6 +35,7 @@ pub mod tmpfs;
 pub mod wait;
 
 pub use cluster::Cluster;
+pub use corpus::Corpus;
 pub use interrupt::interruptible;
 pub use program::{Program, Version};
 pub use random::Random;

@@ -1,6 +1,6 @@
 //! `RangeStream`: a range in pieces that no buffer has to hold at once. What goes into which piece is the machine's
-//! business; here a reader reads them
-//! when the client has taken the ones before.
+//! business; here a reader reads
+//! them when the client has taken the ones before.
 
 use std::pin::Pin;
 use std::sync::Arc;
