@@ -2,18 +2,6 @@
 
 use std::time::Duration;
 
-/// Commands proposed through one member whose callers wait. At `max-request-bytes` each this would be 48 GiB, so bytes are
-/// bounded too ([`IN_FLIGHT_BYTES_MAX`]). A caller gives up after some seconds, but its command does not: what the log holds
-/// and the state machine has not applied is bounded by raft ([`raft::Limits::unapplied_entries_max`] and its kin).
-pub(crate) const IN_FLIGHT_MAX: usize = 32 * 1024;
-
-/// Bytes of commands proposed through one member whose callers wait: a few seconds of what a disk takes.
-pub(crate) const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
-
-/// Committed entries that this member has not applied; beyond it requests are refused, as in etcd. The leader has the same
-/// limit for what it appends; this one is for a follower that is behind: its callers would wait in vain.
-pub(crate) const APPLY_LAG_ENTRIES_MAX: u64 = 5_000;
-
 /// Keys that a network worker reads at a stretch for one client, found in memory at some 0.1 µs each; what is on the disk
 /// counts for more (rule I1). A list of a thousand keys is made where it is asked for.
 pub(crate) const WORKER_READ_KEYS_MAX: usize = 2048;
@@ -25,45 +13,18 @@ pub(crate) const WORKER_READ_BYTES_MAX: usize = 1 << 20;
 /// before it. What the reply refers to is shared with others, so that it takes little memory until then.
 pub(crate) const LONG_REPLY_BYTES: usize = 256 << 10;
 
-/// Bytes of a piece of a long reply. A value that is longer is a piece by itself.
-pub(crate) const REPLY_PIECE_BYTES: usize = 64 << 10;
-
 /// Parts of a reply from which on letting go of them takes longer than others may wait.
 pub(crate) const REPLY_PARTS_MANY: usize = 4096;
 
 /// Threads for reads that take longer, at least: half of them are left to others when one connection has many such reads.
 pub(crate) const READERS_MIN: usize = 4;
 
-/// Bytes in memory of what no checkpoint has yet, from which on writes of clients wait for the checkpoints to catch up. A
-/// checkpoint begins at 64 MiB of versions; with the smallest values that is 300 MiB in all, and as much may come while it is
-/// written. A client whose write has waited for as long as any request may gets "too many requests".
-pub(crate) const UNSTORED_SLOW_BYTES: usize = 512 << 20;
-
-/// The same, from which on nothing more is applied, whoever proposed it: a follower with a slow disk cannot make the clients of
-/// others wait, and what is committed and not applied is bounded by raft.
-pub(crate) const UNSTORED_BYTES_MAX: usize = 768 << 20;
-
-/// Questions of other members that this one has not answered; one keepalive of a client on a follower is one question.
-/// Beyond it they are not heard, and asked again.
-pub(crate) const QUESTIONS_MAX: usize = 16 * 1024;
-
 /// Renewals under way on one keepalive stream: a client with thousands of leases sends all of them on one, and each takes a
-/// round to the quorum. Few enough for hundreds of such streams on a follower to stay within [`QUESTIONS_MAX`].
+/// round to the quorum. Few enough for hundreds of such streams on a follower to stay within [`engine::limits::QUESTIONS_MAX`].
 pub(crate) const KEEPALIVES_PER_STREAM_MAX: usize = 64;
-
-/// Changes of members that wait for their turn at the leader. They are taken one at a time, each takes a few round trips,
-/// and callers give up after some seconds: no operator has as many under way.
-pub(crate) const CHANGES_WAITING_MAX: usize = 256;
-
-/// Bytes of such changes: a change is a few URLs.
-pub(crate) const CHANGES_WAITING_BYTES_MAX: usize = 4 << 20;
 
 /// What grpc-go adds to `max-request-bytes` for its receive limit: room for the envelope of a request.
 pub(crate) const GRPC_OVERHEAD_BYTES: usize = 512 * 1024;
-
-/// Entries of the raft log that are kept for members that are catching up, however long that takes: with more writes than
-/// this meanwhile, a snapshot is the shorter way.
-pub(crate) const CATCH_UP_ENTRIES_MAX: u64 = 1_000_000;
 
 /// Bytes of the raft log that are kept for members that are behind, however many entries that is: half of what the default
 /// quota lets a store have, which a snapshot brings in any case. The size of a command is the clients' choice, and their data
@@ -84,10 +45,6 @@ pub(crate) const SNAPSHOTS_MAX: usize = 4;
 
 /// How long the client of a backup may take nothing of it before it is given up.
 pub(crate) const SNAPSHOT_STALL_MAX: Duration = Duration::from_secs(60);
-
-/// Bytes of commands that are handed on to the leader in one frame: small enough not to hold up what is behind it. A command
-/// that is longer has a frame of its own.
-pub(crate) const FORWARD_BYTES_MAX: usize = 1 << 20;
 
 // What clients meet first are the limits of the HTTP libraries (rule X4). grpc-go, on which etcd stands, has few of them, so
 // each is set on purpose here, or made harmless:
@@ -186,7 +143,7 @@ pub(crate) const UNREAD_HELD_BYTES: usize = 1 << 10;
 pub(crate) const SEND_BUFFER_BYTES: usize = 1 << 20;
 
 /// Bytes of request messages that have come in part. Beyond it the oldest of these requests is refused: as many as commands
-/// may have that are under way ([`IN_FLIGHT_BYTES_MAX`]), and a client that means it has sent the rest long before.
+/// may have that are under way ([`engine::limits::IN_FLIGHT_BYTES_MAX`]), and a client that means it has sent the rest long before.
 pub(crate) const UNFINISHED_MESSAGES_BYTES_MAX: usize = 256 << 20;
 
 /// Bytes that are deflated, or that inflating yields, before others have their turn: some 0.3 ms (rule I1).
@@ -218,49 +175,6 @@ pub(crate) const RESERVED_DESCRIPTORS_MAX: u64 = 1024;
 /// does not keep its watches and its socket until the next HTTP/2 ping.
 pub(crate) const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// Responses that wait in one watch stream before its watchers are read from history instead (etcd's buffer too).
-pub(crate) const WATCH_QUEUE_RESPONSES_MAX: usize = 128;
-
-/// Bytes that wait in one watch stream before its watchers are read from history instead.
-pub(crate) const WATCH_QUEUE_BYTES_MAX: usize = 4 << 20;
-
-/// Watchers on one stream. kube-apiserver opens a stream for each few resources; 65,536 is far beyond any client.
-pub(crate) const WATCHERS_PER_STREAM_MAX: usize = 64 * 1024;
-
-/// Bytes of a watcher's keys that no budget is asked for: what the watcher takes by itself, and more than clients' keys have.
-pub(crate) const WATCHED_KEYS_BYTES_FREE: usize = 1 << 10;
-
-/// Bytes of the keys of all watchers of a worker, beyond what is free: a key may have a megabyte, and a client tens of thousands
-/// of watchers on each stream. Beyond it, no watcher is created whose keys are long.
-pub(crate) const WATCHED_KEYS_BYTES_MAX: usize = 64 << 20;
-
-/// Distinct revisions in one catch-up response (etcd: 1,000).
-pub(crate) const CATCH_UP_REVISIONS_MAX: usize = 1000;
-
-/// Changes looked at in one step of a watcher's catch-up, wanted or not: what bounds the time of a step.
-pub(crate) const CATCH_UP_CHANGES_MAX: usize = 8 * 1024;
-
-/// Bytes of events read for one watcher in one step of its catch-up: what the worker writes to its socket in one go,
-/// while the answers to others wait.
-pub(crate) const CATCH_UP_BYTES_MAX: usize = 32 << 10;
-
-/// Changes read at once in such a step: no more than fill it when they are small.
-pub(crate) const CATCH_UP_BATCH_CHANGES: usize = 125;
-
-/// Rest between two steps of a watcher's catch-up while there are writes: with 125 events a step it gets 25,000 a second,
-/// some five times what etcd sends, for a tenth of the core or less. Short steps and short rests: the answers to writes wait
-/// for one step at the most.
-pub(crate) const CATCH_UP_REST: Duration = Duration::from_millis(5);
-
-/// Watchers of one stream that the catch-up thread reads for at a time: what it finds for them goes into the stream's
-/// queue in any case, so this times a step is how far the queue can outgrow its bound. One look at the history serves all that
-/// are read for, so that with many of them there are few looks.
-pub(crate) const READING_PER_STREAM_MAX: usize = 64;
-
-/// Stalled watchers of one stream that go on before others have their turn. Each goes through what was published meanwhile,
-/// [`RECENT_REVISIONS_MAX`] revisions at the most: some 0.2 ms (rule I1).
-pub(crate) const RESUMED_AT_ONCE_MAX: usize = 4;
-
 /// Pause before a physical compaction looks again whether the history it waits for is held: at first, and at most, as each
 /// look costs a checkpoint.
 pub(crate) const RELEASE_PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -270,12 +184,6 @@ pub(crate) const RELEASE_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How long a physical compaction waits for those who hold on to the history: it is compacted either way, and etcd does
 /// not wait for readers at all.
 pub(crate) const RELEASE_WAIT_MAX: Duration = Duration::from_secs(60);
-
-/// Published events kept in memory for watchers that join or fall a little behind.
-pub(crate) const RECENT_EVENTS_BYTES_MAX: usize = 8 << 20;
-
-/// Published revisions kept in memory, whatever their size.
-pub(crate) const RECENT_REVISIONS_MAX: usize = 16 * 1024;
 
 /// The longest answer of another member to a question at the start: a list of members is a few KiB.
 pub(crate) const PEER_ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -326,7 +234,3 @@ pub(crate) const SIMPLE_TOKENS_MAX: usize = 1 << 20;
 /// Bytes of a token with the word in front of it. A simple one has some thirty, a signed one a few hundred and the user's name.
 /// A longer one is not valid: it would be kept for as long as its call lasts, and a client may have any number of calls.
 pub(crate) const TOKEN_BYTES_MAX: usize = 16 << 10;
-
-/// Times that a read is done over because users or permissions have changed meanwhile. Then it is refused as in etcd, which
-/// refuses it the first time.
-pub(crate) const READ_ATTEMPTS_MAX: usize = 4;

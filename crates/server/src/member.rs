@@ -2,7 +2,7 @@
 //!
 //! In the order of a start: it becomes clear who the member is ([`Taken`]), which for a new one may mean asking others;
 //! sockets are bound ([`Listeners`]), so that a port in use is found before anything is written; what is on the disk is
-//! opened ([`opened`]); the threads that own the state start ([`Engine`]); then those
+//! opened ([`opened`]); the threads that own the state start ([`assembly`]); then those
 //! that talk to clients ([`network`]). Nobody is answered before all of it has succeeded.
 
 mod listeners;
@@ -18,45 +18,28 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use datadir::DataDir;
+use engine::assembly::{self, Owners, Services, assemble};
+use engine::consensus::clock::Pace;
+use engine::ending::Ending;
+use engine::handles::{Handles, Inboxes};
+use engine::inbound::EngineInbound;
+use engine::peers::{Peer, Peers};
+use engine::questions::Questions;
+use engine::{apply, handles};
 use machine::Machine;
-use raft::{Node, NodeId};
-use tokio::sync::{Semaphore, mpsc};
+use raft::NodeId;
+use tokio::sync::Semaphore;
 use wal::{Disk, OsDisk};
 
 use crate::api::observe::Observer;
 use crate::api::{Api, Settings};
-use crate::auth::Auth;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::Tokens;
 use crate::bootstrap::{How, KnownMember, Origin, known_member};
 use crate::config::{Config, Quota, Url};
-use crate::engine::apply::{ApplyEvent, ApplyThread, peers_of};
-use crate::engine::checkpointer::Checkpointer;
-use crate::engine::compaction_hash::CompactionHasher;
-use crate::engine::comparison::Comparison;
-use crate::engine::consensus::changes::Changes;
-use crate::engine::consensus::{ConsensusEvent, ConsensusThread, Pace};
-use crate::engine::ending::Ending;
-use crate::engine::inbound::EngineInbound;
-use crate::engine::inbox::{Inbox, Sender, inbox};
-use crate::engine::lessor::Lessor;
-use crate::engine::log_preparer::LogPreparer;
-use crate::engine::log_reader::LogReader;
-use crate::engine::log_writer::{LogEvent, LogWriter};
-use crate::engine::mailbox::Mailbox;
-use crate::engine::questions::{Asked, Questions};
-use crate::engine::shared::Shared;
-use crate::engine::snapshots::{Receiver, StorePlace};
-use crate::engine::status::EngineStatus;
-use crate::engine::views::Views;
-use crate::engine::waiters::Waiters;
-use crate::engine::worker::Worker;
 use crate::error::StartError;
-use crate::grpc::reply::Header;
 use crate::ids::Identity;
-use crate::limits::{
-    GRPC_OVERHEAD_BYTES, LOG_KEPT_BYTES_MAX, SNAPSHOTS_MAX, UNFINISHED_MESSAGES_BYTES_MAX, UNSTORED_BYTES_MAX,
-};
+use crate::limits::{GRPC_OVERHEAD_BYTES, LOG_KEPT_BYTES_MAX, SNAPSHOTS_MAX, UNFINISHED_MESSAGES_BYTES_MAX};
 use crate::logging::messages;
 use crate::metrics::Metrics;
 use crate::net::backlog::Backlog;
@@ -64,30 +47,24 @@ use crate::net::serve::PeerPort;
 use crate::random::random;
 use crate::readers::Readers;
 use crate::tls::{Connector, Setup};
-use crate::transport::{self, Peer, Transport, TransportThread};
-use crate::watch::bounds::Bounds;
-use crate::watch::catch_up::{CatchUp, catch_up};
-use crate::watch::hub::Hub;
+use crate::transport::{self, Transport, TransportThread};
+use crate::version;
 use listeners::Listeners;
 use network::{Network, Workers};
 use opened::{Opened, Taken};
 
 /// A member that serves.
 pub struct Running {
-    consensus: Sender<ConsensusEvent>,
-    shared: Arc<Shared>,
-    /// Consensus, log writer and apply: joined when the member stops.
+    handles: Handles,
+    /// The threads that own the state: joined when the member stops.
     owners: Vec<JoinHandle<()>>,
-    peers: Transport,
-    transport: JoinHandle<()>,
+    transport: Transport,
+    transport_thread: JoinHandle<()>,
     workers: Workers,
     questions: Arc<Questions>,
     ready: Option<std::sync::mpsc::Receiver<()>>,
     is_ready: Arc<AtomicBool>,
     identity: Identity,
-    status: Arc<EngineStatus>,
-    #[cfg(test)]
-    apply: Sender<ApplyEvent>,
     // Unlocked last.
     data_dir: DataDir,
 }
@@ -120,7 +97,7 @@ impl Running {
     /// # Errors
     /// If there is no thread to be had to wait for it.
     pub fn when_it_ends(&mut self, end: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
-        let shared = self.shared.clone();
+        let shared = self.handles.shared.clone();
         let wait = move || match shared.ending.wait() {
             Ending::Removed => {
                 messages::log_removed();
@@ -134,7 +111,7 @@ impl Running {
 
     /// Why the member ends, if it does so by itself.
     pub fn ending(&self) -> Option<Ending> {
-        self.shared.ending.known()
+        self.handles.shared.ending.known()
     }
 
     /// Stops, throws log and store away and starts again: the other members bring everything back.
@@ -142,7 +119,7 @@ impl Running {
     /// # Errors
     /// See [`StartError`]; nothing is left running.
     pub fn start_over(self, config: &Config) -> Result<Running, StartError> {
-        let members = self.status.members().iter().map(known_member).collect();
+        let members = self.handles.status.members().iter().map(known_member).collect();
         // What is in the log is of no use here; everything else is asked of the others.
         let origin = Origin { identity: self.identity, how: How::Joined, members };
         let data_dir = self.stop_and_keep();
@@ -174,41 +151,23 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
 /// See [`StartError`]; nothing is left running.
 pub fn start_on(disk: Arc<dyn Disk>, config: &Config) -> Result<Running, StartError> {
     // Before the sockets: members that start together ask each other, and a port that nobody listens on answers at once.
-    let metrics = Arc::new(Metrics::new(config.metrics));
+    let metrics = Arc::new(crate::metrics::of_server(config.metrics));
     let tls = Setup::new(config, &metrics)?;
     let taken = Taken::take(config, disk, &tls.connector)?;
     let listeners = Listeners::bind(config, &tls, &metrics)?;
     let opened = taken.open(config)?;
-    let tokens = Tokens::open(&config.auth.token, config.auth.token_ttl)?;
-    Assembly::new(config, &opened, metrics, tls.connector)?.start(config, opened, tokens, listeners)
+    Assembly::new(config, &opened, metrics, tls.connector)?.start(config, opened, listeners)
 }
 
-/// What the threads of a member share, before they start.
+/// A member before its threads start.
 struct Assembly {
-    shared: Arc<Shared>,
-    status: Arc<EngineStatus>,
-    lessor: Arc<Lessor>,
-    metrics: Arc<Metrics>,
-    mailboxes: Vec<Arc<Mailbox>>,
+    handles: Handles,
+    inboxes: Inboxes,
     transport: Transport,
     connector: Arc<Connector>,
     passwords: Arc<Passwords>,
     readers: Arc<Readers>,
-}
-
-/// The threads that own the state, running, and what the workers need of them.
-struct Engine {
-    consensus: Sender<ConsensusEvent>,
-    apply: Sender<ApplyEvent>,
-    views: Arc<Views>,
-    auth: Arc<Auth>,
-    /// Where watches begin that name no revision.
-    revision: i64,
-    catch_up: CatchUp,
-    questions: Arc<Questions>,
-    /// Questions of other members.
-    asked: mpsc::Receiver<Asked>,
-    owners: Vec<JoinHandle<()>>,
+    tokens: Arc<Tokens>,
 }
 
 impl Assembly {
@@ -219,72 +178,128 @@ impl Assembly {
         connector: Arc<Connector>,
     ) -> Result<Self, StartError> {
         let member_id = opened.identity.member.0;
-        // 5 s and two election timeouts (contract: semantics, section 1).
-        let request_timeout = Duration::from_secs(5) + 2 * config.raft.election_timeout;
-        let shared = Arc::new(Shared::new(Waiters::new(member_id, random()), request_timeout));
-        let status = Arc::new(EngineStatus::of(member_id));
-        status.refresh(&opened.machine);
-        let lessor = Arc::new(Lessor::new(metrics.clone()));
-        lessor.load(&opened.machine);
+        let identity = handles::Identity {
+            member_id,
+            storage_version: version::ETCD_STORAGE,
+            // 5 s and two election timeouts (contract: semantics, section 1).
+            request_timeout: Duration::from_secs(5) + 2 * config.raft.election_timeout,
+            first_request: random(),
+        };
         metrics.server.id.set(format!("{member_id:x}"));
         metrics.server.quota_backend_bytes.set(quota(config).unwrap_or(0) as i64);
         metrics.server.feature_enabled.set(config.feature_gates.rows());
-        let mailboxes = (0..worker_count()).map(|_| Mailbox::new()).collect();
+        let transport = Transport::default();
+        let (handles, inboxes) = Handles::new(identity, worker_count(), Arc::new(transport.clone()), metrics);
+        handles.status.refresh(&opened.machine);
+        handles.lessor.load(&opened.machine);
         let passwords = Passwords::start(config.auth.bcrypt_cost)
             .map_err(|source| StartError::System { what: "cannot start a thread", source })?;
         let readers = Readers::start()
             .map_err(|source| StartError::System { what: "cannot start a thread", source })?;
-        let transport = Transport::default();
-        Ok(Self { shared, status, lessor, metrics, mailboxes, transport, connector, passwords, readers })
+        let tokens = Arc::new(Tokens::open(&config.auth.token, config.auth.token_ttl)?);
+        Ok(Self { handles, inboxes, transport, connector, passwords, readers, tokens })
     }
 
-    fn start(
-        self,
-        config: &Config,
-        opened: Opened,
-        tokens: Tokens,
-        listeners: Listeners,
-    ) -> Result<Running, StartError> {
+    fn start(self, config: &Config, opened: Opened, listeners: Listeners) -> Result<Running, StartError> {
         let Opened { identity, place, machine, log, node, bootstrap, known, data_dir } = opened;
         self.transport.set_peers(first_peers(&machine, known));
-        let auth = Auth::new(&machine, tokens);
-        let engine = self.start_engine(config, (place.clone(), machine, auth), log, node)?;
         let endpoints = config.follow.as_ref().map_or_else(Vec::new, |follow| follow.endpoints.clone());
         let (follow, orders) = crate::follow::Handle::new(endpoints);
-        let apis = self.apis(config, identity, &engine, &Arc::new(follow));
-        let peer_port = Arc::new(PeerPort::new(apis[0].clone(), config));
-        let transport = self.start_transport(config, identity, place, &engine, listeners.peer, peer_port)?;
-        #[cfg(test)]
-        let apply = engine.apply.clone();
-        let Engine { consensus, owners, asked, questions, .. } = engine;
-        let network = Network::new(config, apis, listeners.clients, bootstrap, asked, orders);
+        let opened = assembly::Opened { log, node, machine, place: place.clone() };
+        let (owners, front) = self.assemble(config, identity, opened, &Arc::new(follow));
+        let owners =
+            owners.start().map_err(|source| StartError::System { what: "cannot start a thread", source })?;
+        let peer_port = Arc::new(PeerPort::new(front.apis[0].clone(), config));
+        let inbound = EngineInbound::new(&front.handles, front.questions.clone(), place);
+        let transport_thread = front.start_transport(config, identity, inbound, listeners.peer, peer_port)?;
+        let network = Network::new(config, front.apis, listeners.clients, bootstrap, front.asked, orders);
         let (workers, ready) = network.start()?;
-        let (shared, peers) = (self.shared, self.transport);
         Ok(Running {
-            consensus,
-            shared,
+            handles: front.handles,
             owners,
-            peers,
-            transport,
+            transport: front.transport,
+            transport_thread,
             workers,
-            questions,
+            questions: front.questions,
             ready: Some(ready),
             is_ready: Arc::default(),
             identity,
-            status: self.status,
-            #[cfg(test)]
-            apply,
             data_dir,
         })
     }
 
+    /// Puts the values together that own the state, and the services as each worker has them.
+    fn assemble(
+        self,
+        config: &Config,
+        identity: Identity,
+        opened: assembly::Opened,
+        follow: &Arc<crate::follow::Handle>,
+    ) -> (Owners, Front) {
+        let settings = settings(config);
+        let engine_settings = assembly::Settings {
+            cluster_id: identity.cluster.0,
+            pace: pace(config),
+            change_rules: change_rules(config),
+            promotes_learners: config.cluster.auto_promote_learners,
+            slow_apply: config.warnings.apply,
+            fragment_bytes: settings.receive_bytes_max,
+            first_question: random(),
+        };
+        let Self { handles, inboxes, transport, connector, passwords, readers, tokens } = self;
+        let (owners, services) = assemble(&engine_settings, opened, tokens.clone(), &handles, inboxes);
+        let Services { views, auth, workers, questions, asked } = services;
+        let snapshots = Arc::new(Semaphore::new(SNAPSHOTS_MAX));
+        let unfinished = Backlog::new(UNFINISHED_MESSAGES_BYTES_MAX);
+        let api = |worker| {
+            Arc::new(Api {
+                worker,
+                shared: handles.shared.clone(),
+                views: views.clone(),
+                auth: auth.clone(),
+                tokens: tokens.clone(),
+                passwords: passwords.clone(),
+                readers: readers.clone(),
+                status: handles.status.clone(),
+                lessor: handles.lessor.clone(),
+                questions: questions.clone(),
+                apply: handles.apply.clone(),
+                transport: transport.clone(),
+                connector: connector.clone(),
+                observer: Observer::new(handles.metrics.clone()),
+                follow: follow.clone(),
+                metrics: handles.metrics.clone(),
+                cluster_id: identity.cluster.0,
+                member_id: identity.member.0,
+                snapshots: snapshots.clone(),
+                settings: settings.clone(),
+                unfinished: unfinished.clone(),
+            })
+        };
+        let apis = workers.into_iter().map(api).collect();
+        (owners, Front { handles, transport, connector, apis, questions, asked })
+    }
+}
+
+/// What talks to clients and members, before its threads start.
+struct Front {
+    handles: Handles,
+    transport: Transport,
+    connector: Arc<Connector>,
+    /// The services of each network worker.
+    apis: Vec<Arc<Api>>,
+    questions: Arc<Questions>,
+    /// Questions of other members.
+    asked: tokio::sync::mpsc::Receiver<engine::questions::Asked>,
+}
+
+impl Front {
     /// Starts the thread that talks to other members.
     fn start_transport(
         &self,
         config: &Config,
         identity: Identity,
-        place: StorePlace,
-        engine: &Engine,
+        inbound: EngineInbound,
         listeners: transport::Listeners,
         port: Arc<PeerPort>,
     ) -> Result<JoinHandle<()>, StartError> {
@@ -296,198 +311,23 @@ impl Assembly {
             connector: self.connector.clone(),
         };
         let http: transport::PeerHttp = Arc::new(move |request| Box::pin(port.clone().respond(request)));
-        let snapshots = Receiver::new(place, engine.consensus.clone());
-        let inbound = EngineInbound {
-            consensus: engine.consensus.clone(),
-            questions: engine.questions.clone(),
-            snapshots,
-            shared: self.shared.clone(),
-        };
-        let (handle, metrics) = (self.transport.clone(), self.metrics.clone());
+        let (handle, metrics) = (self.transport.clone(), self.handles.metrics.clone());
         let thread = TransportThread::new(handle, settings, listeners, http, Arc::new(inbound), metrics)
             .map_err(|source| StartError::System { what: "cannot start the transport", source })?;
         start_thread("transport", move || thread.run())
-    }
-
-    /// Starts the threads that own the state.
-    fn start_engine(
-        &self,
-        config: &Config,
-        (place, machine, auth): (StorePlace, Machine, Arc<Auth>),
-        log: raft::durable::Log,
-        node: Node,
-    ) -> Result<Engine, StartError> {
-        let Self { shared, status, lessor, metrics, mailboxes, transport, .. } = self;
-        let (consensus, consensus_inbox) = inbox();
-        let (log_sender, log_inbox) = inbox();
-        let (apply, apply_inbox) = inbox();
-        let views = Arc::new(Views::new(machine.view()));
-        let revision = shown_revision(&machine);
-        let (catch_up, catch_up_thread) = catch_up(views.clone(), mailboxes.clone());
-        let consensus_thread = ConsensusThread {
-            node,
-            inbox: consensus_inbox,
-            own: consensus.clone(),
-            log: log_sender.clone(),
-            apply: apply.clone(),
-            transport: transport.clone(),
-            mailboxes: mailboxes.clone(),
-            shared: shared.clone(),
-            status: status.clone(),
-            lessor: lessor.clone(),
-            metrics: metrics.clone(),
-            pace: pace(config),
-            pending: Default::default(),
-            changes: Changes::new(change_rules(config), config.cluster.auto_promote_learners),
-            received: None,
-            disk: Default::default(),
-            checkpoint: raft::Index::ZERO,
-            log_sizes: Default::default(),
-            contradictions: Default::default(),
-        };
-        let apply_thread = ApplyThread {
-            machine,
-            place,
-            views: views.clone(),
-            auth: auth.clone(),
-            inbox: apply_inbox,
-            consensus: consensus.clone(),
-            checkpointer: Checkpointer::new(apply.clone()),
-            comparison: Comparison::new(status.own_id(), consensus.clone(), shared.clone()),
-            hasher: CompactionHasher::default(),
-            mailboxes: mailboxes.clone(),
-            shared: shared.clone(),
-            status: status.clone(),
-            transport: transport.clone(),
-            lessor: lessor.clone(),
-            metrics: metrics.clone(),
-            slow_apply: config.warnings.apply,
-            batch: Default::default(),
-            held: Default::default(),
-            unstored_bytes_max: UNSTORED_BYTES_MAX,
-            early_reads: Default::default(),
-            snapshots_wanted: Default::default(),
-            retired: None,
-        };
-        let mut owners = vec![
-            start_thread("consensus", move || consensus_thread.run())?,
-            start_thread("apply", move || apply_thread.run())?,
-        ];
-        owners.extend(self.start_log(log, log_inbox, &consensus, &log_sender)?);
-        // Ends when the last worker is gone.
-        start_thread("watch catch-up", move || catch_up_thread.run())?;
-        let (questions, asked) = Questions::new(transport.clone(), random());
-        let questions = Arc::new(questions);
-        Ok(Engine { consensus, apply, views, auth, revision, catch_up, questions, asked, owners })
-    }
-
-    /// Starts the threads that write and read the raft log.
-    fn start_log(
-        &self,
-        log: raft::durable::Log,
-        inbox: Inbox<LogEvent>,
-        consensus: &Sender<ConsensusEvent>,
-        events: &Sender<LogEvent>,
-    ) -> Result<[JoinHandle<()>; 3], StartError> {
-        let (reader, reader_inbox) = crate::engine::inbox::inbox();
-        let (preparer, preparer_inbox) = crate::engine::inbox::inbox();
-        let log_preparer =
-            LogPreparer { preparer: log.preparer(), inbox: preparer_inbox, log: events.clone() };
-        let writer = LogWriter {
-            log,
-            inbox,
-            consensus: consensus.clone(),
-            reader,
-            preparer,
-            transport: self.transport.clone(),
-            shared: self.shared.clone(),
-            metrics: self.metrics.clone(),
-            waiting: Default::default(),
-        };
-        let reader = LogReader { inbox: reader_inbox, consensus: consensus.clone() };
-        Ok([
-            start_thread("log writer", move || writer.run())?,
-            start_thread("log reader", move || reader.run())?,
-            start_thread("log preparer", move || log_preparer.run())?,
-        ])
-    }
-
-    /// The services as each worker has them.
-    fn apis(
-        &self,
-        config: &Config,
-        identity: Identity,
-        engine: &Engine,
-        follow: &Arc<crate::follow::Handle>,
-    ) -> Vec<Arc<Api>> {
-        let Self { shared, status, lessor, metrics, mailboxes, .. } = self;
-        let Engine { consensus, apply, views, auth, catch_up, questions, .. } = engine;
-        let revision = engine.revision;
-        let header =
-            Header { cluster_id: identity.cluster.0, member_id: identity.member.0, ..Header::default() };
-        let settings = settings(config);
-        let snapshots = Arc::new(Semaphore::new(SNAPSHOTS_MAX));
-        let bounds = Bounds::new(settings.receive_bytes_max);
-        let unfinished = Backlog::new(UNFINISHED_MESSAGES_BYTES_MAX);
-        mailboxes
-            .iter()
-            .enumerate()
-            .map(|(index, mailbox)| {
-                let hub = Hub::new(header, revision, bounds);
-                let worker = Worker::new(
-                    index,
-                    shared.clone(),
-                    consensus.clone(),
-                    mailbox.clone(),
-                    hub,
-                    catch_up.clone(),
-                    auth.clone(),
-                );
-                Arc::new(Api {
-                    worker,
-                    shared: shared.clone(),
-                    views: views.clone(),
-                    auth: auth.clone(),
-                    passwords: self.passwords.clone(),
-                    readers: self.readers.clone(),
-                    status: status.clone(),
-                    lessor: lessor.clone(),
-                    questions: questions.clone(),
-                    apply: apply.clone(),
-                    transport: self.transport.clone(),
-                    connector: self.connector.clone(),
-                    observer: Observer::new(metrics.clone()),
-                    follow: follow.clone(),
-                    metrics: metrics.clone(),
-                    cluster_id: identity.cluster.0,
-                    member_id: identity.member.0,
-                    snapshots: snapshots.clone(),
-                    settings: settings.clone(),
-                    unfinished: unfinished.clone(),
-                })
-            })
-            .collect()
-    }
-}
-
-/// The revision that clients are shown. Half of another cluster's keys is no state that anybody is shown.
-fn shown_revision(machine: &Machine) -> i64 {
-    match machine.follow() {
-        Some(follow) if !follow.is_readable() => follow.shown,
-        _ => machine.store().revision(),
     }
 }
 
 /// Where to reach the others: as the state machine says, or before it knows, as the member was told.
 fn first_peers(machine: &Machine, known: Vec<KnownMember>) -> Vec<Peer> {
     if machine.members().len() > 0 {
-        return peers_of(machine);
+        return apply::peers_of(machine);
     }
     known.into_iter().map(|member| Peer { id: NodeId(member.id.0), urls: member.peer_urls }).collect()
 }
 
 fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    crate::spawn::thread(name, run)
+    engine::spawn::thread(name, run)
         .map_err(|source| StartError::System { what: "cannot start a thread", source })
 }
 

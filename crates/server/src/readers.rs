@@ -25,9 +25,9 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use self::queue::Queue;
-use crate::engine::priority;
 use crate::limits::{READERS_MIN, WORKER_READ_BYTES_MAX, WORKER_READ_KEYS_MAX};
-use crate::spawn;
+use engine::priority;
+use engine::spawn;
 
 /// A connection, for whoever divides something among them. Reused by none in the life of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

@@ -18,7 +18,7 @@ struct Layer {
 }
 
 /// From the bottom up.
-const LAYERS: [Layer; 17] = [
+const LAYERS: [Layer; 19] = [
     Layer { directory: "proto", uses: &[], pure: false },
     Layer { directory: "crates/wal", uses: &[], pure: false },
     Layer { directory: "crates/raft", uses: &["wal"], pure: false },
@@ -27,6 +27,12 @@ const LAYERS: [Layer; 17] = [
     Layer { directory: "crates/gotext", uses: &[], pure: false },
     Layer { directory: "crates/machine", uses: &["mvcc", "proto"], pure: true },
     Layer { directory: "crates/datadir", uses: &["wal"], pure: false },
+    Layer { directory: "crates/metrics", uses: &[], pure: false },
+    Layer {
+        directory: "crates/engine",
+        uses: &["machine", "metrics", "mvcc", "proto", "raft", "wal"],
+        pure: false,
+    },
     Layer {
         directory: "crates/backup",
         uses: &["datadir", "dbfile", "machine", "mvcc", "proto", "raft", "wal"],
@@ -37,8 +43,8 @@ const LAYERS: [Layer; 17] = [
     Layer {
         directory: "crates/server",
         uses: &[
-            "archive", "backup", "client", "datadir", "dbfile", "gotext", "machine", "mvcc", "raft", "wal",
-            "proto",
+            "archive", "backup", "client", "datadir", "dbfile", "engine", "gotext", "machine", "metrics",
+            "mvcc", "raft", "wal", "proto",
         ],
         pure: false,
     },
@@ -52,7 +58,7 @@ const LAYERS: [Layer; 17] = [
     },
     Layer {
         directory: "crates/sim",
-        uses: &["server", "machine", "mvcc", "raft", "wal", "proto"],
+        uses: &["engine", "machine", "mvcc", "raft", "wal", "proto"],
         pure: false,
     },
     Layer { directory: "crates/bench", uses: &["proto"], pure: false },

@@ -19,9 +19,9 @@ use super::Api;
 use super::status::rejected;
 use crate::auth::Caller;
 use crate::auth::passwords::{Password, PasswordError};
-use crate::engine::command::Field;
 use crate::grpc::reply::Spliced;
 use crate::logging::shown;
+use engine::command::Field;
 
 /// Field of `AuthenticateResponse`.
 const TOKEN_FIELD: u8 = 2;
@@ -129,7 +129,7 @@ impl Api {
                 Checked::Right { revision } => revision,
                 Checked::Refused(status) => return Err(status),
             };
-            let simple_token = self.auth.tokens.prefix().map_err(|error| unknown(&error))?;
+            let simple_token = self.tokens.prefix().map_err(|error| unknown(&error))?;
             let command = InternalAuthenticateRequest {
                 name: request.name.clone(),
                 simple_token,
@@ -141,9 +141,7 @@ impl Api {
                 tracing::info!("revision when password checked became stale; retrying");
                 continue;
             }
-            if let Some(token) =
-                self.auth.tokens.sign(&request.name, revision).map_err(|error| unknown(&error))?
-            {
+            if let Some(token) = self.tokens.sign(&request.name, revision).map_err(|error| unknown(&error))? {
                 reply.body.field(TOKEN_FIELD, Bytes::from(token));
             }
             return Ok(self.spliced(reply));

@@ -14,9 +14,10 @@ use tonic::{Code, Status};
 use super::Api;
 use super::method::Method;
 use super::status::{self, failed, rejected};
-use crate::auth::{Author, Caller};
-use crate::engine::reply::Unserved;
+use crate::auth::Caller;
 use crate::readers::OnWorker;
+use engine::author::Author;
+use engine::reply::Unserved;
 
 impl Api {
     /// Returns whether the caller may call the method at all. This member's state may be an old
@@ -79,7 +80,7 @@ impl Api {
 
     /// Returns whether a token was made by a command that this member has not applied.
     fn is_ahead(&self, token: &str) -> bool {
-        self.auth.tokens.index_of(token).is_some_and(|index| !self.has_applied(index))
+        self.tokens.index_of(token).is_some_and(|index| !self.has_applied(index))
     }
 
     fn identify(&self, caller: &Caller, state: &AuthState) -> Result<Author, Status> {
@@ -93,7 +94,7 @@ impl Api {
     }
 
     fn by_token(&self, token: &str, state: &AuthState) -> Result<Author, Status> {
-        let Some((name, revision)) = self.auth.tokens.user_of(token) else {
+        let Some((name, revision)) = self.tokens.user_of(token) else {
             tracing::warn!("invalid auth token");
             return Err(rejected(Rejection::InvalidAuthToken));
         };

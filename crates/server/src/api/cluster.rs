@@ -2,7 +2,7 @@
 //!
 //! What this member can see is checked here, with its own flags and connections, as etcd does: the URLs, and with
 //! `--strict-reconfig-check` whether the change would cost the cluster its quorum ([`quorum`]). What only the leader knows is
-//! checked there (see [`crate::engine::change`]).
+//! checked there (see [`engine::change`]).
 
 mod quorum;
 
@@ -21,9 +21,9 @@ use self::quorum::{Endangered, Neighbours};
 use super::Api;
 use crate::auth::Caller;
 use crate::config::Url;
-use crate::engine::command::Field;
 use crate::grpc::reply::{Plain, Spliced};
 use crate::ids::added_member_id;
+use engine::command::Field;
 
 impl Api {
     /// Members, by id.

@@ -15,9 +15,9 @@ use tonic::Status;
 
 use super::Api;
 use crate::auth::Caller;
-use crate::engine::command::Field;
 use crate::grpc::reply::Plain;
-use crate::release::Release;
+use engine::command::Field;
+use engine::release::Release;
 
 impl Api {
     /// Looks whether the cluster may be made ready for a version, makes it ready, or calls that off. Returns the cluster's

@@ -1,6 +1,5 @@
 //! `quorate.v1.Follow`, and what is refused while another cluster is followed.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use machine::follow::{Follow, Phase};
@@ -27,7 +26,7 @@ impl Api {
         let mut response = v1::FollowStatusResponse {
             cluster_id: self.cluster_id,
             member_id: self.member_id,
-            leader_id: self.shared.leader.load(Ordering::Relaxed),
+            leader_id: self.leader_id(),
             source_cluster_id: follow.as_ref().map_or(0, |follow| follow.source),
             revision: view.revision(),
             compact_revision: view.compact_revision(),
@@ -98,7 +97,7 @@ impl Api {
     }
 
     fn check_leads(&self) -> Result<(), Status> {
-        let leader = self.shared.leader.load(Ordering::Relaxed);
+        let leader = self.leader_id();
         if leader == self.member_id {
             return Ok(());
         }

@@ -11,10 +11,10 @@ use super::Api;
 use super::method::Method;
 use super::status::{not_for_learners, rejected};
 use crate::auth::Caller;
-use crate::engine::command::Field;
 use crate::grpc::reply::Spliced;
 use crate::limits::{RELEASE_PAUSE_MAX, RELEASE_PAUSE_MIN, RELEASE_WAIT_MAX};
 use crate::metrics::Success;
+use engine::command::Field;
 
 impl Api {
     /// Reads a range of keys.

@@ -8,7 +8,6 @@
 //! its successor, elected in the pause, has never given: the successor counts from its own election on. Confirmed after the
 //! renewal, it led when it renewed, so every successor was elected later and counts from later on.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use machine::Rejection;
@@ -21,9 +20,9 @@ use tonic::Status;
 
 use super::Api;
 use super::status::{no_leader, of};
-use crate::engine::command::Field;
-use crate::engine::reply::Unserved;
-use crate::transport::{Answer, LeaseTimes, Question, Refusal};
+use engine::command::Field;
+use engine::note::{Answer, LeaseTimes, Question, Refusal};
+use engine::reply::Unserved;
 
 /// Pause before the next attempt, as in etcd.
 const RETRY: Duration = Duration::from_millis(50);
@@ -53,18 +52,15 @@ impl Api {
 
     /// Why a question for the leader was not even asked.
     pub(super) fn no_leader_or(&self, status: Status) -> Status {
-        if self.shared.leader.load(Ordering::Relaxed) == 0 { no_leader() } else { status }
+        if self.shared.leader().is_none() { no_leader() } else { status }
     }
 
     async fn attempt(&self, question: &Question) -> Result<Attempt, Status> {
-        let leader = self.shared.leader.load(Ordering::Relaxed);
-        if leader == 0 {
-            return Ok(Attempt::Nobody(Unserved::NoLeader));
-        }
-        let answer = if leader == self.member_id {
+        let Some(leader) = self.shared.leader() else { return Ok(Attempt::Nobody(Unserved::NoLeader)) };
+        let answer = if leader.0 == self.member_id {
             Some(self.answer_as_leader(question.clone()).await.map_err(|_| not_primary())?)
         } else {
-            self.questions.ask(NodeId(leader), question.clone(), self.settings.election_timeout).await
+            self.questions.ask(leader, question.clone(), self.settings.election_timeout).await
         };
         Ok(match answer {
             Some(Answer::Refused(Refusal::Rejected(rejection))) => {
@@ -78,11 +74,10 @@ impl Api {
 
     /// Answers another member; what only the leader knows, if this one leads.
     pub(crate) async fn answer(&self, question: Question) -> Answer {
-        let leader = self.shared.leader.load(Ordering::Acquire);
         if question == Question::Leader {
-            return Answer::Leader((leader != 0).then_some(NodeId(leader)));
+            return Answer::Leader(self.shared.leader());
         }
-        if leader != self.member_id {
+        if !self.leads() {
             return Answer::Refused(Refusal::NotLeader);
         }
         self.answer_as_leader(question).await.unwrap_or(Answer::Refused(Refusal::NotLeader))

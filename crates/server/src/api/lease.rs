@@ -17,11 +17,11 @@ use tonic::Status;
 use super::Api;
 use super::status::rejected;
 use crate::auth::Caller;
-use crate::engine::command::Field;
 use crate::grpc::messages::Messages;
 use crate::grpc::reply::{Plain, Spliced};
 use crate::limits::KEEPALIVES_PER_STREAM_MAX;
-use crate::transport::{Answer, LeaseTimes, Question};
+use engine::command::Field;
+use engine::note::{Answer, LeaseTimes, Question};
 
 /// The responses of a keepalive stream.
 pub(crate) type KeepAlives =

@@ -15,9 +15,9 @@ use tonic::Status;
 use super::Api;
 use super::status::read_failed;
 use crate::auth::Caller;
-use crate::engine::command::Field;
 use crate::grpc::reply::{Plain, Spliced};
 use crate::version;
+use engine::command::Field;
 
 fn downgrade_info(target: Option<String>) -> DowngradeInfo {
     DowngradeInfo { enabled: target.is_some(), target_version: target.unwrap_or_default() }
@@ -36,7 +36,7 @@ impl Api {
         _caller: &Caller,
         _request: StatusRequest,
     ) -> Result<Plain<StatusResponse>, Status> {
-        let leader = self.shared.leader.load(Ordering::Relaxed);
+        let leader = self.leader_id();
         let alarms = self.status.alarms();
         let no_leader = (leader == 0).then(|| "etcdserver: no leader".to_owned());
         let errors = no_leader.into_iter().chain(alarms.iter().map(alarm_text)).collect();
@@ -103,7 +103,7 @@ impl Api {
         _caller: &Caller,
         request: MoveLeaderRequest,
     ) -> Result<Plain<MoveLeaderResponse>, Status> {
-        let leader = || self.shared.leader.load(Ordering::Relaxed);
+        let leader = || self.leader_id();
         if leader() != self.member_id {
             return Err(Status::failed_precondition("etcdserver: not leader"));
         }

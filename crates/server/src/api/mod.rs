@@ -31,25 +31,30 @@ use tokio::sync::{Semaphore, oneshot};
 use tonic::Status;
 
 use self::observe::Observer;
+use crate::auth::Caller;
 use crate::auth::passwords::Passwords;
-use crate::auth::{Auth, Author, Caller};
-use crate::engine::apply::ApplyEvent;
-use crate::engine::command::{Field, command_len, encode_command};
-use crate::engine::inbox::Sender;
-use crate::engine::lessor::Lessor;
-use crate::engine::operation;
-use crate::engine::questions::Questions;
-use crate::engine::reply::{Answer, Unserved};
-use crate::engine::shared::Shared;
-use crate::engine::status::EngineStatus;
-use crate::engine::views::Views;
-use crate::engine::worker::{Proposer, Worker};
-use crate::grpc::reply::{Header, Spliced};
+use crate::auth::tokens::Tokens;
+use crate::grpc::reply::Spliced;
 use crate::metrics::{Metrics, Operation, Success};
 use crate::net::backlog::Backlog;
 use crate::readers::Readers;
 use crate::tls::Connector;
 use crate::transport::Transport;
+use engine::auth::Auth;
+use engine::author::Author;
+use engine::command::{Field, command_len, encode_command};
+use engine::event::ApplyEvent;
+use engine::inbox::Sender;
+use engine::lessor::Lessor;
+use engine::operation;
+use engine::peers::Peers;
+use engine::questions::Questions;
+use engine::reply::{Answer, Unserved};
+use engine::shared::Shared;
+use engine::status::EngineStatus;
+use engine::views::Views;
+use engine::wire::Header;
+use engine::worker::{Proposer, Worker};
 
 /// What the services of one network worker work with.
 pub(crate) struct Api {
@@ -57,6 +62,7 @@ pub(crate) struct Api {
     pub(crate) shared: Arc<Shared>,
     pub(crate) views: Arc<Views>,
     pub(crate) auth: Arc<Auth>,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) passwords: Arc<Passwords>,
     pub(crate) readers: Arc<Readers>,
     pub(crate) status: Arc<EngineStatus>,
@@ -110,6 +116,16 @@ impl Api {
     /// The keys as of now.
     pub(crate) fn view(&self) -> mvcc::View {
         self.views.get()
+    }
+
+    /// Returns whether this member leads.
+    pub(crate) fn leads(&self) -> bool {
+        self.shared.is_led_by(self.member_id)
+    }
+
+    /// Returns who leads, as messages say it: 0 for nobody.
+    pub(crate) fn leader_id(&self) -> u64 {
+        self.shared.leader().map_or(0, |leader| leader.0)
     }
 
     /// A response header at `revision`.

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tonic::Code;
 
 use super::method::{Kind, Method};
-use crate::metrics::{CallType, ClientRequests, Counter, Grpc, Metrics};
+use crate::metrics::{CallType, ClientRequests, Counter, Metrics};
 
 /// Client versions remembered; a cluster has one or two.
 const VERSIONS_MAX: usize = 8;
@@ -41,7 +41,7 @@ impl Started {
 impl Observer {
     /// Finds the handles.
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        let place = |method: &Method| Grpc::place(method.service(), method.name());
+        let place = |method: &Method| metrics.grpc.place(method.service(), method.name());
         Self { places: Method::ALL.iter().map(place).collect(), metrics, versions: Mutex::default() }
     }
 
@@ -106,7 +106,7 @@ mod tests {
     /// A client's metadata may have megabytes.
     #[test]
     fn of_a_clients_version_no_more_is_kept_than_a_label() {
-        let observer = Observer::new(Arc::new(Metrics::new(MetricsDetail::Basic)));
+        let observer = Observer::new(Arc::new(crate::metrics::of_server(MetricsDetail::Basic)));
         for length in 1000..1000 + 2 * VERSIONS_MAX {
             observer.client(Kind::Unary, Some(&vec![b'x'; length]));
         }

@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::Api;
 use super::status::rejected;
-use crate::engine::command::Field;
+use engine::command::Field;
 
 /// The part of the quota that is free before an alarm is taken back: with less, the next write would raise it again.
 const FREE_FRACTION: u64 = 10;

@@ -18,11 +18,12 @@ use tonic::Status;
 
 use super::Api;
 use super::status::{self, failed, rejected};
-use crate::auth::published::{Generation, Published};
-use crate::auth::{Author, Caller};
-use crate::engine::reply::Unserved;
-use crate::grpc::reply::{Header, WireReply};
+use crate::auth::Caller;
 use crate::readers::ConnectionId;
+use engine::author::Author;
+use engine::published::{Generation, Published};
+use engine::reply::Unserved;
+use engine::wire::{Header, WireReply};
 
 impl Api {
     /// Reads a range piece by piece.

@@ -3,7 +3,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use http::header::CONTENT_TYPE;
@@ -25,11 +24,11 @@ use crate::grpc::encoding::Encoding;
 use crate::grpc::messages::Messages;
 use crate::grpc::metadata::Metadata;
 use crate::grpc::replies::Replies;
-use crate::grpc::reply::WireReply;
 use crate::grpc::unary::{check_sent, failure, respond};
 use crate::logging::messages;
 use crate::readers::ConnectionId;
 use crate::tls::CertificateName;
+use engine::wire::WireReply;
 
 /// Serves one gRPC request, and ends it at its deadline.
 pub(crate) async fn serve(
@@ -70,7 +69,7 @@ fn admit(api: &Api, method: Method, metadata: &Metadata<'_>) -> Result<Encoding,
         return Err(Status::invalid_argument("etcdserver: invalid client api version"));
     }
     api.observer.client(method.kind(), version);
-    if wants_leader(metadata) && api.shared.leader.load(Ordering::Relaxed) == 0 {
+    if wants_leader(metadata) && api.shared.leader().is_none() {
         return Err(no_leader());
     }
     if api.shared.is_stopping() {

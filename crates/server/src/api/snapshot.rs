@@ -6,7 +6,6 @@
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -26,7 +25,7 @@ use crate::auth::Caller;
 use crate::grpc::reply::Plain;
 use crate::limits::SNAPSHOT_STALL_MAX;
 use crate::metrics::Metrics;
-use crate::spawn;
+use engine::spawn;
 
 /// Longest piece in bytes, as in etcd.
 const BLOB_BYTES: usize = 32 * 1024;
@@ -57,7 +56,7 @@ impl Api {
     /// Returns what freezes the state of this member, to be done between two entries.
     pub(crate) fn freezer(&self) -> impl FnOnce(&Machine) -> Frozen + Send + use<> {
         let lessor = self.lessor.clone();
-        let leads = self.shared.leader.load(Ordering::Relaxed) == self.member_id;
+        let leads = self.leads();
         move |machine| {
             // Who does not lead knows of a lease what the state says.
             let known = |id| lessor.time_to_live(id).filter(|_| leads);

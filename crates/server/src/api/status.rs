@@ -4,7 +4,7 @@ use machine::{Failure, Rejection};
 use mvcc::ReadError;
 use tonic::{Code, Status};
 
-use crate::engine::reply::Unserved;
+use engine::reply::Unserved;
 
 /// The status of a refusal by the state machine.
 pub(crate) fn rejected(rejection: Rejection) -> Status {

@@ -17,11 +17,12 @@ use tonic::Status;
 
 use super::Api;
 use super::status::rejected;
-use crate::auth::{Author, Caller};
+use crate::auth::Caller;
 use crate::grpc::messages::Messages;
-use crate::spawn;
-use crate::watch::hub::{CreateWatch, Options, StreamId};
-use crate::watch::reply::WatchReply;
+use engine::author::Author;
+use engine::spawn;
+use engine::watch::hub::{CreateWatch, Options, StreamId};
+use engine::watch::reply::WatchReply;
 
 /// The responses of one watch stream. Dropping it cancels its watchers.
 pub(crate) struct Watches {
@@ -190,7 +191,7 @@ async fn permit(api: &Api, caller: &Caller, request: &WatchCreateRequest) -> Res
 fn cancel_reason(status: &Status) -> String {
     let known = [Rejection::InvalidAuthToken, Rejection::AuthOldRevision, Rejection::UserEmpty];
     let rejection = known.into_iter().find(|known| known.text() == status.message());
-    crate::watch::permission::reason_of(rejection.unwrap_or(Rejection::PermissionDenied))
+    engine::watch::permission::reason_of(rejection.unwrap_or(Rejection::PermissionDenied))
 }
 
 /// The range of a watch: an empty key means the first possible one, also where no range is asked for.

@@ -20,9 +20,10 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::recent::Recent;
-use crate::engine::priority;
 use crate::limits::{PASSWORD_BYTES_MAX, PASSWORD_THREADS, PASSWORDS_WAITING_MAX};
-use crate::{random, spawn};
+use crate::random;
+use engine::priority;
+use engine::spawn;
 
 /// A password in plain text. Overwritten when it is dropped, and never printed (rule S6).
 #[derive(Clone)]

@@ -42,9 +42,6 @@ pub(crate) enum TokenError {
     Off,
 }
 
-/// Shows that no simple token of before is valid.
-pub(super) struct AllForgotten(());
-
 impl Tokens {
     /// Reads the value of `--auth-token`, and the keys that it names.
     ///
@@ -99,23 +96,25 @@ impl Tokens {
             Self::None => None,
         }
     }
+}
 
-    pub(super) fn add(&self, token: &str, user: Arc<str>) {
+/// What commands do to simple tokens; signed ones are valid until they expire.
+impl engine::auth::Tokens for Tokens {
+    fn add(&self, token: &str, user: Arc<str>) {
         if let Self::Simple(tokens) = self {
             tokens.add(token, user);
         }
     }
 
-    pub(super) fn forget_user(&self, user: &str) {
+    fn forget_user(&self, user: &str) {
         if let Self::Simple(tokens) = self {
             tokens.forget_user(user);
         }
     }
 
-    pub(super) fn forget_all(&self) -> AllForgotten {
+    fn forget_all(&self) {
         if let Self::Simple(tokens) = self {
             tokens.forget_all();
         }
-        AllForgotten(())
     }
 }

@@ -45,6 +45,7 @@ pub use crate::follow::FollowSettings;
 use crate::net::trace;
 use crate::version;
 use arguments::Arguments;
+pub use metrics::MetricsDetail;
 
 /// What the process was asked to do.
 #[derive(Debug)]
@@ -301,15 +302,6 @@ impl Allowed {
             Allowed::Only(words) => words.iter().any(|allowed| allowed == word),
         }
     }
-}
-
-/// Detail of the metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetricsDetail {
-    /// Counters and gauges, and histograms of the server's own work.
-    Basic,
-    /// Also a latency histogram for each gRPC method.
-    Extensive,
 }
 
 /// Logging.

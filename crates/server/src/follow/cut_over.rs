@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::session::Session;
 use super::{Fault, Orders};
-use crate::engine::command::Field;
+use engine::command::Field;
 
 /// How long the two may take to be equal, unless the caller says.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::Fault;
 use super::batch::Batch;
 use super::session::Session;
-use crate::engine::command::Field;
+use engine::command::Field;
 
 /// Batches that are read ahead.
 const AHEAD: usize = 2;

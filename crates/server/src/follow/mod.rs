@@ -104,5 +104,5 @@ fn refuse(orders: &mut Orders, fault: &Fault) {
 
 /// Whether this member leads, as far as it knows.
 fn leads(api: &Api) -> bool {
-    api.shared.leader.load(std::sync::atomic::Ordering::Relaxed) == api.member_id
+    api.leads()
 }

@@ -11,7 +11,7 @@ use super::Fault;
 use super::load::{LEASES_PER_COMMAND, users_of};
 use super::session::Session;
 use super::source::AuthStatus;
-use crate::engine::command::Field;
+use engine::command::Field;
 
 /// How often the source's revision is asked for.
 const REVISION_INTERVAL: Duration = Duration::from_millis(250);

@@ -10,7 +10,7 @@ use proto::quoratepb::{FollowPhase, FollowTurn};
 use super::source::Source;
 use super::{Fault, FollowSettings, LEAD_INTERVAL, Orders, leads};
 use crate::api::Api;
-use crate::engine::command::Field;
+use engine::command::Field;
 
 /// A source that answers, and the member that follows it.
 pub(super) struct Session {

@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use machine::Pieces;
 
-use crate::limits::{REPLY_PARTS_MANY, REPLY_PIECE_BYTES};
+use crate::limits::REPLY_PARTS_MANY;
+use engine::limits::REPLY_PIECE_BYTES;
 
 /// The body of any response that a member sends.
 pub(crate) enum ResponseBody {

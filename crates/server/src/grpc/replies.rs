@@ -14,10 +14,10 @@ use tonic::Status;
 
 use super::encoding::Encoding;
 use super::messages::PREFIX_BYTES;
-use super::reply::WireReply;
 use super::unary::{add_prefix, write_frame};
 use crate::gzip::Deflate;
 use crate::turn::others_first;
+use engine::wire::WireReply;
 
 /// Bytes that leave together: what one write to a socket takes well.
 const TOGETHER_BYTES: usize = 32 << 10;

@@ -10,9 +10,9 @@ use tonic::{Code, Status};
 use super::body::{Message, ResponseBody};
 use super::encoding::Encoding;
 use super::messages::PREFIX_BYTES;
-use super::reply::WireReply;
 use crate::gzip::deflated;
 use crate::limits::{DEFLATING_MAX, GZIP_STEP_BYTES, LONG_REPLY_BYTES, SENT_MESSAGE_BYTES_MAX};
+use engine::wire::WireReply;
 
 /// Refuses a message that is too long to be sent, before any of it is written: in the words of grpc-go, and compressed or not,
 /// as it would have to be in memory as a whole.

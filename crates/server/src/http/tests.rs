@@ -82,7 +82,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn http(patient: Patient, access: HttpAccess) -> Http<Patient> {
-    Http::new(Arc::new(patient), Arc::new(Metrics::new(MetricsDetail::Basic)), access)
+    Http::new(Arc::new(patient), Arc::new(crate::metrics::of_server(MetricsDetail::Basic)), access)
 }
 
 const OPEN: HttpAccess = HttpAccess { cors: Allowed::All, hosts: Allowed::All };

@@ -22,27 +22,11 @@ pub const NOW_SERVING: &str = "now serving peer/client/metrics";
 /// The member told the cluster its name and URLs.
 pub const PUBLISHED: &str = "published local member to cluster through raft";
 
-/// A command took longer to apply than `--warning-apply-duration`.
-pub const SLOW_APPLY: &str = "apply request took too long";
-
 /// A unary request took longer than `--warning-unary-request-duration`.
 pub const REQUEST_STATS: &str = "request stats";
 
 /// The settings are fine, the member starts.
 pub const STARTING: &str = "starting an etcd server";
-
-/// Another state than the leader's: nobody is served until it is known who is wrong.
-pub const STATE_DIFFERS: &str = "found data inconsistency with peers";
-
-/// A leader's log has something else where this member has a committed entry: nobody is served until it is known who is wrong.
-pub const LOG_CONTRADICTED: &str = "a leader's log contradicts what is committed here; this member serves nobody until it is known who is wrong";
-
-/// A majority's log has something else.
-pub const LOG_WRONG: &str =
-    "this member's log is wrong; it is thrown away with the state and fetched from the others";
-
-/// The others' state is right.
-pub const STATE_WRONG: &str = "this member's state is wrong; it is thrown away and fetched from the others";
 
 /// The member has stopped.
 pub const CLOSED: &str = "closed etcd server";

@@ -17,9 +17,6 @@ use super::start_thread;
 use super::stopping::STOP_GRACE;
 use crate::api::Api;
 use crate::config::{Config, Url};
-use crate::engine::fatal::stop_process;
-use crate::engine::questions::Asked;
-use crate::engine::worker::Worker;
 use crate::error::StartError;
 use crate::http::Surface;
 use crate::limits::HEADER_TIMEOUT;
@@ -29,7 +26,11 @@ use crate::net::descriptors::Places;
 use crate::net::serve::ClientPort;
 use crate::readers::ConnectionId;
 use crate::tls::{Door, Handshakes};
-use crate::{follow, spawn, tasks};
+use crate::{follow, tasks};
+use engine::fatal::stop_process;
+use engine::questions::Asked;
+use engine::spawn;
+use engine::worker::Worker;
 
 /// The workers before they start.
 pub(super) struct Network {

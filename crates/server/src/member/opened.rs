@@ -14,13 +14,13 @@ use raft::{EntryId, Index, Membership, Node, NodeId, Term};
 
 use crate::bootstrap::{self, How, KnownMember, Origin};
 use crate::config::Config;
-use crate::engine::snapshots::StorePlace;
 use crate::error::StartError;
 use crate::ids::Identity;
 use crate::limits::WAL_SEGMENT_BYTES;
 use crate::logging::messages;
 use crate::random::random;
 use crate::tls::Connector;
+use engine::snapshots::place::StorePlace;
 
 /// What is on the disk, opened.
 pub(super) struct Opened {

@@ -9,17 +9,17 @@
 //! needs it any more. Then the member lingers, as a command that another member has sent here as to its leader is refused by
 //! this one and proposed by the next, while one that reaches nobody has an outcome that nobody knows (rule K1).
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use datadir::DataDir;
+use engine::peers::Peers;
 use proto::membershippb::Member;
 use raft::NodeId;
 
 use super::Running;
-use crate::engine::consensus::ConsensusEvent;
-use crate::engine::ending::Ending;
-use crate::transport::{Answer, Question};
+use engine::ending::Ending;
+use engine::event::ConsensusEvent;
+use engine::note::{Answer, Question};
 
 /// How long a stopping leader waits until the others know its successor.
 const HAND_OVER_TIME: Duration = Duration::from_secs(1);
@@ -36,14 +36,14 @@ pub(super) const STOP_GRACE: Duration = Duration::from_secs(5);
 impl Running {
     /// A leader that stops hands over first, as in etcd, so that the others need not notice its silence.
     fn hand_over(&self) {
-        let leads = || self.shared.leader.load(Ordering::Relaxed) == self.identity.member.0;
+        let leads = || self.handles.shared.is_led_by(self.identity.member.0);
         let is_alone = |members: &[Member]| {
-            members.iter().all(|member| self.peers.active_since(NodeId(member.id)).is_none())
+            members.iter().all(|member| self.transport.active_since(NodeId(member.id)).is_none())
         };
-        if !leads() || is_alone(&self.status.members()) {
+        if !leads() || is_alone(&self.handles.status.members()) {
             return;
         }
-        let _ = self.consensus.send(ConsensusEvent::Retire);
+        let _ = self.handles.consensus.send(ConsensusEvent::Retire);
         let deadline = Instant::now() + HAND_OVER_TIME;
         while leads() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
@@ -59,8 +59,8 @@ impl Running {
     fn await_farewells(&self, deadline: Instant) {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else { return };
         let own = self.identity.member.0;
-        let members = self.status.members();
-        let is_there = |id: NodeId| id.0 != own && self.peers.active_since(id).is_some();
+        let members = self.handles.status.members();
+        let is_there = |id: NodeId| id.0 != own && self.transport.active_since(id).is_some();
         let others = members.iter().map(|member| NodeId(member.id)).filter(|id| is_there(*id));
         let farewells = async {
             for other in others {
@@ -94,17 +94,17 @@ impl Running {
     /// Stops, and keeps the data directory from others.
     pub(super) fn stop_and_keep(self) -> DataDir {
         let ending = self.ending();
-        self.shared.ending.stopped();
+        self.handles.shared.ending.stopped();
         self.workers.leave(Instant::now() + self.grace(ending));
         self.hand_over();
-        self.shared.stop();
+        self.handles.shared.stop();
         self.workers.end();
-        let _ = self.consensus.send(ConsensusEvent::Stop);
+        let _ = self.handles.consensus.send(ConsensusEvent::Stop);
         for owner in self.owners {
             let _ = owner.join();
         }
-        self.peers.stop();
-        let _ = self.transport.join();
+        self.transport.stop();
+        let _ = self.transport_thread.join();
         self.data_dir
     }
 }

@@ -21,11 +21,11 @@ use tonic::transport::{Channel, Endpoint};
 use super::*;
 use crate::auth::Caller;
 use crate::config::Invocation;
-use crate::engine::mailbox::Delivery;
-use crate::engine::reply::Unserved;
-use crate::engine::worker::ReadBatch;
-use crate::limits::READ_ATTEMPTS_MAX;
-use crate::transport::{Answer, Question, Refusal};
+use engine::limits::READ_ATTEMPTS_MAX;
+use engine::mailbox::Delivery;
+use engine::note::{Answer, Question, Refusal};
+use engine::reply::Unserved;
+use engine::request::ReadBatch;
 
 const LEASE: LeaseId = LeaseId(7);
 const TTL: i64 = 60;
@@ -54,9 +54,13 @@ impl Staged {
         };
         let opened = std::thread::scope(|scope| scope.spawn(open).join().unwrap());
         let identity = opened.identity;
-        let assembly =
-            Assembly::new(&config, &opened, Arc::new(Metrics::new(config.metrics)), Connector::for_tests())
-                .unwrap();
+        let assembly = Assembly::new(
+            &config,
+            &opened,
+            Arc::new(crate::metrics::of_server(config.metrics)),
+            Connector::for_tests(),
+        )
+        .unwrap();
         let Opened { place, machine, data_dir, .. } = opened;
         let views = Arc::new(Views::new(machine.store().view()));
         let (consensus, consensus_inbox) = inbox();
@@ -80,7 +84,7 @@ impl Staged {
         let api = assembly
             .apis(&config, identity, &engine, &Arc::new(crate::follow::Handle::new(Vec::new()).0))
             .remove(0);
-        assembly.shared.leader_is(identity.member.0);
+        assembly.shared.leader_is(Some(NodeId(identity.member.0)));
         assembly.lessor.promote(1, config.raft.election_timeout);
         let granted = Effect::LeaseGranted { id: LEASE, ttl_seconds: TTL, epoch: RenewEpoch(1) };
         assembly.lessor.follow(&granted);
@@ -187,7 +191,7 @@ async fn a_renewal_by_a_leader_that_was_deposed_before_promises_nothing() {
 #[tokio::test]
 async fn leases_are_listed_without_asking_anybody() {
     let staged = Staged::leader();
-    staged.shared.leader_is(0);
+    staged.shared.leader_is(None);
     let listed = staged.api.lease_leases(&Default::default(), LeaseLeasesRequest {}).await.unwrap();
     assert_eq!(listed.0.leases.iter().map(|lease| lease.id).collect::<Vec<_>>(), [LEASE.0]);
     assert!(staged.asks_nothing_of_apply());
@@ -228,10 +232,9 @@ async fn a_read_during_which_users_change_is_made_again() {
 #[tokio::test]
 async fn every_member_says_which_one_leads() {
     let staged = Staged::leader();
-    for leader in [5, 0] {
+    for leader in [Some(NodeId(5)), None] {
         staged.shared.leader_is(leader);
-        let known = (leader != 0).then_some(NodeId(leader));
-        assert_eq!(staged.api.answer(Question::Leader).await, Answer::Leader(known));
+        assert_eq!(staged.api.answer(Question::Leader).await, Answer::Leader(leader));
     }
 }
 

@@ -45,7 +45,7 @@ fn families(shape: &str) -> BTreeMap<String, Vec<String>> {
 
 /// A member as it was recorded: the same things have happened to it.
 fn recorded_member() -> Metrics {
-    let metrics = Metrics::new(MetricsDetail::Extensive);
+    let metrics = crate::metrics::of_server(MetricsDetail::Extensive);
     metrics.server.id.set("2e1259d415f2a040");
     metrics.server.cluster_version.set("3.7");
     let gates = crate::config::FeatureGates::default();
@@ -112,13 +112,13 @@ fn families_stand_in_order() {
 
 #[test]
 fn handling_times_are_for_the_extensive_alone() {
-    let basic = Metrics::new(MetricsDetail::Basic);
+    let basic = crate::metrics::of_server(MetricsDetail::Basic);
     let method = basic.grpc.method("etcdserverpb.KV", "Put").unwrap();
     assert!(!method.wants_duration());
     method.handled(0, Duration::from_millis(3));
     assert!(!basic.exposition().contains("grpc_server_handling_seconds"));
 
-    let extensive = Metrics::new(MetricsDetail::Extensive);
+    let extensive = crate::metrics::of_server(MetricsDetail::Extensive);
     extensive.grpc.method("etcdserverpb.KV", "Put").unwrap().handled(0, Duration::from_millis(30));
     let line = "grpc_server_handling_seconds_bucket{grpc_method=\"Put\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\",le=\"0.05\"} 1\n";
     assert!(extensive.exposition().contains(line));
@@ -126,7 +126,7 @@ fn handling_times_are_for_the_extensive_alone() {
 
 #[test]
 fn calls_are_counted_by_code() {
-    let metrics = Metrics::new(MetricsDetail::Basic);
+    let metrics = crate::metrics::of_server(MetricsDetail::Basic);
     let put = metrics.grpc.method("etcdserverpb.KV", "Put").unwrap();
     put.started.inc();
     for code in [0, 0, 14, 99, -1] {
@@ -146,7 +146,7 @@ fn calls_are_counted_by_code() {
 
 #[test]
 fn labels_that_need_an_event_appear_with_it() {
-    let metrics = Metrics::new(MetricsDetail::Basic);
+    let metrics = crate::metrics::of_server(MetricsDetail::Basic);
     let before = metrics.exposition();
     for name in [
         "etcd_server_client_requests_total",

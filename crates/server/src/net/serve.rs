@@ -13,7 +13,6 @@ use serde::Serialize;
 use crate::api::{Api, router};
 use crate::bootstrap::{PROTOCOL, PROTOCOL_HEADER};
 use crate::config::Config;
-use crate::engine::worker::{Watching, Worker};
 use crate::grpc::admission::looks_like_grpc;
 use crate::grpc::body::ResponseBody;
 use crate::http::{Alarm, Consistency, HealthProbe, Http, RaftStatus, ReadFailure, Surface, Versions};
@@ -22,6 +21,7 @@ use crate::net::trace;
 use crate::readers::ConnectionId;
 use crate::tls::CertificateName;
 use crate::turn::Turns;
+use engine::worker::{Watching, Worker};
 
 /// Scrapes of the metrics: each takes a millisecond, and a client may ask for thousands at once.
 static SCRAPES: Turns = Turns::new();
@@ -216,7 +216,7 @@ impl HealthProbe for Probe {
     }
 
     fn has_leader(&self) -> bool {
-        self.0.shared.leader.load(Ordering::Relaxed) != 0
+        self.0.shared.leader().is_some()
     }
 
     fn is_learner(&self) -> bool {
@@ -229,7 +229,7 @@ impl HealthProbe for Probe {
 
     fn raft_status(&self) -> RaftStatus {
         let shared = &self.0.shared;
-        let leader = shared.leader.load(Ordering::Relaxed);
+        let leader = self.0.leader_id();
         let leads = leader == self.0.member_id;
         RaftStatus {
             id: self.0.member_id,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::api::Api;
-use crate::engine::questions::Asked;
-use crate::limits::QUESTIONS_MAX;
-use crate::spawn;
+use engine::limits::QUESTIONS_MAX;
+use engine::questions::Asked;
+use engine::spawn;
 
 /// Runs for as long as the member.
 pub(crate) async fn run(api: Arc<Api>, mut questions: mpsc::Receiver<Asked>) {

@@ -6,14 +6,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use proto::etcdserverpb::CompactionRequest;
 
 use crate::api::Api;
 use crate::config::AutoCompaction;
-use crate::engine::command::Field;
+use engine::command::Field;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const REVISION_INTERVAL: Duration = Duration::from_secs(300);
@@ -97,7 +96,7 @@ async fn by_revision(api: &Api, retention: i64) {
 /// Whether the history up to the revision is gone now, by this call or before it.
 async fn compact(api: &Api, revision: i64) -> bool {
     // What follows another cluster is compacted as that is.
-    if api.shared.leader.load(Ordering::Relaxed) != api.member_id || api.is_following() {
+    if !api.leads() || api.is_following() {
         return false;
     }
     let request = CompactionRequest { revision, physical: false };

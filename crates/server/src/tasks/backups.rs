@@ -18,9 +18,10 @@ use tokio::sync::watch;
 
 use crate::api::Api;
 use crate::config::Backups;
-use crate::engine::apply::ApplyEvent;
 use crate::metrics::{self, Metrics};
-use crate::{spawn, version};
+use crate::version;
+use engine::event::ApplyEvent;
+use engine::spawn;
 
 /// Time between two looks at what is due.
 const TURN: Duration = Duration::from_secs(1);
@@ -146,7 +147,7 @@ struct Member {
 impl Source for Member {
     fn leads(&self) -> Option<u64> {
         let shared = &self.api.shared;
-        let leads = shared.leader.load(Ordering::Acquire) == self.api.member_id && !shared.is_stopping();
+        let leads = shared.is_led_by(self.api.member_id) && !shared.is_stopping();
         leads.then(|| shared.term.load(Ordering::Acquire))
     }
 

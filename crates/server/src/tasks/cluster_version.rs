@@ -4,7 +4,6 @@
 //! into the log, one of yesterday must not meet; but while a downgrade is under way it is the downgrade's target.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use proto::membershippb::{ClusterVersionSetRequest, Member};
@@ -12,10 +11,10 @@ use tokio::task::JoinSet;
 
 use crate::api::Api;
 use crate::bootstrap::server_version;
-use crate::engine::command::Field;
-use crate::release::Release;
 use crate::tls::Connector;
 use crate::version;
+use engine::command::Field;
+use engine::release::Release;
 
 /// How often the leader looks, as in etcd.
 const INTERVAL: Duration = Duration::from_secs(4);
@@ -43,7 +42,7 @@ pub(crate) async fn run(api: Arc<Api>) {
 
 /// Sets the version if this member leads and it is to be another one.
 pub(crate) async fn decide(api: &Api) {
-    if api.shared.leader.load(Ordering::Relaxed) != api.member_id {
+    if !api.leads() {
         return;
     }
     let current = api.status.cluster_version().as_deref().and_then(Release::parse);

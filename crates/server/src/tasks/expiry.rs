@@ -13,10 +13,11 @@ use raft::Term;
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
-use crate::auth::Author;
-use crate::engine::command::{Field, encode_command};
-use crate::engine::worker::{Proposal, Worker};
-use crate::spawn;
+use engine::author::Author;
+use engine::command::{Field, encode_command};
+use engine::request::Proposal;
+use engine::spawn;
+use engine::worker::Worker;
 
 /// Expiries in flight: a mass expiry must not crowd out clients (etcd: 16).
 const IN_FLIGHT_MAX: usize = 16;

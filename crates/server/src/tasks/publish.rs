@@ -8,7 +8,7 @@ use proto::quoratepb::ClusterBootstrap;
 use tonic::Code;
 
 use crate::api::Api;
-use crate::engine::command::Field;
+use engine::command::Field;
 
 /// Pause before a command that got no answer is proposed again.
 const RETRY: Duration = Duration::from_millis(100);

@@ -22,6 +22,7 @@ use super::{TlsError, address};
 use crate::config::tls::TlsSide;
 use crate::limits::LINGER_TIME;
 use crate::logging::messages;
+use crate::metrics::tls::Endpoint;
 
 /// Whom a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,15 @@ pub(crate) enum Role {
     Clients,
     /// Other members.
     Peers,
+}
+
+impl From<Role> for Endpoint {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Clients => Self::Client,
+            Role::Peers => Self::Peer,
+        }
+    }
 }
 
 /// The common name of a client's certificate, verified on this very connection: who the client is, unless it brings a

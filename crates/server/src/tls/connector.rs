@@ -88,7 +88,7 @@ impl Connector {
     #[cfg(test)]
     pub(crate) fn for_tests() -> Arc<Connector> {
         use crate::config::Config;
-        let metrics = Arc::new(crate::metrics::Metrics::new(crate::config::MetricsDetail::Basic));
+        let metrics = Arc::new(crate::metrics::of_server(crate::config::MetricsDetail::Basic));
         super::Setup::new(&Config::default(), &metrics).expect("the defaults name no files").connector
     }
 

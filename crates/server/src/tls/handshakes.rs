@@ -28,7 +28,7 @@ use crate::metrics::tls::{Endpoint, HandshakeResult};
 use crate::net::accept::{Closing, Incoming, OpenDoor};
 use crate::net::connection::stopped;
 use crate::net::descriptors::Shares;
-use crate::spawn;
+use engine::spawn;
 
 /// A listening socket that is bound.
 #[derive(Debug)]
@@ -258,7 +258,7 @@ impl Hall {
     }
 
     fn count(&self, acceptor: &Acceptor, result: HandshakeResult) {
-        let endpoint = Endpoint::of(acceptor.role());
+        let endpoint = Endpoint::from(acceptor.role());
         self.metrics.tls.handshakes.of(endpoint, result).inc();
     }
 

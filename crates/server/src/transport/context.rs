@@ -1,5 +1,6 @@
 //! What the tasks of the transport's thread share.
 
+use engine::peers::Inbound;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -12,14 +13,14 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::handle::Shared;
-use super::inbound::{Incoming, SharedInbound};
 use super::limits::SNAPSHOT_STREAMS_MAX;
 use super::link::Link;
-use super::note::PeerNote;
 use super::snapshot::Receiving;
 use crate::ids::Identity;
 use crate::metrics::Metrics;
 use crate::tls::Connector;
+use engine::note::PeerNote;
+use engine::peers::Incoming;
 
 /// What a transport is told at its start.
 #[derive(Debug, Clone)]
@@ -41,7 +42,7 @@ pub(crate) struct Settings {
 pub(super) struct Context {
     pub(super) settings: Settings,
     pub(super) shared: Arc<Shared>,
-    pub(super) inbound: SharedInbound,
+    pub(super) inbound: Arc<dyn Inbound>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) table: Mutex<Table>,
     pub(super) receiving: Mutex<Receiving>,
@@ -92,7 +93,7 @@ impl Context {
     pub(super) fn new(
         settings: Settings,
         shared: Arc<Shared>,
-        inbound: SharedInbound,
+        inbound: Arc<dyn Inbound>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -127,7 +128,7 @@ impl Context {
     /// Tells the own engine something in a peer's place.
     pub(super) fn tell_engine(&self, peer: NodeId, notes: Vec<PeerNote>) {
         if !notes.is_empty() {
-            self.inbound.received(Incoming { from: peer, messages: Vec::new(), notes, room: None });
+            self.inbound.received(Incoming::new(peer, Vec::new(), notes, None));
         }
     }
 

@@ -4,22 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use engine::note::PeerNote;
+use engine::peers::{Peer, Peers, SnapshotJob};
 use parking_lot::{Mutex, RwLock};
 use raft::{Body, Message, NodeId};
 use tokio::sync::Notify;
 
 use super::limits::OUTBOX_BYTES_MAX;
-use super::note::PeerNote;
-use super::snapshot::SnapshotJob;
-
-/// Another member, and where it listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Peer {
-    /// Its id.
-    pub(crate) id: NodeId,
-    /// Its peer URLs; tried in turn.
-    pub(crate) urls: Vec<String>,
-}
 
 /// Something for the transport's thread to do.
 pub(super) enum Order {
@@ -58,32 +49,6 @@ struct Orders {
 }
 
 impl Transport {
-    /// Sends messages, each to its addressee, in order. What cannot be sent soon is dropped.
-    pub(crate) fn send(&self, messages: Vec<Message>) {
-        let weigh = |message: Message| (weight(&message), Order::Message(message));
-        self.0.give(messages.into_iter().map(weigh));
-    }
-
-    /// Sends a note. If it cannot be sent soon it is dropped.
-    pub(crate) fn tell(&self, to: NodeId, note: PeerNote) {
-        self.0.give([(note.weight(), Order::Note(to, note))]);
-    }
-
-    /// From now on these are the peers; connections to others are closed. This member itself may be among them.
-    pub(crate) fn set_peers(&self, peers: Vec<Peer>) {
-        self.0.give([(0, Order::Peers(peers))]);
-    }
-
-    /// From now on connections of members with these ids are refused: they were removed from the cluster, and are told.
-    pub(crate) fn set_removed(&self, removed: BTreeSet<NodeId>) {
-        self.0.give([(0, Order::Removed(removed))]);
-    }
-
-    /// Sends a snapshot to the addressee of its message. One at a time goes to each peer.
-    pub(crate) fn send_snapshot(&self, job: SnapshotJob) {
-        self.0.give([(0, Order::Snapshot(job))]);
-    }
-
     /// Takes nothing more, writes what was taken, closes every connection.
     pub(crate) fn stop(&self) {
         self.0.orders.lock().is_stopped = true;
@@ -95,9 +60,31 @@ impl Transport {
     pub(super) fn peers(&self) -> Vec<NodeId> {
         self.0.activity.read().keys().copied().collect()
     }
+}
 
-    /// Since when a peer has been connected; `None` if it is not.
-    pub(crate) fn active_since(&self, peer: NodeId) -> Option<Instant> {
+impl Peers for Transport {
+    fn send(&self, messages: Vec<Message>) {
+        let weigh = |message: Message| (weight(&message), Order::Message(message));
+        self.0.give(messages.into_iter().map(weigh));
+    }
+
+    fn tell(&self, to: NodeId, note: PeerNote) {
+        self.0.give([(note.weight(), Order::Note(to, note))]);
+    }
+
+    fn set_peers(&self, peers: Vec<Peer>) {
+        self.0.give([(0, Order::Peers(peers))]);
+    }
+
+    fn set_removed(&self, removed: BTreeSet<NodeId>) {
+        self.0.give([(0, Order::Removed(removed))]);
+    }
+
+    fn send_snapshot(&self, job: SnapshotJob) {
+        self.0.give([(0, Order::Snapshot(job))]);
+    }
+
+    fn active_since(&self, peer: NodeId) -> Option<Instant> {
         self.0.activity.read().get(&peer).copied().flatten()
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use engine::note::PeerNote;
+use engine::peers::Incoming;
 use raft::{Body, Message, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
@@ -12,7 +14,6 @@ use tokio::time::timeout;
 use super::codec::Frame;
 use super::context::Context;
 use super::frame::{self, FrameError, FrameReader};
-use super::inbound::Incoming;
 use super::limits::{INBOUND_BYTES_MAX, PING_INTERVAL};
 
 /// Why a stream is read no further.
@@ -57,10 +58,9 @@ where
             Ok(arrived) => arrived,
             Err(ended) => return ended,
         };
-        if !arrived.batch.is_empty() {
-            hand_over(arrived.batch, arrived.bytes, &room, &context).await;
-        }
-        if let Some(sent) = arrived.ping
+        let ping = arrived.ping;
+        hand_over(peer, arrived, &room, &context).await;
+        if let Some(sent) = ping
             && let Err(ended) = answer(&mut stream, sent, context.settings.write_timeout).await
         {
             return ended;
@@ -74,8 +74,10 @@ fn silence(context: &Context) -> Duration {
 }
 
 /// Everything that has arrived whole.
+#[derive(Default)]
 struct Arrived {
-    batch: Incoming,
+    messages: Vec<Message>,
+    notes: Vec<PeerNote>,
     /// What it took on the wire.
     bytes: usize,
     /// The last ping among it.
@@ -83,13 +85,12 @@ struct Arrived {
 }
 
 fn gather(peer: NodeId, reader: &mut FrameReader, context: &Context) -> Result<Arrived, Ended> {
-    let batch = Incoming { from: peer, messages: Vec::new(), notes: Vec::new(), room: None };
-    let mut arrived = Arrived { batch, bytes: 0, ping: None };
+    let mut arrived = Arrived::default();
     while let Some((frame, bytes)) = reader.next()? {
         arrived.bytes += bytes;
         match frame {
-            Frame::Message(message) => arrived.batch.messages.push(check(message, peer, context)?),
-            Frame::Note(note) => arrived.batch.notes.push(note),
+            Frame::Message(message) => arrived.messages.push(check(message, peer, context)?),
+            Frame::Note(note) => arrived.notes.push(note),
             Frame::Ping(sent) => arrived.ping = Some(sent),
             Frame::Unknown => {}
             Frame::Pong(_) | Frame::Snapshot(_) => return Err(Ended::OutOfPlace),
@@ -111,10 +112,13 @@ fn check(message: Message, peer: NodeId, context: &Context) -> Result<Message, E
 }
 
 /// Waits for room, if the engine has too much of this peer's in hand; the socket is not read meanwhile.
-async fn hand_over(mut batch: Incoming, bytes: usize, room: &Arc<Semaphore>, context: &Context) {
-    let wanted = bytes.min(INBOUND_BYTES_MAX) as u32;
-    batch.room = room.clone().acquire_many_owned(wanted).await.ok();
-    context.inbound.received(batch);
+async fn hand_over(peer: NodeId, arrived: Arrived, room: &Arc<Semaphore>, context: &Context) {
+    if arrived.messages.is_empty() && arrived.notes.is_empty() {
+        return;
+    }
+    let wanted = arrived.bytes.min(INBOUND_BYTES_MAX) as u32;
+    let taken = room.clone().acquire_many_owned(wanted).await.ok();
+    context.inbound.received(Incoming::new(peer, arrived.messages, arrived.notes, taken));
 }
 
 async fn answer<S>(stream: &mut S, sent: u64, stall: Duration) -> Result<(), Ended>

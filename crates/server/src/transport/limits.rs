@@ -32,9 +32,6 @@ pub(super) const PEER_QUEUE_FRAMES_MAX: usize = 64 << 10;
 /// of raft, so that a follower whose disk is slow holds no more than its leader sends it anyway.
 pub(super) const INBOUND_BYTES_MAX: usize = 16 << 20;
 
-/// Longest chunk of a snapshot.
-pub(crate) const SNAPSHOT_CHUNK_BYTES_MAX: usize = 1 << 20;
-
 /// Time for a connection to a peer to be established and upgraded.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

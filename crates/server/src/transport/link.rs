@@ -24,11 +24,11 @@ use super::dial::{self, DialError, PeerStream};
 use super::frame::{self, FrameError, FrameReader};
 use super::handshake::StreamKind;
 use super::limits::{PAUSE_MAX, PEER_QUEUE_BYTES_MAX, PEER_QUEUE_FRAMES_MAX, PING_INTERVAL, STOP_GRACE};
-use super::note::PeerNote;
 use super::pause::Pause;
 use crate::config::Url;
 use crate::logging::messages;
 use crate::metrics::peers;
+use engine::note::PeerNote;
 
 /// The way to one peer.
 pub(super) struct Link {

@@ -7,15 +7,16 @@ use raft::NodeId;
 
 use super::codec::Frame;
 use super::context::Context;
-use super::handle::{Order, Peer};
+use super::handle::Order;
 use super::handshake::{Caller, Refused};
 use super::limits::GUESTS_MAX;
 use super::link::{Hex, Link};
-use super::note::PeerNote;
 use super::snapshot;
 use crate::config::Url;
 use crate::logging::messages;
-use crate::spawn;
+use engine::note::PeerNote;
+use engine::peers::Peer;
+use engine::spawn;
 
 /// Does what the engine wants, until it wants the transport to stop.
 pub(super) async fn run(context: Arc<Context>) {

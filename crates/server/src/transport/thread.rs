@@ -1,5 +1,6 @@
 //! The transport's thread: one runtime for all connections of peers.
 
+use engine::peers::Inbound;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -10,13 +11,13 @@ use tokio::time::timeout;
 use super::context::{Context, Settings};
 use super::door::{self, PeerHttp};
 use super::handle::Transport;
-use super::inbound::SharedInbound;
+
 use super::limits::{BLOCKING_THREADS_MAX, STOP_GRACE};
 use super::switch;
 use crate::limits::HEADER_TIMEOUT;
 use crate::metrics::Metrics;
-use crate::spawn;
 use crate::tls::{self, Acceptor, Delivery, Door, Handshakes, Need};
+use engine::spawn;
 
 /// A transport about to run.
 pub(crate) struct TransportThread {
@@ -25,7 +26,7 @@ pub(crate) struct TransportThread {
     settings: Settings,
     listeners: Listeners,
     http: PeerHttp,
-    inbound: SharedInbound,
+    inbound: Arc<dyn Inbound>,
     metrics: Arc<Metrics>,
 }
 
@@ -77,7 +78,7 @@ impl TransportThread {
         settings: Settings,
         listeners: Listeners,
         http: PeerHttp,
-        inbound: SharedInbound,
+        inbound: Arc<dyn Inbound>,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()

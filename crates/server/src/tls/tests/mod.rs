@@ -41,7 +41,7 @@ impl Stage {
         Stage {
             directory,
             ca: Authority::new("test CA"),
-            metrics: Arc::new(Metrics::new(MetricsDetail::Basic)),
+            metrics: Arc::new(crate::metrics::of_server(MetricsDetail::Basic)),
         }
     }
 

@@ -16,7 +16,7 @@ use prost::Message as _;
 use proto::quoratepb::{PeerFrame, PeerPing, peer_frame::Content};
 use raft::Message;
 
-use super::note::PeerNote;
+use engine::note::PeerNote;
 pub(super) use snapshot::SnapshotFrame;
 
 /// What a frame says.

@@ -8,10 +8,10 @@ use proto::quoratepb::peer_question::{self, Question as WireQuestion};
 use proto::quoratepb::peer_refusal::Reason;
 use raft::NodeId;
 
-use super::super::note::{Answer, LeaseTimes, PeerNote, Question, Refusal};
 use super::{CodecError, required};
-use crate::engine::waiters::RequestId;
-use crate::engine::worker::Proposal;
+use engine::note::{Answer, LeaseTimes, PeerNote, Question, Refusal};
+use engine::request::Proposal;
+use engine::request::RequestId;
 
 pub(super) fn encode(note: PeerNote) -> Content {
     match note {

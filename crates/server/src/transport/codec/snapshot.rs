@@ -5,9 +5,10 @@ use proto::quoratepb as pb;
 use proto::quoratepb::peer_frame::Content;
 use raft::Body;
 
-use super::super::limits::{CONTENT_NAME_BYTES_MAX, SNAPSHOT_CHUNK_BYTES_MAX};
-use super::super::snapshot::SnapshotOffer;
+use super::super::limits::CONTENT_NAME_BYTES_MAX;
 use super::{CodecError, message, required};
+use engine::peers::SNAPSHOT_CHUNK_BYTES_MAX;
+use engine::peers::SnapshotOffer;
 
 /// A part of the transfer of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,11 +11,11 @@ use raft::{
     Payload, ReadRequestId, Round, Session, SnapshotMeta, Term,
 };
 
-use super::super::note::{Answer, LeaseTimes, Question, Refusal};
-use super::super::snapshot::SnapshotOffer;
 use super::*;
-use crate::engine::waiters::RequestId;
-use crate::engine::worker::Proposal;
+use engine::note::{Answer, LeaseTimes, Question, Refusal};
+use engine::peers::SnapshotOffer;
+use engine::request::Proposal;
+use engine::request::RequestId;
 
 fn bytes_of(frame: Frame) -> Bytes {
     let encoded = frame.encode();
@@ -280,7 +280,7 @@ fn a_chunk_that_is_too_long_is_refused() {
         let data = Bytes::from(vec![1; length]);
         bytes_of(Frame::Snapshot(SnapshotFrame::Chunk { number: 0, data }))
     };
-    let longest = super::super::limits::SNAPSHOT_CHUNK_BYTES_MAX;
+    let longest = engine::peers::SNAPSHOT_CHUNK_BYTES_MAX;
     assert!(Frame::decode(chunk(longest)).is_ok());
     assert!(Frame::decode(chunk(longest + 1)).is_err());
 }

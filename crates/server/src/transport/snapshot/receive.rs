@@ -16,10 +16,10 @@ use super::super::frame::FrameReader;
 use super::super::limits::{CONNECT_TIMEOUT, PING_INTERVAL, SNAPSHOT_PARKED};
 use super::super::link::Hex;
 use super::stream::{self, Broken};
-use super::{SnapshotFault, SnapshotOffer, SnapshotSink};
 use crate::logging::messages;
 use crate::metrics::peers;
-use crate::spawn;
+use engine::peers::{SnapshotFault, SnapshotOffer, SnapshotSink};
+use engine::spawn;
 
 /// The snapshot that is being received, or a part of one that waits for its sender to come back.
 #[derive(Default)]

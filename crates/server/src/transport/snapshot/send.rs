@@ -19,10 +19,10 @@ use super::super::limits::{PING_INTERVAL, SNAPSHOT_ATTEMPTS_MAX, SNAPSHOT_WINDOW
 use super::super::link::Hex;
 use super::super::pause::Pause;
 use super::stream::{self, Broken};
-use super::{SnapshotFailure, SnapshotFault, SnapshotJob, SnapshotOffer, SnapshotSource};
 use crate::logging::messages;
 use crate::metrics::peers;
-use crate::spawn;
+use engine::peers::{SnapshotFailure, SnapshotFault, SnapshotJob, SnapshotOffer, SnapshotSource};
+use engine::spawn;
 
 /// Sends a snapshot in a task of its own. One that is on its way there since an earlier term ends: its receiver would refuse
 /// it.

@@ -24,7 +24,7 @@ fn call(cluster: u64, from: u64, to: u64, url: &str) -> Option<(String, bool)> {
         write_timeout: PATIENCE,
         connector: Connector::for_tests(),
     };
-    let metrics = Metrics::new(MetricsDetail::Basic);
+    let metrics = crate::metrics::of_server(MetricsDetail::Basic);
     let context = Context::new(settings, Default::default(), inbound(Default::default()), metrics.into());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let urls = [Url::parse(url).unwrap()];

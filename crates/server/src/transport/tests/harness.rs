@@ -10,7 +10,6 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use raft::{Body, Entry, EntryId, Incarnation, Index, Message, NodeId, Payload, Session, Term};
 
-use super::super::inbound::SharedInbound;
 use super::super::*;
 use crate::config::MetricsDetail;
 use crate::ids::{ClusterId, Identity, MemberId};
@@ -145,7 +144,7 @@ pub(super) fn http() -> PeerHttp {
 }
 
 /// The recorder as the transport has it.
-pub(super) fn inbound(engine: Arc<Recorder>) -> SharedInbound {
+pub(super) fn inbound(engine: Arc<Recorder>) -> Arc<dyn Inbound> {
     Arc::new(Engine(engine))
 }
 
@@ -189,7 +188,7 @@ impl Member {
         let advertised = vec![format!("http://{address}")];
         let connector = crate::tls::Connector::for_tests();
         let settings = Settings { identity, advertised, read_timeout, write_timeout, connector };
-        let metrics = Arc::new(Metrics::new(MetricsDetail::Basic));
+        let metrics = Arc::new(crate::metrics::of_server(MetricsDetail::Basic));
         let transport = Transport::default();
         let thread = TransportThread::new(
             transport.clone(),

@@ -7,9 +7,9 @@ use raft::NodeId;
 
 use super::super::*;
 use super::harness::*;
-use crate::engine::waiters::RequestId;
-use crate::engine::worker::Proposal;
 use crate::transport::limits::PEER_QUEUE_BYTES_MAX;
+use engine::request::Proposal;
+use engine::request::RequestId;
 
 #[test]
 fn messages_arrive_in_the_order_in_which_they_were_sent() {

@@ -101,7 +101,7 @@ fn a_head_that_does_not_come_is_not_waited_for() {
         write_timeout: PATIENCE,
         connector: crate::tls::Connector::for_tests(),
     };
-    let metrics = Metrics::new(MetricsDetail::Basic);
+    let metrics = crate::metrics::of_server(MetricsDetail::Basic);
     let context = Context::new(settings, Default::default(), inbound(Default::default()), metrics.into());
     // Ends with the test's process.
     std::thread::spawn(move || {

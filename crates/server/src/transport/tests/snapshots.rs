@@ -7,10 +7,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use raft::{Body, EntryId, Incarnation, Index, Membership, Message, NodeId, Session, SnapshotMeta, Term};
 
-use super::super::snapshot::SnapshotFailure;
 use super::super::*;
 use super::harness::*;
 use super::proxy::{Harm, Proxy};
+use engine::peers::SnapshotFailure;
 
 const CHUNKS: u64 = 50;
 const CHUNK_BYTES: usize = 50_000;
