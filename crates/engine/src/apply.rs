@@ -5,7 +5,6 @@
 
 mod install;
 
-use crate::event::ApplyEvent;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,7 +23,7 @@ use crate::auth::Auth;
 use crate::checkpointer::Checkpointer;
 use crate::compaction_hash::CompactionHasher;
 use crate::comparison::Comparison;
-use crate::event::{ConsensusEvent, Round};
+use crate::event::{ApplyEvent, ConsensusEvent, Round};
 use crate::fatal::stop_process;
 use crate::handles::Handles;
 use crate::inbox::Inbox;

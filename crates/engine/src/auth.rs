@@ -32,7 +32,7 @@ impl Auth {
     }
 
     /// Follows what a command did: before the next one is applied.
-    pub(crate) fn follow(&self, effect: &Effect, machine: &Machine) {
+    pub fn follow(&self, effect: &Effect, machine: &Machine) {
         match effect {
             Effect::AuthChanged { .. } => self.published.publish(machine.auth()),
             Effect::Authenticated { user, simple_token: Some(token), .. } => {

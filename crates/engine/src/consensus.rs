@@ -15,16 +15,14 @@ mod requests;
 mod snapshots;
 pub mod thread;
 
-use crate::consensus::clock::Clock;
-use crate::consensus::clock::Time;
-use crate::consensus::thread::ConsensusThread;
-use crate::event::ConsensusEvent;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use raft::{Body, FollowerStatus, Index, Message, NodeId, Persisted, Ready, RoleChange, RoleName, StepError};
 
-use crate::event::{ApplyEvent, LogEvent, Round};
+use crate::consensus::clock::{Clock, Time};
+use crate::consensus::thread::ConsensusThread;
+use crate::event::{ApplyEvent, ConsensusEvent, LogEvent, Round};
 use crate::limits::CATCH_UP_ENTRIES_MAX;
 use crate::peers::Incoming;
 use crate::reply::Unserved;

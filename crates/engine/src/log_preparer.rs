@@ -3,8 +3,7 @@
 //! Reserving 64 MiB and syncing that takes a disk tens of milliseconds, for which the log writer would not sync what
 //! others wait for. While a file is being made, an append waits for it only if the current one is full.
 
-use crate::event::LogEvent;
-use crate::event::Prepare;
+use crate::event::{LogEvent, Prepare};
 use crate::inbox::{Inbox, Sender};
 
 /// Everything the thread works with.

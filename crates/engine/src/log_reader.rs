@@ -4,12 +4,11 @@
 //! Beside the log writer, which has promised the new writes to be quick. The entries of a job cannot be unlinked while
 //! it waits here.
 
-use crate::event::ReadLog;
 use std::time::{Duration, Instant};
 
 use raft::durable::{Error, FetchJob};
 
-use crate::event::ConsensusEvent;
+use crate::event::{ConsensusEvent, ReadLog};
 use crate::fatal::stop_process;
 use crate::inbox::{Inbox, Sender};
 

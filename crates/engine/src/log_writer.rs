@@ -3,8 +3,6 @@
 //! Group commit: whatever has been handed over while the last sync was under way is appended together and made
 //! durable by one sync.
 
-use crate::event::LogEvent;
-use crate::event::Round;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -12,7 +10,7 @@ use std::time::{Duration, Instant};
 use raft::durable::{Error, Log};
 use raft::{Fetch, Index, Message, Persist, Persisted, SnapshotMeta};
 
-use crate::event::{ConsensusEvent, Prepare, ReadLog};
+use crate::event::{ConsensusEvent, LogEvent, Prepare, ReadLog, Round};
 use crate::fatal::stop_process;
 use crate::handles::Handles;
 use crate::inbox::{self, Inbox, Sender};

@@ -1,12 +1,6 @@
 //! Consensus, log writer, log reader and apply together, on a simulated disk, with the real queues between them and one
 //! thread that lets each do a round in turn. What the other members say comes by hand.
 
-use crate::assembly::Opened;
-use crate::assembly::Owners;
-use crate::assembly::Settings;
-use crate::assembly::assemble;
-use crate::auth::NoTokens;
-use crate::handles::Handles;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,10 +17,13 @@ use raft::{
 use tokio::sync::oneshot;
 use wal::{Crash, SimDisk};
 
+use crate::assembly::{Opened, Owners, Settings, assemble};
+use crate::auth::NoTokens;
 use crate::author::Author;
 use crate::command::{Field, encode_command};
 use crate::consensus::clock::{Pace, Time};
 use crate::event::{ApplyEvent, ConsensusEvent, Prepare, ReadLog};
+use crate::handles::Handles;
 use crate::inbox::{Inbox, Sender};
 use crate::mailbox::{Delivery, Mailbox};
 use crate::peers::{Incoming, Peers, SnapshotSource};

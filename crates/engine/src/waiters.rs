@@ -7,12 +7,12 @@
 //! Consecutive ids fall into consecutive slots of a fixed table, so looking one up is an
 //! index and a comparison.
 
-use crate::request::RequestId;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::limits::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX};
 use crate::reply::CommandReply;
+use crate::request::RequestId;
 
 const SLOTS: usize = (IN_FLIGHT_MAX * 2).next_power_of_two();
 /// What the member does not take of an id.

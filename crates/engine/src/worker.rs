@@ -4,8 +4,6 @@
 //! on their way to consensus gather in the worker's outbox while tasks run, and leave in one go when the flush task
 //! gets its turn, behind everything that was ready: one lock, one wake-up, one batch.
 
-use crate::request::Proposal;
-use crate::request::ReadBatch;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -22,7 +20,7 @@ use crate::inbox::Sender;
 use crate::limits::APPLY_LAG_ENTRIES_MAX;
 use crate::mailbox::{Delivery, Mailbox};
 use crate::reply::{CommandReply, Unserved};
-use crate::request::RequestId;
+use crate::request::{Proposal, ReadBatch, RequestId};
 use crate::shared::Shared;
 use crate::spawn;
 use crate::waiters::Waiter;

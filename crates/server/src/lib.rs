@@ -1,18 +1,17 @@
-//! The member: threads, sockets, clocks, flags.
+//! The member: sockets, TLS, the API, users' tokens, flags.
 //!
-//! This crate composes the others behind etcd's gRPC API. Where to start reading:
+//! This crate puts a network and a configuration around the [engine], which owns the state. Where to start reading:
 //!
 //! * [`config`]: what a member is told at its start;
-//! * `member`: how it is put together, started and stopped;
-//! * `engine`: the threads that own the state, and the life of a put;
-//! * `api`: the gRPC services, one file each, on the framing of `grpc`;
+//! * `bootstrap`: who it is, which a new member may have to ask others; `member`: how it is put together, started and stopped;
+//! * `net`: clients' sockets and connections; `tls`: certificates and handshakes;
+//! * `api`: the gRPC services, one file each, on the framing of `grpc`; `readers`: what takes long to read;
 //! * `auth`: on whose behalf a request is made;
 //! * `transport`: members among each other;
-//! * `watch`: who is told of which change;
+//! * `follow`: following another cluster; `tasks`: what a member does by the clock;
 //! * [`http`], [`metrics`], [`logging`]: what operators see.
 //!
-//! It is the shell around pure cores: the clocks, threads, sockets and randomness that `raft`, `machine` and `mvcc`
-//! do not have are all here. It does not know how consensus is reached, what a command means, or how a key is stored.
+//! It does not know how consensus is reached, what a command means, or how a key is stored.
 
 mod api;
 mod auth;

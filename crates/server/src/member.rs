@@ -31,6 +31,9 @@ use raft::NodeId;
 use tokio::sync::Semaphore;
 use wal::{Disk, OsDisk};
 
+use self::listeners::Listeners;
+use self::network::{Network, Workers};
+use self::opened::{Opened, Taken};
 use crate::api::observe::Observer;
 use crate::api::{Api, Settings};
 use crate::auth::passwords::Passwords;
@@ -49,9 +52,6 @@ use crate::readers::Readers;
 use crate::tls::{Connector, Setup};
 use crate::transport::{self, Transport, TransportThread};
 use crate::version;
-use listeners::Listeners;
-use network::{Network, Workers};
-use opened::{Opened, Taken};
 
 /// A member that serves.
 pub struct Running {

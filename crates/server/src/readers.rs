@@ -20,14 +20,13 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use engine::{priority, spawn};
 use mvcc::Pace;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use self::queue::Queue;
 use crate::limits::{READERS_MIN, WORKER_READ_BYTES_MAX, WORKER_READ_KEYS_MAX};
-use engine::priority;
-use engine::spawn;
 
 /// A connection, for whoever divides something among them. Reused by none in the life of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

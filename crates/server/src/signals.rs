@@ -7,18 +7,15 @@
 //! A member that is still [starting](Starting) has nothing to finish: a signal ends it at once, too. As process 1 that takes a
 //! handler, as the kernel drops a signal that has none, and the container would not stop until it is killed.
 
-use std::fmt;
-use std::io;
 use std::process::{self, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator;
-use signal_hook::{flag, low_level};
+use std::{fmt, io};
 
 use engine::spawn;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::{flag, iterator, low_level};
 
 /// A signal that asks the process to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,6 @@
 //! its joint configuration ended, before the next one is looked at. The queue is the leader's: it goes back to where the
 //! changes came from when the member stops to lead.
 
-use crate::consensus::queue::Waiting;
-use crate::request::Checked;
-
 use bytes::Bytes;
 use machine::MemberChange;
 use machine::member_change::is_learner;
@@ -20,11 +17,12 @@ use super::thread::ConsensusThread;
 use crate::author::Author;
 use crate::change;
 use crate::command::{Field, encode_command};
+use crate::consensus::queue::Waiting;
 use crate::event::ApplyEvent;
 use crate::limits::{CHANGES_WAITING_BYTES_MAX, CHANGES_WAITING_MAX};
 use crate::note::{PeerNote, Refusal};
 use crate::reply::Unserved;
-use crate::request::{Proposal, RequestId};
+use crate::request::{Checked, Proposal, RequestId};
 
 impl ConsensusThread {
     /// Takes a change that was asked for here or, with another `origin`, at another member.

@@ -1,10 +1,9 @@
 //! Snapshots at consensus: who needs one, and the steps by which one replaces what this member has.
 
-use crate::event::ConsensusEvent;
 use raft::{Message, SnapshotMeta, SnapshotWanted};
 
 use super::thread::ConsensusThread;
-use crate::event::{ApplyEvent, LogEvent};
+use crate::event::{ApplyEvent, ConsensusEvent, LogEvent};
 use crate::peers::SnapshotJob;
 use crate::snapshots::made::Made;
 use crate::snapshots::place::ReceivedStore;

@@ -1,27 +1,23 @@
 //! The thread of n1, one of three members, with the others' messages by hand and nobody behind its queues.
 
-use crate::consensus::clock::Pace;
-use crate::consensus::queue::Changes;
-use crate::handles::Handles;
-use crate::handles::Inboxes;
-use crate::inbox::Inbox;
-use crate::request::Proposal;
-use raft::Entry;
-use raft::Node;
-use raft::Term;
-use raft::{
-    CATCH_UP_STALL_ELECTIONS, Config, EntryId, HardState, History, Incarnation, Limits, Membership, Payload,
-    Restored, Round as ReadRound, Session, TermRuns,
-};
 use std::sync::Arc;
 use std::time::Instant;
+
+use raft::{
+    CATCH_UP_STALL_ELECTIONS, Config, Entry, EntryId, HardState, History, Incarnation, Limits, Membership,
+    Node, Payload, Restored, Round as ReadRound, Session, Term, TermRuns,
+};
 use tokio::sync::oneshot;
 
 use super::super::ending::Ending;
 use super::super::reply::CommandReply;
 use super::super::waiters::Waiter;
 use super::*;
-use crate::request::RequestId;
+use crate::consensus::clock::Pace;
+use crate::consensus::queue::Changes;
+use crate::handles::{Handles, Inboxes};
+use crate::inbox::Inbox;
+use crate::request::{Proposal, RequestId};
 
 fn entry(index: u64, term: u64) -> Entry {
     Entry { index: Index(index), term: Term(term), payload: Payload::Command(Default::default()) }

@@ -1,7 +1,5 @@
 //! The log writer on a simulated disk.
 
-use crate::handles::Inboxes;
-use crate::shared::Shared;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,9 +8,11 @@ use raft::{Body, Entry, EntryId, Membership, Node, NodeId, Payload, Ready, Sessi
 use wal::{Disk, SimDisk};
 
 use super::*;
+use crate::handles::Inboxes;
 use crate::inbox::inbox;
 use crate::log_preparer::LogPreparer;
 use crate::log_reader::LogReader;
+use crate::shared::Shared;
 
 const SEGMENT_BYTES: u64 = 4096;
 

@@ -1,27 +1,22 @@
 //! A snapshot on its way into the place of a store, and what a start finds if the process ends in the middle.
 
-use crate::event::ConsensusEvent;
-use crate::peers::{SnapshotSink, SnapshotSource};
-use crate::snapshots::place::ReceivedStore;
-use mvcc::Options;
-use mvcc::Store;
-use raft::Body;
-use raft::EntryId;
-use raft::Index;
-use raft::Message;
-use raft::Term;
 use std::path::Path;
 use std::sync::Arc;
 
-use mvcc::{Applied, LeaseId};
+use mvcc::{Applied, LeaseId, Options, Store};
 use raft::durable::{Log, Options as LogOptions};
-use raft::{Config, Incarnation, Membership, Node, NodeId, Session, SnapshotMeta};
+use raft::{
+    Body, Config, EntryId, Incarnation, Index, Membership, Message, Node, NodeId, Session, SnapshotMeta, Term,
+};
 use wal::SimDisk;
 
 use super::made::Made;
 use super::place::StorePlace;
 use super::receiver::Receiver;
+use crate::event::ConsensusEvent;
 use crate::inbox::{Inbox, inbox};
+use crate::peers::{SnapshotSink, SnapshotSource};
+use crate::snapshots::place::ReceivedStore;
 
 /// What the snapshot ends with.
 const LAST: EntryId = EntryId::new(Index(10), Term(2));

@@ -10,6 +10,7 @@ use std::task::Waker;
 use bytes::Bytes;
 use mvcc::{Change, KeyRange, RangeEnd};
 
+use self::pieces::{push_events, split_by_revisions};
 use super::bounds::Bounds;
 use super::range_set::RangeSet;
 use super::recent::Recent;
@@ -18,7 +19,6 @@ use super::stream::{Holder, Stream};
 use crate::limits::{WATCHED_KEYS_BYTES_FREE, WATCHED_KEYS_BYTES_MAX, WATCHERS_PER_STREAM_MAX};
 use crate::published::Generation;
 use crate::wire::Header;
-use pieces::{push_events, split_by_revisions};
 
 /// A stream of this hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

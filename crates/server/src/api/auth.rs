@@ -4,6 +4,7 @@
 //! machine must not do: drawing tokens at random, hashing passwords, comparing them (rule S6).
 
 use bytes::Bytes;
+use engine::command::Field;
 use machine::Rejection;
 use machine::auth::AuthState;
 use proto::etcdserverpb::{
@@ -21,7 +22,6 @@ use crate::auth::Caller;
 use crate::auth::passwords::{Password, PasswordError};
 use crate::grpc::reply::Spliced;
 use crate::logging::shown;
-use engine::command::Field;
 
 /// Field of `AuthenticateResponse`.
 const TOKEN_FIELD: u8 = 2;

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use engine::author::Author;
+use engine::reply::Unserved;
 use machine::auth::{Access, AuthState, Policy};
 use machine::{Failure, Rejection};
 use mvcc::{Pace, View};
@@ -16,8 +18,6 @@ use super::method::Method;
 use super::status::{self, failed, rejected};
 use crate::auth::Caller;
 use crate::readers::OnWorker;
-use engine::author::Author;
-use engine::reply::Unserved;
 
 impl Api {
     /// Returns whether the caller may call the method at all. This member's state may be an old

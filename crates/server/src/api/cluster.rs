@@ -8,6 +8,7 @@ mod quorum;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use engine::command::Field;
 use machine::member_change::shown;
 use proto::etcdserverpb::{
     MemberAddRequest, MemberListRequest, MemberListResponse, MemberPromoteRequest, MemberRemoveRequest,
@@ -23,7 +24,6 @@ use crate::auth::Caller;
 use crate::config::Url;
 use crate::grpc::reply::{Plain, Spliced};
 use crate::ids::added_member_id;
-use engine::command::Field;
 
 impl Api {
     /// Members, by id.

@@ -8,6 +8,8 @@
 //! What a cluster is to be ready for is a member of etcd of that version, which is started from a backup or follows this cluster:
 //! there is no other Quorate that speaks an older version. So a downgrade ends when it is called off, and never by itself.
 
+use engine::command::Field;
+use engine::release::Release;
 use proto::etcdserverpb::downgrade_request::DowngradeAction;
 use proto::etcdserverpb::{DowngradeRequest, DowngradeResponse};
 use proto::membershippb::DowngradeInfoSetRequest;
@@ -16,8 +18,6 @@ use tonic::Status;
 use super::Api;
 use crate::auth::Caller;
 use crate::grpc::reply::Plain;
-use engine::command::Field;
-use engine::release::Release;
 
 impl Api {
     /// Looks whether the cluster may be made ready for a version, makes it ready, or calls that off. Returns the cluster's

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use engine::command::Field;
 use machine::auth::Access;
 use machine::{quota, read, txn, validate};
 use proto::etcdserverpb::{CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest};
@@ -14,7 +15,6 @@ use crate::auth::Caller;
 use crate::grpc::reply::Spliced;
 use crate::limits::{RELEASE_PAUSE_MAX, RELEASE_PAUSE_MIN, RELEASE_WAIT_MAX};
 use crate::metrics::Success;
-use engine::command::Field;
 
 impl Api {
     /// Reads a range of keys.

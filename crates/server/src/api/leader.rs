@@ -10,6 +10,9 @@
 
 use std::time::Duration;
 
+use engine::command::Field;
+use engine::note::{Answer, LeaseTimes, Question, Refusal};
+use engine::reply::Unserved;
 use machine::Rejection;
 use machine::lease_clock::RenewError;
 use mvcc::LeaseId;
@@ -20,9 +23,6 @@ use tonic::Status;
 
 use super::Api;
 use super::status::{no_leader, of};
-use engine::command::Field;
-use engine::note::{Answer, LeaseTimes, Question, Refusal};
-use engine::reply::Unserved;
 
 /// Pause before the next attempt, as in etcd.
 const RETRY: Duration = Duration::from_millis(50);

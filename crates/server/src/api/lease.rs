@@ -4,6 +4,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use engine::command::Field;
+use engine::note::{Answer, LeaseTimes, Question};
 use futures_util::{Stream, StreamExt};
 use machine::auth::Access;
 use machine::{Machine, lease, quota};
@@ -20,8 +22,6 @@ use crate::auth::Caller;
 use crate::grpc::messages::Messages;
 use crate::grpc::reply::{Plain, Spliced};
 use crate::limits::KEEPALIVES_PER_STREAM_MAX;
-use engine::command::Field;
-use engine::note::{Answer, LeaseTimes, Question};
 
 /// The responses of a keepalive stream.
 pub(crate) type KeepAlives =

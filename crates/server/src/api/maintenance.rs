@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use engine::command::Field;
 use machine::member_change::is_learner;
 use proto::etcdserverpb::{
     AlarmMember, AlarmRequest, AlarmType, DefragmentRequest, DefragmentResponse, DowngradeInfo,
@@ -17,7 +18,6 @@ use super::status::read_failed;
 use crate::auth::Caller;
 use crate::grpc::reply::{Plain, Spliced};
 use crate::version;
-use engine::command::Field;
 
 fn downgrade_info(target: Option<String>) -> DowngradeInfo {
     DowngradeInfo { enabled: target.is_some(), target_version: target.unwrap_or_default() }

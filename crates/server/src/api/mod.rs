@@ -23,6 +23,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use engine::auth::Auth;
+use engine::author::Author;
+use engine::command::{Field, command_len, encode_command};
+use engine::event::ApplyEvent;
+use engine::inbox::Sender;
+use engine::lessor::Lessor;
+use engine::operation;
+use engine::peers::Peers;
+use engine::questions::Questions;
+use engine::reply::{Answer, Unserved};
+use engine::shared::Shared;
+use engine::status::EngineStatus;
+use engine::views::Views;
+use engine::wire::Header;
+use engine::worker::{Proposer, Worker};
 use machine::limits::Limits;
 use machine::{ChangeRules, Machine, Reply};
 use prost::Message;
@@ -40,21 +55,6 @@ use crate::net::backlog::Backlog;
 use crate::readers::Readers;
 use crate::tls::Connector;
 use crate::transport::Transport;
-use engine::auth::Auth;
-use engine::author::Author;
-use engine::command::{Field, command_len, encode_command};
-use engine::event::ApplyEvent;
-use engine::inbox::Sender;
-use engine::lessor::Lessor;
-use engine::operation;
-use engine::peers::Peers;
-use engine::questions::Questions;
-use engine::reply::{Answer, Unserved};
-use engine::shared::Shared;
-use engine::status::EngineStatus;
-use engine::views::Views;
-use engine::wire::Header;
-use engine::worker::{Proposer, Worker};
 
 /// What the services of one network worker work with.
 pub(crate) struct Api {

@@ -3,12 +3,12 @@
 
 use std::sync::atomic::Ordering;
 
+use engine::command::Field;
 use proto::etcdserverpb::{AlarmMember, AlarmRequest, AlarmType, alarm_request::AlarmAction};
 use tonic::Status;
 
 use super::Api;
 use super::status::rejected;
-use engine::command::Field;
 
 /// The part of the quota that is free before an alarm is taken back: with less, the next write would raise it again.
 const FREE_FRACTION: u64 = 10;

@@ -7,6 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BufMut;
+use engine::author::Author;
+use engine::published::{Generation, Published};
+use engine::reply::Unserved;
+use engine::wire::{Header, WireReply};
 use machine::auth::Access;
 use machine::read::{Chunk, RangeStream};
 use machine::{Failure, validate};
@@ -20,10 +24,6 @@ use super::Api;
 use super::status::{self, failed, rejected};
 use crate::auth::Caller;
 use crate::readers::ConnectionId;
-use engine::author::Author;
-use engine::published::{Generation, Published};
-use engine::reply::Unserved;
-use engine::wire::{Header, WireReply};
 
 impl Api {
     /// Reads a range piece by piece.

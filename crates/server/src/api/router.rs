@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use engine::wire::WireReply;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
@@ -28,7 +29,6 @@ use crate::grpc::unary::{check_sent, failure, respond};
 use crate::logging::messages;
 use crate::readers::ConnectionId;
 use crate::tls::CertificateName;
-use engine::wire::WireReply;
 
 /// Serves one gRPC request, and ends it at its deadline.
 pub(crate) async fn serve(

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use backup::{Export, ExportError, Frozen, STORAGE_VERSION};
 use bytes::Bytes;
+use engine::spawn;
 use machine::Machine;
 use proto::etcdserverpb::{SnapshotRequest, SnapshotResponse};
 use tokio::sync::OwnedSemaphorePermit;
@@ -25,7 +26,6 @@ use crate::auth::Caller;
 use crate::grpc::reply::Plain;
 use crate::limits::SNAPSHOT_STALL_MAX;
 use crate::metrics::Metrics;
-use engine::spawn;
 
 /// Longest piece in bytes, as in etcd.
 const BLOB_BYTES: usize = 32 * 1024;

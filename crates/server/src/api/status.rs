@@ -1,10 +1,9 @@
 //! The one place where refusals and faults become gRPC statuses.
 
+use engine::reply::Unserved;
 use machine::{Failure, Rejection};
 use mvcc::ReadError;
 use tonic::{Code, Status};
-
-use engine::reply::Unserved;
 
 /// The status of a refusal by the state machine.
 pub(crate) fn rejected(rejection: Rejection) -> Status {

@@ -6,6 +6,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use engine::author::Author;
+use engine::spawn;
+use engine::watch::hub::{CreateWatch, Options, StreamId};
+use engine::watch::reply::WatchReply;
 use machine::Rejection;
 use machine::auth::Access;
 use mvcc::{KeyRange, RangeEnd};
@@ -19,10 +23,6 @@ use super::Api;
 use super::status::rejected;
 use crate::auth::Caller;
 use crate::grpc::messages::Messages;
-use engine::author::Author;
-use engine::spawn;
-use engine::watch::hub::{CreateWatch, Options, StreamId};
-use engine::watch::reply::WatchReply;
 
 /// The responses of one watch stream. Dropping it cancels its watchers.
 pub(crate) struct Watches {

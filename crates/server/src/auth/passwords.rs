@@ -16,14 +16,13 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bcrypt::Version;
+use engine::{priority, spawn};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::recent::Recent;
 use crate::limits::{PASSWORD_BYTES_MAX, PASSWORD_THREADS, PASSWORDS_WAITING_MAX};
 use crate::random;
-use engine::priority;
-use engine::spawn;
 
 /// A password in plain text. Overwritten when it is dropped, and never printed (rule S6).
 #[derive(Clone)]

@@ -11,13 +11,13 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
+use engine::command::Field;
 use proto::quorate_v1::{CutoverResponse, Fence};
 use proto::quoratepb::{FollowPhase, FollowTurn};
 use tokio::sync::oneshot;
 
 use super::session::Session;
 use super::{Fault, Orders};
-use engine::command::Field;
 
 /// How long the two may take to be equal, unless the caller says.
 const PATIENCE: Duration = Duration::from_secs(30);

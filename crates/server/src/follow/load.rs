@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use backup::restore::{Content, RestoreError, Version};
 use bytes::Bytes;
+use engine::command::Field;
 use mvcc::Extent;
 use proto::quoratepb::{
     FollowAuth, FollowBegin, FollowChange, FollowLease, FollowLeases, FollowPhase, FollowRevisions,
@@ -13,7 +14,6 @@ use tokio::sync::mpsc;
 use super::Fault;
 use super::batch::Batch;
 use super::session::Session;
-use engine::command::Field;
 
 /// Batches that are read ahead.
 const AHEAD: usize = 2;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
+use engine::command::Field;
 use machine::limits::LEASE_TTL_SECONDS_MAX;
 use proto::quoratepb::{FollowAuth, FollowCompaction};
 
@@ -11,7 +12,6 @@ use super::Fault;
 use super::load::{LEASES_PER_COMMAND, users_of};
 use super::session::Session;
 use super::source::AuthStatus;
-use engine::command::Field;
 
 /// How often the source's revision is asked for.
 const REVISION_INTERVAL: Duration = Duration::from_millis(250);

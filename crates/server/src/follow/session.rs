@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use engine::command::Field;
 use machine::follow::{Follow, Phase};
 use prost::Message;
 use proto::quoratepb::{FollowPhase, FollowTurn};
@@ -10,7 +11,6 @@ use proto::quoratepb::{FollowPhase, FollowTurn};
 use super::source::Source;
 use super::{Fault, FollowSettings, LEAD_INTERVAL, Orders, leads};
 use crate::api::Api;
-use engine::command::Field;
 
 /// A source that answers, and the member that follows it.
 pub(super) struct Session {

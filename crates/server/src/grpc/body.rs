@@ -4,12 +4,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use engine::limits::REPLY_PIECE_BYTES;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use machine::Pieces;
 
 use crate::limits::REPLY_PARTS_MANY;
-use engine::limits::REPLY_PIECE_BYTES;
 
 /// The body of any response that a member sends.
 pub(crate) enum ResponseBody {

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use engine::wire::WireReply;
 use futures_util::Stream;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
@@ -17,7 +18,6 @@ use super::messages::PREFIX_BYTES;
 use super::unary::{add_prefix, write_frame};
 use crate::gzip::Deflate;
 use crate::turn::others_first;
-use engine::wire::WireReply;
 
 /// Bytes that leave together: what one write to a socket takes well.
 const TOGETHER_BYTES: usize = 32 << 10;

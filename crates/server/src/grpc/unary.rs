@@ -1,6 +1,7 @@
 //! One reply message out, and what is not even that: a status.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use engine::wire::WireReply;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
 use machine::Pieces;
@@ -12,7 +13,6 @@ use super::encoding::Encoding;
 use super::messages::PREFIX_BYTES;
 use crate::gzip::deflated;
 use crate::limits::{DEFLATING_MAX, GZIP_STEP_BYTES, LONG_REPLY_BYTES, SENT_MESSAGE_BYTES_MAX};
-use engine::wire::WireReply;
 
 /// Refuses a message that is too long to be sent, before any of it is written: in the words of grpc-go, and compressed or not,
 /// as it would have to be in memory as a whole.

@@ -7,6 +7,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use engine::fatal::stop_process;
+use engine::questions::Asked;
+use engine::spawn;
+use engine::worker::Worker;
 use proto::quoratepb::ClusterBootstrap;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -27,10 +31,6 @@ use crate::net::serve::ClientPort;
 use crate::readers::ConnectionId;
 use crate::tls::{Door, Handshakes};
 use crate::{follow, tasks};
-use engine::fatal::stop_process;
-use engine::questions::Asked;
-use engine::spawn;
-use engine::worker::Worker;
 
 /// The workers before they start.
 pub(super) struct Network {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use datadir::DataDir;
+use engine::snapshots::place::StorePlace;
 use machine::Machine;
 use prost::Message;
 use proto::etcdserverpb::InternalRaftRequest;
@@ -20,7 +21,6 @@ use crate::limits::WAL_SEGMENT_BYTES;
 use crate::logging::messages;
 use crate::random::random;
 use crate::tls::Connector;
-use engine::snapshots::place::StorePlace;
 
 /// What is on the disk, opened.
 pub(super) struct Opened {

@@ -12,14 +12,14 @@
 use std::time::{Duration, Instant};
 
 use datadir::DataDir;
+use engine::ending::Ending;
+use engine::event::ConsensusEvent;
+use engine::note::{Answer, Question};
 use engine::peers::Peers;
 use proto::membershippb::Member;
 use raft::NodeId;
 
 use super::Running;
-use engine::ending::Ending;
-use engine::event::ConsensusEvent;
-use engine::note::{Answer, Question};
 
 /// How long a stopping leader waits until the others know its successor.
 const HAND_OVER_TIME: Duration = Duration::from_secs(1);

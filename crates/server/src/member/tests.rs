@@ -5,6 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Instant;
 
+use engine::event::{ApplyEvent, ConsensusEvent};
+use engine::inbox::Inbox;
+use engine::lessor::Lessor;
+use engine::limits::READ_ATTEMPTS_MAX;
+use engine::mailbox::{Delivery, Mailbox};
+use engine::note::{Answer, Question, Refusal};
+use engine::reply::Unserved;
+use engine::request::ReadBatch;
+use engine::shared::Shared;
 use machine::Effect;
 use machine::auth::Access;
 use machine::lease_clock::RenewEpoch;
@@ -21,11 +30,6 @@ use tonic::transport::{Channel, Endpoint};
 use super::*;
 use crate::auth::Caller;
 use crate::config::Invocation;
-use engine::limits::READ_ATTEMPTS_MAX;
-use engine::mailbox::Delivery;
-use engine::note::{Answer, Question, Refusal};
-use engine::reply::Unserved;
-use engine::request::ReadBatch;
 
 const LEASE: LeaseId = LeaseId(7);
 const TTL: i64 = 60;
@@ -38,7 +42,7 @@ struct Staged {
     mailbox: Arc<Mailbox>,
     consensus: Inbox<ConsensusEvent>,
     apply: Inbox<ApplyEvent>,
-    _opened: (StorePlace, Machine, DataDir),
+    _opened: (Machine, DataDir),
     _directory: tempfile::TempDir,
 }
 
@@ -54,50 +58,29 @@ impl Staged {
         };
         let opened = std::thread::scope(|scope| scope.spawn(open).join().unwrap());
         let identity = opened.identity;
-        let assembly = Assembly::new(
-            &config,
-            &opened,
-            Arc::new(crate::metrics::of_server(config.metrics)),
-            Connector::for_tests(),
-        )
-        .unwrap();
-        let Opened { place, machine, data_dir, .. } = opened;
-        let views = Arc::new(Views::new(machine.store().view()));
-        let (consensus, consensus_inbox) = inbox();
-        let (apply, apply_inbox) = inbox();
-        let (catch_up, _) = catch_up(views.clone(), assembly.mailboxes.clone());
-        let (questions, asked) = Questions::new(assembly.transport.clone(), 0);
-        let questions = Arc::new(questions);
-        let tokens = Tokens::open("simple", Duration::from_secs(300)).unwrap();
-        let auth = Auth::new(&machine, tokens);
-        let engine = Engine {
-            consensus,
-            apply,
-            views,
-            auth,
-            revision: 1,
-            catch_up,
-            questions,
-            asked,
-            owners: Vec::new(),
-        };
-        let api = assembly
-            .apis(&config, identity, &engine, &Arc::new(crate::follow::Handle::new(Vec::new()).0))
-            .remove(0);
-        assembly.shared.leader_is(Some(NodeId(identity.member.0)));
-        assembly.lessor.promote(1, config.raft.election_timeout);
+        let metrics = Arc::new(crate::metrics::of_server(config.metrics));
+        let assembly = Assembly::new(&config, &opened, metrics, Connector::for_tests()).unwrap();
+        let Opened { place, machine, log, node, data_dir, .. } = opened;
+        let opened = assembly::Opened { log, node, machine, place };
+        let follow = Arc::new(crate::follow::Handle::new(Vec::new()).0);
+        let (owners, mut front) = assembly.assemble(&config, identity, opened, &follow);
+        let api = front.apis.remove(0);
+        let handles = front.handles;
+        handles.shared.leader_is(Some(NodeId(identity.member.0)));
+        handles.lessor.promote(1, config.raft.election_timeout);
         let granted = Effect::LeaseGranted { id: LEASE, ttl_seconds: TTL, epoch: RenewEpoch(1) };
-        assembly.lessor.follow(&granted);
+        handles.lessor.follow(&granted);
+        let (apply, machine) = owners.apply.into_parts();
         tokio::spawn(api.worker.clone().run_flush());
         tokio::spawn(api.worker.clone().run_pump());
         Staged {
             api,
-            shared: assembly.shared,
-            lessor: assembly.lessor,
-            mailbox: assembly.mailboxes[0].clone(),
-            consensus: consensus_inbox,
-            apply: apply_inbox,
-            _opened: (place, machine, data_dir),
+            shared: handles.shared,
+            lessor: handles.lessor,
+            mailbox: handles.mailboxes[0].clone(),
+            consensus: owners.consensus.into_inbox(),
+            apply,
+            _opened: (machine, data_dir),
             _directory: directory,
         }
     }
@@ -279,7 +262,7 @@ impl Cluster {
     fn hold_apply(&self) -> Vec<std::sync::mpsc::Sender<()>> {
         let hold = |member: &Running| {
             let (release, released) = channel::<()>();
-            let _ = member.apply.send(ApplyEvent::Ask(Box::new(move |_| {
+            let _ = member.handles.apply.send(ApplyEvent::Ask(Box::new(move |_| {
                 let _ = released.recv();
             })));
             release

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use engine::worker::{Watching, Worker};
 use http::header::CONTENT_TYPE;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -21,7 +22,6 @@ use crate::net::trace;
 use crate::readers::ConnectionId;
 use crate::tls::CertificateName;
 use crate::turn::Turns;
-use engine::worker::{Watching, Worker};
 
 /// Scrapes of the metrics: each takes a millisecond, and a client may ask for thousands at once.
 static SCRAPES: Turns = Turns::new();

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc};
-
-use crate::api::Api;
 use engine::limits::QUESTIONS_MAX;
 use engine::questions::Asked;
 use engine::spawn;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::api::Api;
 
 /// Runs for as long as the member.
 pub(crate) async fn run(api: Arc<Api>, mut questions: mpsc::Receiver<Asked>) {

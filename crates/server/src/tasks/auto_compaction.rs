@@ -8,11 +8,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::command::Field;
 use proto::etcdserverpb::CompactionRequest;
 
 use crate::api::Api;
 use crate::config::AutoCompaction;
-use engine::command::Field;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const REVISION_INTERVAL: Duration = Duration::from_secs(300);

@@ -12,6 +12,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use archive::name::Millis;
 use archive::{Event, Keeper, Settings, Source, Stop};
 use backup::Frozen;
+use engine::event::ApplyEvent;
+use engine::spawn;
 use mvcc::View;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -20,8 +22,6 @@ use crate::api::Api;
 use crate::config::Backups;
 use crate::metrics::{self, Metrics};
 use crate::version;
-use engine::event::ApplyEvent;
-use engine::spawn;
 
 /// Time between two looks at what is due.
 const TURN: Duration = Duration::from_secs(1);

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::command::Field;
+use engine::release::Release;
 use proto::membershippb::{ClusterVersionSetRequest, Member};
 use tokio::task::JoinSet;
 
@@ -13,8 +15,6 @@ use crate::api::Api;
 use crate::bootstrap::server_version;
 use crate::tls::Connector;
 use crate::version;
-use engine::command::Field;
-use engine::release::Release;
 
 /// How often the leader looks, as in etcd.
 const INTERVAL: Duration = Duration::from_secs(4);

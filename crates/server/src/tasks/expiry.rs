@@ -6,6 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::author::Author;
+use engine::command::{Field, encode_command};
+use engine::request::Proposal;
+use engine::spawn;
+use engine::worker::Worker;
 use machine::lease_clock::{Checkpoint, Expired};
 use proto::etcdserverpb::{LeaseCheckpoint, LeaseCheckpointRequest};
 use proto::quoratepb::LeaseExpire;
@@ -13,11 +18,6 @@ use raft::Term;
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
-use engine::author::Author;
-use engine::command::{Field, encode_command};
-use engine::request::Proposal;
-use engine::spawn;
-use engine::worker::Worker;
 
 /// Expiries in flight: a mass expiry must not crowd out clients (etcd: 16).
 const IN_FLIGHT_MAX: usize = 16;

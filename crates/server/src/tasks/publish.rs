@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use engine::command::Field;
 use prost::Message;
 use proto::membershippb::{Attributes, ClusterMemberAttrSetRequest};
 use proto::quoratepb::ClusterBootstrap;
 use tonic::Code;
 
 use crate::api::Api;
-use engine::command::Field;
 
 /// Pause before a command that got no answer is proposed again.
 const RETRY: Duration = Duration::from_millis(100);

@@ -14,6 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use engine::spawn;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -28,7 +29,6 @@ use crate::metrics::tls::{Endpoint, HandshakeResult};
 use crate::net::accept::{Closing, Incoming, OpenDoor};
 use crate::net::connection::stopped;
 use crate::net::descriptors::Shares;
-use engine::spawn;
 
 /// A listening socket that is bound.
 #[derive(Debug)]

@@ -1,12 +1,13 @@
 //! What the tasks of the transport's thread share.
 
-use engine::peers::Inbound;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use engine::note::PeerNote;
+use engine::peers::{Inbound, Incoming};
 use parking_lot::Mutex;
 use raft::{NodeId, Term};
 use tokio::sync::Semaphore;
@@ -19,8 +20,6 @@ use super::snapshot::Receiving;
 use crate::ids::Identity;
 use crate::metrics::Metrics;
 use crate::tls::Connector;
-use engine::note::PeerNote;
-use engine::peers::Incoming;
 
 /// What a transport is told at its start.
 #[derive(Debug, Clone)]

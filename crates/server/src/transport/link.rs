@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use engine::note::PeerNote;
 use parking_lot::Mutex;
 use raft::NodeId;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -28,7 +29,6 @@ use super::pause::Pause;
 use crate::config::Url;
 use crate::logging::messages;
 use crate::metrics::peers;
-use engine::note::PeerNote;
 
 /// The way to one peer.
 pub(super) struct Link {

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use engine::note::PeerNote;
+use engine::peers::Peer;
+use engine::spawn;
 use raft::NodeId;
 
 use super::codec::Frame;
@@ -14,9 +17,6 @@ use super::link::{Hex, Link};
 use super::snapshot;
 use crate::config::Url;
 use crate::logging::messages;
-use engine::note::PeerNote;
-use engine::peers::Peer;
-use engine::spawn;
 
 /// Does what the engine wants, until it wants the transport to stop.
 pub(super) async fn run(context: Arc<Context>) {

@@ -1,9 +1,10 @@
 //! The transport's thread: one runtime for all connections of peers.
 
-use engine::peers::Inbound;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use engine::peers::Inbound;
+use engine::spawn;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -11,13 +12,11 @@ use tokio::time::timeout;
 use super::context::{Context, Settings};
 use super::door::{self, PeerHttp};
 use super::handle::Transport;
-
 use super::limits::{BLOCKING_THREADS_MAX, STOP_GRACE};
 use super::switch;
 use crate::limits::HEADER_TIMEOUT;
 use crate::metrics::Metrics;
 use crate::tls::{self, Acceptor, Delivery, Door, Handshakes, Need};
-use engine::spawn;
 
 /// A transport about to run.
 pub(crate) struct TransportThread {

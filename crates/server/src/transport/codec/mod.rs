@@ -12,11 +12,11 @@ mod snapshot;
 mod tests;
 
 use bytes::{Bytes, BytesMut};
+use engine::note::PeerNote;
 use prost::Message as _;
 use proto::quoratepb::{PeerFrame, PeerPing, peer_frame::Content};
 use raft::Message;
 
-use engine::note::PeerNote;
 pub(super) use snapshot::SnapshotFrame;
 
 /// What a frame says.

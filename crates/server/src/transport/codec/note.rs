@@ -1,5 +1,7 @@
 //! Notes between engines.
 
+use engine::note::{Answer, LeaseTimes, PeerNote, Question, Refusal};
+use engine::request::{Proposal, RequestId};
 use machine::Rejection;
 use proto::quoratepb as pb;
 use proto::quoratepb::peer_answer::{self, Answer as WireAnswer};
@@ -9,9 +11,6 @@ use proto::quoratepb::peer_refusal::Reason;
 use raft::NodeId;
 
 use super::{CodecError, required};
-use engine::note::{Answer, LeaseTimes, PeerNote, Question, Refusal};
-use engine::request::Proposal;
-use engine::request::RequestId;
 
 pub(super) fn encode(note: PeerNote) -> Content {
     match note {

@@ -1,14 +1,13 @@
 //! The parts of a snapshot's transfer.
 
 use bytes::Bytes;
+use engine::peers::{SNAPSHOT_CHUNK_BYTES_MAX, SnapshotOffer};
 use proto::quoratepb as pb;
 use proto::quoratepb::peer_frame::Content;
 use raft::Body;
 
 use super::super::limits::CONTENT_NAME_BYTES_MAX;
 use super::{CodecError, message, required};
-use engine::peers::SNAPSHOT_CHUNK_BYTES_MAX;
-use engine::peers::SnapshotOffer;
 
 /// A part of the transfer of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]

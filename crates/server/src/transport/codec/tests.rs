@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use engine::note::{Answer, LeaseTimes, Question, Refusal};
+use engine::peers::SnapshotOffer;
+use engine::request::{Proposal, RequestId};
 use machine::Rejection;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -12,10 +15,6 @@ use raft::{
 };
 
 use super::*;
-use engine::note::{Answer, LeaseTimes, Question, Refusal};
-use engine::peers::SnapshotOffer;
-use engine::request::Proposal;
-use engine::request::RequestId;
 
 fn bytes_of(frame: Frame) -> Bytes {
     let encoded = frame.encode();

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use engine::peers::{SnapshotFault, SnapshotOffer, SnapshotSink};
+use engine::spawn;
 use raft::{Body, EntryId, NodeId, Term};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -18,8 +20,6 @@ use super::super::link::Hex;
 use super::stream::{self, Broken};
 use crate::logging::messages;
 use crate::metrics::peers;
-use engine::peers::{SnapshotFault, SnapshotOffer, SnapshotSink};
-use engine::spawn;
 
 /// The snapshot that is being received, or a part of one that waits for its sender to come back.
 #[derive(Default)]

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use engine::peers::{SnapshotFailure, SnapshotFault, SnapshotJob, SnapshotOffer, SnapshotSource};
+use engine::spawn;
 use raft::NodeId;
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::task::spawn_blocking;
@@ -21,8 +23,6 @@ use super::super::pause::Pause;
 use super::stream::{self, Broken};
 use crate::logging::messages;
 use crate::metrics::peers;
-use engine::peers::{SnapshotFailure, SnapshotFault, SnapshotJob, SnapshotOffer, SnapshotSource};
-use engine::spawn;
 
 /// Sends a snapshot in a task of its own. One that is on its way there since an earlier term ends: its receiver would refuse
 /// it.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use engine::peers::Peers;
 use raft::{Body, Incarnation, Index, Message, Session, Term};
 
 use super::harness::*;

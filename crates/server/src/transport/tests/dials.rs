@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use engine::peers::Peers;
 use raft::NodeId;
 
 use super::super::Settings;

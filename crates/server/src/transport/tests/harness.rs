@@ -7,6 +7,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use engine::note::PeerNote;
+use engine::peers::{Inbound, Incoming, Peer, Peers, SnapshotFault, SnapshotOffer, SnapshotSink};
 use parking_lot::{Condvar, Mutex};
 use raft::{Body, Entry, EntryId, Incarnation, Index, Message, NodeId, Payload, Session, Term};
 

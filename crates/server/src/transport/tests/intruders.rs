@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use engine::peers::Peers;
 use raft::{Body, Membership, Message, SnapshotMeta};
 
 use super::super::codec::Frame;

@@ -3,13 +3,14 @@
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
+use engine::note::{Answer, PeerNote, Question, Refusal};
+use engine::peers::{Peer, Peers};
+use engine::request::{Proposal, RequestId};
 use raft::NodeId;
 
 use super::super::*;
 use super::harness::*;
 use crate::transport::limits::PEER_QUEUE_BYTES_MAX;
-use engine::request::Proposal;
-use engine::request::RequestId;
 
 #[test]
 fn messages_arrive_in_the_order_in_which_they_were_sent() {

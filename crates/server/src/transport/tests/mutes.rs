@@ -4,10 +4,11 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
+use engine::peers::{Peer, Peers};
 use raft::NodeId;
 
 use super::super::context::Context;
-use super::super::{Peer, Settings, door};
+use super::super::{Settings, door};
 use super::harness::*;
 use super::intruders::wait_closed;
 use crate::config::MetricsDetail;

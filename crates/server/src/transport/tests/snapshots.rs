@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use bytes::Bytes;
+use engine::peers::{
+    Peer, Peers, SnapshotFailure, SnapshotFault, SnapshotJob, SnapshotOffer, SnapshotSource,
+};
 use parking_lot::Mutex;
 use raft::{Body, EntryId, Incarnation, Index, Membership, Message, NodeId, Session, SnapshotMeta, Term};
 
 use super::super::*;
 use super::harness::*;
 use super::proxy::{Harm, Proxy};
-use engine::peers::SnapshotFailure;
 
 const CHUNKS: u64 = 50;
 const CHUNK_BYTES: usize = 50_000;
