@@ -12,7 +12,6 @@ use super::super::handshake::StreamKind;
 use super::harness::*;
 use crate::config::{MetricsDetail, Url};
 use crate::ids::{ClusterId, Identity, MemberId};
-use crate::metrics::Metrics;
 use crate::tls::Connector;
 
 /// Calls the member `to` at `url`. If that fails, why: the text, and whether it is that the caller was removed.

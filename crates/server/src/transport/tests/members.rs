@@ -8,7 +8,6 @@ use engine::peers::{Peer, Peers};
 use engine::request::{Proposal, RequestId};
 use raft::NodeId;
 
-use super::super::*;
 use super::harness::*;
 use crate::transport::limits::PEER_QUEUE_BYTES_MAX;
 

@@ -13,7 +13,6 @@ use super::harness::*;
 use super::intruders::wait_closed;
 use crate::config::MetricsDetail;
 use crate::ids::{ClusterId, Identity, MemberId};
-use crate::metrics::Metrics;
 use crate::transport::limits::PEER_QUEUE_BYTES_MAX;
 
 /// For what is expected to happen soon, and must.

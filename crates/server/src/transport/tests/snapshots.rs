@@ -10,7 +10,6 @@ use engine::peers::{
 use parking_lot::Mutex;
 use raft::{Body, EntryId, Incarnation, Index, Membership, Message, NodeId, Session, SnapshotMeta, Term};
 
-use super::super::*;
 use super::harness::*;
 use super::proxy::{Harm, Proxy};
 
