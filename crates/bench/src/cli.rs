@@ -205,6 +205,13 @@ enum Command {
         #[arg(long, default_value_t = 1_000)]
         watchers: u64,
     },
+    /// Keys, revisions, leases, connections, watchers: what each takes of the memory.
+    Footprint {
+        #[arg(long, default_value_t = 1_000_000)]
+        keys: u64,
+        #[arg(long, default_value_t = 256)]
+        value_size: usize,
+    },
     /// Many keys: load, memory, count, ready time after kill -9.
     Bulk {
         #[arg(long, default_value_t = 1_000_000)]
@@ -327,6 +334,9 @@ impl Cli {
             Command::Behind { revisions, watchers } => {
                 (Servers::New, suite::behind_row(*revisions, *watchers))
             }
+            Command::Footprint { keys, value_size } => {
+                (Servers::New, suite::footprint_row(*keys, *value_size))
+            }
             Command::Failover { kills } => (Servers::New, suite::failover_row(*kills)),
             Command::Join { keys, value_size } => {
                 (Servers::New, suite::join_row(*keys, *value_size, duration))
@@ -392,6 +402,7 @@ impl Command {
             | Command::Logins { .. }
             | Command::Neighbours { .. }
             | Command::Behind { .. }
+            | Command::Footprint { .. }
             | Command::Echo { .. } => unreachable!("not a single workload"),
         }
     }

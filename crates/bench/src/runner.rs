@@ -131,11 +131,15 @@ impl Runner {
             (Work::Neighbours(neighbours), _) => neighbours.run(&site),
             (Work::Behind(behind), _) => behind.run(&site),
             (Work::History(history), _) => history.run(&site),
+            (Work::Footprint(footprint), Subjected::Own(server)) => footprint.run(server, &site),
             (Work::Bulk(bulk), Subjected::Own(server)) => bulk.run(server, &site),
             (Work::Failover(failover), Subjected::Own(server)) => failover.run(server),
             (Work::Join(join), Subjected::Own(server)) => join.run(server, &site),
-            (Work::Bulk(_) | Work::Failover(_) | Work::Join(_), Subjected::Running { .. }) => {
-                bail!("{} starts and kills its servers: give --server", row.name)
+            (
+                Work::Footprint(_) | Work::Bulk(_) | Work::Failover(_) | Work::Join(_),
+                Subjected::Running { .. },
+            ) => {
+                bail!("{} starts its servers: give --server", row.name)
             }
         };
         sample.with_context(|| format!("measuring {}", row.name))

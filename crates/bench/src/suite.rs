@@ -12,6 +12,7 @@ use crate::harness::Plan;
 use crate::messages::{Consistency, Content};
 use crate::report::{Bound, Target};
 use crate::scenario::behind::Behind;
+use crate::scenario::footprint::Footprint;
 use crate::scenario::bulk::Bulk;
 use crate::scenario::failover::Failover;
 use crate::scenario::history::History;
@@ -42,6 +43,7 @@ pub(crate) enum Work {
     Logins(Logins),
     Neighbours(Neighbours),
     Behind(Behind),
+    Footprint(Footprint),
 }
 
 pub(crate) struct Row {
@@ -271,6 +273,18 @@ pub(crate) fn behind_row(revisions: u64, watchers: u64) -> Row {
         ),
         Work::Behind(Behind { revisions, watchers, keys, value_bytes }),
         &[(BEHIND, Bound::AtMost(5.0))],
+    )
+}
+
+/// The scenario of what each thing takes of the memory.
+pub(crate) fn footprint_row(keys: u64, value_bytes: usize) -> Row {
+    // As long as Kubernetes' keys are.
+    let keys = KeyShape { bytes: 50, space: keys };
+    let footprint = Footprint { keys, value_bytes, leases: 100_000, connections: 1_000, watchers: 20_000 };
+    Row::plain(
+        "footprint",
+        format!("{} keys of 50 B with {value_bytes} B, twice; leases, connections, watchers", keys.space),
+        Work::Footprint(footprint),
     )
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use machine::auth::Identity;
 use machine::{Applied, ChangeRules, Effect, Machine, MemberChange, Outcome, Reading};
+use metrics::memory::Share;
 use metrics::{Operation, Success};
 use mvcc::Changes;
 use prost::Message;
@@ -27,7 +28,6 @@ use crate::event::{ApplyEvent, ConsensusEvent, Round};
 use crate::fatal::stop_process;
 use crate::handles::Handles;
 use crate::inbox::Inbox;
-use crate::limits::{UNSTORED_BYTES_MAX, UNSTORED_SLOW_BYTES};
 use crate::mailbox::Delivery;
 use crate::peers::Peer;
 use crate::reply::{CommandReply, answer};
@@ -113,7 +113,7 @@ impl ApplyThread {
         (views, auth): (Arc<Views>, Arc<Auth>),
         slow_apply: Duration,
     ) -> Self {
-        let own_id = handles.status.own_id();
+        let (own_id, shares) = (handles.status.own_id(), handles.shares);
         Self {
             machine,
             place,
@@ -127,7 +127,7 @@ impl ApplyThread {
             slow_apply,
             batch: Batch::default(),
             held: VecDeque::new(),
-            unstored_bytes_max: UNSTORED_BYTES_MAX,
+            unstored_bytes_max: shares.unstored,
             early_reads: BTreeMap::new(),
             retired: None,
             snapshots_wanted: Vec::new(),
@@ -458,8 +458,11 @@ impl ApplyThread {
     }
 
     fn refresh_size(&self) {
-        let slow_bytes = UNSTORED_SLOW_BYTES.min(self.unstored_bytes_max);
-        self.handles.shared.unstored.set_much(self.machine.store().unstored_bytes() >= slow_bytes);
+        let slow_bytes = self.handles.shares.unstored_slow().min(self.unstored_bytes_max);
+        let is_much = self.machine.store().unstored_bytes() >= slow_bytes;
+        if self.handles.shared.unstored.set_much(is_much) {
+            self.handles.metrics.memory.exceeded(Share::Unstored).inc();
+        }
         self.handles.status.db_bytes.store(self.machine.store().db_size(), Ordering::Relaxed);
     }
 

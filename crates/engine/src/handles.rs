@@ -9,6 +9,7 @@ use crate::event::{ApplyEvent, ConsensusEvent, LogEvent};
 use crate::inbox::{Inbox, Sender, inbox};
 use crate::lessor::Lessor;
 use crate::mailbox::Mailbox;
+use crate::memory::{Shares, WatchQueues};
 use crate::peers::Peers;
 use crate::shared::Shared;
 use crate::status::EngineStatus;
@@ -28,6 +29,10 @@ pub struct Handles {
     pub metrics: Arc<Metrics>,
     /// The way to the other members.
     pub peers: Arc<dyn Peers>,
+    /// What clients may fill of the memory.
+    pub shares: Shares,
+    /// What waits in watch streams.
+    pub watch_queues: Arc<WatchQueues>,
     /// The way to each network worker.
     pub mailboxes: Arc<[Arc<Mailbox>]>,
     /// The way to the consensus thread.
@@ -59,6 +64,8 @@ pub struct Identity {
     pub request_timeout: Duration,
     /// Where its request ids begin, which must differ from life to life.
     pub first_request: u64,
+    /// What clients may fill of its memory.
+    pub shares: Shares,
 }
 
 impl Handles {
@@ -69,7 +76,7 @@ impl Handles {
         peers: Arc<dyn Peers>,
         metrics: Arc<Metrics>,
     ) -> (Self, Inboxes) {
-        let waiters = Waiters::new(identity.member_id, identity.first_request);
+        let waiters = Waiters::new(identity.member_id, identity.first_request, identity.shares.in_flight);
         let (consensus, consensus_inbox) = inbox();
         let (log, log_inbox) = inbox();
         let (apply, apply_inbox) = inbox();
@@ -77,6 +84,8 @@ impl Handles {
             shared: Arc::new(Shared::new(waiters, identity.request_timeout)),
             status: Arc::new(EngineStatus::of(identity.member_id, identity.storage_version)),
             lessor: Arc::new(Lessor::new(metrics.clone())),
+            shares: identity.shares,
+            watch_queues: WatchQueues::new(identity.shares.watch_queues, metrics.clone()),
             metrics,
             peers,
             mailboxes: (0..workers).map(|_| Mailbox::new()).collect(),
@@ -97,6 +106,7 @@ impl Handles {
             storage_version: "3.7.0",
             request_timeout: Duration::from_secs(7),
             first_request: 0,
+            shares: Shares::of(1 << 40, 1 << 20),
         };
         let metrics = Metrics::new(metrics::MetricsDetail::Basic, Vec::new());
         Self::new(identity, 1, Arc::new(crate::peers::Nobody), Arc::new(metrics))

@@ -60,6 +60,7 @@ pub mod log_preparer;
 pub mod log_reader;
 pub mod log_writer;
 pub mod mailbox;
+pub mod memory;
 mod messages;
 pub mod note;
 pub mod operation;

@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 /// Commands proposed through one member whose callers wait. At `max-request-bytes` each this would be 48 GiB, so bytes are
-/// bounded too ([`IN_FLIGHT_BYTES_MAX`]). A caller gives up after some seconds, but its command does not: what the log holds
+/// bounded too ([`Shares::in_flight`](crate::memory::Shares)). A caller gives up after some seconds, but its command does not: what the log holds
 /// and the state machine has not applied is bounded by raft ([`raft::Limits::unapplied_entries_max`] and its kin).
 pub const IN_FLIGHT_MAX: usize = 32 * 1024;
-
-/// Bytes of commands proposed through one member whose callers wait: a few seconds of what a disk takes.
-pub const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 
 /// Committed entries that this member has not applied; beyond it requests are refused, as in etcd. The leader has the same
 /// limit for what it appends; this one is for a follower that is behind: its callers would wait in vain.
@@ -16,15 +13,6 @@ pub const APPLY_LAG_ENTRIES_MAX: u64 = 5_000;
 
 /// Bytes of a piece of a long reply. A value that is longer is a piece by itself.
 pub const REPLY_PIECE_BYTES: usize = 64 << 10;
-
-/// Bytes in memory of what no checkpoint has yet, from which on writes of clients wait for the checkpoints to catch up. A
-/// checkpoint begins at 64 MiB of versions; with the smallest values that is 300 MiB in all, and as much may come while it is
-/// written. A client whose write has waited for as long as any request may gets "too many requests".
-pub const UNSTORED_SLOW_BYTES: usize = 512 << 20;
-
-/// The same, from which on nothing more is applied, whoever proposed it: a follower with a slow disk cannot make the clients of
-/// others wait, and what is committed and not applied is bounded by raft.
-pub const UNSTORED_BYTES_MAX: usize = 768 << 20;
 
 /// Questions of other members that this one has not answered; one keepalive of a client on a follower is one question.
 /// Beyond it they are not heard, and asked again.
@@ -97,3 +85,7 @@ pub const RECENT_REVISIONS_MAX: usize = 16 * 1024;
 /// Times that a read is done over because users or permissions have changed meanwhile. Then it is refused as in etcd, which
 /// refuses it the first time.
 pub const READ_ATTEMPTS_MAX: usize = 4;
+
+/// Bytes that wait in one watch stream before its watchers are read from history instead, while the queues of all are full:
+/// a response or two, so that every client gets on.
+pub const WATCH_QUEUE_BYTES_FULL: usize = 16 << 10;

@@ -101,6 +101,7 @@ mod tests {
     use wal::SimDisk;
 
     use super::*;
+    use crate::handles::Handles;
     use crate::watch::bounds::Bounds;
     use crate::watch::hub::Hub;
     use crate::wire::Header;
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn a_watch_that_was_permitted_in_the_state_before_does_not_join_the_others() {
         let published = published();
-        let mut hub = Hub::new(Header::default(), 0, Bounds::new(1 << 20));
+        let mut hub = Hub::new(Header::default(), 0, Bounds::new(1 << 20), Handles::for_tests(1).0.watch_queues);
         hub.renew_permissions(&published);
         let seen = published.generation();
         assert!(hub.is_permitted_in(seen));

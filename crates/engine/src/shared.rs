@@ -195,11 +195,13 @@ pub struct Unstored {
 }
 
 impl Unstored {
-    /// Publishes whether there is too much.
-    pub fn set_much(&self, is_much: bool) {
-        if self.is_much.swap(is_much, Ordering::AcqRel) && !is_much {
+    /// Publishes whether there is too much. Returns whether there was not until now.
+    pub fn set_much(&self, is_much: bool) -> bool {
+        let was_much = self.is_much.swap(is_much, Ordering::AcqRel);
+        if was_much && !is_much {
             self.changed.notify_waiters();
         }
+        is_much && !was_much
     }
 
     /// Returns when there is not too much; whether that was so within the time.
@@ -271,7 +273,7 @@ mod tests {
     #[test]
     fn a_request_gives_up_in_the_second_after_its_time() {
         for (millis, last_second) in [(7000, 17), (7001, 18), (7500, 18)] {
-            let shared = Shared::new(Waiters::new(1, 0), Duration::from_millis(millis));
+            let shared = Shared::new(Waiters::new(1, 0, usize::MAX), Duration::from_millis(millis));
             shared.second.store(10, Ordering::Relaxed);
             let (reply, _answer) = oneshot::channel();
             let deadline_second = shared.deadline_second();
@@ -284,7 +286,7 @@ mod tests {
 
     #[test]
     fn one_doubt_that_is_settled_leaves_the_other() {
-        let shared = Shared::new(Waiters::new(1, 0), Duration::from_secs(7));
+        let shared = Shared::new(Waiters::new(1, 0, usize::MAX), Duration::from_secs(7));
         shared.set_in_doubt(Doubt::State, true);
         shared.set_in_doubt(Doubt::Log, true);
         shared.set_in_doubt(Doubt::State, false);

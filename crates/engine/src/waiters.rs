@@ -10,7 +10,7 @@
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::limits::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX};
+use crate::limits::IN_FLIGHT_MAX;
 use crate::reply::CommandReply;
 use crate::request::RequestId;
 
@@ -49,23 +49,26 @@ struct Table {
 /// The table of waiting callers, shared by all network workers and the apply thread.
 pub struct Waiters {
     member_prefix: u64,
+    /// Bytes of commands that may be in flight.
+    bytes_max: usize,
     table: Mutex<Table>,
 }
 
-/// There are [`IN_FLIGHT_MAX`] commands in flight already, or [`IN_FLIGHT_BYTES_MAX`] of them.
+/// There are [`IN_FLIGHT_MAX`] commands in flight already, or as many bytes of them as there may be.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooMany;
 
 impl Waiters {
-    /// A table for `member_id`, whose ids count on from `first`, which must differ from life to life.
-    pub fn new(member_id: u64, first: u64) -> Self {
+    /// Returns a table for `member_id`, whose ids count on from `first`, which must differ from life to life. Commands in
+    /// flight have at most `bytes_max` bytes.
+    pub fn new(member_id: u64, first: u64, bytes_max: usize) -> Self {
         let table = Table {
             slots: std::iter::repeat_with(|| None).take(SLOTS).collect(),
             waiting: 0,
             bytes: 0,
             next: first & NUMBER,
         };
-        Self { member_prefix: member_id << 48, table: Mutex::new(table) }
+        Self { member_prefix: member_id << 48, bytes_max, table: Mutex::new(table) }
     }
 
     /// An id for a command that nobody waits for.
@@ -103,7 +106,7 @@ impl Waiters {
     /// [`TooMany`] when the bound on bytes in flight is reached; the caller is taken out then.
     pub fn weigh(&self, id: RequestId, bytes: usize) -> Result<(), TooMany> {
         let mut table = self.table.lock();
-        if table.bytes + bytes > IN_FLIGHT_BYTES_MAX {
+        if table.bytes + bytes > self.bytes_max {
             table.take(id);
             return Err(TooMany);
         }
@@ -186,6 +189,8 @@ fn slot_of(id: RequestId) -> usize {
 mod tests {
     use super::*;
 
+    const BYTES_MAX: usize = 1 << 20;
+
     fn waiter(deadline_second: u32) -> (Waiter, oneshot::Receiver<CommandReply>) {
         let (reply, receiver) = oneshot::channel();
         (Waiter { worker: 0, reply, started_millis: 0, deadline_second }, receiver)
@@ -193,7 +198,7 @@ mod tests {
 
     #[test]
     fn each_caller_is_found_once_by_its_id() {
-        let waiters = Waiters::new(7, 1000);
+        let waiters = Waiters::new(7, 1000, BYTES_MAX);
         let first = waiters.register(waiter(1).0).unwrap();
         let second = waiters.register(waiter(1).0).unwrap();
         assert_ne!(first, second);
@@ -206,9 +211,9 @@ mod tests {
 
     #[test]
     fn an_id_of_an_earlier_life_meets_nobody() {
-        let before = Waiters::new(7, 1000);
+        let before = Waiters::new(7, 1000, BYTES_MAX);
         let old = before.register(waiter(1).0).unwrap();
-        let now = Waiters::new(7, 1 << 30);
+        let now = Waiters::new(7, 1 << 30, BYTES_MAX);
         for _ in 0..SLOTS {
             now.anonymous_id();
         }
@@ -218,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_slow_caller_keeps_its_slot_while_ids_go_round() {
-        let waiters = Waiters::new(1, 0);
+        let waiters = Waiters::new(1, 0, BYTES_MAX);
         let slow = waiters.register(waiter(1).0).unwrap();
         for _ in 0..2 * SLOTS {
             let id = waiters.register(waiter(1).0).unwrap();
@@ -229,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_bound_is_kept() {
-        let waiters = Waiters::new(1, 0);
+        let waiters = Waiters::new(1, 0, BYTES_MAX);
         let ids: Vec<_> = (0..IN_FLIGHT_MAX).map(|_| waiters.register(waiter(1).0).unwrap()).collect();
         assert_eq!(waiters.register(waiter(1).0).unwrap_err(), TooMany);
         waiters.take(ids[0]).unwrap();
@@ -238,25 +243,25 @@ mod tests {
 
     #[test]
     fn bytes_count_until_the_caller_is_answered_or_late_and_not_until_it_hangs_up() {
-        let waiters = Waiters::new(1, 0);
+        let waiters = Waiters::new(1, 0, BYTES_MAX);
         let (first, caller) = waiter(5);
         let first = waiters.register(first).unwrap();
-        waiters.weigh(first, IN_FLIGHT_BYTES_MAX - 10).unwrap();
+        waiters.weigh(first, BYTES_MAX - 10).unwrap();
         drop(caller);
         let second = waiters.register(waiter(9).0).unwrap();
         assert_eq!(waiters.weigh(second, 11), Err(TooMany));
         assert!(!waiters.is_waiting(second), "who is refused does not wait");
         waiters.expire(6);
         let third = waiters.register(waiter(9).0).unwrap();
-        waiters.weigh(third, IN_FLIGHT_BYTES_MAX).unwrap();
+        waiters.weigh(third, BYTES_MAX).unwrap();
         waiters.take(third).unwrap();
         let fourth = waiters.register(waiter(9).0).unwrap();
-        waiters.weigh(fourth, IN_FLIGHT_BYTES_MAX).unwrap();
+        waiters.weigh(fourth, BYTES_MAX).unwrap();
     }
 
     #[test]
     fn late_callers_are_taken_out() {
-        let waiters = Waiters::new(1, 0);
+        let waiters = Waiters::new(1, 0, BYTES_MAX);
         waiters.register(waiter(5).0).unwrap();
         let patient = waiters.register(waiter(9).0).unwrap();
         assert_eq!(waiters.expire(6).len(), 1);

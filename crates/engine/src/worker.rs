@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use metrics::Metrics;
+use metrics::memory::Share;
 use parking_lot::Mutex;
 use raft::{NodeId, Term};
 use tokio::sync::{Notify, oneshot, watch};
@@ -88,6 +90,7 @@ pub struct Worker {
     hub: Mutex<Hub>,
     catch_up: CatchUp,
     auth: Arc<Auth>,
+    metrics: Arc<Metrics>,
     /// Whether streams without an end of their own are to end.
     ends_streams: watch::Sender<bool>,
 }
@@ -109,6 +112,7 @@ impl Worker {
             hub: Mutex::new(hub),
             catch_up,
             auth,
+            metrics: handles.metrics.clone(),
             ends_streams: watch::Sender::new(false),
         })
     }
@@ -127,7 +131,10 @@ impl Worker {
         let waiter = Waiter { worker: self.index, reply, started_millis, deadline_second };
         let id = self.shared.waiters.register(waiter).map_err(|_| Unserved::TooMany)?;
         let command = build(id);
-        self.shared.waiters.weigh(id, command.len()).map_err(|_| Unserved::TooMany)?;
+        self.shared.waiters.weigh(id, command.len()).map_err(|_| {
+            self.metrics.memory.exceeded(Share::InFlight).inc();
+            Unserved::TooMany
+        })?;
         let first = {
             let mut outbox = self.outbox.lock();
             let proposals = match proposer {

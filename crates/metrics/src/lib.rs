@@ -8,6 +8,7 @@
 
 pub mod grpc;
 pub mod labelled;
+pub mod memory;
 pub mod peers;
 mod process;
 mod scrapes;
@@ -20,6 +21,7 @@ pub use labelled::{
     Alarms, ByOperation, BySuccess, CallType, ClientRequests, Direction, Features, HealthChecks, Info,
     Operation, StreamApi, StreamFailures, Success,
 };
+pub use memory::Memory;
 pub use scrapes::Scrapes;
 pub use value::{Counter, Gauge, Histogram, Unit};
 
@@ -240,6 +242,8 @@ pub struct Metrics {
     pub backups: std::sync::OnceLock<Backups>,
     /// Following another cluster.
     pub follow: Follow,
+    /// The memory that clients can fill.
+    pub memory: Memory,
     /// Every gRPC method.
     pub grpc: Grpc,
     /// What was asked for all this.
@@ -261,6 +265,7 @@ impl Metrics {
             tls: Tls::new(),
             backups: std::sync::OnceLock::new(),
             follow: Follow::new(),
+            memory: Memory::default(),
             grpc: Grpc::new(detail, methods),
             scrapes: Scrapes::default(),
             detail,
@@ -294,6 +299,7 @@ impl Metrics {
         self.peers.collect(&local, out);
         self.peers.collect_known(&local, out);
         self.lease.collect(out);
+        self.memory.collect(out);
         self.scrapes.collect(out);
         if self.tls.ends.are_known() {
             self.tls.collect(out);

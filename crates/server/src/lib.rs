@@ -27,6 +27,7 @@ pub mod ids;
 mod limits;
 pub mod logging;
 mod member;
+mod memory;
 pub mod metrics;
 mod net;
 pub mod notify;

@@ -91,7 +91,7 @@ const _: () = assert!(
 pub(crate) const HTTP2_FRAME_BYTES_MAX: u32 = 16 << 10;
 
 /// Bytes of a request's metadata, each field reckoned with 32 more (RFC 9113, section 6.5.2): grpc-go's, and so etcd's.
-/// Tokens and tracing baggage grow (grpc/grpc-java#2601). What this costs is bounded by [`UNFINISHED_HEADS_BYTES_MAX`].
+/// Tokens and tracing baggage grow (grpc/grpc-java#2601). What this costs is bounded by [`engine::memory::Shares`].
 pub(crate) const HEADER_LIST_BYTES_MAX: u32 = 16 << 20;
 
 /// Streams of a connection that were reset before they were accepted. `net::intake` lets the library accept streams after
@@ -117,15 +117,6 @@ pub(crate) const HTTP1_FIELDS_MAX: usize = 4096;
 /// Bytes of an unfinished head that no budget is asked for: what ordinary requests have.
 pub(crate) const HEAD_BYTES_FREE: usize = 64 << 10;
 
-/// Bytes of unfinished heads of all connections, beyond what is free: sixteen of the largest at a time. A connection that
-/// would exceed it is ended with `too_many_header_bytes`.
-pub(crate) const UNFINISHED_HEADS_BYTES_MAX: usize = 256 << 20;
-
-/// Bytes of replies that are in memory because their clients have not read them. Beyond it, the connection with the oldest
-/// is closed. A single reply may have 2 GiB ([`SENT_MESSAGE_BYTES_MAX`]), and a cluster of hundreds of machines that comes
-/// back asks for a gigabyte in lists of tens of megabytes, at a time.
-pub(crate) const UNREAD_REPLIES_BYTES_MAX: usize = 4 << 30;
-
 /// Bytes of a reply, or of a piece of one, from which on it is counted by itself. Smaller ones are counted together, when those
 /// of a connection have as much.
 pub(crate) const UNREAD_COUNTED_BYTES: usize = 16 << 10;
@@ -141,10 +132,6 @@ pub(crate) const UNREAD_HELD_BYTES: usize = 1 << 10;
 
 /// Bytes of one stream's replies that hyper buffers while the client is slow.
 pub(crate) const SEND_BUFFER_BYTES: usize = 1 << 20;
-
-/// Bytes of request messages that have come in part. Beyond it the oldest of these requests is refused: as many as commands
-/// may have that are under way ([`engine::limits::IN_FLIGHT_BYTES_MAX`]), and a client that means it has sent the rest long before.
-pub(crate) const UNFINISHED_MESSAGES_BYTES_MAX: usize = 256 << 20;
 
 /// Bytes that are deflated, or that inflating yields, before others have their turn: some 0.3 ms (rule I1).
 pub(crate) const GZIP_STEP_BYTES: usize = 32 << 10;

@@ -42,9 +42,12 @@ use crate::bootstrap::{How, KnownMember, Origin, known_member};
 use crate::config::{Config, Quota, Url};
 use crate::error::StartError;
 use crate::ids::Identity;
-use crate::limits::{GRPC_OVERHEAD_BYTES, LOG_KEPT_BYTES_MAX, SNAPSHOTS_MAX, UNFINISHED_MESSAGES_BYTES_MAX};
+use crate::limits::{GRPC_OVERHEAD_BYTES, LOG_KEPT_BYTES_MAX, SNAPSHOTS_MAX};
 use crate::logging::messages;
+use crate::memory;
 use crate::metrics::Metrics;
+use crate::metrics::memory::Share;
+use crate::net::connection::Budgets;
 use crate::net::backlog::Backlog;
 use crate::net::serve::PeerPort;
 use crate::random::random;
@@ -184,7 +187,9 @@ impl Assembly {
             // 5 s and two election timeouts (contract: semantics, section 1).
             request_timeout: Duration::from_secs(5) + 2 * config.raft.election_timeout,
             first_request: random(),
+            shares: opened.shares,
         };
+        opened.shares.publish(memory::limit(config), &metrics.memory);
         metrics.server.id.set(format!("{member_id:x}"));
         metrics.server.quota_backend_bytes.set(quota(config).unwrap_or(0) as i64);
         metrics.server.feature_enabled.set(config.feature_gates.rows());
@@ -212,7 +217,9 @@ impl Assembly {
         let peer_port = Arc::new(PeerPort::new(front.apis[0].clone(), config));
         let inbound = EngineInbound::new(&front.handles, front.questions.clone(), place);
         let transport_thread = front.start_transport(config, identity, inbound, listeners.peer, peer_port)?;
-        let network = Network::new(config, front.apis, listeners.clients, bootstrap, front.asked, orders);
+        let budgets = Budgets::within(&front.handles.shares, &front.handles.metrics);
+        let network =
+            Network::new(config, front.apis, listeners.clients, bootstrap, front.asked, orders, budgets);
         let (workers, ready) = network.start()?;
         Ok(Running {
             handles: front.handles,
@@ -250,7 +257,11 @@ impl Assembly {
         let (owners, services) = assemble(&engine_settings, opened, tokens.clone(), &handles, inboxes);
         let Services { views, auth, workers, questions, asked } = services;
         let snapshots = Arc::new(Semaphore::new(SNAPSHOTS_MAX));
-        let unfinished = Backlog::new(UNFINISHED_MESSAGES_BYTES_MAX);
+        let unfinished = Backlog::within(
+            Share::UnfinishedMessages,
+            handles.shares.unfinished_messages,
+            &handles.metrics,
+        );
         let api = |worker| {
             Arc::new(Api {
                 worker,

@@ -1,5 +1,6 @@
 //! What a single workload does not show: a big store, a restart, a compaction, a watcher far behind, a dead
-//! leader, a new member, a storm of logins, a client that asks for everything, many watchers behind.
+//! leader, a new member, a storm of logins, a client that asks for everything, many watchers behind,
+//! what each thing takes of the memory.
 //!
 //! Each scenario takes a server that was just started, does its own loading at the server's full speed, and gives named
 //! figures of its own.
@@ -7,6 +8,7 @@
 pub(crate) mod behind;
 pub(crate) mod bulk;
 pub(crate) mod failover;
+pub(crate) mod footprint;
 pub(crate) mod history;
 pub(crate) mod join;
 pub(crate) mod logins;

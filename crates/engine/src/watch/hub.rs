@@ -16,6 +16,7 @@ use super::range_set::RangeSet;
 use super::recent::Recent;
 use super::reply::{Batch, Kind, QueuedEvent, WatchReply};
 use super::stream::{Holder, Stream};
+use crate::memory::WatchQueues;
 use crate::limits::{WATCHED_KEYS_BYTES_FREE, WATCHED_KEYS_BYTES_MAX, WATCHERS_PER_STREAM_MAX};
 use crate::published::Generation;
 use crate::wire::Header;
@@ -146,14 +147,15 @@ pub struct Hub {
     live_ranges: RangeSet<WatcherId>,
     jobs: Vec<CatchUpJob>,
     bounds: Bounds,
+    queues: Arc<WatchQueues>,
     matched: Vec<(WatcherId, usize)>,
     /// The state of users and permissions in which all watchers were found to be permitted.
     pub(super) permitted_in: Option<Generation>,
 }
 
 impl Hub {
-    /// A hub whose next published revision is above `position`.
-    pub fn new(identity: Header, position: i64, bounds: Bounds) -> Self {
+    /// Returns a hub whose next published revision is above `position`, and whose streams have their part of the queues.
+    pub fn new(identity: Header, position: i64, bounds: Bounds, queues: Arc<WatchQueues>) -> Self {
         Self {
             identity,
             position,
@@ -167,6 +169,7 @@ impl Hub {
             live_ranges: RangeSet::default(),
             jobs: Vec::new(),
             bounds,
+            queues,
             matched: Vec::new(),
             permitted_in: None,
         }
@@ -195,7 +198,7 @@ impl Hub {
     pub fn open(&mut self) -> StreamId {
         self.next_id += 1;
         let id = StreamId(self.next_id);
-        self.streams.insert(id, Stream::new(self.bounds));
+        self.streams.insert(id, Stream::new(self.bounds, self.queues.clone()));
         id
     }
 

@@ -1,12 +1,15 @@
 //! One watch stream: the messages that wait for its client, and the ids in use on it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::task::Waker;
 
 use super::bounds::Bounds;
 use super::hub::WatcherId;
 use super::reply::{Fragment, Kind, QueuedEvent, WatchReply};
 use super::standing::Standing;
+use crate::limits::WATCH_QUEUE_BYTES_FULL;
+use crate::memory::WatchQueues;
 use crate::wire::{Header, WireReply};
 
 /// Who holds a watch id.
@@ -22,6 +25,8 @@ pub(crate) enum Holder {
 #[derive(Debug)]
 pub(crate) struct Stream {
     bounds: Bounds,
+    /// What waits in all streams, this one's queue included.
+    queues: Arc<WatchQueues>,
     queue: VecDeque<(WatchReply, usize)>,
     queued_bytes: usize,
     /// Who writes the messages.
@@ -41,9 +46,10 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// A stream without a watcher.
-    pub(crate) fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds, queues: Arc<WatchQueues>) -> Self {
         Self {
             bounds,
+            queues,
             queue: VecDeque::new(),
             queued_bytes: 0,
             waker: None,
@@ -58,19 +64,26 @@ impl Stream {
 
     /// Whether watchers should be fed from history for now.
     pub(crate) fn is_full(&self) -> bool {
-        self.queue.len() >= self.bounds.queue_responses || self.queued_bytes >= self.bounds.queue_bytes
+        self.queue.len() >= self.bounds.queue_responses || self.queued_bytes >= self.bytes_max()
+    }
+
+    /// Returns how many bytes may wait: few while the queues of all streams are full.
+    fn bytes_max(&self) -> usize {
+        let is_short = self.queues.are_full();
+        if is_short { WATCH_QUEUE_BYTES_FULL.min(self.bounds.queue_bytes) } else { self.bounds.queue_bytes }
     }
 
     /// Whether half of the queue is gone, so that who goes on does not stall at once again.
     fn has_room(&self) -> bool {
         self.queue.len() <= self.bounds.queue_responses / 2
-            && self.queued_bytes <= self.bounds.queue_bytes / 2
+            && self.queued_bytes <= self.bytes_max() / 2
     }
 
     /// Whether the catch-up thread may read for one more watcher. What it brings goes into the queue however full
     /// that is by then.
     pub(crate) fn may_read(&self) -> bool {
-        self.reading < self.bounds.reading
+        let jobs_max = if self.queues.are_full() { 1 } else { self.bounds.reading };
+        self.reading < jobs_max
     }
 
     /// The next of the stalled watchers, if one may go on.
@@ -100,6 +113,7 @@ impl Stream {
     pub(crate) fn push(&mut self, reply: WatchReply) {
         let bytes = reply.wire_len();
         self.queued_bytes += bytes;
+        self.queues.add(bytes);
         self.queue.push_back((reply, bytes));
         self.wake();
     }
@@ -124,6 +138,7 @@ impl Stream {
             last.header = header;
             *bytes += added;
             self.queued_bytes += added;
+            self.queues.add(added);
             return;
         }
         self.push(WatchReply { header, watch_id, kind: Kind::Events { events, fragment: Fragment::Whole } });
@@ -136,6 +151,7 @@ impl Stream {
             return None;
         };
         self.queued_bytes -= bytes;
+        self.queues.remove(bytes);
         if self.has_room()
             && let Some(waker) = self.requests_waker.take()
         {
@@ -152,5 +168,11 @@ impl Stream {
         let id = self.next_id;
         self.next_id += 1;
         id
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.queues.remove(self.queued_bytes);
     }
 }

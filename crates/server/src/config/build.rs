@@ -289,6 +289,7 @@ fn limits(settings: &Settings) -> Limits {
         txn_ops_max: size("max-txn-ops"),
         concurrent_streams_max: u32::try_from(settings.uint("max-concurrent-streams")).unwrap_or(u32::MAX),
         quota: Quota::from_flag(settings.int("quota-backend-bytes")),
+        memory: Some(settings.uint("memory-limit")).filter(|bytes| *bytes != 0),
     }
 }
 

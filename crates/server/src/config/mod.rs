@@ -213,6 +213,8 @@ pub struct Limits {
     pub concurrent_streams_max: u32,
     /// Size of the store at which writes are refused.
     pub quota: Quota,
+    /// Memory that the process may have, in bytes; `None`: as much as there is.
+    pub memory: Option<u64>,
 }
 
 /// How large the store may grow.

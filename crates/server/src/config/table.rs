@@ -120,6 +120,7 @@ static MEMBER: &[Flag] = &[
     flag("max-wals", Uint, "5", Same, NoEffect("log segments are released as soon as no snapshot and no follower needs them"), "Write-ahead log files to keep."),
     flag("max-snapshots", Uint, "5", Same, NoEffect("deprecated in etcd 3.6; there are no snapshot files to keep"), "Snapshot files to keep (deprecated)."),
     flag("quota-backend-bytes", Int, "0", Same, Served, "Size of the store at which the NOSPACE alarm is raised (0: 2 GiB, negative: none)."),
+    flag("memory-limit", Uint, "0", Same, Served, "Memory that the process may have, in bytes; what clients can fill has shares of half of it (0: what the machine and its control groups leave). Not a flag of etcd."),
     flag("backend-bbolt-freelist-type", Text, "", Same, NO_BBOLT, "Type of bbolt's freelist."),
     flag("backend-batch-interval", Duration, "0", Same, NO_BBOLT, "Time between commits of the backend."),
     flag("backend-batch-limit", Int, "0", Same, NO_BBOLT, "Operations between commits of the backend."),

@@ -174,6 +174,9 @@ fn requests_are_as_long_as_the_log_takes_at_most() {
                 file of the raft log takes";
     assert_eq!(refusal(&["--max-request-bytes=66059749"]), (text.to_owned(), 1));
     assert!(load(&["--max-request-bytes=66059748"], &[]).is_ok());
+    let text = "--memory-limit[1000] is too small, and should be set to 134217728 at least, or to 0 for as much as there is";
+    assert_eq!(refusal(&["--memory-limit=1000"]), (text.to_owned(), 1));
+    assert_eq!(load(&["--memory-limit=134217728"], &[]).unwrap().limits.memory, Some(128 << 20));
     assert!(load(&[], &[("ETCD_MAX_REQUEST_BYTES", "18446744073709551615")]).is_err());
 }
 

@@ -183,6 +183,9 @@ pub(super) fn check_served(settings: &Settings) -> Result<(), ConfigError> {
     sizes(settings)
 }
 
+/// The least that `--memory-limit` may be, in bytes: what an empty member and its least shares take.
+const MEMORY_LIMIT_MIN: u64 = 128 << 20;
+
 /// A request that is taken must fit into the raft log, as one entry: what does not could be neither stored nor taken back.
 fn sizes(settings: &Settings) -> Result<(), ConfigError> {
     let request = settings.uint("max-request-bytes");
@@ -190,6 +193,12 @@ fn sizes(settings: &Settings) -> Result<(), ConfigError> {
         return refuse(format!(
             "--max-request-bytes[{request}] is too large, and should be set to {ENTRY_BYTES_MAX} at most, the longest entry \
              that a file of the raft log takes"
+        ));
+    }
+    let memory = settings.uint("memory-limit");
+    if memory != 0 && memory < MEMORY_LIMIT_MIN {
+        return refuse(format!(
+            "--memory-limit[{memory}] is too small, and should be set to {MEMORY_LIMIT_MIN} at least, or to 0 for as much as there is"
         ));
     }
     Ok(())

@@ -37,6 +37,7 @@ pub(super) struct Network {
     apis: Vec<Arc<Api>>,
     listeners: ClientListeners,
     http2: Http2Settings,
+    budgets: Budgets,
     introduction: tasks::publish::Introduction,
     auto_compaction: crate::config::AutoCompaction,
     asked: mpsc::Receiver<Asked>,
@@ -95,10 +96,12 @@ impl Network {
         bootstrap: Option<ClusterBootstrap>,
         asked: mpsc::Receiver<Asked>,
         orders: follow::Orders,
+        budgets: Budgets,
     ) -> Self {
         Self {
             apis,
             listeners,
+            budgets,
             http2: Http2Settings {
                 max_concurrent_streams: config.limits.concurrent_streams_max,
                 keepalive_interval: config.keepalive.interval,
@@ -126,7 +129,7 @@ impl Network {
         let (end, ended) = watch::channel(false);
         let (is_empty, empty) = std::sync::mpsc::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
-        let terms = Terms::new(self.http2, Budgets::default());
+        let terms = Terms::new(self.http2, self.budgets);
         let workers: Arc<[Arc<Worker>]> = self.apis.iter().map(|api| api.worker.clone()).collect();
         let mut threads = Vec::new();
         let mut listeners = self.listeners;

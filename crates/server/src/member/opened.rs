@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use datadir::DataDir;
+use engine::memory::Shares;
 use engine::snapshots::place::StorePlace;
 use machine::Machine;
 use prost::Message;
@@ -19,12 +20,15 @@ use crate::error::StartError;
 use crate::ids::Identity;
 use crate::limits::WAL_SEGMENT_BYTES;
 use crate::logging::messages;
+use crate::memory;
 use crate::random::random;
 use crate::tls::Connector;
 
 /// What is on the disk, opened.
 pub(super) struct Opened {
     pub(super) identity: Identity,
+    /// What clients may fill of the memory.
+    pub(super) shares: Shares,
     /// Where the store is.
     pub(super) place: StorePlace,
     pub(super) machine: Machine,
@@ -87,7 +91,8 @@ impl Taken {
             throw_away(&data_dir, &wal_dir, &origin)?;
         }
         let store_dir = data_dir.store_dir();
-        let place = store_place(&data_dir, identity);
+        let shares = memory::shares(config);
+        let place = store_place(&data_dir, identity, &shares);
         let machine = place
             .discard_incoming()
             .map_err(machine::OpenError::from)
@@ -108,7 +113,7 @@ impl Taken {
         // Until the founding command is applied, it is proposed at each start.
         let is_unfounded = origin.how == How::Founded && machine.cluster_id().is_none();
         let bootstrap = is_unfounded.then(|| founding(&origin));
-        Ok(Opened { identity, place, machine, log, node, bootstrap, known: origin.members, data_dir })
+        Ok(Opened { identity, shares, place, machine, log, node, bootstrap, known: origin.members, data_dir })
     }
 }
 
@@ -121,8 +126,13 @@ fn check_log_is_there(data_dir: &DataDir, wal_dir: &Path) -> Result<(), StartErr
     }
 }
 
-fn store_place(data_dir: &DataDir, identity: Identity) -> StorePlace {
-    let options = mvcc::Options { identity: [identity.cluster.0, identity.member.0], ..Default::default() };
+fn store_place(data_dir: &DataDir, identity: Identity, shares: &Shares) -> StorePlace {
+    let options = mvcc::Options {
+        identity: [identity.cluster.0, identity.member.0],
+        cache_bytes: shares.cached_values,
+        checkpoint_bytes: shares.checkpoint(),
+        ..Default::default()
+    };
     StorePlace { disk: data_dir.disk(), dir: data_dir.store_dir(), options }
 }
 

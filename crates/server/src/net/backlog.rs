@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::metrics::Metrics;
+use crate::metrics::memory::Share;
+
 /// Somebody who has something waiting.
 pub(crate) trait Waiting: Send + Sync {
     /// Lets go of it, soon. Called by whoever needs the room.
@@ -19,6 +22,8 @@ pub(crate) trait Waiting: Send + Sync {
 /// Everything of a kind that waits.
 pub(crate) struct Backlog {
     bytes_max: usize,
+    /// Where it is counted that somebody was given up.
+    counted: Option<(Arc<Metrics>, Share)>,
     places: Mutex<Places>,
 }
 
@@ -41,9 +46,22 @@ pub(crate) struct Place {
 }
 
 impl Backlog {
-    /// A backlog of at most so many bytes, apart from what came last.
+    /// Returns a backlog of at most so many bytes, apart from what came last.
+    #[cfg(test)]
     pub(crate) fn new(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self { bytes_max, places: Mutex::default() })
+        Arc::new(Self { bytes_max, counted: None, places: Mutex::default() })
+    }
+
+    /// Returns a backlog that may have a share of the memory, of so many bytes.
+    pub(crate) fn within(share: Share, bytes_max: usize, metrics: &Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { bytes_max, counted: Some((metrics.clone(), share)), places: Mutex::default() })
+    }
+
+    fn give_up(&self, given_up: &[Held]) {
+        if let Some((metrics, share)) = &self.counted {
+            metrics.memory.exceeded(*share).add(given_up.len() as u64);
+        }
+        given_up.iter().for_each(|held| held.by.give_up());
     }
 
     /// Counts bytes that somebody has waiting from now on.
@@ -55,7 +73,7 @@ impl Backlog {
         places.oldest_first.insert(number, Held { bytes, by });
         let given_up = places.make_room(self.bytes_max, number);
         drop(places);
-        given_up.iter().for_each(|held| held.by.give_up());
+        self.give_up(&given_up);
         Place { backlog: self.clone(), number }
     }
 
@@ -88,7 +106,7 @@ impl Place {
         places.bytes = places.bytes - before + bytes;
         let given_up = places.make_room(self.backlog.bytes_max, self.number);
         drop(places);
-        given_up.iter().for_each(|held| held.by.give_up());
+        self.backlog.give_up(&given_up);
     }
 }
 

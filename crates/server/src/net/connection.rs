@@ -14,6 +14,9 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+use crate::metrics::Metrics;
+use crate::metrics::memory::Share;
+use engine::memory::Shares;
 use super::backlog::Backlog;
 use super::conversation::{Conversation, Open};
 use super::heads::{Head, HeadBudget};
@@ -24,7 +27,6 @@ use crate::grpc::body::ResponseBody;
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES_MAX, HTTP1_FIELDS_MAX, HTTP1_HEAD_BYTES_MAX,
     HTTP2_FRAME_BYTES_MAX, PENDING_RESETS_MAX, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
-    UNREAD_REPLIES_BYTES_MAX,
 };
 use crate::tls::{CertificateName, Stream};
 
@@ -60,9 +62,21 @@ pub(crate) struct Budgets {
     pub(crate) unread: Arc<Backlog>,
 }
 
+impl Budgets {
+    /// Returns budgets of these shares of the memory.
+    pub(crate) fn within(shares: &Shares, metrics: &Arc<Metrics>) -> Self {
+        Self {
+            heads: HeadBudget::new(shares.unfinished_heads, metrics),
+            unread: Backlog::within(Share::UnreadReplies, shares.unread_replies, metrics),
+        }
+    }
+}
+
+#[cfg(test)]
 impl Default for Budgets {
     fn default() -> Self {
-        Self { heads: Arc::default(), unread: Backlog::new(UNREAD_REPLIES_BYTES_MAX) }
+        let metrics = crate::metrics::of_server(crate::metrics::MetricsDetail::Basic);
+        Self::within(&Shares::of(u64::MAX, 1 << 20), &Arc::new(metrics))
     }
 }
 

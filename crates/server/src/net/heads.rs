@@ -12,11 +12,33 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::limits::{HEAD_BYTES_FREE, UNFINISHED_HEADS_BYTES_MAX};
+use crate::limits::HEAD_BYTES_FREE;
+use crate::metrics::Metrics;
+use crate::metrics::memory::Share;
 
 /// Bytes of unfinished heads of all connections, beyond what each has for free.
-#[derive(Debug, Default)]
-pub(crate) struct HeadBudget(AtomicUsize);
+#[derive(Debug)]
+pub(crate) struct HeadBudget {
+    bytes: AtomicUsize,
+    bytes_max: usize,
+    metrics: Arc<Metrics>,
+}
+
+impl HeadBudget {
+    /// Returns a budget of so many bytes.
+    pub(crate) fn new(bytes_max: usize, metrics: &Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { bytes: AtomicUsize::new(0), bytes_max, metrics: metrics.clone() })
+    }
+
+    /// Counts so many bytes more. Returns whether there is room for them.
+    fn charge(&self, more: usize) -> bool {
+        let has_room = self.bytes.fetch_add(more, Ordering::Relaxed) + more <= self.bytes_max;
+        if !has_room {
+            self.metrics.memory.exceeded(Share::UnfinishedHeads).inc();
+        }
+        has_room
+    }
+}
 
 /// The unfinished head of one connection.
 #[derive(Debug)]
@@ -34,13 +56,13 @@ impl Head {
     pub(super) fn is_now(&mut self, bytes: usize) -> bool {
         let wanted = bytes.saturating_sub(HEAD_BYTES_FREE);
         if wanted <= self.charged {
-            self.budget.0.fetch_sub(self.charged - wanted, Ordering::Relaxed);
+            self.budget.bytes.fetch_sub(self.charged - wanted, Ordering::Relaxed);
             self.charged = wanted;
             return true;
         }
         let more = wanted - self.charged;
         self.charged = wanted;
-        self.budget.0.fetch_add(more, Ordering::Relaxed) + more <= UNFINISHED_HEADS_BYTES_MAX
+        self.budget.charge(more)
     }
 }
 
@@ -54,11 +76,14 @@ impl Drop for Head {
 mod tests {
     use super::*;
 
+    const BYTES_MAX: usize = 256 << 20;
+
     #[test]
     fn ordinary_heads_are_free_and_large_ones_share_a_budget() {
-        let budget = Arc::new(HeadBudget::default());
+        let metrics = Arc::new(crate::metrics::of_server(crate::metrics::MetricsDetail::Basic));
+        let budget = HeadBudget::new(BYTES_MAX, &metrics);
         let mut large = Head::new(budget.clone());
-        assert!(large.is_now(HEAD_BYTES_FREE + UNFINISHED_HEADS_BYTES_MAX));
+        assert!(large.is_now(HEAD_BYTES_FREE + BYTES_MAX));
         let (mut small, mut second) = (Head::new(budget.clone()), Head::new(budget.clone()));
         assert!(small.is_now(HEAD_BYTES_FREE), "whatever others do");
         assert!(!second.is_now(HEAD_BYTES_FREE + 1));
@@ -66,6 +91,7 @@ mod tests {
         assert!(large.is_now(0), "complete");
         assert!(small.is_now(2 * HEAD_BYTES_FREE));
         drop((small, large));
-        assert_eq!(budget.0.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(metrics.memory.exceeded(Share::UnfinishedHeads).get(), 1);
     }
 }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 
 use bytes::Bytes;
+use metrics::{Metrics, MetricsDetail};
 use mvcc::{Change, KeyRange, LeaseId, Store};
 use wal::SimDisk;
 
@@ -22,7 +23,18 @@ use super::bounds::Bounds;
 use super::hub::{CatchUpJob, CaughtUp, CreateWatch, Hub, Options, StreamId};
 use super::reply::{Kind, WatchReply};
 use super::scan;
+use crate::memory::WatchQueues;
 use crate::wire::Header;
+
+/// Queues that are never full.
+fn plenty() -> Arc<WatchQueues> {
+    room_for(usize::MAX)
+}
+
+/// Queues for so many bytes in all streams.
+fn room_for(bytes: usize) -> Arc<WatchQueues> {
+    WatchQueues::new(bytes, Arc::new(Metrics::new(MetricsDetail::Basic, Vec::new())))
+}
 
 /// Bounds that a few small changes reach.
 const TIGHT: Bounds = Bounds {
@@ -74,6 +86,11 @@ impl World {
 
     /// A hub that begins when the store has had this many changes of key `a` already.
     fn with_history(bounds: Bounds, revisions: u16) -> Self {
+        Self::within(plenty(), bounds, revisions)
+    }
+
+    /// The same, with a hub whose streams have their part of these queues.
+    fn within(queues: Arc<WatchQueues>, bounds: Bounds, revisions: u16) -> Self {
         let disk = Arc::new(SimDisk::new(1));
         let options = mvcc::Options { history_segment_bytes: 64 << 10, ..mvcc::Options::default() };
         let mut store = Store::open(disk, Path::new("/kv"), options).unwrap();
@@ -81,7 +98,7 @@ impl World {
             commit(&mut store, &[Op::Put(0, number)]).unwrap();
         }
         let identity = Header { cluster_id: 1, member_id: 2, revision: 0, raft_term: 3 };
-        let hub = Hub::new(identity, store.revision(), bounds);
+        let hub = Hub::new(identity, store.revision(), bounds, queues);
         Self { store, hub, unpublished: VecDeque::new(), jobs: VecDeque::new() }
     }
 

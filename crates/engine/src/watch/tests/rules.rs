@@ -246,6 +246,35 @@ fn a_slow_client_misses_nothing_and_holds_nobody_up() {
     }
 }
 
+/// Rule I2: many clients that read slowly take no more memory together than few of them.
+#[test]
+fn while_all_queues_are_full_watchers_are_fed_from_history_and_miss_nothing() {
+    const ROOM: usize = 64 << 10;
+    let queues = room_for(ROOM);
+    let mut world = World::within(queues.clone(), wide(), 0);
+    let streams: Vec<StreamId> = (0..50).map(|_| world.hub.open()).collect();
+    for stream in &streams {
+        world.create(*stream, watch());
+    }
+    let changes = 2000;
+    for number in 0..changes {
+        world.put((number % 5) as u8);
+    }
+    // What each may have meanwhile, and one response that it was given while there was room.
+    assert!(queues.bytes() <= ROOM + streams.len() * 2 * WATCH_QUEUE_BYTES_FULL, "{}", queues.bytes());
+    assert!(world.hub.slow_watcher_count() > 0);
+    for stream in &streams {
+        let seen: usize = lines(&world.all(*stream)).iter().map(|line| line.matches('+').count()).sum();
+        assert_eq!(seen, changes);
+    }
+    assert_eq!(world.hub.slow_watcher_count(), 0);
+    assert_eq!(queues.bytes(), 0, "everything was taken");
+    world.put(0);
+    assert!(queues.bytes() > 0);
+    streams.into_iter().for_each(|stream| world.hub.close(stream));
+    assert_eq!(queues.bytes(), 0, "what a closed stream has is gone with it");
+}
+
 #[test]
 fn a_watcher_that_waits_for_room_is_cancelled_when_what_it_needs_is_compacted() {
     let mut world = World::new(TIGHT);
