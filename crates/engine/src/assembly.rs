@@ -113,7 +113,8 @@ pub fn assemble(
     let header =
         Header { cluster_id: settings.cluster_id, member_id: handles.status.own_id(), ..Header::default() };
     let worker = |index| {
-        let hub = Hub::new(header, revision, Bounds::new(settings.fragment_bytes), handles.watch_queues.clone());
+        let hub =
+            Hub::new(header, revision, Bounds::new(settings.fragment_bytes), handles.watch_queues.clone());
         Worker::new(index, handles, hub, catch_up.clone(), auth.clone())
     };
     let workers = (0..handles.mailboxes.len()).map(worker).collect();

@@ -46,8 +46,9 @@ impl Shares {
     /// Returns the shares of a process that may have so many bytes, and takes requests of at most `request_bytes_max`.
     pub fn of(limit: u64, request_bytes_max: usize) -> Self {
         let part = usize::try_from(limit / 2 / 16).unwrap_or(usize::MAX);
-        let share =
-            |parts: usize, least: usize, most: usize| part.saturating_mul(parts).clamp(least, most.max(least));
+        let share = |parts: usize, least: usize, most: usize| {
+            part.saturating_mul(parts).clamp(least, most.max(least))
+        };
         let two_requests = 2 * request_bytes_max;
         Self {
             unstored: share(5, 16 * MIB, 768 * MIB),

@@ -132,7 +132,8 @@ mod tests {
     #[test]
     fn a_watch_that_was_permitted_in_the_state_before_does_not_join_the_others() {
         let published = published();
-        let mut hub = Hub::new(Header::default(), 0, Bounds::new(1 << 20), Handles::for_tests(1).0.watch_queues);
+        let mut hub =
+            Hub::new(Header::default(), 0, Bounds::new(1 << 20), Handles::for_tests(1).0.watch_queues);
         hub.renew_permissions(&published);
         let seen = published.generation();
         assert!(hub.is_permitted_in(seen));

@@ -47,8 +47,8 @@ use crate::logging::messages;
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::metrics::memory::Share;
-use crate::net::connection::Budgets;
 use crate::net::backlog::Backlog;
+use crate::net::connection::Budgets;
 use crate::net::serve::PeerPort;
 use crate::random::random;
 use crate::readers::Readers;
@@ -189,7 +189,9 @@ impl Assembly {
             first_request: random(),
             shares: opened.shares,
         };
-        opened.shares.publish(memory::limit(config), &metrics.memory);
+        let memory_limit = memory::limit(config);
+        tracing::info!("memory-limit-bytes" = memory_limit, "memory is divided");
+        opened.shares.publish(memory_limit, &metrics.memory);
         metrics.server.id.set(format!("{member_id:x}"));
         metrics.server.quota_backend_bytes.set(quota(config).unwrap_or(0) as i64);
         metrics.server.feature_enabled.set(config.feature_gates.rows());
@@ -206,7 +208,7 @@ impl Assembly {
     }
 
     fn start(self, config: &Config, opened: Opened, listeners: Listeners) -> Result<Running, StartError> {
-        let Opened { identity, place, machine, log, node, bootstrap, known, data_dir } = opened;
+        let Opened { identity, shares: _, place, machine, log, node, bootstrap, known, data_dir } = opened;
         self.transport.set_peers(first_peers(&machine, known));
         let endpoints = config.follow.as_ref().map_or_else(Vec::new, |follow| follow.endpoints.clone());
         let (follow, orders) = crate::follow::Handle::new(endpoints);
@@ -257,11 +259,8 @@ impl Assembly {
         let (owners, services) = assemble(&engine_settings, opened, tokens.clone(), &handles, inboxes);
         let Services { views, auth, workers, questions, asked } = services;
         let snapshots = Arc::new(Semaphore::new(SNAPSHOTS_MAX));
-        let unfinished = Backlog::within(
-            Share::UnfinishedMessages,
-            handles.shares.unfinished_messages,
-            &handles.metrics,
-        );
+        let unfinished =
+            Backlog::within(Share::UnfinishedMessages, handles.shares.unfinished_messages, &handles.metrics);
         let api = |worker| {
             Arc::new(Api {
                 worker,

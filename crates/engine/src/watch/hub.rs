@@ -16,8 +16,8 @@ use super::range_set::RangeSet;
 use super::recent::Recent;
 use super::reply::{Batch, Kind, QueuedEvent, WatchReply};
 use super::stream::{Holder, Stream};
-use crate::memory::WatchQueues;
 use crate::limits::{WATCHED_KEYS_BYTES_FREE, WATCHED_KEYS_BYTES_MAX, WATCHERS_PER_STREAM_MAX};
+use crate::memory::WatchQueues;
 use crate::published::Generation;
 use crate::wire::Header;
 
@@ -204,8 +204,8 @@ impl Hub {
 
     /// Closes a stream and forgets its watchers.
     pub fn close(&mut self, stream: StreamId) {
-        let Some(closed) = self.streams.remove(&stream) else { return };
-        for holder in closed.ids.into_values() {
+        let Some(mut closed) = self.streams.remove(&stream) else { return };
+        for holder in std::mem::take(&mut closed.ids).into_values() {
             if let Holder::Live(watcher) = holder {
                 self.forget(watcher);
             }

@@ -75,8 +75,7 @@ impl Stream {
 
     /// Whether half of the queue is gone, so that who goes on does not stall at once again.
     fn has_room(&self) -> bool {
-        self.queue.len() <= self.bounds.queue_responses / 2
-            && self.queued_bytes <= self.bytes_max() / 2
+        self.queue.len() <= self.bounds.queue_responses / 2 && self.queued_bytes <= self.bytes_max() / 2
     }
 
     /// Whether the catch-up thread may read for one more watcher. What it brings goes into the queue however full

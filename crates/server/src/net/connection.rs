@@ -14,9 +14,6 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use crate::metrics::Metrics;
-use crate::metrics::memory::Share;
-use engine::memory::Shares;
 use super::backlog::Backlog;
 use super::conversation::{Conversation, Open};
 use super::heads::{Head, HeadBudget};
@@ -28,7 +25,10 @@ use crate::limits::{
     CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES_MAX, HTTP1_FIELDS_MAX, HTTP1_HEAD_BYTES_MAX,
     HTTP2_FRAME_BYTES_MAX, PENDING_RESETS_MAX, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
 };
+use crate::metrics::Metrics;
+use crate::metrics::memory::Share;
 use crate::tls::{CertificateName, Stream};
+use engine::memory::Shares;
 
 /// How connections are served.
 #[derive(Debug, Clone, Copy)]

@@ -1,5 +1,8 @@
 //! The rules of a watch one by one (contract: semantics, section 7; api, section 4).
 
+use super::room_for;
+use crate::limits::WATCH_QUEUE_BYTES_FULL;
+use crate::watch::hub::StreamId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
