@@ -55,9 +55,17 @@ pub const CATCH_UP_REVISIONS_MAX: usize = 1000;
 /// Changes looked at in one step of a watcher's catch-up, wanted or not: what bounds the time of a step.
 pub const CATCH_UP_CHANGES_MAX: usize = 8 * 1024;
 
-/// Bytes of events read for one watcher in one step of its catch-up: what the worker writes to its socket in one go,
+/// Bytes of small events read for one watcher in one step of its catch-up: what the worker writes to its socket in one go,
 /// while the answers to others wait.
 pub const CATCH_UP_BYTES_MAX: usize = 32 << 10;
+
+/// Events of a step, however large: they are encoded by the catch-up thread and leave in pieces, so that few large ones take
+/// a worker no longer than many small ones. A watcher gets ten of a megabyte in one response, as from etcd.
+pub const CATCH_UP_EVENTS_MIN: usize = 16;
+
+/// Bytes of the changes that a step has found, with what was there before, from which on no watcher gets more than
+/// [`CATCH_UP_BYTES_MAX`].
+pub const CATCH_UP_STEP_BYTES_MAX: usize = 32 << 20;
 
 /// Changes read at once in such a step: no more than fill it when they are small.
 pub const CATCH_UP_BATCH_CHANGES: usize = 125;

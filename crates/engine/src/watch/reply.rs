@@ -5,11 +5,16 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
+use machine::{Body, Pieces};
 use mvcc::Change;
 use prost::encoding::{encode_varint, encoded_len_varint};
 
+use crate::limits::REPLY_PIECE_BYTES;
 use crate::wire::{Header, WireReply};
+
+/// The number of the events' field.
+const EVENT_FIELD: u8 = 11;
 
 /// Changes as they were published: one or more revisions, in order.
 pub type Batch = Arc<[Change]>;
@@ -130,7 +135,28 @@ impl WireReply for WatchReply {
         self.header.field_len() + self.tail_len()
     }
 
+    fn into_pieces(self, mut front: BytesMut) -> Pieces {
+        let mut body = Body::empty();
+        if let Kind::Events { events, .. } = &self.kind {
+            events.iter().for_each(|event| body.field(EVENT_FIELD, event.event.clone()));
+        }
+        self.write_front(&mut front);
+        Pieces::of(front, body, REPLY_PIECE_BYTES)
+    }
+
     fn write(&self, buf: &mut impl BufMut) {
+        self.write_front(buf);
+        if let Kind::Events { events, .. } = &self.kind {
+            for event in events {
+                put_field(buf, EVENT_FIELD << 3 | 2, &event.event);
+            }
+        }
+    }
+}
+
+impl WatchReply {
+    /// Writes everything but the events.
+    fn write_front(&self, buf: &mut impl BufMut) {
         self.header.write_field(buf);
         if self.watch_id != 0 {
             buf.put_u8(0x10);
@@ -151,15 +177,8 @@ impl WireReply for WatchReply {
                 buf.put_slice(&[0x20, 1]);
                 put_field(buf, 0x32, reason.as_bytes());
             }
-            Kind::Events { events, fragment } => {
-                if *fragment == Fragment::Further {
-                    buf.put_slice(&[0x38, 1]);
-                }
-                for event in events {
-                    put_field(buf, 0x5a, &event.event);
-                }
-            }
-            Kind::Progress => {}
+            Kind::Events { fragment: Fragment::Further, .. } => buf.put_slice(&[0x38, 1]),
+            Kind::Events { .. } | Kind::Progress => {}
         }
     }
 }

@@ -13,7 +13,10 @@ use mvcc::{Change, RangeEnd, ReadError, View};
 
 use super::hub::{CatchUpJob, CaughtUp};
 use super::range_set::RangeSet;
-use crate::limits::{CATCH_UP_BATCH_CHANGES, CATCH_UP_BYTES_MAX, CATCH_UP_CHANGES_MAX};
+use crate::limits::{
+    CATCH_UP_BATCH_CHANGES, CATCH_UP_BYTES_MAX, CATCH_UP_CHANGES_MAX, CATCH_UP_EVENTS_MIN,
+    CATCH_UP_STEP_BYTES_MAX,
+};
 
 /// Reads one step for the first of the jobs: the changes of its range from the wanted revision on, up to a bound. Returns for
 /// each job what was found, or `None` if the step did not come to where it is.
@@ -65,6 +68,8 @@ struct Scan<'a> {
     matched: Vec<usize>,
     /// Jobs that have not found as much as they may.
     open: usize,
+    /// Bytes of what was found, once for each change.
+    bytes: usize,
     through: i64,
 }
 
@@ -93,7 +98,7 @@ impl<'a> Scan<'a> {
         let job = |job: &&'a CatchUpJob| Job { job, found: Vec::new(), bytes: 0, enough: None };
         let jobs: Vec<_> = jobs.iter().map(job).collect();
         let open = jobs.len();
-        Self { jobs, keys, ranges, matched: Vec::new(), open, through: first - 1 }
+        Self { jobs, keys, ranges, matched: Vec::new(), open, bytes: 0, through: first - 1 }
     }
 
     /// Whether nobody may find more.
@@ -115,10 +120,9 @@ impl<'a> Scan<'a> {
         if let [first, others @ ..] = &matched[..] {
             // Of what was read, one change in a hundred may be wanted.
             let change = change.detached();
-            if !others.is_empty() {
-                // Encoded once for all.
-                let _ = change.event();
-            }
+            // Encoded once for all, and not by a worker.
+            let _ = change.event();
+            self.bytes += weight(&change);
             others.iter().for_each(|&number| self.jobs[number].add(change.clone()));
             self.jobs[*first].add(change);
         }
@@ -129,7 +133,11 @@ impl<'a> Scan<'a> {
     /// Notes that everything through a revision was given out.
     fn reached(&mut self, through: i64) {
         self.through = through;
-        let full = self.jobs.iter_mut().filter(|job| job.enough.is_none() && job.bytes >= CATCH_UP_BYTES_MAX);
+        let is_much = self.bytes >= CATCH_UP_STEP_BYTES_MAX;
+        let has_enough = |job: &Job<'_>| {
+            job.bytes >= CATCH_UP_BYTES_MAX && (is_much || job.found.len() >= CATCH_UP_EVENTS_MIN)
+        };
+        let full = self.jobs.iter_mut().filter(|job| job.enough.is_none() && has_enough(job));
         for job in full {
             job.enough = Some(through);
             self.open -= 1;
@@ -154,10 +162,15 @@ impl<'a> Scan<'a> {
 
 impl Job<'_> {
     fn add(&mut self, change: Change) {
-        let item = |item: &Option<mvcc::Item>| item.as_ref().map_or(0, |item| item.encoded.len());
-        self.bytes += change.key.len() + item(&change.after) + item(&change.before);
+        self.bytes += weight(&change);
         self.found.push(change);
     }
+}
+
+/// Returns how many bytes a change has.
+fn weight(change: &Change) -> usize {
+    let item = |item: &Option<mvcc::Item>| item.as_ref().map_or(0, |item| item.encoded.len());
+    change.key.len() + item(&change.after) + item(&change.before)
 }
 
 /// Reads one step for one watcher.
@@ -275,5 +288,36 @@ mod tests {
         let is_gone =
             |found: &Option<CaughtUp>| matches!(found, Some(CaughtUp::Compacted { compact_revision: 100 }));
         assert!(is_gone(&found[0]) && is_gone(&found[1]) && found[2].is_none());
+    }
+
+    /// What etcd sends in one response comes in one step (etcd's `TestWatchFragmentEnable` and its kin).
+    #[test]
+    fn a_few_large_changes_are_one_step_and_many_small_ones_are_several() {
+        let disk = Arc::new(wal::SimDisk::new(1));
+        let mut store = Store::open(disk, Path::new("/kv"), Options::default()).unwrap();
+        let put = |store: &mut Store, key: &'static str, length: usize, times: usize| {
+            for _ in 0..times {
+                let mut txn = store.txn();
+                txn.put(key.into(), vec![b'v'; length].into(), LeaseId(0)).unwrap();
+                txn.commit();
+            }
+            store.checkpoint().unwrap();
+        };
+        put(&mut store, "large", 1 << 20, 10);
+        put(&mut store, "small", 100, 1000);
+        let steps = |key: &'static str| {
+            let (mut from, mut counts) = (2, Vec::new());
+            while from <= store.revision() {
+                let found = read_one(&store.view(), &job(0, KeyRange::single(key), from)).unwrap();
+                let (revisions, through) = shown(&found);
+                counts.push(revisions.len());
+                from = through + 1;
+            }
+            counts
+        };
+        let is_some = |count: &usize| *count > 0;
+        assert_eq!(steps("large").into_iter().filter(is_some).collect::<Vec<_>>(), [10]);
+        let small: Vec<usize> = steps("small").into_iter().filter(is_some).collect();
+        assert!(small.len() > 2 && small.iter().sum::<usize>() == 1000, "{small:?}");
     }
 }

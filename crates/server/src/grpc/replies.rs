@@ -1,7 +1,7 @@
 //! The body of a streaming call: its replies, and the status with which they end.
 //!
 //! What is there at once leaves in one DATA frame, up to a size. A reply is written when the client has taken those before
-//! it: so a stream that it does not read keeps no more than one.
+//! it: so a stream that it does not read keeps no more than one. A long one leaves in pieces: each is made when there is room for it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,12 +11,14 @@ use engine::wire::WireReply;
 use futures_util::Stream;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
+use machine::Pieces;
 use tonic::Status;
 
 use super::encoding::Encoding;
 use super::messages::PREFIX_BYTES;
 use super::unary::{add_prefix, write_frame};
 use crate::gzip::Deflate;
+use crate::limits::LONG_REPLY_BYTES;
 use crate::turn::others_first;
 
 /// Bytes that leave together: what one write to a socket takes well.
@@ -30,6 +32,8 @@ pub(crate) struct Replies<S> {
     stream: S,
     encoding: Encoding,
     buffer: BytesMut,
+    /// The rest of a long reply.
+    pieces: Option<Pieces>,
     deflating: Option<Deflate>,
     end: Option<Status>,
     is_over: bool,
@@ -41,12 +45,20 @@ where
     R: WireReply,
 {
     pub(crate) fn new(stream: S, encoding: Encoding) -> Self {
-        Self { stream, encoding, buffer: BytesMut::new(), deflating: None, end: None, is_over: false }
+        Self {
+            stream,
+            encoding,
+            buffer: BytesMut::new(),
+            pieces: None,
+            deflating: None,
+            end: None,
+            is_over: false,
+        }
     }
 
     /// Gathers what is there. Returns ready if there is enough of it, or no more.
     fn gather(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.end.is_none() && self.buffer.len() < TOGETHER_BYTES {
+        while self.end.is_none() && self.pieces.is_none() && self.buffer.len() < TOGETHER_BYTES {
             if let Some(deflate) = &mut self.deflating {
                 let Some(packed) = deflate.step() else {
                     others_first(cx);
@@ -60,7 +72,7 @@ where
             }
             match Pin::new(&mut self.stream).poll_next(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(reply))) => self.write(&reply),
+                Poll::Ready(Some(Ok(reply))) => self.write(reply),
                 Poll::Ready(Some(Err(status))) => self.end = Some(status),
                 Poll::Ready(None) => self.end = Some(Status::ok("")),
             }
@@ -68,14 +80,29 @@ where
         Poll::Ready(())
     }
 
-    fn write(&mut self, reply: &R) {
+    /// Returns the next piece of a long reply, if one is on its way.
+    fn next_piece(&mut self) -> Option<Bytes> {
+        let piece = self.pieces.as_mut()?.next();
+        if piece.is_none() {
+            self.pieces = None;
+        }
+        piece
+    }
+
+    fn write(&mut self, reply: R) {
+        let length = reply.wire_len();
         match self.encoding {
+            Encoding::Identity if length >= LONG_REPLY_BYTES => {
+                let mut front = std::mem::take(&mut self.buffer);
+                add_prefix(0, length, &mut front);
+                self.pieces = Some(reply.into_pieces(front));
+            }
             Encoding::Identity => {
-                self.buffer.reserve((PREFIX_BYTES + reply.wire_len()).max(BUFFER_BYTES));
-                write_frame(reply, &mut self.buffer);
+                self.buffer.reserve((PREFIX_BYTES + length).max(BUFFER_BYTES));
+                write_frame(&reply, &mut self.buffer);
             }
             Encoding::Gzip => {
-                let mut plain = BytesMut::with_capacity(reply.wire_len());
+                let mut plain = BytesMut::with_capacity(length);
                 reply.write(&mut plain);
                 self.deflating = Some(Deflate::new(plain.freeze()));
             }
@@ -96,9 +123,15 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
+        if let Some(piece) = this.next_piece() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
         let gathered = this.gather(cx);
         if !this.buffer.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(this.buffer.split().freeze()))));
+        }
+        if let Some(piece) = this.next_piece() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         if gathered.is_pending() {
             return Poll::Pending;
@@ -152,6 +185,21 @@ mod tests {
         let mut frame = BytesMut::new();
         write_frame(reply, &mut frame);
         frame.to_vec()
+    }
+
+    /// Rule I1: a long one is not copied at a stretch, and what comes after it waits for its last piece.
+    #[tokio::test]
+    async fn a_long_reply_leaves_in_pieces_and_nothing_overtakes_it() {
+        let replies = [put(10), put(LONG_REPLY_BYTES), put(20)];
+        let expected: Vec<u8> = replies.iter().flat_map(frame_of).collect();
+        let mut body = Replies::new(tokio_stream::iter(replies.into_iter().map(Ok)), Encoding::Identity);
+        let mut sent = Vec::new();
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame.unwrap().into_data() {
+                sent.extend_from_slice(&data);
+            }
+        }
+        assert_eq!(sent, expected);
     }
 
     #[test]
