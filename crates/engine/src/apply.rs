@@ -440,6 +440,7 @@ impl ApplyThread {
         self.handles.metrics.disk.backend_commit_write.observe(took);
         let applied = Index(done.applied().index);
         self.machine.store_mut().complete(done);
+        self.handles.shared.unstored.set_disk_full(false);
         self.checkpointer.finished(true);
         self.checkpointer.reached(applied);
         self.make_snapshots();
@@ -452,6 +453,9 @@ impl ApplyThread {
         }
         if !error.is_retryable() {
             stop_process("a checkpoint failed", error);
+        }
+        if matches!(error, mvcc::Error::NoSpace(_)) {
+            self.handles.shared.unstored.set_disk_full(true);
         }
         tracing::warn!(error = %error, "a checkpoint could not be written and will be tried again");
         self.checkpointer.finished(false);

@@ -75,6 +75,7 @@ pub mod shared;
 pub mod snapshots;
 pub mod spawn;
 pub mod status;
+pub mod unstored;
 pub mod views;
 pub mod waiters;
 pub mod watch;

@@ -9,6 +9,7 @@ use raft::{Index, NodeId};
 use tokio::sync::watch;
 
 use crate::ending::Word;
+use crate::unstored::Unstored;
 use crate::waiters::Waiters;
 
 /// No member's id is this.
@@ -184,41 +185,6 @@ impl Shared {
     /// however much of this second has.
     pub fn deadline_second(&self) -> u32 {
         self.second.load(Ordering::Relaxed) + self.request_timeout.as_millis().div_ceil(1000) as u32
-    }
-}
-
-/// Whether writes of clients have to wait for checkpoints.
-#[derive(Default)]
-pub struct Unstored {
-    is_much: AtomicBool,
-    changed: tokio::sync::Notify,
-}
-
-impl Unstored {
-    /// Publishes whether there is too much. Returns whether there was not until now.
-    pub fn set_much(&self, is_much: bool) -> bool {
-        let was_much = self.is_much.swap(is_much, Ordering::AcqRel);
-        if was_much && !is_much {
-            self.changed.notify_waiters();
-        }
-        is_much && !was_much
-    }
-
-    /// Returns when there is not too much; whether that was so within the time.
-    pub async fn not_much_within(&self, patience: Duration) -> bool {
-        if !self.is_much.load(Ordering::Acquire) {
-            return true;
-        }
-        let not_much = async {
-            loop {
-                let changed = self.changed.notified();
-                if !self.is_much.load(Ordering::Acquire) {
-                    return;
-                }
-                changed.await;
-            }
-        };
-        tokio::time::timeout(patience, not_much).await.is_ok()
     }
 }
 

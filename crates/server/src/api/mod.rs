@@ -156,9 +156,8 @@ impl Api {
         field: Field,
         request: &M,
     ) -> Result<Reply, Status> {
-        if !self.shared.unstored.not_much_within(self.shared.request_timeout).await {
-            return Err(status::of(&Unserved::TooMany));
-        }
+        let room = self.shared.unstored.room_within(self.shared.request_timeout).await;
+        room.map_err(|unserved| status::of(&unserved))?;
         let author = self.author(caller).await?;
         let Answer { mut reply, unread } =
             self.propose_by(Proposer::Anybody, &author, field, request).await?;

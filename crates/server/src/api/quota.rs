@@ -1,5 +1,6 @@
-//! The quota of the store (contract: semantics 9): what would exceed it is refused and raises the NOSPACE alarm, and the member
-//! that raised it takes it back when there is space again.
+//! Space for the store (contract: semantics 9): what would exceed the quota is refused and raises the NOSPACE alarm, as does a disk
+//! without space for checkpoints once memory is full of what they lack. The member that raised the alarm takes it back when there
+//! is space again.
 
 use std::sync::atomic::Ordering;
 
@@ -14,12 +15,12 @@ use super::status::rejected;
 const FREE_FRACTION: u64 = 10;
 
 impl Api {
-    /// Refuses what would take more space than the quota leaves, and raises the alarm.
+    /// Refuses what would take more space than the quota or the disk leaves, and raises the alarm.
     pub(crate) async fn check_quota(&self, cost: impl FnOnce() -> u64) -> Result<(), Status> {
         let Some(quota) = self.settings.quota_bytes else { return Ok(()) };
         let disk_full = self.shared.disk_full.load(Ordering::Relaxed);
-        let cost = cost();
-        if cost == 0 || (!disk_full && self.status.db_size() + cost < quota) {
+        let (cost, is_stuck) = (cost(), self.shared.unstored.is_stuck());
+        if cost == 0 || (!disk_full && !is_stuck && self.status.db_size() + cost < quota) {
             return Ok(());
         }
         if !disk_full && !self.has_no_space_alarm() {
@@ -42,7 +43,8 @@ impl Api {
     pub(crate) async fn disarm_if_freed(&self) {
         let Some(quota) = self.settings.quota_bytes else { return };
         let is_own = self.shared.raised_no_space.load(Ordering::Relaxed);
-        if !is_own || !self.has_no_space_alarm() || !is_freed(self.status.db_size(), quota) {
+        let is_freed = !self.shared.unstored.is_disk_full() && is_freed(self.status.db_size(), quota);
+        if !is_own || !self.has_no_space_alarm() || !is_freed {
             return;
         }
         match self.set_no_space_alarm(AlarmAction::Deactivate).await {

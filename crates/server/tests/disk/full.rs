@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use proto::etcdserverpb as pb;
+use proto::etcdserverpb::alarm_request::AlarmAction;
+use proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use testkit::{Server, Tmpfs, require, wait};
 use tonic::Code;
 use tonic::transport::Channel;
@@ -53,6 +55,43 @@ async fn a_full_disk_refuses_puts_only_and_loses_nothing() {
     server.kill();
     server.restart();
     assert_reads(&connect(&server).await, &acknowledged).await;
+}
+
+/// Room for one file of the history (32 MiB), and a little.
+const SMALL_STORE: &str = "44m";
+
+/// The log has a disk of its own, and grows on. What no checkpoint has fills memory, which is bounded.
+#[tokio::test]
+async fn a_disk_without_space_for_checkpoints_raises_the_alarm_and_space_takes_it_back() {
+    let disk = require!("full::checkpoints", Tmpfs::new(SMALL_STORE));
+    let log = tempfile::tempdir().expect("a directory");
+    let log = format!("--wal-dir={}", log.path().join("wal").display());
+    let flags = [log.as_str(), "--memory-limit=134217728"];
+    let mut server = Server::start_at(&program(), &flags, &disk.path().join("data"));
+    let channel = connect(&server).await;
+    let mut acknowledged = Acknowledged::new();
+    fill(&channel, &mut acknowledged).await;
+    assert_reads(&channel, &acknowledged).await;
+    let alarms = no_space_alarms(&channel).await;
+    assert_eq!(alarms, 1, "everybody knows that there is no space");
+
+    // What only the log has is there after a crash.
+    server.kill();
+    server.restart();
+    let channel = connect(&server).await;
+    assert_reads(&channel, &acknowledged).await;
+
+    disk.resize(LARGE);
+    put_when_possible(&channel, &mut acknowledged).await;
+    assert_reads(&channel, &acknowledged).await;
+    assert_eq!(no_space_alarms(&channel).await, 0);
+}
+
+/// How many members have no space, as an operator sees it.
+async fn no_space_alarms(channel: &Channel) -> usize {
+    let list = pb::AlarmRequest { action: AlarmAction::Get as i32, ..Default::default() };
+    let reply = MaintenanceClient::new(channel.clone()).alarm(list).await.expect("an answer").into_inner();
+    reply.alarms.iter().filter(|alarm| alarm.alarm == pb::AlarmType::Nospace as i32).count()
 }
 
 /// Puts until one is refused.

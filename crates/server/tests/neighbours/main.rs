@@ -12,6 +12,7 @@ use proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::response_op::Response;
+use proto::etcdserverpb::watch_client::WatchClient;
 use testkit::{Program, Server};
 use tokio_stream::StreamExt;
 use tonic::transport::{Channel, Endpoint};
@@ -71,11 +72,16 @@ async fn fill(kv: &mut KvClient<Channel>, byte: u8) -> i64 {
 
 /// Does something heavy beside a neighbour, to whom nothing may happen.
 fn beside(test: &str, heavy: impl AsyncFnOnce(&Server, i64)) {
+    beside_within(test, &[], heavy);
+}
+
+/// The same, with a server that has these flags.
+fn beside_within(test: &str, flags: &[&str], heavy: impl AsyncFnOnce(&Server, i64)) {
     let program = match subject() {
         Ok(program) => program,
         Err(why) => return testkit::skip::excuse(test, &why),
     };
-    let server = Server::start(&program, &[]);
+    let server = Server::start(&program, flags);
     runtime().block_on(async {
         let mut kv = self::heavy(&server).await;
         let past = fill(&mut kv, b'a').await;
@@ -231,4 +237,57 @@ fn a_deletion_of_everything() {
             kv.range(pb::RangeRequest { revision: past, ..all() }).await.expect("a list").into_inner();
         assert_eq!((found.count, found.kvs.len()), (KEYS as i64, KEYS));
     });
+}
+
+/// Watches that nobody reads, on connections of their own. What waits for them is more than there is memory for.
+#[test]
+fn many_watches_that_are_not_read() {
+    const STREAMS: usize = 40;
+    const WATCHED: usize = 4_000;
+    let flags = ["--memory-limit=134217728"];
+    beside_within("neighbours::watches", &flags, async |server, _| {
+        let mut watches = Vec::new();
+        for _ in 0..STREAMS {
+            watches.push(watch_from_the_start(connect(server).await, WATCHED).await);
+        }
+        let newest = fill(&mut heavy(server).await, b'c').await;
+        let exceeded = || {
+            let metrics = testkit::http::get(&server.client_address(), "/metrics").expect("metrics").body;
+            let line = metrics.lines().find_map(|line| {
+                line.strip_prefix("quorate_memory_exceeded_total{share=\"watch_queues\"} ").map(str::to_owned)
+            });
+            line.expect("the metric").parse::<f64>().expect("a number")
+        };
+        assert!(exceeded() >= 1.0, "the queues of all were full");
+        for watch in &mut watches {
+            let (mut events, mut last) = (0, 0);
+            while events < 3 * WATCHED {
+                let response = watch.next().await.expect("an event").expect("an event");
+                for event in response.events {
+                    let revision = event.kv.expect("a pair").mod_revision;
+                    assert!(last <= revision && revision <= newest, "in order, and each once");
+                    (events, last) = (events + 1, revision);
+                }
+            }
+            assert_eq!(events, 3 * WATCHED);
+        }
+    });
+}
+
+/// Watches so many keys from the first revision on.
+async fn watch_from_the_start(channel: Channel, keys: usize) -> tonic::Streaming<pb::WatchResponse> {
+    let create = pb::WatchCreateRequest {
+        key: PREFIX.into(),
+        range_end: format!("{PREFIX}{keys:08}").into(),
+        start_revision: 2,
+        ..Default::default()
+    };
+    let request = pb::WatchRequest {
+        request_union: Some(pb::watch_request::RequestUnion::CreateRequest(create)),
+    };
+    // The end of the requests would be that of the watch.
+    let requests = tokio_stream::once(request).chain(tokio_stream::pending());
+    let mut watch = WatchClient::new(channel).watch(requests).await.expect("a stream").into_inner();
+    assert!(watch.next().await.expect("an answer").expect("an answer").created);
+    watch
 }
