@@ -24,7 +24,7 @@ use crate::consensus::clock::{Clock, Time};
 use crate::consensus::thread::ConsensusThread;
 use crate::event::{ApplyEvent, ConsensusEvent, LogEvent, Round};
 use crate::limits::CATCH_UP_ENTRIES_MAX;
-use crate::peers::Incoming;
+use crate::peers::Heard;
 use crate::reply::Unserved;
 
 /// Election timeouts without an answer of its disk after which a leader hands over: several seconds, which a disk under
@@ -84,7 +84,7 @@ impl ConsensusThread {
             ConsensusEvent::Transfer(to) => self.transfer(to),
             ConsensusEvent::Retire => self.retire(),
             ConsensusEvent::Resign => self.node.resign(),
-            ConsensusEvent::Received(incoming) => self.receive(incoming),
+            ConsensusEvent::Received(heard) => self.receive(heard),
             ConsensusEvent::Persisted(persisted) => self.persisted(persisted),
             ConsensusEvent::Fetched(fetch, entries) => self.node.fetched(&fetch, entries),
             ConsensusEvent::Applied(index) => self.node.applied(index),
@@ -144,10 +144,10 @@ impl ConsensusThread {
         self.node.membership().is_lone_voter(self.node.id())
     }
 
-    fn receive(&mut self, mut incoming: Incoming) {
-        incoming.messages.drain(..).for_each(|message| self.step(message));
-        for note in incoming.notes.drain(..) {
-            self.hear(incoming.from, note);
+    fn receive(&mut self, mut heard: Heard) {
+        heard.messages.drain(..).for_each(|message| self.step(message));
+        for note in heard.notes.drain(..) {
+            self.hear(heard.from, note);
         }
     }
 

@@ -8,7 +8,7 @@ use raft::durable::{Error, FetchJob};
 use raft::{Entry, Fetch, Index, Message, NodeId, Persist, Persisted, SnapshotMeta, SnapshotWanted, Term};
 use tokio::sync::oneshot;
 
-use crate::peers::Incoming;
+use crate::peers::Heard;
 use crate::request::{Checked, Proposal, ReadBatch};
 use crate::snapshots::made::Made;
 use crate::snapshots::place::ReceivedStore;
@@ -36,7 +36,7 @@ pub enum ConsensusEvent {
     /// This member must not lead.
     Resign,
     /// What another member says.
-    Received(Incoming),
+    Received(Heard),
     /// A piece of the log is durable.
     Persisted(Persisted),
     /// Entries that were asked of the log.

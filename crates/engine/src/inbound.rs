@@ -8,7 +8,7 @@ use crate::ending::Ending;
 use crate::event::ConsensusEvent;
 use crate::handles::Handles;
 use crate::inbox::Sender;
-use crate::note::PeerNote;
+use crate::note::Addressed;
 use crate::peers::{Inbound, Incoming, SnapshotFault, SnapshotOffer, SnapshotSink};
 use crate::questions::Questions;
 use crate::shared::Shared;
@@ -37,19 +37,18 @@ impl EngineInbound {
 
 impl Inbound for EngineInbound {
     fn received(&self, mut batch: Incoming) {
-        let from = batch.from;
-        let is_question =
-            |note: &mut PeerNote| matches!(note, PeerNote::Ask { .. } | PeerNote::Answer { .. });
-        for note in batch.notes.extract_if(.., is_question) {
-            match note {
-                PeerNote::Ask { nonce, question } => self.questions.asked(from, nonce, question),
-                PeerNote::Answer { nonce, answer } => self.questions.answered(nonce, answer),
-                _ => {}
+        let mut notes = Vec::new();
+        for note in batch.notes.drain(..) {
+            match note.addressed() {
+                Addressed::Consensus(note) => notes.push(note),
+                Addressed::Ask { nonce, question } => self.questions.asked(batch.from, nonce, question),
+                Addressed::Answer { nonce, answer } => self.questions.answered(nonce, answer),
             }
         }
-        if !batch.is_empty() {
+        let heard = batch.for_consensus(notes);
+        if !heard.messages.is_empty() || !heard.notes.is_empty() {
             // A member that stops has no use for it.
-            let _ = self.consensus.send(ConsensusEvent::Received(batch));
+            let _ = self.consensus.send(ConsensusEvent::Received(heard));
         }
     }
 

@@ -39,6 +39,43 @@ pub enum PeerNote {
     },
 }
 
+/// A note by whom it is for.
+#[derive(Debug)]
+pub enum Addressed {
+    /// For consensus.
+    Consensus(ConsensusNote),
+    /// For those who answer questions.
+    Ask {
+        /// Names the question; the answer bears it.
+        nonce: u64,
+        /// The question.
+        question: Question,
+    },
+    /// For whoever has asked.
+    Answer {
+        /// The question's.
+        nonce: u64,
+        /// The answer.
+        answer: Answer,
+    },
+}
+
+/// A note that consensus takes: see [`PeerNote`].
+#[derive(Debug)]
+pub enum ConsensusNote {
+    /// Commands for the leader to propose.
+    Proposals(Vec<Proposal>),
+    /// A change of the membership.
+    Change(Proposal),
+    /// These proposals or changes were not taken.
+    Refused {
+        /// Under which their callers wait.
+        ids: Vec<RequestId>,
+        /// Why not.
+        why: Refusal,
+    },
+}
+
 /// Why a leader, or who is taken for one, does not do what it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -126,6 +163,17 @@ impl From<&ProposeError> for Refusal {
 }
 
 impl PeerNote {
+    /// Returns the note by whom it is for.
+    pub fn addressed(self) -> Addressed {
+        match self {
+            Self::Proposals(commands) => Addressed::Consensus(ConsensusNote::Proposals(commands)),
+            Self::Change(change) => Addressed::Consensus(ConsensusNote::Change(change)),
+            Self::Refused { ids, why } => Addressed::Consensus(ConsensusNote::Refused { ids, why }),
+            Self::Ask { nonce, question } => Addressed::Ask { nonce, question },
+            Self::Answer { nonce, answer } => Addressed::Answer { nonce, answer },
+        }
+    }
+
     /// What to tell the sender's own engine if this is surely not sent: to ask somebody else, or again.
     pub fn if_unsent(&self) -> Option<PeerNote> {
         let why = Refusal::NotLeader;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use raft::{Message, NodeId};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::note::PeerNote;
+use crate::note::{ConsensusNote, PeerNote};
 
 /// Longest chunk of a snapshot.
 pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 1 << 20;
@@ -69,7 +69,7 @@ pub struct Incoming {
     /// Notes for the engine.
     pub notes: Vec<PeerNote>,
     /// Held until the engine has dealt with it.
-    _room: Option<OwnedSemaphorePermit>,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Incoming {
@@ -80,19 +80,32 @@ impl Incoming {
         notes: Vec<PeerNote>,
         room: Option<OwnedSemaphorePermit>,
     ) -> Self {
-        Self { from, messages, notes, _room: room }
+        Self { from, messages, notes, room }
     }
 
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.notes.is_empty()
+    /// Takes the notes out, and returns the rest with those of them that are for consensus.
+    pub(crate) fn for_consensus(self, notes: Vec<ConsensusNote>) -> Heard {
+        Heard { from: self.from, messages: self.messages, notes, _room: self.room }
     }
 }
 
+/// What consensus has of one read of a peer's connection.
+#[derive(Debug)]
+pub struct Heard {
+    /// Who sent it.
+    pub(crate) from: NodeId,
+    /// Messages for the raft node.
+    pub(crate) messages: Vec<Message>,
+    /// Notes for consensus.
+    pub(crate) notes: Vec<ConsensusNote>,
+    /// Held until consensus has dealt with it.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
 #[cfg(test)]
-impl Incoming {
+impl Heard {
     /// One message, as from its sender.
-    pub fn of(message: raft::Message) -> Self {
+    pub(crate) fn of(message: Message) -> Self {
         Self { from: message.from, messages: vec![message], notes: Vec::new(), _room: None }
     }
 }

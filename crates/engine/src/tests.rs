@@ -26,7 +26,7 @@ use crate::event::{ApplyEvent, ConsensusEvent, Prepare, ReadLog};
 use crate::handles::Handles;
 use crate::inbox::{Inbox, Sender};
 use crate::mailbox::{Delivery, Mailbox};
-use crate::peers::{Incoming, Peers, SnapshotSource};
+use crate::peers::{Heard, Peers, SnapshotSource};
 use crate::reply::{CommandReply, Unserved};
 use crate::request::{Proposal, RequestId};
 use crate::shared::Shared;
@@ -149,7 +149,7 @@ impl Member {
     /// These messages arrive together, so that consensus handles them in one round.
     fn hear(&mut self, messages: Vec<Message>) {
         for message in messages {
-            let incoming = ConsensusEvent::Received(Incoming::of(message));
+            let incoming = ConsensusEvent::Received(Heard::of(message));
             self.events.send(incoming).expect("consensus is there");
         }
         self.settle();

@@ -12,7 +12,7 @@ use raft::{NodeId, ProposeError, ReadError, ReadToken, RoleName};
 use super::thread::ConsensusThread;
 use crate::limits::FORWARD_BYTES_MAX;
 use crate::mailbox::Delivery;
-use crate::note::{PeerNote, Refusal};
+use crate::note::{ConsensusNote, PeerNote, Refusal};
 use crate::reply::Unserved;
 use crate::request::{Proposal, ReadBatch, RequestId};
 use crate::waiters::Waiter;
@@ -111,13 +111,11 @@ impl ConsensusThread {
     }
 
     /// Takes what another member says besides raft's messages.
-    pub(super) fn hear(&mut self, from: NodeId, note: PeerNote) {
+    pub(super) fn hear(&mut self, from: NodeId, note: ConsensusNote) {
         match note {
-            PeerNote::Proposals(commands) => self.propose_for(from, commands),
-            PeerNote::Refused { ids, why } => ids.into_iter().for_each(|id| self.refused(from, id, why)),
-            PeerNote::Change(change) => self.change(from, change),
-            // Served where they arrive.
-            PeerNote::Ask { .. } | PeerNote::Answer { .. } => {}
+            ConsensusNote::Proposals(commands) => self.propose_for(from, commands),
+            ConsensusNote::Refused { ids, why } => ids.into_iter().for_each(|id| self.refused(from, id, why)),
+            ConsensusNote::Change(change) => self.change(from, change),
         }
     }
 

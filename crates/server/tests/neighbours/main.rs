@@ -252,7 +252,7 @@ fn many_watches_that_are_not_read() {
         }
         let newest = fill(&mut heavy(server).await, b'c').await;
         let exceeded = || {
-            let metrics = testkit::http::get(&server.client_address(), "/metrics").expect("metrics").body;
+            let metrics = testkit::http::get(&server.client_address(), "/metrics").body;
             let line = metrics.lines().find_map(|line| {
                 line.strip_prefix("quorate_memory_exceeded_total{share=\"watch_queues\"} ").map(str::to_owned)
             });
