@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use archive::{Address, Event, Keep, Keeper, S3Options, Settings, Source, Stop, Wanted};
+use archive::{Address, Event, Keep, Keeper, Reign, S3Options, Settings, Source, Stop, Wanted};
 use backup::Frozen;
 use machine::{Applied, Machine};
 use mvcc::{Options, View};
@@ -29,8 +29,8 @@ const CHECKPOINT: u64 = 10_000;
 struct Lone(Rc<RefCell<Machine>>);
 
 impl Source for Lone {
-    fn leads(&self) -> Option<u64> {
-        Some(1)
+    fn leads(&self) -> Option<Reign> {
+        Some(Reign { term: 1, store: 0 })
     }
 
     fn catch_up(&self) -> Result<(), String> {

@@ -34,10 +34,19 @@ use crate::piece::About;
 use crate::write::{Full, random_chain, write_full, write_piece};
 use crate::{ArchiveError, Catalogue, Keep, Store, retention};
 
+/// What a member leads: another one, another course.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reign {
+    /// The term.
+    pub term: u64,
+    /// Which store it has: another number when everything was replaced.
+    pub store: u64,
+}
+
 /// The member whose state is backed up. All calls may block for a moment.
 pub trait Source {
-    /// The term in which this member leads; `None`: it does not.
-    fn leads(&self) -> Option<u64>;
+    /// Returns what the member leads; `None` if it does not, or has no state that is worth a backup.
+    fn leads(&self) -> Option<Reign>;
 
     /// Returns when everything that was committed before the call is applied.
     ///
@@ -134,8 +143,8 @@ pub struct Keeper<S> {
     store: Box<dyn Store + Send>,
     settings: Settings,
     directory: String,
-    /// The term in which it was begun, and how far it is.
-    course: Option<(u64, Course)>,
+    /// Under which reign it was begun, and how far it is.
+    course: Option<(Reign, Course)>,
     samples: Samples,
     /// Failures since the last success, and when the next attempt is.
     failures: u32,
@@ -166,20 +175,21 @@ impl<S: Source> Keeper<S> {
     /// Does what is due. To be called about once a second: that is how finely times can be
     /// restored. Whether this member makes the backups.
     pub fn turn(&mut self, now: Millis, report: Report<'_>) -> bool {
-        let Some(term) = self.source.leads() else {
+        let Some(reign) = self.source.leads() else {
             self.course = None;
             self.samples = Samples::default();
             (self.failures, self.next_attempt) = (0, 0);
             return false;
         };
-        if self.course.as_ref().is_some_and(|(begun, _)| *begun != term) {
-            // Meanwhile another one led, and this member's store may be another.
+        if self.course.as_ref().is_some_and(|(begun, _)| *begun != reign) {
+            // Meanwhile another one led, or this member's store is another.
             self.course = None;
         }
+        self.clock_is(now);
         let view = self.source.view();
         self.samples.note(now, view.revision(), view.compact_revision());
         if now >= self.next_attempt {
-            match self.work(term, now, report) {
+            match self.work(reign, now, report) {
                 Ok(()) => {
                     (self.failures, self.last_success) = (0, now);
                     report(Event::Done { time: now });
@@ -188,6 +198,15 @@ impl<S: Source> Keeper<S> {
             }
         }
         true
+    }
+
+    /// Corrects what was noted by a clock that was ahead: nothing is put off by it.
+    fn clock_is(&mut self, now: Millis) {
+        self.next_attempt = self.next_attempt.min(now + RETRY_PAUSE_MAX.as_millis() as Millis);
+        self.last_success = self.last_success.min(now);
+        if let Some((_, course)) = &mut self.course {
+            course.clock_is(now);
+        }
     }
 
     fn failed(&mut self, error: ArchiveError, now: Millis, report: Report<'_>) {
@@ -202,11 +221,11 @@ impl<S: Source> Keeper<S> {
         report(Event::Failed { error, pause });
     }
 
-    fn work(&mut self, term: u64, now: Millis, report: Report<'_>) -> Result<(), ArchiveError> {
+    fn work(&mut self, reign: Reign, now: Millis, report: Report<'_>) -> Result<(), ArchiveError> {
         if self.course.is_none() {
             let course = self.begin(now, report)?;
             self.last_success = now;
-            self.course = Some((term, course));
+            self.course = Some((reign, course));
         }
         let settings = &self.settings;
         let Some((_, course)) = &mut self.course else { return Ok(()) };
@@ -313,10 +332,9 @@ impl<S: Source> Keeper<S> {
         self.samples.note(now, through, frozen.compact_revision());
         loop {
             let Some(builder) = course.next_piece(through)? else { break };
-            let is_last = builder.revision() == through;
-            let tables = is_last.then(|| frozen.tables()).into_iter().flatten();
+            // With each: who restores a revision in the midst of many needs the leases of its keys.
             let samples = self.samples.through(builder.revision());
-            let built = builder.finish(&about, tables, &samples);
+            let built = builder.finish(&about, frozen.tables().into_iter(), &samples);
             write_piece(shelf, &built)?;
             let revision = built.name.to;
             course.piece_was_made(now, &built.header);

@@ -60,7 +60,7 @@ pub use self::catalogue::{Catalogue, Plan, Wanted};
 pub use self::error::{ArchiveError, StoreError};
 pub use self::extract::{Extracted, extract};
 pub use self::inspect::{Finding, Overview, Range, Survey, clusters, overview, survey};
-pub use self::keeper::{Event, Keeper, Settings, Source};
+pub use self::keeper::{Event, Keeper, Reign, Settings, Source};
 pub use self::manifest::Manifest;
 pub use self::retention::{Keep, KeepError};
 pub use self::store::{Address, AddressError, S3Options, Stop, Store};

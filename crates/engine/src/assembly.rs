@@ -102,7 +102,8 @@ pub fn assemble(
     let views = Arc::new(Views::new(machine.view()));
     let auth = Auth::new(&machine, tokens);
     let revision = shown_revision(&machine);
-    let (catch_up, catch_up_thread) = catch_up(views.clone(), handles.mailboxes.clone());
+    let (catch_up, catch_up_thread) =
+        catch_up(views.clone(), handles.mailboxes.clone(), handles.watch_queues.clone());
     let changes = Changes::new(settings.change_rules, settings.promotes_learners);
     let consensus = ConsensusThread::new(node, inboxes.consensus, handles.clone(), settings.pace, changes);
     let shown = (views.clone(), auth.clone());

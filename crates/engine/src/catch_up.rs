@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::inbox::{Inbox, Sender, inbox};
 use crate::limits::CATCH_UP_REST;
 use crate::mailbox::{Delivery, Mailbox};
+use crate::memory::WatchQueues;
 use crate::priority;
 use crate::views::Views;
 use crate::watch::hub::{CatchUpJob, CaughtUp};
@@ -53,12 +54,17 @@ pub struct CatchUpThread {
     inbox: Inbox<Order>,
     views: Arc<Views>,
     mailboxes: Arc<[Arc<Mailbox>]>,
+    queues: Arc<WatchQueues>,
 }
 
 /// Both ends.
-pub fn catch_up(views: Arc<Views>, mailboxes: Arc<[Arc<Mailbox>]>) -> (CatchUp, CatchUpThread) {
+pub fn catch_up(
+    views: Arc<Views>,
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    queues: Arc<WatchQueues>,
+) -> (CatchUp, CatchUpThread) {
     let (sender, inbox) = inbox();
-    (CatchUp(sender), CatchUpThread { inbox, views, mailboxes })
+    (CatchUp(sender), CatchUpThread { inbox, views, mailboxes, queues })
 }
 
 impl CatchUpThread {
@@ -73,8 +79,9 @@ impl CatchUpThread {
         loop {
             let now = Instant::now();
             let until = match (waiting.is_empty(), later.is_empty()) {
-                (false, _) => Some(now),
-                (true, false) => Some(now + RETRY),
+                // Whatever else there is to read needs a descriptor too.
+                (_, false) => Some(now + RETRY),
+                (false, true) => Some(now),
                 (true, true) => None,
             };
             if self.inbox.take(&mut orders, until).is_err() {
@@ -103,7 +110,7 @@ impl CatchUpThread {
         let jobs: Vec<&CatchUpJob> = orders.iter().map(|order| &order.job).collect();
         loop {
             let replaced = self.views.replaced();
-            match scan::read(&self.views.get(), &jobs) {
+            match scan::read(&self.views.get(), &jobs, &self.queues) {
                 Err(_) if self.views.replaced() != replaced => {}
                 found => return found,
             }
@@ -208,12 +215,16 @@ mod tests {
         drop(store);
         let store = open();
         let mailbox = Mailbox::new();
-        let (worker, thread) = catch_up(Arc::new(Views::new(store.view())), [mailbox.clone()].into());
+        let (worker, thread) =
+            catch_up(Arc::new(Views::new(store.view())), [mailbox.clone()].into(), WatchQueues::plenty());
         let running = std::thread::spawn(move || thread.run());
         // More than there are files that the log closes in its need.
         (0..24).for_each(|_| disk.inject_after(wal::Fault::NoDescriptor, 0));
         let range = mvcc::KeyRange::all();
-        worker.send(0, vec![CatchUpJob { stream: StreamId(1), watcher: WatcherId(1), range, from: 2 }]);
+        worker.send(
+            0,
+            vec![CatchUpJob { stream: StreamId(1), watcher: WatcherId(1), range, from: 2, is_alone: true }],
+        );
         let mut found = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(mailbox.take(&mut found));
@@ -243,7 +254,7 @@ mod tests {
         let store = mvcc::Store::open(disk, std::path::Path::new("/kv"), mvcc::Options::default()).unwrap();
         let views = Arc::new(Views::new(store.view()));
         let kept = Arc::downgrade(&views);
-        let (worker, thread) = catch_up(views, [].into());
+        let (worker, thread) = catch_up(views, [].into(), WatchQueues::plenty());
         let other = worker.clone();
         let running = std::thread::spawn(move || thread.run());
         drop((worker, other));

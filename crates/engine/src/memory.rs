@@ -9,7 +9,7 @@
 //! | unstored changes | 5 | 16 MiB | 768 MiB | writes wait from two thirds on, then are refused; beyond it nothing is applied |
 //! | commands in flight | 2 | two requests | 256 MiB | a command is refused |
 //! | watch queues | 2 | 4 MiB | 1 GiB | watchers are fed from the history, at the pace at which they read |
-//! | unread replies | 4 | 16 MiB | 4 GiB | the connection with the oldest is closed |
+//! | unread replies | 4 | 16 MiB | 4 GiB | the connection with the oldest is closed; a longer one counts as seven eighths |
 //! | unfinished messages | 1 | two requests | 256 MiB | the oldest is refused |
 //! | unfinished heads | 1 | 32 MiB | 256 MiB | its connection is closed |
 //! | cached values | 1 | 4 MiB | 96 MiB | those not read for longest go |
@@ -40,6 +40,8 @@ pub struct Shares {
     pub unfinished_heads: usize,
     /// Values kept for readers.
     pub cached_values: usize,
+    /// What one request may read: all of the half, at the most. No share, but what a share must not be needed for.
+    pub one_read: usize,
 }
 
 impl Shares {
@@ -58,6 +60,7 @@ impl Shares {
             unfinished_messages: share(1, two_requests, 256 * MIB),
             unfinished_heads: share(1, 32 * MIB, 256 * MIB),
             cached_values: share(1, 4 * MIB, 96 * MIB),
+            one_read: share(16, 64 * MIB, i32::MAX as usize),
         }
     }
 
@@ -102,6 +105,13 @@ impl WatchQueues {
         Arc::new(Self { bytes: AtomicUsize::new(0), bytes_max, metrics })
     }
 
+    /// Returns queues that are never full.
+    #[cfg(test)]
+    pub(crate) fn plenty() -> Arc<Self> {
+        let metrics = Metrics::new(metrics::MetricsDetail::Basic, Vec::new());
+        Self::new(usize::MAX, Arc::new(metrics))
+    }
+
     /// Returns how many bytes wait.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
@@ -121,6 +131,27 @@ impl WatchQueues {
 
     pub(crate) fn remove(&self, fewer: usize) {
         self.bytes.fetch_sub(fewer, Ordering::Relaxed);
+    }
+}
+
+/// Bytes on their way into a queue; counted until this is dropped.
+#[derive(Debug)]
+pub struct HeldBytes {
+    queues: Arc<WatchQueues>,
+    bytes: usize,
+}
+
+impl HeldBytes {
+    /// Counts so many bytes.
+    pub(crate) fn new(queues: &Arc<WatchQueues>, bytes: usize) -> Self {
+        queues.add(bytes);
+        Self { queues: queues.clone(), bytes }
+    }
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        self.queues.remove(self.bytes);
     }
 }
 

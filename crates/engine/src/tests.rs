@@ -440,9 +440,10 @@ fn nothing_more_is_applied_while_checkpoints_do_not_keep_up() {
     }
     let held = member.is_applied();
     assert!((4..=6).contains(&held.0), "{held}");
-    let not_much = member.shared.unstored.not_much_within(Duration::ZERO);
+    let room = member.shared.unstored.room_within(Duration::from_secs(3600));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    assert!(!runtime.block_on(not_much), "writes of clients wait");
+    let refused = Err(Unserved::Rejected(machine::Rejection::NoSpace));
+    assert_eq!(runtime.block_on(room), refused, "writes of clients do not wait for a full disk");
     member.disk.set_capacity(None);
     testkit::wait::until("everything is applied", || {
         member.settle();

@@ -201,7 +201,7 @@ impl Assembly {
         handles.lessor.load(&opened.machine);
         let passwords = Passwords::start(config.auth.bcrypt_cost)
             .map_err(|source| StartError::System { what: "cannot start a thread", source })?;
-        let readers = Readers::start()
+        let readers = Readers::start(opened.shares.one_read)
             .map_err(|source| StartError::System { what: "cannot start a thread", source })?;
         let tokens = Arc::new(Tokens::open(&config.auth.token, config.auth.token_ttl)?);
         Ok(Self { handles, inboxes, transport, connector, passwords, readers, tokens })

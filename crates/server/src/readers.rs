@@ -45,6 +45,8 @@ impl ConnectionId {
 pub(crate) struct Readers(Arc<Desk>);
 
 struct Desk {
+    /// Bytes that one read may have in memory.
+    bytes_max: usize,
     queue: Mutex<Queue<Job>>,
     arrived: Condvar,
     is_closed: AtomicBool,
@@ -53,18 +55,20 @@ struct Desk {
 type Job = Box<dyn FnOnce(&Desk) + Send>;
 
 impl Readers {
-    /// Starts the threads: two for each core, as some of them wait for the disk.
+    /// Starts the threads: two for each core, as some of them wait for the disk. A read that has more than `bytes_max` in
+    /// memory is given up.
     ///
     /// # Errors
     /// Those of the operating system.
-    pub(crate) fn start() -> std::io::Result<Arc<Self>> {
+    pub(crate) fn start(bytes_max: usize) -> std::io::Result<Arc<Self>> {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self::with_threads((2 * cores).max(READERS_MIN))
+        Self::with_threads((2 * cores).max(READERS_MIN), bytes_max)
     }
 
-    fn with_threads(count: usize) -> std::io::Result<Arc<Self>> {
+    fn with_threads(count: usize, bytes_max: usize) -> std::io::Result<Arc<Self>> {
         let queue = Mutex::new(Queue::new(count));
-        let desk = Arc::new(Desk { queue, arrived: Condvar::new(), is_closed: AtomicBool::new(false) });
+        let desk =
+            Arc::new(Desk { bytes_max, queue, arrived: Condvar::new(), is_closed: AtomicBool::new(false) });
         let readers = Arc::new(Self(desk.clone()));
         for number in 0..count {
             let desk = desk.clone();
@@ -77,23 +81,27 @@ impl Readers {
         Ok(readers)
     }
 
-    /// Has a reader do something on behalf of a connection, which is given up when nobody waits for it any more. Returns
-    /// `None` if the member stops.
+    /// Has a reader do something on behalf of a connection, which is given up when nobody waits for it any more.
+    ///
+    /// # Errors
+    /// [`Unread`].
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         connection: ConnectionId,
         read: impl FnOnce(&dyn Pace) -> T + Send + 'static,
-    ) -> Option<T> {
+    ) -> Result<T, Unread> {
         let (answer, answered) = oneshot::channel();
         let job = move |desk: &Desk| {
-            let pace = WhileAwaited { answer: &answer, desk };
+            let pace = WhileAwaited { answer: &answer, desk, bytes: Cell::new(0) };
             if pace.goes_on(0, 0) {
                 let read = read(&pace);
-                let _ = answer.send(read);
+                let is_too_long = pace.bytes.get() > desk.bytes_max;
+                let _ =
+                    answer.send(if is_too_long { Err(Unread::TooLong(desk.bytes_max)) } else { Ok(read) });
             }
         };
         self.put(connection, Box::new(job));
-        answered.await.ok()
+        answered.await.unwrap_or(Err(Unread::Stopped))
     }
 
     fn put(&self, connection: ConnectionId, job: Job) {
@@ -134,15 +142,27 @@ impl Desk {
     }
 }
 
-/// The pace of a reader: it goes on for as long as somebody waits for the answer.
+/// Why something was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// The member stops.
+    Stopped,
+    /// It has more bytes than this, which is as many as one read may have in memory.
+    TooLong(usize),
+}
+
+/// The pace of a reader: it goes on for as long as somebody waits for the answer, and there is room for it.
 struct WhileAwaited<'a, T> {
     answer: &'a oneshot::Sender<T>,
     desk: &'a Desk,
+    /// What was read so far.
+    bytes: Cell<usize>,
 }
 
 impl<T> Pace for WhileAwaited<'_, T> {
-    fn goes_on(&self, _: usize, _: usize) -> bool {
-        !self.answer.is_closed() && !self.desk.is_closed()
+    fn goes_on(&self, _: usize, bytes: usize) -> bool {
+        self.bytes.set(self.bytes.get().saturating_add(bytes));
+        !self.answer.is_closed() && !self.desk.is_closed() && self.bytes.get() <= self.desk.bytes_max
     }
 }
 
@@ -201,7 +221,7 @@ mod tests {
 
     #[test]
     fn what_a_connection_reads_for_long_leaves_a_thread_to_others() {
-        let readers = Readers::with_threads(2).unwrap();
+        let readers = Readers::with_threads(2, usize::MAX).unwrap();
         let (release, released) = mpsc::channel::<()>();
         let held = readers.clone();
         let (done, is_done) = mpsc::channel();
@@ -215,15 +235,15 @@ mod tests {
             let _ = second.send(runtime().block_on(behind.read(ConnectionId(1), |_| "behind the first")));
         });
         let other = runtime().block_on(readers.read(ConnectionId(2), |_| "other"));
-        assert_eq!(other, Some("other"));
+        assert_eq!(other, Ok("other"));
         drop(release);
-        assert_eq!(is_done.recv().unwrap(), Some(true));
-        assert_eq!(is_second.recv().unwrap(), Some("behind the first"));
+        assert_eq!(is_done.recv().unwrap(), Ok(true));
+        assert_eq!(is_second.recv().unwrap(), Ok("behind the first"));
     }
 
     #[test]
     fn what_nobody_waits_for_is_given_up() {
-        let readers = Readers::with_threads(1).unwrap();
+        let readers = Readers::with_threads(1, usize::MAX).unwrap();
         let (begun, is_begun) = mpsc::channel();
         let (ended, is_ended) = mpsc::channel();
         let read = move |pace: &dyn Pace| {
@@ -245,7 +265,18 @@ mod tests {
             drop(waiting);
         });
         is_ended.recv().unwrap();
-        assert_eq!(runtime().block_on(readers.read(ConnectionId(1), |_| 7)), Some(7));
+        assert_eq!(runtime().block_on(readers.read(ConnectionId(1), |_| 7)), Ok(7));
+    }
+
+    #[test]
+    fn what_is_longer_than_there_is_room_for_is_given_up() {
+        let readers = Readers::with_threads(1, 1000).unwrap();
+        let read = |pieces: usize| {
+            let read = move |pace: &dyn Pace| (0..pieces).take_while(|_| pace.goes_on(1, 100)).count();
+            runtime().block_on(readers.read(ConnectionId(1), read))
+        };
+        assert_eq!(read(10), Ok(10));
+        assert_eq!(read(1_000_000), Err(Unread::TooLong(1000)));
     }
 
     #[test]

@@ -70,6 +70,12 @@ impl Course {
         self.last_full
     }
 
+    /// Corrects what was noted by a clock that was ahead.
+    pub(super) fn clock_is(&mut self, now: Millis) {
+        self.last_full = self.last_full.map(|last| last.min(now));
+        self.last_piece = self.last_piece.min(now);
+    }
+
     pub(super) fn is_full_due(&self, now: Millis, interval: Duration) -> bool {
         self.last_full.is_none_or(|last| now.saturating_sub(last) >= interval.as_millis() as Millis)
     }

@@ -69,6 +69,37 @@ fn whoever_leads_next_goes_on_from_what_is_there() {
 }
 
 #[test]
+fn a_clock_that_was_ahead_puts_nothing_off() {
+    const AHEAD: u64 = 6 * 3_600_000;
+    let place = tempfile::tempdir().unwrap();
+    let address = directory(place.path());
+    let world = World::new();
+    let mut run = Run::new(&world, &address);
+    run.now += AHEAD;
+    world.borrow_mut().put("a", "0");
+    run.seconds(10);
+    assert_eq!(run.fulls(), 1);
+    run.now -= AHEAD;
+    world.borrow_mut().put("a", "1");
+    let events = run.seconds(30);
+    assert!(events.iter().any(|event| matches!(event, Event::Piece { revision: 3, .. })), "{events:?}");
+}
+
+/// A cluster that follows another one, and loads it anew, has another history under the same leader.
+#[test]
+fn who_has_another_store_begins_anew() {
+    let place = tempfile::tempdir().unwrap();
+    let address = directory(place.path());
+    let world = World::new();
+    let mut run = Run::new(&world, &address);
+    world.borrow_mut().put("a", "0");
+    run.seconds(10);
+    world.borrow_mut().store += 1;
+    let events = run.seconds(5);
+    assert!(events.iter().any(|event| matches!(event, Event::Began { .. })), "{events:?}");
+}
+
+#[test]
 fn two_that_both_believe_that_they_lead_disturb_nobody() {
     let place = tempfile::tempdir().unwrap();
     let address = directory(place.path());

@@ -17,7 +17,7 @@ use super::recent::Recent;
 use super::reply::{Batch, Kind, QueuedEvent, WatchReply};
 use super::stream::{Holder, Stream};
 use crate::limits::{WATCHED_KEYS_BYTES_FREE, WATCHED_KEYS_BYTES_MAX, WATCHERS_PER_STREAM_MAX};
-use crate::memory::WatchQueues;
+use crate::memory::{HeldBytes, WatchQueues};
 use crate::published::Generation;
 use crate::wire::Header;
 
@@ -104,6 +104,8 @@ pub struct CatchUpJob {
     pub range: KeyRange,
     /// The first revision that it lacks.
     pub from: i64,
+    /// Whether it may get large events: nothing else is read for its stream.
+    pub is_alone: bool,
 }
 
 /// What the catch-up thread found.
@@ -115,6 +117,8 @@ pub enum CaughtUp {
         batch: Batch,
         /// The last revision that was looked at.
         through: i64,
+        /// Its part of what waits in watch streams, until it is queued.
+        held: Option<HeldBytes>,
     },
     /// The revisions asked for are gone.
     Compacted {
@@ -430,8 +434,9 @@ impl Hub {
             match found {
                 CaughtUp::Compacted { compact_revision } => self.cancel_compacted(id, compact_revision),
                 CaughtUp::Failed { reason } => self.cancel_failed(id, reason),
-                CaughtUp::Changes { batch, through } => {
+                CaughtUp::Changes { batch, through, held } => {
                     self.send_history(id, &batch, through);
+                    drop(held);
                     self.feed(id);
                 }
             }
@@ -486,12 +491,16 @@ impl Hub {
             }
             let Some(batches) = recent else {
                 watcher.feed = Feed::Reading;
+                let is_alone = stream.reading == 0;
                 stream.reading += 1;
                 let range = watcher.range.clone();
-                self.jobs.push(CatchUpJob { stream: watcher.stream, watcher: id, range, from });
+                self.jobs.push(CatchUpJob { stream: watcher.stream, watcher: id, range, from, is_alone });
                 return;
             };
             for batch in batches {
+                if self.stalls(id) {
+                    return;
+                }
                 let through = batch.last().map_or(from, |change| change.revision.main);
                 self.send_history(id, &batch, through);
             }
@@ -504,6 +513,18 @@ impl Hub {
             stream.standing.is_live(id, watcher.due(), position);
         }
         self.list(id);
+    }
+
+    /// Has a watcher wait for room if its stream is full. Returns whether it does.
+    fn stalls(&mut self, id: WatcherId) -> bool {
+        let Some(watcher) = self.watchers.get_mut(&id) else { return true };
+        let Some(stream) = self.streams.get_mut(&watcher.stream) else { return true };
+        let is_full = stream.is_full();
+        if is_full {
+            watcher.feed = Feed::Stalled;
+            stream.stalled.push_back(id);
+        }
+        is_full
     }
 
     /// Queues what a watcher wants of `batch`, which holds everything from its next revision through `through`.

@@ -7,6 +7,7 @@
 //! A change is matched with the watchers of single keys by a look-up, and with those of ranges as a published change is.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use mvcc::{Change, RangeEnd, ReadError, View};
@@ -17,13 +18,18 @@ use crate::limits::{
     CATCH_UP_BATCH_CHANGES, CATCH_UP_BYTES_MAX, CATCH_UP_CHANGES_MAX, CATCH_UP_EVENTS_MIN,
     CATCH_UP_STEP_BYTES_MAX,
 };
+use crate::memory::{HeldBytes, WatchQueues};
 
 /// Reads one step for the first of the jobs: the changes of its range from the wanted revision on, up to a bound. Returns for
 /// each job what was found, or `None` if the step did not come to where it is.
 ///
 /// # Errors
 /// Those of the disk.
-pub(crate) fn read(view: &View, jobs: &[&CatchUpJob]) -> Result<Vec<Option<CaughtUp>>, mvcc::Error> {
+pub(crate) fn read(
+    view: &View,
+    jobs: &[&CatchUpJob],
+    queues: &Arc<WatchQueues>,
+) -> Result<Vec<Option<CaughtUp>>, mvcc::Error> {
     let compact_revision = view.compact_revision();
     let Some(first) = jobs.first() else { return Ok(Vec::new()) };
     if first.from < compact_revision {
@@ -31,7 +37,7 @@ pub(crate) fn read(view: &View, jobs: &[&CatchUpJob]) -> Result<Vec<Option<Caugh
         let gone = |job| is_gone(job).then_some(CaughtUp::Compacted { compact_revision });
         return Ok(jobs.iter().map(gone).collect());
     }
-    let mut scan = Scan::of(jobs);
+    let mut scan = Scan::of(jobs, !queues.are_full());
     let mut history = view.history(first.from).with_batches_of(CATCH_UP_BATCH_CHANGES);
     let mut scanned = 0;
     let mut compacted = None;
@@ -54,7 +60,7 @@ pub(crate) fn read(view: &View, jobs: &[&CatchUpJob]) -> Result<Vec<Option<Caugh
     }
     // Nothing newer happened, or a whole batch was read: everything before the next revision is in.
     scan.reached(history.next_revision() - 1);
-    Ok(scan.finish(compacted))
+    Ok(scan.finish(compacted, queues))
 }
 
 /// What is found for whom.
@@ -70,6 +76,8 @@ struct Scan<'a> {
     open: usize,
     /// Bytes of what was found, once for each change.
     bytes: usize,
+    /// Whether there is room for large events.
+    has_room: bool,
     through: i64,
 }
 
@@ -82,7 +90,7 @@ struct Job<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn of(jobs: &[&'a CatchUpJob]) -> Self {
+    fn of(jobs: &[&'a CatchUpJob], has_room: bool) -> Self {
         let mut keys: BTreeMap<&Bytes, Vec<usize>> = BTreeMap::new();
         let mut ranges = RangeSet::default();
         // The first comes to all of it; one that is farther behind would have holes.
@@ -98,7 +106,7 @@ impl<'a> Scan<'a> {
         let job = |job: &&'a CatchUpJob| Job { job, found: Vec::new(), bytes: 0, enough: None };
         let jobs: Vec<_> = jobs.iter().map(job).collect();
         let open = jobs.len();
-        Self { jobs, keys, ranges, matched: Vec::new(), open, bytes: 0, through: first - 1 }
+        Self { jobs, keys, ranges, matched: Vec::new(), open, bytes: 0, has_room, through: first - 1 }
     }
 
     /// Whether nobody may find more.
@@ -133,9 +141,10 @@ impl<'a> Scan<'a> {
     /// Notes that everything through a revision was given out.
     fn reached(&mut self, through: i64) {
         self.through = through;
-        let is_much = self.bytes >= CATCH_UP_STEP_BYTES_MAX;
+        let is_much = !self.has_room || self.bytes >= CATCH_UP_STEP_BYTES_MAX;
         let has_enough = |job: &Job<'_>| {
-            job.bytes >= CATCH_UP_BYTES_MAX && (is_much || job.found.len() >= CATCH_UP_EVENTS_MIN)
+            let is_little = job.job.is_alone && !is_much && job.found.len() < CATCH_UP_EVENTS_MIN;
+            job.bytes >= CATCH_UP_BYTES_MAX && !is_little
         };
         let full = self.jobs.iter_mut().filter(|job| job.enough.is_none() && has_enough(job));
         for job in full {
@@ -145,7 +154,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Returns what each job has found. `compacted`: nothing could be read, since everything before that revision is gone.
-    fn finish(self, compacted: Option<i64>) -> Vec<Option<CaughtUp>> {
+    fn finish(self, compacted: Option<i64>, queues: &Arc<WatchQueues>) -> Vec<Option<CaughtUp>> {
         let (last, first) = (self.through, self.jobs[0].job.from);
         let found = |(number, job): (usize, Job<'_>)| {
             if let Some(compact_revision) = compacted {
@@ -154,7 +163,10 @@ impl<'a> Scan<'a> {
             // The first has had its turn, also if there was nothing; others only if they have got on.
             let is_served = number == 0 || (job.job.from >= first && job.job.from <= last);
             let through = job.enough.unwrap_or(last);
-            is_served.then(|| CaughtUp::Changes { batch: job.found.into(), through })
+            is_served.then(|| {
+                let held = Some(HeldBytes::new(queues, job.bytes));
+                CaughtUp::Changes { batch: job.found.into(), through, held }
+            })
         };
         self.jobs.into_iter().enumerate().map(found).collect()
     }
@@ -176,16 +188,17 @@ fn weight(change: &Change) -> usize {
 /// Reads one step for one watcher.
 #[cfg(test)]
 pub(super) fn read_one(view: &mvcc::View, job: &CatchUpJob) -> Result<CaughtUp, mvcc::Error> {
-    Ok(read(view, &[job])?.remove(0).expect("whose turn it is gets something"))
+    let queues = super::tests::room_for(usize::MAX);
+    Ok(read(view, &[job], &queues)?.remove(0).expect("whose turn it is gets something"))
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::sync::Arc;
 
     use mvcc::{KeyRange, LeaseId, Options, Store};
 
+    use super::super::tests::room_for;
     use super::*;
     use crate::watch::hub::{StreamId, WatcherId};
 
@@ -206,13 +219,13 @@ mod tests {
     }
 
     fn job(watcher: u64, range: KeyRange, from: i64) -> CatchUpJob {
-        CatchUpJob { stream: StreamId(1), watcher: WatcherId(watcher), range, from }
+        CatchUpJob { stream: StreamId(1), watcher: WatcherId(watcher), range, from, is_alone: true }
     }
 
     /// The revisions found, and through which.
     fn shown(found: &CaughtUp) -> (Vec<i64>, i64) {
         match found {
-            CaughtUp::Changes { batch, through } => {
+            CaughtUp::Changes { batch, through, .. } => {
                 (batch.iter().map(|change| change.revision.main).collect(), *through)
             }
             other => panic!("{other:?}"),
@@ -227,7 +240,8 @@ mod tests {
         while !jobs.is_empty() {
             steps += 1;
             let count = if together { jobs.len() } else { 1 };
-            let found = read(view, &jobs.iter().take(count).collect::<Vec<_>>()).unwrap();
+            let found =
+                read(view, &jobs.iter().take(count).collect::<Vec<_>>(), &room_for(usize::MAX)).unwrap();
             assert!(found[0].is_some(), "whose turn it is gets something");
             let mut later = jobs.split_off(count);
             for (job, found) in jobs.into_iter().zip(found) {
@@ -275,7 +289,7 @@ mod tests {
     fn who_is_farther_behind_than_the_one_whose_turn_it_is_waits_for_its_own() {
         let store = store();
         let (near, far) = (job(0, KeyRange::all(), 250), job(1, KeyRange::all(), 2));
-        let found = read(&store.view(), &[&near, &far]).unwrap();
+        let found = read(&store.view(), &[&near, &far], &room_for(usize::MAX)).unwrap();
         assert!(found[0].is_some() && found[1].is_none());
     }
 
@@ -284,7 +298,7 @@ mod tests {
         let mut store = store();
         store.compact(100).unwrap();
         let jobs = [job(0, KeyRange::all(), 99), job(1, KeyRange::all(), 2), job(2, KeyRange::all(), 100)];
-        let found = read(&store.view(), &jobs.iter().collect::<Vec<_>>()).unwrap();
+        let found = read(&store.view(), &jobs.iter().collect::<Vec<_>>(), &room_for(usize::MAX)).unwrap();
         let is_gone =
             |found: &Option<CaughtUp>| matches!(found, Some(CaughtUp::Compacted { compact_revision: 100 }));
         assert!(is_gone(&found[0]) && is_gone(&found[1]) && found[2].is_none());
@@ -315,6 +329,11 @@ mod tests {
             }
             counts
         };
+        let full = room_for(0);
+        let _other = HeldBytes::new(&full, 1);
+        let found = read(&store.view(), &[&job(0, KeyRange::single("large"), 2)], &full).unwrap();
+        let few = shown(found[0].as_ref().unwrap()).0.len();
+        assert!(few < 10, "{few}: there is no room for more");
         let is_some = |count: &usize| *count > 0;
         assert_eq!(steps("large").into_iter().filter(is_some).collect::<Vec<_>>(), [10]);
         let small: Vec<usize> = steps("small").into_iter().filter(is_some).collect();

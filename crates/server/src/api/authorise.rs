@@ -139,14 +139,14 @@ impl Api {
     /// Has a reader read something for a caller, who was found to be permitted to have it.
     ///
     /// # Errors
-    /// `Unavailable` if the member stops.
+    /// `Unavailable` if the member stops, `ResourceExhausted` if it is more than there is memory for.
     pub(super) async fn read_at_leisure<T: Send + 'static>(
         &self,
         caller: &Caller,
         read: impl FnOnce(&dyn Pace) -> T + Send + 'static,
     ) -> Result<T, Status> {
         let answer = self.readers.read(caller.connection(), read).await;
-        answer.ok_or_else(|| status::of(&Unserved::Stopped))
+        answer.map_err(|unread| status::unread(unread))
     }
 
     /// Returns whether the caller may do something that depends on the keys of leases.

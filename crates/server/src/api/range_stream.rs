@@ -9,7 +9,6 @@ use std::task::{Context, Poll, ready};
 use bytes::BufMut;
 use engine::author::Author;
 use engine::published::{Generation, Published};
-use engine::reply::Unserved;
 use engine::wire::{Header, WireReply};
 use machine::auth::Access;
 use machine::read::{Chunk, RangeStream};
@@ -23,7 +22,7 @@ use tonic::Status;
 use super::Api;
 use super::status::{self, failed, rejected};
 use crate::auth::Caller;
-use crate::readers::ConnectionId;
+use crate::readers::{ConnectionId, Unread};
 
 impl Api {
     /// Reads a range piece by piece.
@@ -92,8 +91,8 @@ enum Turn {
     Over,
 }
 
-/// A piece that is being read; `None` if the member stops.
-type Reading = Pin<Box<dyn Future<Output = Option<(RangeStream, Next)>> + Send>>;
+/// A piece that is being read.
+type Reading = Pin<Box<dyn Future<Output = Result<(RangeStream, Next), Unread>> + Send>>;
 
 /// The next piece, if there is one.
 type Next = Result<Option<Chunk>, Failure>;
@@ -124,11 +123,11 @@ impl Pieces {
                 self.turn = Turn::OfReader(reading);
                 Poll::Pending
             }
-            Poll::Ready(Some((stream, next))) => {
+            Poll::Ready(Ok((stream, next))) => {
                 self.turn = Turn::OfClient(stream);
                 Poll::Ready(next.map_err(failed))
             }
-            Poll::Ready(None) => Poll::Ready(Err(status::of(&Unserved::Stopped))),
+            Poll::Ready(Err(unread)) => Poll::Ready(Err(status::unread(unread))),
         }
     }
 

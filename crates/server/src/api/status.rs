@@ -5,6 +5,8 @@ use machine::{Failure, Rejection};
 use mvcc::ReadError;
 use tonic::{Code, Status};
 
+use crate::readers::Unread;
+
 /// The status of a refusal by the state machine.
 pub(crate) fn rejected(rejection: Rejection) -> Status {
     Status::new(Code::from(rejection.code() as i32), rejection.text())
@@ -36,6 +38,16 @@ fn store_failed(error: &mvcc::Error) -> Status {
     let code = if error.is_retryable() { Code::Unavailable } else { Code::DataLoss };
     // Corruption and disk faults say in which file and where.
     Status::new(code, error.to_string())
+}
+
+/// The status of what was not read.
+pub(crate) fn unread(unread: Unread) -> Status {
+    match unread {
+        Unread::Stopped => of(&Unserved::Stopped),
+        Unread::TooLong(bytes_max) => Status::resource_exhausted(format!(
+            "etcdserver: the answer is longer than the {bytes_max} bytes that one request may read; ask for less at a time"
+        )),
+    }
 }
 
 /// The status of a request that got no answer of the state machine (contract: errors, sections 1 and 2).

@@ -5,8 +5,9 @@
 //! 3. Both are hashed at that revision. If the hashes differ, the follow stops.
 //! 4. If the source is still at that revision, the follow ends: a command that is void if the state is at another one by then.
 //!
-//! Up to 4 it can be called off, and is, when whoever asked for it goes away or has waited long enough. Then the source is
-//! written to as before.
+//! Up to 4 it can be called off, and is, when whoever asked for it goes away or has waited long enough. Then this cluster follows
+//! again, and when it is known to, the source is written to as before. Never do both take writes: a source is fenced for as long as
+//! the command that ends the follow may still be applied.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -25,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Pause before it is looked again whether they are.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// What is said when nobody knows yet whether the follow has ended.
+const UNKNOWN: &str = "it is not known yet whether the follow has ended: its status will say so";
+
 /// A cut-over that is asked for.
 pub(crate) struct Order {
     /// How long it may take; `None`: as long as is usual.
@@ -42,9 +46,17 @@ pub(crate) type Answer = Result<CutoverResponse, String>;
 enum Attempt {
     /// The source, or this cluster, went on meanwhile.
     Again,
-    Done(CutoverResponse),
+    /// They are the same.
+    Equal(Equal),
     /// They are at the same revision and are not the same.
     Differs(String),
+}
+
+/// Where the two were the same.
+struct Equal {
+    at: i64,
+    hash: u32,
+    compact_revision: i64,
 }
 
 impl Session {
@@ -63,59 +75,93 @@ impl Session {
         }
         let started = Instant::now();
         tracing::info!(fence = fence.as_str_name(), "cutting over");
-        self.turn(FollowPhase::CuttingOver, 0).await?;
-        let attempts = async {
-            if fence == Fence::Alarm {
-                self.source.fence(self.fence_id(), true).await?;
-            }
-            loop {
-                match self.attempt(started).await? {
-                    Attempt::Again => tokio::time::sleep(PAUSE).await,
-                    ended => return Ok::<Attempt, Fault>(ended),
+        let deadline = tokio::time::Instant::now() + patience.unwrap_or(PATIENCE);
+        loop {
+            self.turn(FollowPhase::CuttingOver, 0).await?;
+            let found = tokio::select! {
+                found = self.find_equal(fence) => found,
+                () = tokio::time::sleep_until(deadline) => {
+                    Err(Fault::Source("the two were not equal in time".to_owned()))
                 }
-            }
-        };
-        let ended = tokio::select! {
-            ended = attempts => ended,
-            () = tokio::time::sleep(patience.unwrap_or(PATIENCE)) => {
-                Err(Fault::Source("the two were not equal in time".to_owned()))
-            }
-            () = self.api.follow.called_off() => Err(Fault::Source("it was called off".to_owned())),
-            () = answer.closed() => Err(Fault::Source("whoever asked for it has gone".to_owned())),
-        };
-        match ended {
-            Ok(Attempt::Done(done)) => {
-                tracing::info!(
-                    revision = done.revision,
-                    "without-writes-ms" = done.without_writes_ms,
-                    "this cluster takes writes from here on"
-                );
-                let _ = answer.send(Ok(done));
-                Err(Fault::Over)
-            }
-            Ok(Attempt::Differs(reason)) => {
-                let stop = FollowTurn {
-                    load: self.load_number(),
-                    phase: FollowPhase::Stopped as i32,
-                    reason: reason.clone(),
-                    at: 0,
-                };
-                let _ = answer.send(Err(reason));
-                let stopped = self.propose(Field::FollowTurn, &stop).await;
-                self.source.fence(self.fence_id(), false).await?;
-                stopped
-            }
-            Ok(Attempt::Again) => unreachable!("attempts end with something else"),
-            Err(fault) => {
-                let why = fault.to_string();
-                tracing::warn!(why, "the cut-over is called off");
-                let _ = answer.send(Err(why));
-                self.call_off().await
+                () = self.api.follow.called_off() => Err(Fault::Source("it was called off".to_owned())),
+                () = answer.closed() => Err(Fault::Source("whoever asked for it has gone".to_owned())),
+            };
+            match found {
+                // From here on nobody calls it off: the command that ends it may be in the log.
+                Ok(Ok(equal)) => match self.end(&equal).await {
+                    Ok(true) => {
+                        let done = self.done(&equal, started).await;
+                        tracing::info!(
+                            revision = done.revision,
+                            "without-writes-ms" = done.without_writes_ms,
+                            "this cluster takes writes from here on"
+                        );
+                        let _ = answer.send(Ok(done));
+                        return Err(Fault::Over);
+                    }
+                    Ok(false) => {}
+                    Err(fault) => {
+                        let _ = answer.send(Err(UNKNOWN.to_owned()));
+                        return Err(fault);
+                    }
+                },
+                Ok(Err(differs)) => {
+                    let _ = answer.send(Err(differs.clone()));
+                    return self.differs(differs).await;
+                }
+                Err(fault) => {
+                    let why = fault.to_string();
+                    tracing::warn!(why, "the cut-over is called off");
+                    let _ = answer.send(Err(why));
+                    return self.call_off().await;
+                }
             }
         }
     }
 
-    async fn attempt(&self, started: Instant) -> Result<Attempt, Fault> {
+    /// Keeps the source from changing, and returns where the two are the same, or how they differ.
+    async fn find_equal(&self, fence: Fence) -> Result<Result<Equal, String>, Fault> {
+        if fence == Fence::Alarm {
+            self.source.fence(self.fence_id(), true).await?;
+        }
+        loop {
+            match self.attempt().await? {
+                Attempt::Again => tokio::time::sleep(PAUSE).await,
+                Attempt::Equal(equal) => return Ok(Ok(equal)),
+                Attempt::Differs(how) => return Ok(Err(how)),
+            }
+        }
+    }
+
+    /// Ends the follow, and returns whether it has ended: not if this cluster went on meanwhile.
+    ///
+    /// If there is no answer, the command may still be applied. Then another one is put after it, which makes it void or is void
+    /// itself: only when one of them is applied, it is known which.
+    async fn end(&self, equal: &Equal) -> Result<bool, Fault> {
+        let ended = self.turn(FollowPhase::Ended, equal.at).await;
+        if ended.is_ok() || self.has_ended() {
+            return Ok(true);
+        }
+        let turned_back = self.turn(FollowPhase::Following, 0).await;
+        if self.has_ended() {
+            return Ok(true);
+        }
+        turned_back.map(|()| false)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.api.status.follow().is_some_and(|follow| follow.takes_writes())
+    }
+
+    /// Stops the follow for good. The source first, which nobody would think of afterwards.
+    async fn differs(&self, reason: String) -> Result<(), Fault> {
+        self.source.fence(self.fence_id(), false).await?;
+        let phase = FollowPhase::Stopped as i32;
+        let stop = FollowTurn { load: self.load_number(), phase, reason, at: 0 };
+        self.propose(Field::FollowTurn, &stop).await
+    }
+
+    async fn attempt(&self) -> Result<Attempt, Fault> {
         let at = self.source.revision().await?;
         if self.api.view().revision() < at || !self.refresh_compaction().await? {
             return Ok(Attempt::Again);
@@ -145,40 +191,26 @@ impl Session {
         if self.source.revision().await? != at {
             return Ok(Attempt::Again);
         }
-        if self.turn(FollowPhase::Ended, at).await.is_err() {
-            // Not leading any more is found out by the next command.
-            return if self.api.status.follow().is_some_and(|follow| follow.takes_writes()) {
-                self.done(at, theirs.hash, own.compact_revision, started).await
-            } else {
-                Ok(Attempt::Again)
-            };
-        }
-        self.done(at, theirs.hash, own.compact_revision, started).await
+        Ok(Attempt::Equal(Equal { at, hash: theirs.hash, compact_revision: own.compact_revision }))
     }
 
-    async fn done(
-        &self,
-        revision: i64,
-        hash: u32,
-        compact_revision: i64,
-        started: Instant,
-    ) -> Result<Attempt, Fault> {
+    async fn done(&self, equal: &Equal, started: Instant) -> CutoverResponse {
         let without_writes_ms = started.elapsed().as_millis() as i64;
         // Somebody may have written there just before the end: nothing can be done about it here, but to say so.
         let source_revision = self.source.revision().await.unwrap_or(-1);
-        if source_revision > revision {
+        if source_revision > equal.at {
             tracing::error!(
-                revision,
+                revision = equal.at,
                 "source-revision" = source_revision,
                 "the source was written to after the end"
             );
         }
-        Ok(Attempt::Done(CutoverResponse {
-            revision,
-            hash,
-            compact_revision,
+        CutoverResponse {
+            revision: equal.at,
+            hash: equal.hash,
+            compact_revision: equal.compact_revision,
             source_revision,
             without_writes_ms,
-        }))
+        }
     }
 }

@@ -3,7 +3,7 @@
 use tonic::Status;
 
 /// What ends a session with the source.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Fault {
     /// This member does not lead, or could not get a command through: another session begins, here or elsewhere.
     #[error("this member does not lead, or could not get a command through")]

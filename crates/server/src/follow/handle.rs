@@ -1,5 +1,6 @@
 //! What is known of the source at the moment, for whoever asks, and the way for orders to the thread that follows it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -21,6 +22,8 @@ pub(crate) struct Handle {
     known: Mutex<Known>,
     orders: mpsc::Sender<Order>,
     called_off: tokio::sync::Notify,
+    /// The follow has stopped, and the source was seen not to be fenced since.
+    is_left_unfenced: AtomicBool,
 }
 
 /// What the leader knows of the source.
@@ -41,7 +44,8 @@ impl Handle {
     pub(crate) fn new(endpoints: Vec<String>) -> (Self, Orders) {
         let (orders, received) = mpsc::channel(ORDERS_MAX);
         let called_off = tokio::sync::Notify::new();
-        (Self { endpoints, known: Mutex::default(), orders, called_off }, received)
+        let is_left_unfenced = AtomicBool::new(false);
+        (Self { endpoints, known: Mutex::default(), orders, called_off, is_left_unfenced }, received)
     }
 
     /// What is known.
@@ -62,6 +66,16 @@ impl Handle {
     /// Returns when the cut-over under way is called off.
     pub(super) async fn called_off(&self) {
         self.called_off.notified().await;
+    }
+
+    /// Returns whether the source of a follow that has stopped was seen not to be fenced.
+    pub(super) fn is_left_unfenced(&self) -> bool {
+        self.is_left_unfenced.load(Ordering::Relaxed)
+    }
+
+    /// The follow has stopped, and the source is not fenced.
+    pub(super) fn leaves_unfenced(&self) {
+        self.is_left_unfenced.store(true, Ordering::Relaxed);
     }
 
     /// This member does not lead, and knows nothing.

@@ -1,10 +1,12 @@
 //! Loading everything: from a snapshot of the source to a state that is like it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use backup::restore::{Content, RestoreError, Version};
 use bytes::Bytes;
 use engine::command::Field;
+use engine::reply::Unserved;
 use mvcc::Extent;
 use proto::quoratepb::{
     FollowAuth, FollowBegin, FollowChange, FollowLease, FollowLeases, FollowPhase, FollowRevisions,
@@ -20,6 +22,9 @@ const AHEAD: usize = 2;
 
 /// Leases in one command.
 pub(super) const LEASES_PER_COMMAND: usize = 1000;
+
+/// Time between two lines of a load that waits for checkpoints.
+const ROOM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the file is not read on.
 enum Ended {
@@ -87,10 +92,23 @@ impl Session {
 
     /// Proposes revisions. Returns the revision that the state is at then.
     pub(super) async fn take_over(&self, after: i64, batch: Batch) -> Result<i64, Fault> {
+        self.room().await?;
         let through = batch.through();
         let command = FollowRevisions { load: self.load_number(), after, through, changes: batch.changes };
         self.propose(Field::FollowRevisions, &command).await?;
         Ok(through)
+    }
+
+    /// Waits until checkpoints have caught up with what was taken over: a command that is not applied in time would look as if
+    /// this member did not lead any more.
+    async fn room(&self) -> Result<(), Fault> {
+        loop {
+            match self.api.shared.unstored.room_within(ROOM_PATIENCE).await {
+                Ok(()) => return Ok(()),
+                Err(Unserved::TooMany) => tracing::info!("the load waits for checkpoints"),
+                Err(_) => return Err(Fault::Source("this member has no space for what comes".to_owned())),
+            }
+        }
     }
 
     async fn load_leases(&self, content: &Content) -> Result<(), Fault> {

@@ -24,21 +24,33 @@ impl Session {
         // What an earlier leader has left in the log is applied then.
         api.read_barrier().await.map_err(|_| Fault::NotLeading)?;
         let follow = api.status.follow();
-        if let Some(Phase::Stopped { reason, .. }) = follow.as_ref().map(|follow| &follow.phase) {
-            return Err(Fault::Source(format!("the follow has stopped: {reason}")));
+        let stopped = match follow.as_ref().map(|follow| &follow.phase) {
+            Some(Phase::Stopped { reason, .. }) => {
+                Some(Fault::Source(format!("the follow has stopped: {reason}")))
+            }
+            _ => None,
+        };
+        if let Some(fault) = stopped.as_ref().filter(|_| api.follow.is_left_unfenced()) {
+            return Err(fault.clone());
         }
         let source = Source::connect(settings, follow.map(|follow| follow.source)).await?;
         if source.id == api.cluster_id {
             return Err(Fault::Source("a cluster cannot follow itself".to_owned()));
         }
-        Ok(Self { api: api.clone(), source })
+        let session = Self { api: api.clone(), source };
+        if let Some(fault) = stopped {
+            session.lift_old_fence().await?;
+            api.follow.leaves_unfenced();
+            return Err(fault);
+        }
+        Ok(session)
     }
 
     /// Follows. Returns why it does not go on.
     pub(super) async fn run(&self, orders: &mut Orders) -> Fault {
         let session = async {
             match self.follow() {
-                Some(Follow { phase: Phase::Following, .. }) => {}
+                Some(Follow { phase: Phase::Following, .. }) => self.lift_old_fence().await?,
                 // An earlier leader was at it, and whoever asked for it is gone.
                 Some(Follow { phase: Phase::CuttingOver, .. }) => self.call_off().await?,
                 _ => self.load().await?,
@@ -55,7 +67,14 @@ impl Session {
         match fault {
             Fault::Compacted => {
                 tracing::warn!("the source has compacted what comes next: everything is loaded again");
-                self.load().await.err().unwrap_or(Fault::Compacted)
+                let is_cutting_over = self.follow().is_some_and(|follow| follow.phase == Phase::CuttingOver);
+                let again = async {
+                    if is_cutting_over {
+                        self.call_off().await?;
+                    }
+                    self.load().await
+                };
+                again.await.err().unwrap_or(Fault::Compacted)
             }
             fault => fault,
         }
@@ -123,10 +142,19 @@ impl Session {
         self.propose(Field::FollowTurn, &turn).await
     }
 
-    /// Calls a cut-over off: the source may be written to again.
+    /// Calls a cut-over off: when it is known that this cluster follows, the source may be written to again.
     pub(super) async fn call_off(&self) -> Result<(), Fault> {
-        self.source.fence(self.fence_id(), false).await?;
-        self.turn(FollowPhase::Following, 0).await
+        self.turn(FollowPhase::Following, 0).await?;
+        self.source.fence(self.fence_id(), false).await
+    }
+
+    /// Takes a fence away that an earlier session has left, whose process or connection ended in between.
+    async fn lift_old_fence(&self) -> Result<(), Fault> {
+        if self.source.is_fenced(self.fence_id()).await {
+            tracing::info!("the source is not kept from changing any longer");
+            self.source.fence(self.fence_id(), false).await?;
+        }
+        Ok(())
     }
 
     /// The member that the source's alarm names: this cluster, which is no member of it.

@@ -259,6 +259,15 @@ impl Source {
         Ok(Hash { hash, revision, compact_revision })
     }
 
+    /// Returns whether a NOSPACE alarm is raised under this id. Who may not know has not raised one.
+    pub(super) async fn is_fenced(&self, id: u64) -> bool {
+        let request =
+            pb::AlarmRequest { action: pb::alarm_request::AlarmAction::Get as i32, ..Default::default() };
+        let mut stub = MaintenanceClient::new(self.channel.clone());
+        let Ok(answer) = in_time("its alarms", PATIENCE, stub.alarm(request)).await else { return false };
+        answer.alarms.iter().any(|alarm| alarm.member_id == id)
+    }
+
     /// Raises or disarms a NOSPACE alarm under an id that is nobody's.
     pub(super) async fn fence(&self, id: u64, is_raised: bool) -> Result<(), Fault> {
         use pb::alarm_request::AlarmAction::{Activate, Deactivate};

@@ -23,7 +23,7 @@ pub(crate) trait Waiting: Send + Sync {
 pub(crate) struct Backlog {
     bytes_max: usize,
     /// Where it is counted that somebody was given up.
-    counted: Option<(Arc<Metrics>, Share)>,
+    excess: Option<(Arc<Metrics>, Share)>,
     places: Mutex<Places>,
 }
 
@@ -49,23 +49,30 @@ impl Backlog {
     /// Returns a backlog of at most so many bytes, apart from what came last.
     #[cfg(test)]
     pub(crate) fn new(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self { bytes_max, counted: None, places: Mutex::default() })
+        Arc::new(Self { bytes_max, excess: None, places: Mutex::default() })
     }
 
     /// Returns a backlog that may have a share of the memory, of so many bytes.
     pub(crate) fn within(share: Share, bytes_max: usize, metrics: &Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { bytes_max, counted: Some((metrics.clone(), share)), places: Mutex::default() })
+        Arc::new(Self { bytes_max, excess: Some((metrics.clone(), share)), places: Mutex::default() })
     }
 
     fn give_up(&self, given_up: &[Held]) {
-        if let Some((metrics, share)) = &self.counted {
+        if let Some((metrics, share)) = &self.excess {
             metrics.memory.exceeded(*share).add(given_up.len() as u64);
         }
         given_up.iter().for_each(|held| held.by.give_up());
     }
 
+    /// Returns as how many bytes so many count: what is longer than all there is room for makes no room by taking everybody
+    /// else's, but leaves an eighth for what is short.
+    fn counted(&self, bytes: usize) -> usize {
+        bytes.min(self.bytes_max - self.bytes_max / 8)
+    }
+
     /// Counts bytes that somebody has waiting from now on.
     pub(crate) fn enter(self: &Arc<Self>, bytes: usize, by: Arc<dyn Waiting>) -> Place {
+        let bytes = self.counted(bytes);
         let mut places = self.places.lock();
         places.last_number += 1;
         let number = places.last_number;
@@ -100,6 +107,7 @@ impl Places {
 impl Place {
     /// Notes how many bytes wait now.
     pub(crate) fn is_now(&self, bytes: usize) {
+        let bytes = self.backlog.counted(bytes);
         let mut places = self.backlog.places.lock();
         let Some(held) = places.oldest_first.get_mut(&self.number) else { return };
         let before = std::mem::replace(&mut held.bytes, bytes);
@@ -152,10 +160,13 @@ mod tests {
         first.is_now(1000);
         drop(first);
         assert_eq!(backlog.bytes(), 61);
+        // 100 and 10 times as much are the same: the third is short, and stays.
+        third.is_now(12);
         let last = enter(3, 1000);
-        assert_eq!(given_up(&clients), [true; 3].into_iter().chain([false]).collect::<Vec<_>>());
+        assert_eq!(given_up(&clients), [true, true, false, false]);
+        assert_eq!(backlog.bytes(), 12 + 88);
         drop((second, third));
-        assert_eq!(backlog.bytes(), 1000);
+        assert_eq!(backlog.bytes(), 88);
         drop(last);
         assert_eq!(backlog.bytes(), 0);
     }

@@ -10,7 +10,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use archive::name::Millis;
-use archive::{Event, Keeper, Settings, Source, Stop};
+use archive::{Event, Keeper, Reign, Settings, Source, Stop};
 use backup::Frozen;
 use engine::event::ApplyEvent;
 use engine::spawn;
@@ -145,10 +145,13 @@ struct Member {
 }
 
 impl Source for Member {
-    fn leads(&self) -> Option<u64> {
+    fn leads(&self) -> Option<Reign> {
         let shared = &self.api.shared;
         let leads = shared.is_led_by(self.api.member_id) && !shared.is_stopping();
-        leads.then(|| shared.term.load(Ordering::Acquire))
+        // Half of another cluster is nothing that anybody should restore.
+        let is_whole = self.api.status.follow().is_none_or(|follow| follow.is_readable());
+        (leads && is_whole)
+            .then(|| Reign { term: shared.term.load(Ordering::Acquire), store: self.api.views.replaced() })
     }
 
     fn catch_up(&self) -> Result<(), String> {

@@ -282,9 +282,8 @@ async fn watch_from_the_start(channel: Channel, keys: usize) -> tonic::Streaming
         start_revision: 2,
         ..Default::default()
     };
-    let request = pb::WatchRequest {
-        request_union: Some(pb::watch_request::RequestUnion::CreateRequest(create)),
-    };
+    let request =
+        pb::WatchRequest { request_union: Some(pb::watch_request::RequestUnion::CreateRequest(create)) };
     // The end of the requests would be that of the watch.
     let requests = tokio_stream::once(request).chain(tokio_stream::pending());
     let mut watch = WatchClient::new(channel).watch(requests).await.expect("a stream").into_inner();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use archive::name::Millis;
-use archive::{Address, Event, Keep, Keeper, S3Options, Settings, Source, Stop, Store, Wanted};
+use archive::{Address, Event, Keep, Keeper, Reign, S3Options, Settings, Source, Stop, Store, Wanted};
 use backup::Frozen;
 use dbfile::Db;
 use dbfile::etcd::{KeyValue, RevisionKey, bucket, hash_kv};
@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) machine: Machine,
     index: u64,
     pub(crate) term: u64,
+    /// Which store it has.
+    pub(crate) store: u64,
     /// HashKV at each revision while it was the newest, with the compact revision of that moment.
     pub(crate) hashes: BTreeMap<i64, BTreeSet<(u32, i64)>>,
     /// The keys at each revision.
@@ -51,7 +53,7 @@ impl World {
         let hashed = machine.view().hash_kv(None).unwrap();
         let hashes = BTreeMap::from([(1, BTreeSet::from([(hashed.hash, hashed.compact_revision)]))]);
         let live = BTreeMap::from([(1, Live::new())]);
-        Rc::new(RefCell::new(Self { machine, index, term, hashes, live }))
+        Rc::new(RefCell::new(Self { machine, index, term, store: 0, hashes, live }))
     }
 
     pub(crate) fn apply(&mut self, command: InternalRaftRequest) {
@@ -129,8 +131,8 @@ pub(crate) struct Member {
 }
 
 impl Source for Member {
-    fn leads(&self) -> Option<u64> {
-        self.leads.get().then(|| self.world.borrow().term)
+    fn leads(&self) -> Option<Reign> {
+        self.leads.get().then(|| Reign { term: self.world.borrow().term, store: self.world.borrow().store })
     }
 
     fn catch_up(&self) -> Result<(), String> {

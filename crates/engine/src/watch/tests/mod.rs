@@ -32,7 +32,7 @@ fn plenty() -> Arc<WatchQueues> {
 }
 
 /// Queues for so many bytes in all streams.
-fn room_for(bytes: usize) -> Arc<WatchQueues> {
+pub(super) fn room_for(bytes: usize) -> Arc<WatchQueues> {
     WatchQueues::new(bytes, Arc::new(Metrics::new(MetricsDetail::Basic, Vec::new())))
 }
 

@@ -446,10 +446,10 @@ impl Client {
 /// What the thread found, ended earlier between two revisions: where a step ends is its own business.
 fn shortened(job: &CatchUpJob, found: CaughtUp, cut: Option<u8>) -> CaughtUp {
     match (found, cut) {
-        (CaughtUp::Changes { batch, through }, Some(ahead)) => {
+        (CaughtUp::Changes { batch, through, held }, Some(ahead)) => {
             let through = through.min(job.from + i64::from(ahead));
             let batch = batch.iter().filter(|change| change.revision.main <= through).cloned().collect();
-            CaughtUp::Changes { batch, through }
+            CaughtUp::Changes { batch, through, held }
         }
         (found, _) => found,
     }
