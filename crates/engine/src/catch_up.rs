@@ -111,7 +111,10 @@ impl CatchUpThread {
         loop {
             let replaced = self.views.replaced();
             match scan::read(&self.views.get(), &jobs, &self.queues) {
-                Err(_) if self.views.replaced() != replaced => {}
+                Err(error) if self.views.may_be_gone(replaced) => {
+                    tracing::debug!(error = %error, "history is read again from the store that replaces this one");
+                    std::thread::sleep(RETRY);
+                }
                 found => return found,
             }
         }

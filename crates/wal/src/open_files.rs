@@ -28,13 +28,19 @@ impl OpenFiles {
         &*self.disk
     }
 
-    /// Returns the file of a segment, which is opened if it is not open.
-    pub(crate) fn get(&self, id: u64, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+    /// Returns the file of a segment, which is opened if it is not open, and is then to pass a check.
+    pub(crate) fn get(
+        &self,
+        id: u64,
+        path: &Path,
+        check: impl Fn(&dyn DiskFile) -> io::Result<()>,
+    ) -> io::Result<Arc<dyn DiskFile>> {
         if let Some(file) = self.touch(id) {
             return Ok(file);
         }
         // Not under the lock: other readers do not wait for this one's disk.
         let file: Arc<dyn DiskFile> = self.with_descriptor(|disk| disk.open(path))?.into();
+        check(&*file)?;
         self.put(id, file.clone());
         Ok(file)
     }

@@ -207,7 +207,21 @@ impl Segment {
         if let Some(file) = &*self.kept_open.read() {
             return Ok(file.clone());
         }
-        self.files.get(self.id(), &self.path)
+        self.files.get(self.id(), &self.path, |file| self.check_own(file))
+    }
+
+    /// Checks that a file under the path of this segment is this segment. A log that was put in the place of this one has
+    /// segments of the same names.
+    fn check_own(&self, file: &dyn DiskFile) -> io::Result<()> {
+        let mut bytes = [0; SECTOR];
+        file.read_at(0, &mut bytes)?;
+        match SegmentHeader::decode(&bytes, &self.path) {
+            Ok(header) if header == self.header => Ok(()),
+            _ => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the segment is gone; its path leads to another one",
+            )),
+        }
     }
 
     /// Keeps its file open: it is going to be written to.

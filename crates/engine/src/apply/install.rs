@@ -55,6 +55,7 @@ impl ApplyThread {
         self.checkpointer.start_over();
         // The snapshot has them.
         self.held.clear();
+        self.views.begin_to_replace();
         if let Err(error) = self.place.replace_by(received.dir()) {
             stop_process("a snapshot cannot be put in place", &error);
         }

@@ -122,6 +122,7 @@ impl Api {
             if seen.is_enabled() {
                 self.authorise(caller, access).await?;
             }
+            let replaced = self.views.replaced();
             let answer = match read(&self.view(), request, &OnWorker::new()) {
                 Err(Failure::GivenUp) => {
                     let (view, request, read) = (self.view(), request.clone(), read.clone());
@@ -130,7 +131,11 @@ impl Api {
                 answer => answer,
             };
             if attempts.counts() {
-                return answer.map_err(failed);
+                return answer.map_err(|failure| match failure {
+                    // Nothing is wrong with it: it was read while a snapshot of the leader took its place.
+                    Failure::Store(_) if self.views.may_be_gone(replaced) => status::replaced(),
+                    failure => failed(failure),
+                });
             }
         }
         Err(rejected(Rejection::AuthOldRevision))

@@ -40,6 +40,11 @@ fn store_failed(error: &mvcc::Error) -> Status {
     Status::new(code, error.to_string())
 }
 
+/// The status of a read of a store that is being replaced.
+pub(crate) fn replaced() -> Status {
+    Status::unavailable("etcdserver: the store is being replaced by a snapshot of the leader")
+}
+
 /// The status of what was not read.
 pub(crate) fn unread(unread: Unread) -> Status {
     match unread {
