@@ -1,54 +1,69 @@
 //! Restoring: from a backup, of etcd or ours, to the data directory of a new member.
 //!
 //! ```text
-//!  file ─► digest ─► small buckets ─► rows ──────────────────────────────┐
-//!                └─► bucket "key" ─► sorted by key ─► live versions ─────┼─► store ─┐
-//!                              └─► after the compaction ─► changes ──────┘          ├─► <data-dir>/member
-//!  flags ─► ids, members ─► raft log that begins behind the restored state ─────────┘
+//!        ┌─► digest ───────────────────────────────┬ right: on ┐
+//!  file ─┼─► bucket "key" ─► sorted by key, compared ┘           ├─► live versions ──────┐
+//!        │                                                       ├─► changes ────────────┼─► store ─┐
+//!        └─► small buckets ─► rows ──────────────────────────────┴───────────────────────┘          ├─► <data-dir>/member
+//!  flags ─► ids, members ─► raft log that begins behind the restored state ─────────────────────────┘
 //! ```
 //!
 //! A restore makes a new cluster: its members have other ids, so that nobody of the old one can talk to them. Each member
 //! is restored by itself, from the same file and the same list of members, and then holds the same state bit for bit.
 //!
-//! Memory is bounded whatever the size of the file: 64 MiB for what is sorted by key and 32 MiB for what is sorted by
-//! revision, 64 KiB for each as much of the file while it is merged, a segment of history, and some tens of MiB of pages. What does not
-//! fit lies in files without names in the data directory, at most as long as the file.
+//! The digest is computed on a thread of its own while versions are sorted, and the history is written on another while the live
+//! versions are.
 //!
-//! Nothing is written before the file has passed its digest, and nothing stays if a row is refused.
+//! Memory is bounded whatever the size of the file: 64 MiB for what is sorted by key, then 32 MiB for what is sorted by
+//! revision, 64 KiB for each as much while it is merged, a segment of history with its index, and 48 MiB of pages. What does
+//! not fit lies in files without names in the data directory, at most as long as the file.
+//!
+//! No file that has a name is written before the backup has passed its digest and its versions do not contradict each other,
+//! and nothing stays if a row is refused. See `docs/decisions/0015-a-restore-sorts-places.md`.
 
+mod cached;
+mod changes;
 mod content;
 mod error;
 mod etcd_dir;
 mod etcd_log;
+mod form;
 mod founding;
 pub mod fuzz;
 mod keys;
+mod lives;
 mod place;
 mod progress;
 mod small;
 
 use std::fs::File;
 use std::io::Write;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 
 use datadir::{Marker, Origin, State};
-use dbfile::{Db, ReadAt, Verdict, verify};
+use dbfile::{Db, ReadAt, Verdict, has_digest, verify};
 use machine::{Machine, seed};
 use mvcc::{Applied, Extent, LeaseId, StoreBuilder};
 use proto::membershippb::{Attributes, Member, RaftAttributes};
 use raft::{EntryId, Incarnation, Index, Membership, NodeId, Term};
 use wal::{Disk, OsDisk};
 
+use self::cached::cached_bytes;
 pub use self::content::{Content, Users, Version};
 pub use self::error::RestoreError;
 use self::error::io_error;
 pub use self::etcd_dir::restore_etcd;
+use self::form::Spooled;
 pub use self::founding::Founding;
+use self::lives::Compared;
 use self::place::Place;
 pub use self::place::Target;
 pub use self::progress::{Progress, Stage};
 use self::small::Small;
+use crate::sorter::Sorted;
 use crate::{Export, Frozen};
 
 /// Length of a file of the raft log, in bytes: where the server that opens it has another, that is used from the next file on.
@@ -104,15 +119,44 @@ pub fn restore_file(
     let source = File::open(file).map_err(io_error("open", file))?;
     let bytes = source.metadata().map_err(io_error("look at", file))?.len();
     progress.begin(Stage::Verifying, bytes);
-    if !options.skip_hash_check {
-        check_digest(&source)?;
-    }
-    let db = Db::open(source)?;
+    let restoring = Restoring { origin, raise: options.raise_revision };
     if options.skip_hash_check {
+        let db = Db::open(source)?;
         db.check()?;
+        let place = Place::take(Arc::new(OsDisk), target)?;
+        return restoring.run(&db, place, &mut Verification::none(), progress);
     }
-    let place = Place::take(Arc::new(OsDisk), target)?;
-    Restoring { origin, raise: options.raise_revision }.run(&db, place, progress)
+    if !has_digest(bytes) {
+        return Err(RestoreError::DigestMissing);
+    }
+    thread::scope(|scope| {
+        let mut verification = Verification(Some(scope.spawn(|| check_digest(&source))));
+        let restored = Place::take(Arc::new(OsDisk), target)
+            .and_then(|place| restoring.run(&Db::open(&source)?, place, &mut verification, progress));
+        // What else is wrong with a file that is not what it was is of no interest.
+        verification.end()?;
+        restored
+    })
+}
+
+/// The comparison of a file with its digest, under way on another thread.
+struct Verification<'s>(Option<ScopedJoinHandle<'s, Result<(), RestoreError>>>);
+
+impl Verification<'_> {
+    /// There is nothing to compare.
+    const fn none() -> Self {
+        Self(None)
+    }
+
+    /// Waits for it. Nothing that was read counts before.
+    fn end(&mut self) -> Result<(), RestoreError> {
+        self.0.take().map_or(Ok(()), joined)
+    }
+}
+
+/// Returns what a thread has returned.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Restores what a caller writes: `make` returns a backup file that it knows to be right, and gets a directory for files
@@ -130,7 +174,7 @@ pub fn restore_made<E: From<RestoreError>>(
     let place = Place::take(Arc::new(OsDisk), target)?;
     let file = make(&place.layout.member())?;
     let db = Db::open(file).map_err(RestoreError::from)?;
-    Ok(Restoring { origin, raise: raise_revision }.run(&db, place, progress)?)
+    Ok(Restoring { origin, raise: raise_revision }.run(&db, place, &mut Verification::none(), progress)?)
 }
 
 /// Holds a file against the digest at its end.
@@ -155,7 +199,7 @@ pub fn restore_state(
 ) -> Result<Restored, RestoreError> {
     let place = Place::take(Arc::new(OsDisk), target)?;
     let db = exported(machine, &place.layout.member())?;
-    Restoring { origin, raise: raise_revision }.run(&db, place, progress)
+    Restoring { origin, raise: raise_revision }.run(&db, place, &mut Verification::none(), progress)
 }
 
 /// The state as a database, in a file without a name.
@@ -175,10 +219,11 @@ struct Restoring<'a> {
 
 impl Restoring<'_> {
     /// Makes a member's data of what a database has, in a directory that is taken.
-    fn run<S: ReadAt>(
+    fn run<S: ReadAt + Sync>(
         &self,
         db: &Db<S>,
         place: Place,
+        verification: &mut Verification<'_>,
         progress: &mut Progress<'_>,
     ) -> Result<Restored, RestoreError> {
         let disk: Arc<dyn Disk> = Arc::new(OsDisk);
@@ -189,7 +234,7 @@ impl Restoring<'_> {
             applied: applied(self.origin),
             rows: cluster_rows(self.origin),
         };
-        let restored = new.write(&disk, db, self.raise, progress)?;
+        let restored = new.write(&disk, db, self.raise, verification, progress)?;
         write_log(&disk, &place, self.origin)?;
         let marker = Marker { origin: self.origin.clone(), state: State::Complete };
         marker.write(&*disk, &place.layout.marker())?;
@@ -214,32 +259,34 @@ impl NewStore {
         mvcc::Options { identity: self.identity, ..mvcc::Options::default() }
     }
 
-    fn write<S: ReadAt>(
+    fn write<S: ReadAt + Sync>(
         &self,
         disk: &Arc<dyn Disk>,
         db: &Db<S>,
         raise: u64,
+        verification: &mut Verification<'_>,
         progress: &mut Progress<'_>,
     ) -> Result<Restored, RestoreError> {
         let Self { dir, spool_dir, .. } = self;
         let small = Small::read(db)?;
         let file_revision = keys::extent(db, &small.meta, 0)?.revision;
         let extent = keys::extent(db, &small.meta, raise)?;
-        let sorted = keys::sort(db, extent, spool_dir, progress)?;
+        let spooled = Spooled::of(db.bytes(), cached_bytes());
+        let sorted = lives::sort(db, extent, spool_dir, spooled, progress)?;
+        verification.end()?;
+        let compared = lives::compare(&sorted, extent, &small, spool_dir, progress)?;
         let mut builder = StoreBuilder::begin(disk.clone(), dir, self.options(), extent)?;
-        let (joined, befores) = keys::put_live(&sorted, extent, &small, &mut builder, spool_dir, progress)?;
-        // Its memory is for what is read next.
-        drop(sorted);
-        let changes = keys::write_changes(db, extent, &befores, &mut builder, progress)?;
+        let (keys, changes) = fill(db, extent, &sorted, &compared, &mut builder, progress)?;
         let Small { rows, leases, alarms, .. } = small;
-        let stray_leases: Vec<i64> = joined.stray_leases.into_iter().collect();
+        let stray_leases: Vec<i64> = compared.stray_leases.into_iter().collect();
         let made: Vec<seed::Row> = stray_leases.iter().map(|id| endless_lease(*id)).collect();
+        let (state, _) = builder.halves();
         for row in rows.iter().chain(&made).chain(&self.rows) {
-            builder.put_row(row.table, &row.key, &row.value)?;
+            state.put_row(row.table, &row.key, &row.value)?;
         }
         builder.finish(self.applied)?;
         let Extent { revision, compact_revision } = extent;
-        let (keys, leases) = (joined.keys, leases.len());
+        let leases = leases.len();
         Ok(Restored {
             file_revision,
             revision,
@@ -251,6 +298,25 @@ impl NewStore {
             alarms,
         })
     }
+}
+
+/// Writes live versions and changes at the same time; returns how many of both there are.
+fn fill<S: ReadAt + Sync>(
+    db: &Db<S>,
+    extent: Extent,
+    sorted: &Sorted,
+    compared: &Compared,
+    builder: &mut StoreBuilder,
+    progress: &mut Progress<'_>,
+) -> Result<(u64, u64), RestoreError> {
+    let (state, history) = builder.halves();
+    thread::scope(|scope| {
+        let changes = scope.spawn(|| changes::write(db, extent, &compared.befores, history));
+        let keys = lives::put_live(db, sorted, state, progress);
+        progress.begin(Stage::History, 0);
+        let changes = joined(changes);
+        Ok((keys?, changes?))
+    })
 }
 
 /// A lease that keys are attached to, and of which nothing else is known.

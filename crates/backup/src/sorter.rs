@@ -139,11 +139,20 @@ impl Sorter {
         Ok(())
     }
 
-    /// Ends the pushing.
-    pub(crate) fn finish(mut self) -> Sorted {
-        self.sort();
+    /// Ends the pushing. What did not fit into memory is in the file to the last record: while it is merged, its memory is for
+    /// others.
+    ///
+    /// # Errors
+    /// Those of writing the file.
+    pub(crate) fn finish(mut self) -> io::Result<Sorted> {
+        if self.runs.is_empty() {
+            self.sort();
+        } else {
+            self.write_run()?;
+            (self.arena, self.places) = (Vec::new(), Vec::new());
+        }
         let Self { arena, places, file, runs, bytes, .. } = self;
-        Sorted { arena, places, file, runs, bytes }
+        Ok(Sorted { arena, places, file, runs, bytes })
     }
 }
 
@@ -321,7 +330,7 @@ mod tests {
             sorter.push(b"long", &[&[9; 200_000]]).unwrap();
             expected.push((b"long".to_vec(), vec![9; 200_000]));
             expected.sort_by(|one, other| one.0.cmp(&other.0));
-            let sorted = sorter.finish();
+            let sorted = sorter.finish().unwrap();
             for _ in 0..2 {
                 let mut merge = sorted.merge().unwrap();
                 let mut found = Vec::new();
@@ -343,7 +352,7 @@ mod tests {
                 let number = (u32::from(number) * 7 % u32::from(count)) as u8;
                 sorter.push(&[number], &[&vec![number; length]]).unwrap();
             }
-            let sorted = sorter.finish();
+            let sorted = sorter.finish().unwrap();
             let mut merge = sorted.merge().unwrap();
             for number in 0..count {
                 let record = merge.next().unwrap().unwrap();
@@ -355,7 +364,7 @@ mod tests {
 
     #[test]
     fn nothing_comes_of_nothing() {
-        let sorted = Sorter::new(std::env::temp_dir(), 100).finish();
+        let sorted = Sorter::new(std::env::temp_dir(), 100).finish().unwrap();
         assert!(sorted.merge().unwrap().next().unwrap().is_none());
     }
 
@@ -364,7 +373,7 @@ mod tests {
         let mut sorter = Sorter::new(std::env::temp_dir(), 1 << 20);
         let keys: [&[u8]; 5] = [b"12345678b", b"12345678", b"1", b"1\0", b""];
         keys.iter().for_each(|key| sorter.push(key, &[]).unwrap());
-        let sorted = sorter.finish();
+        let sorted = sorter.finish().unwrap();
         let mut merge = sorted.merge().unwrap();
         let mut expected = keys;
         expected.sort_unstable();

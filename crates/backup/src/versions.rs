@@ -30,7 +30,7 @@ impl Versions {
             }
             Ok(())
         })?;
-        Ok(Self { records, kept: sorter.finish() })
+        Ok(Self { records, kept: sorter.finish()? })
     }
 
     /// Goes through all rows, key and value. Can be called again, and then goes through the same.

@@ -52,7 +52,7 @@
 //! * Bytes of whatever origin make it neither panic nor run without end. What it refuses it refuses with a page, a place in
 //!   the file and a reason ([`Error::Page`]).
 //! * Memory does not grow with the file: a walk through a bucket holds one run of pages with rows and the branches above,
-//!   both within the limit of the caller ([`Options`]). A length that lies allocates nothing beyond that. The exceptions
+//!   both within the limit of the caller ([`Options`]), and 256 KiB that it reads ahead. A length that lies allocates nothing beyond that. The exceptions
 //!   are a bit for each page in [`Db::check`], and one for each compacted row in [`etcd::hash_kv`].
 //! * A walk gives no more than the file has: no page is gone through twice, although no set of pages is kept. `read.rs`
 //!   says why.
@@ -71,7 +71,7 @@
 //!
 //! # Costs
 //!
-//! Reading costs a system call for each page with rows. `cargo run --release -p quorate-dbfile --example dbfile_throughput` says
+//! Reading costs a system call for each page with rows, or for 64 of them where they lie one behind the other. `cargo run --release -p quorate-dbfile --example dbfile_throughput` says
 //! what a machine does.
 //!
 //! # Caveats
@@ -100,6 +100,6 @@ mod write;
 pub use digest::{DIGEST_BYTES, Digest, Verdict, bytes_without_digest, has_digest, verify};
 pub use error::{Error, PageKinds, Reason};
 pub use format::{Meta, PageId, PageKind, PageSize};
-pub use read::{Bucket, Buckets, Census, Db, Options, Row, Rows};
+pub use read::{Bucket, Buckets, Census, Db, Options, Row, Rows, ValuePlace};
 pub use source::ReadAt;
 pub use write::{Extent, Layout, Plan, WriteError, Writer};

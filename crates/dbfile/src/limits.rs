@@ -28,6 +28,11 @@ pub const DEPTH_MAX: usize = 48;
 /// 32 MiB, enough for a TiB of pages of 4 KiB, and an end for files that scatter a few pages over exabytes.
 pub(crate) const PAGE_SET_BLOCKS_MAX: usize = 8192;
 
+/// What is read ahead of the pages of a walk, in bytes: some pages at first, and at most what a system call and its way through
+/// memory are lost in.
+pub(crate) const AHEAD_BYTES_MIN: usize = 16 << 10;
+pub(crate) const AHEAD_BYTES_MAX: usize = 256 << 10;
+
 /// What is read at once of a list of free pages and of a file whose digest is taken, in bytes.
 pub(crate) const CHUNK_BYTES: usize = 1 << 18;
 

@@ -19,6 +19,7 @@
 //! What a walk gives is therefore no longer than the file. That two *buckets* do not share pages is for
 //! [`check`](Db::check) to find, which has a set.
 
+mod ahead;
 mod bucket;
 mod check;
 mod db;
@@ -32,4 +33,4 @@ mod walk;
 pub use bucket::{Bucket, Buckets};
 pub use check::Census;
 pub use db::{Db, Options};
-pub use rows::{Row, Rows};
+pub use rows::{Row, Rows, ValuePlace};

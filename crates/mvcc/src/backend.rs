@@ -1,5 +1,7 @@
 //! redb's storage on a [`wal::Disk`], so that the simulated disk simulates it too.
 
+mod gathered;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -7,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use redb::StorageBackend;
 use wal::DiskFile;
+
+pub(crate) use self::gathered::Gathered;
 
 /// What is to be known of a database file from outside.
 #[derive(Debug, Default)]

@@ -1,13 +1,13 @@
 //! Making a store from versions that are known already, with the revisions that they have: what a restore does.
 //!
 //! ```text
-//!  rows ──────────────────────────┐
-//!  live versions, by key ─────────┼─► StoreBuilder ─► a store's directory
-//!  changes, by revision ──────────┘
+//!  rows ─────────────────────┬─► StateBuilder ───┐
+//!  live versions, by key ────┘                   ├─► StoreBuilder ─► a store's directory
+//!  changes, by revision ───────► ChangesBuilder ─┘
 //! ```
 //!
-//! The three come each in their own order and in any order among each other; all of them are streams, and memory is that of
-//! a segment of the history and some MiB of pages. As with a snapshot that is imported, the database gets its name in the
+//! The three come each in their own order and in any order among each other, changes from another thread if that is wanted;
+//! all of them are streams, and memory is that of a segment of the history and some tens of MiB of pages. As with a snapshot that is imported, the database gets its name in the
 //! very end: without that the directory is no store.
 //!
 //! What is given is checked as far as one item says it (its form, its revisions, the order). Whether the changes lead to the
@@ -87,8 +87,14 @@ pub struct StoreBuilder {
     dir: PathBuf,
     options: Options,
     extent: Extent,
+    state: StateBuilder,
+    changes: ChangesBuilder,
+}
+
+/// The half of a [`StoreBuilder`] that writes the state.
+pub struct StateBuilder {
+    extent: Extent,
     loader: Loader,
-    history: HistoryWriter,
     rows: u64,
     row_hash: StateHash,
     keys: u64,
@@ -96,6 +102,12 @@ pub struct StoreBuilder {
     last_key: Vec<u8>,
     batch: Vec<Item>,
     batch_bytes: usize,
+}
+
+/// The half of a [`StoreBuilder`] that writes the history.
+pub struct ChangesBuilder {
+    extent: Extent,
+    history: HistoryWriter,
 }
 
 impl StoreBuilder {
@@ -115,12 +127,9 @@ impl StoreBuilder {
         }
         let (loader, mut history) = empty_store(disk, dir, options)?;
         history.start_behind(floor_of(compact_revision));
-        Ok(Self {
-            dir: dir.to_owned(),
-            options,
+        let state = StateBuilder {
             extent,
             loader,
-            history,
             rows: 0,
             row_hash: StateHash::default(),
             keys: 0,
@@ -128,9 +137,43 @@ impl StoreBuilder {
             last_key: Vec::new(),
             batch: Vec::new(),
             batch_bytes: 0,
-        })
+        };
+        Ok(Self { dir: dir.to_owned(), options, extent, state, changes: ChangesBuilder { extent, history } })
     }
 
+    /// Returns the two halves, which know nothing of each other: two threads may fill them.
+    pub fn halves(&mut self) -> (&mut StateBuilder, &mut ChangesBuilder) {
+        (&mut self.state, &mut self.changes)
+    }
+
+    /// Makes all of it durable, and a store of it. `applied` is the place in the caller's log that it stands for.
+    ///
+    /// # Errors
+    /// [`BuildError::Refused`] if the newest changes are missing, and those of the disk.
+    pub fn finish(self, applied: Applied) -> Result<(), BuildError> {
+        let Self { dir, options, extent, mut state, changes: ChangesBuilder { history, .. } } = self;
+        state.write_batch()?;
+        let StateBuilder { loader, rows, row_hash, keys, key_hash, .. } = state;
+        let Extent { revision, compact_revision } = extent;
+        let is_empty = revision == 1;
+        if !is_empty && !ends_with(history.last(), revision, compact_revision) {
+            return Err(BuildError::Refused("the changes of the newest revision are missing"));
+        }
+        let mark = Mark {
+            revision,
+            compact_revision,
+            applied,
+            keys,
+            key_hash,
+            rows,
+            row_hash,
+            ..history.finish()?.mark(options.identity)
+        };
+        Ok(loader.finish(mark.encode(), &dir.join(DATABASE))?)
+    }
+}
+
+impl StateBuilder {
     /// Adds a row of a side table. No two have the same key.
     ///
     /// # Errors
@@ -175,7 +218,9 @@ impl StoreBuilder {
         self.batch_bytes = 0;
         Ok(())
     }
+}
 
+impl ChangesBuilder {
     /// Adds a change, from [`Extent::first_change`] on, in the order of revisions: what the key is afterwards (`None`: it was
     /// deleted), and what it was before the transaction.
     ///
@@ -202,30 +247,5 @@ impl StoreBuilder {
         // What is compacted cannot be read, and not every member has it.
         let before = before.filter(|_| revision.main > compact_revision);
         Ok(self.history.append(&Change::new(revision, key, after, before))?)
-    }
-
-    /// Makes all of it durable, and a store of it. `applied` is the place in the caller's log that it stands for.
-    ///
-    /// # Errors
-    /// [`BuildError::Refused`] if the newest changes are missing, and those of the disk.
-    pub fn finish(mut self, applied: Applied) -> Result<(), BuildError> {
-        self.write_batch()?;
-        let Self { dir, options, extent, loader, history, rows, row_hash, keys, key_hash, .. } = self;
-        let Extent { revision, compact_revision } = extent;
-        let is_empty = revision == 1;
-        if !is_empty && !ends_with(history.last(), revision, compact_revision) {
-            return Err(BuildError::Refused("the changes of the newest revision are missing"));
-        }
-        let mark = Mark {
-            revision,
-            compact_revision,
-            applied,
-            keys,
-            key_hash,
-            rows,
-            row_hash,
-            ..history.finish()?.mark(options.identity)
-        };
-        Ok(loader.finish(mark.encode(), &dir.join(DATABASE))?)
     }
 }

@@ -124,7 +124,7 @@ pub mod inspect;
 pub mod snapshot;
 
 pub use self::begun_anew::BegunAnew;
-pub use self::build::{BuildError, Extent, StoreBuilder};
+pub use self::build::{BuildError, ChangesBuilder, Extent, StateBuilder, StoreBuilder};
 pub use self::checkpoint::{CheckpointJob, Done};
 pub use self::error::{CompactError, Error, ReadError};
 pub use self::hash_kv::{CompactionHash, HashKv};

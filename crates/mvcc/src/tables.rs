@@ -24,7 +24,7 @@ use wal::Disk;
 
 pub(crate) use self::load::Loader;
 pub(crate) use self::scan::{KeyPairs, Pair, Rows};
-use crate::backend::{Backend, Health};
+use crate::backend::{Backend, Gathered, Health};
 use crate::index::Entry;
 use crate::item::Item;
 use crate::record::{Fields, crc};
@@ -46,6 +46,16 @@ pub(crate) struct Tables {
     /// `None`: it could not be opened anew, on a disk that was still full for example.
     database: Option<Database>,
     health: Arc<Health>,
+    purpose: Purpose,
+}
+
+/// What a database is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Checkpoints, and readers.
+    Service,
+    /// It is filled, once.
+    Filling,
 }
 
 /// What one checkpoint writes.
@@ -66,13 +76,17 @@ impl Tables {
         if !disk.exists(path).map_err(io("look for"))? {
             Self::create(&disk, path, initial_mark)?;
         }
-        let mut tables = Self { disk, path: path.to_owned(), database: None, health: Arc::default() };
+        let mut tables = Self::closed(disk, path.to_owned(), Purpose::Service);
         tables.reopen()?;
         Ok(tables)
     }
 
+    fn closed(disk: Arc<dyn Disk>, path: PathBuf, purpose: Purpose) -> Self {
+        Self { disk, path, database: None, health: Arc::default(), purpose }
+    }
+
     fn create(disk: &Arc<dyn Disk>, path: &Path, initial_mark: &[u8]) -> Result<(), Error> {
-        let tables = Self::create_temporary(disk, path)?;
+        let tables = Self::create_temporary(disk, path, Purpose::Service)?;
         tables.commit(&Batch {
             empties_keys: false,
             changes: Vec::new(),
@@ -83,7 +97,7 @@ impl Tables {
     }
 
     /// An empty database under a temporary name.
-    fn create_temporary(disk: &Arc<dyn Disk>, path: &Path) -> Result<Self, Error> {
+    fn create_temporary(disk: &Arc<dyn Disk>, path: &Path, purpose: Purpose) -> Result<Self, Error> {
         let temporary = path.with_extension("tmp");
         let io = |op| {
             let path = temporary.clone();
@@ -93,7 +107,7 @@ impl Tables {
             disk.remove(&temporary).map_err(io("remove"))?;
         }
         disk.create(&temporary, 0).map_err(io("create"))?;
-        let mut tables = Self { disk: disk.clone(), path: temporary, database: None, health: Arc::default() };
+        let mut tables = Self::closed(disk.clone(), temporary, purpose);
         tables.reopen()?;
         Ok(tables)
     }
@@ -124,7 +138,12 @@ impl Tables {
         let backend = Backend::new(file, self.health.clone());
         let opened = self.guard(|| {
             let mut builder = Database::builder();
-            Ok(builder.set_cache_size(PAGE_CACHE_BYTES).create_with_backend(backend)?)
+            Ok(match self.purpose {
+                Purpose::Service => builder.set_cache_size(PAGE_CACHE_BYTES).create_with_backend(backend)?,
+                Purpose::Filling => builder
+                    .set_cache_size(load::PAGE_CACHE_BYTES)
+                    .create_with_backend(Gathered::new(backend))?,
+            })
         });
         self.database = Some(opened?);
         Ok(())

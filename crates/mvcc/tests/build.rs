@@ -60,11 +60,16 @@ fn what_is_built_is_what_was_there() {
     let store = made(&disk);
     let (live, changes) = content(&store);
     let mut builder = begin(&disk, store.revision(), store.compact_revision()).unwrap();
-    for change in changes {
-        builder.append(change.revision, change.key, change.after, change.before).unwrap();
-    }
-    live.into_iter().for_each(|item| builder.put_live(item).unwrap());
-    builder.put_row(TableId(1), b"row", b"value").unwrap();
+    let (state, history) = builder.halves();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for change in changes {
+                history.append(change.revision, change.key, change.after, change.before).unwrap();
+            }
+        });
+        live.into_iter().for_each(|item| state.put_live(item).unwrap());
+    });
+    state.put_row(TableId(1), b"row", b"value").unwrap();
     builder.finish(store.applied()).unwrap();
     let built = open(&disk.crash(wal::Crash::LoseAll), OTHER);
     built.check_invariants();
@@ -89,8 +94,12 @@ fn nothing_may_be_left_of_the_compact_revision() {
             StoreBuilder::begin(Arc::new(disk.clone()), Path::new(OTHER), options, extent).unwrap();
         for main in 11..=newest {
             let item = item(&format!("{main:0100}"), main, 0);
-            builder.append(Revision { main, sub: 0 }, item.key(), Some(item.clone()), None).unwrap();
-            builder.put_live(item).unwrap();
+            builder
+                .halves()
+                .1
+                .append(Revision { main, sub: 0 }, item.key(), Some(item.clone()), None)
+                .unwrap();
+            builder.halves().0.put_live(item).unwrap();
         }
         builder.finish(Applied::default()).unwrap();
         let store = Store::open(Arc::new(disk), Path::new(OTHER), options).unwrap();
@@ -136,12 +145,12 @@ fn what_no_store_can_hold_is_refused() {
     );
     assert!(matches!(begin(&disk, 0, -1), Err(BuildError::Refused(_))));
     let mut builder = begin(&disk, 5, 3).unwrap();
-    builder.put_live(item("b", 4, 0)).unwrap();
-    assert_eq!(refused(builder.put_live(item("a", 4, 1))), "keys are not in order");
-    assert_eq!(refused(builder.put_live(item("b", 4, 1))), "keys are not in order");
-    assert_eq!(refused(builder.put_live(item("c", 6, 0))), "a key is from the future");
+    builder.halves().0.put_live(item("b", 4, 0)).unwrap();
+    assert_eq!(refused(builder.halves().0.put_live(item("a", 4, 1))), "keys are not in order");
+    assert_eq!(refused(builder.halves().0.put_live(item("b", 4, 1))), "keys are not in order");
+    assert_eq!(refused(builder.halves().0.put_live(item("c", 6, 0))), "a key is from the future");
     let mut append = |main, sub, after: Option<Item>, before: Option<Item>| {
-        builder.append(Revision { main, sub }, Bytes::from_static(b"k"), after, before)
+        builder.halves().1.append(Revision { main, sub }, Bytes::from_static(b"k"), after, before)
     };
     assert_eq!(refused(append(5, 0, None, None)), "it does not follow the change before it");
     assert_eq!(refused(append(4, 1, None, None)), "it does not follow the change before it");

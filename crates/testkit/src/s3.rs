@@ -2,7 +2,7 @@
 //!
 //! PUT, uploads in parts, GET, DELETE, and lists in pages of three. A request must be signed in its
 //! URL by the one key that the store knows; the signature itself is not computed. Each connection
-//! serves one request.
+//! serves one request, in plain text or over TLS.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,6 +10,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::pki::Certificate;
 
 /// The access key that the store knows.
 pub const ACCESS_KEY: &str = "TESTKEY";
@@ -52,12 +58,60 @@ struct State {
     faults: Vec<Planned>,
     requests: Vec<String>,
     /// Connections that are never answered.
-    held: Vec<TcpStream>,
+    held: Vec<Connection>,
+}
+
+/// A connection of a client.
+enum Connection {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+}
+
+impl Connection {
+    fn accept(stream: TcpStream, tls: Option<&Arc<ServerConfig>>) -> std::io::Result<Self> {
+        let Some(config) = tls else { return Ok(Self::Plain(stream)) };
+        let session = ServerConnection::new(config.clone()).map_err(std::io::Error::other)?;
+        Ok(Self::Tls(Box::new(StreamOwned::new(session, stream))))
+    }
+
+    /// Cuts it off.
+    fn shutdown(&self) -> std::io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.shutdown(Shutdown::Both),
+            Self::Tls(stream) => stream.sock.shutdown(Shutdown::Both),
+        }
+    }
+}
+
+impl Read for Connection {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Connection {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
 }
 
 /// The store. Dropped, it accepts nothing more.
 pub struct S3 {
     port: u16,
+    is_secure: bool,
     state: Arc<Mutex<State>>,
     is_dropped: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -68,8 +122,27 @@ impl S3 {
     /// # Panics
     /// When there is no port.
     pub fn start() -> S3 {
+        Self::start_with(None)
+    }
+
+    /// Starts an empty store that speaks TLS, and shows this certificate.
+    ///
+    /// # Panics
+    /// When there is no port, or the certificate is none.
+    pub fn start_secured(certificate: &Certificate) -> S3 {
+        let chain = CertificateDer::from_pem_slice(certificate.cert.as_bytes()).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).expect("a key");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.expect("versions of TLS").with_no_client_auth();
+        let config = config.with_single_cert(vec![chain], key).expect("a certificate and its key");
+        Self::start_with(Some(Arc::new(config)))
+    }
+
+    fn start_with(tls: Option<Arc<ServerConfig>>) -> S3 {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
+        let is_secure = tls.is_some();
         let state: Arc<Mutex<State>> = Arc::default();
         let is_dropped: Arc<std::sync::atomic::AtomicBool> = Arc::default();
         let (shared, ends) = (state.clone(), is_dropped.clone());
@@ -78,16 +151,20 @@ impl S3 {
                 if ends.load(std::sync::atomic::Ordering::Relaxed) {
                     return;
                 }
-                let state = shared.clone();
-                std::thread::spawn(move || drop(serve(stream, &state)));
+                let (state, tls) = (shared.clone(), tls.clone());
+                std::thread::spawn(move || {
+                    let connection = Connection::accept(stream, tls.as_ref())?;
+                    serve(connection, &state)
+                });
             }
         });
-        S3 { port, state, is_dropped }
+        S3 { port, is_secure, state, is_dropped }
     }
 
     /// Its URL.
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        let scheme = if self.is_secure { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -104,7 +181,7 @@ impl S3 {
         let mut state = self.state();
         state.faults.clear();
         for stream in state.held.drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
+            let _ = stream.shutdown();
         }
     }
 
@@ -150,8 +227,8 @@ struct Request {
     body: Vec<u8>,
 }
 
-fn serve(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
+fn serve(connection: Connection, state: &Mutex<State>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(connection);
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let mut length = 0;
@@ -179,8 +256,10 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     };
     let mut body = vec![0; if fault == Some(Fault::Cut) { length / 2 } else { length }];
     reader.read_exact(&mut body)?;
+    // The request was all that the client sends.
+    let mut stream = reader.into_inner();
     if fault == Some(Fault::Cut) && length > 0 {
-        return stream.shutdown(Shutdown::Both);
+        return stream.shutdown();
     }
     match fault {
         Some(Fault::Silence) => {
@@ -204,12 +283,12 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes())?;
         stream.write_all(&body[..body.len() / 2])?;
-        return stream.shutdown(Shutdown::Both);
+        return stream.shutdown();
     }
     answer(&mut stream, status, &headers, &body)
 }
 
-fn answer(stream: &mut TcpStream, status: u16, headers: &str, body: &[u8]) -> std::io::Result<()> {
+fn answer(stream: &mut Connection, status: u16, headers: &str, body: &[u8]) -> std::io::Result<()> {
     let head = format!(
         "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n",
         body.len()

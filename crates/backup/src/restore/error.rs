@@ -106,6 +106,13 @@ pub enum RestoreError {
     Contradiction(String),
 }
 
+impl RestoreError {
+    /// What is read a second time is not what it was.
+    pub(super) fn changes_meanwhile() -> Self {
+        Self::Contradiction("the file changes while it is read".to_owned())
+    }
+}
+
 impl From<dbfile::Error> for RestoreError {
     fn from(error: dbfile::Error) -> Self {
         Self::File(error.into())

@@ -19,7 +19,7 @@ use wal::{Disk, OsDisk};
 use super::error::io_error;
 use super::etcd_log::{Entry, EtcdLog};
 use super::place::Place;
-use super::{NewStore, Origin, Progress, RestoreError, Restored, Restoring, Target, exported};
+use super::{NewStore, Origin, Progress, RestoreError, Restored, Restoring, Target, Verification, exported};
 
 /// The kind of an entry that has a command.
 const COMMAND: i32 = 0;
@@ -50,13 +50,13 @@ pub fn restore_etcd(
     let place = Place::take(Arc::new(OsDisk), target)?;
     let restoring = Restoring { origin, raise: raise_revision };
     if entries.iter().all(|entry| entry.kind != COMMAND || entry.data.is_empty()) {
-        return restoring.run(&db, place, progress);
+        return restoring.run(&db, place, &mut Verification::none(), progress);
     }
     let source = place.layout.member().join("source");
     let (state, stray_leases) = state(&db, &entries, applied, &place, &source, progress)?;
     drop(db);
     std::fs::remove_dir_all(&source).map_err(io_error("remove", &source))?;
-    let restored = restoring.run(&state, place, progress)?;
+    let restored = restoring.run(&state, place, &mut Verification::none(), progress)?;
     Ok(Restored { stray_leases, ..restored })
 }
 
@@ -110,7 +110,7 @@ fn state(
         applied,
         rows: Vec::new(),
     };
-    let Restored { stray_leases, .. } = new.write(&disk, db, 0, progress)?;
+    let Restored { stray_leases, .. } = new.write(&disk, db, 0, &mut Verification::none(), progress)?;
     let mut machine = Machine::open(Store::open(disk, dir, new.options())?)?;
     for entry in entries {
         apply(&mut machine, entry)?;

@@ -3,13 +3,15 @@
 /// What a restore is doing. In this order, each once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// The file is compared with its digest.
+    /// The file is compared with its digest, which goes on during the next stage.
     Verifying,
     /// Versions are read and sorted.
     Reading,
-    /// Keys are written.
+    /// The versions of each key are held against each other.
+    Comparing,
+    /// Keys are written, and the history of changes at the same time.
     Writing,
-    /// The history of changes is written.
+    /// The rest of the history is written, and all of it made durable.
     History,
 }
 

@@ -274,6 +274,7 @@ impl Bars {
             let what = match stage {
                 Stage::Verifying => "Verifying",
                 Stage::Reading => "Reading",
+                Stage::Comparing => "Comparing",
                 Stage::Writing => "Writing keys",
                 Stage::History => "Writing history",
             };

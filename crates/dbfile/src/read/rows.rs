@@ -1,7 +1,9 @@
 //! Rows of a bucket, one after the other.
 
+use super::Db;
 use super::walk::Walk;
 use crate::format::{LeafElement, PageId};
+use crate::source::read;
 use crate::{Error, ReadAt};
 
 /// A key and its value.
@@ -13,6 +15,39 @@ pub struct Row<'r> {
     pub key: &'r [u8],
     /// The value; may be empty.
     pub value: &'r [u8],
+    /// Byte of the file with which the value begins.
+    value_offset: u64,
+}
+
+/// Where in a file the value of a row is: what a reader keeps of many rows, instead of their values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ValuePlace {
+    /// Byte of the file with which it begins.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub bytes: u32,
+}
+
+impl Row<'_> {
+    /// Returns where the value is.
+    #[must_use]
+    pub const fn value_place(&self) -> ValuePlace {
+        // Its element has the length in 32 bits.
+        ValuePlace { offset: self.value_offset, bytes: self.value.len() as u32 }
+    }
+}
+
+impl<S: ReadAt> Db<S> {
+    /// Reads the value at a place that a row of this file had. It is what the file has there now: whoever changed it meanwhile
+    /// is not noticed.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn value_at(&self, place: ValuePlace) -> Result<Vec<u8>, Error> {
+        let mut value = vec![0; place.bytes as usize];
+        read(&self.source, &mut value, place.offset)?;
+        Ok(value)
+    }
 }
 
 /// The rows of a bucket, in the order of their keys. One run of pages with rows is in memory, and the branches above it.
@@ -47,9 +82,10 @@ impl<'d, S: ReadAt> Rows<'d, S> {
                 }
             }
         }
-        let bytes = &self.walk.leaf.bytes;
-        let LeafElement { key, value, .. } = LeafElement::read(bytes, self.next);
+        let leaf = &self.walk.leaf;
+        let LeafElement { key, value, .. } = LeafElement::read(&leaf.bytes, self.next);
         self.next += 1;
-        Ok(Some(Row { page: self.walk.leaf.page, key: &bytes[key], value: &bytes[value] }))
+        let value_offset = leaf.offset + value.start as u64;
+        Ok(Some(Row { page: leaf.page, key: &leaf.bytes[key], value: &leaf.bytes[value], value_offset }))
     }
 }

@@ -1,9 +1,9 @@
 //! Runs: a page and those that it goes on in, in memory.
 
 use super::Db;
+use super::ahead::Ahead;
 use crate::error::PageKinds;
 use crate::format::{Header, PageId, PageKind};
-use crate::source::read;
 use crate::{Error, ReadAt, Reason};
 
 /// A run of pages, or the inline page of a bucket.
@@ -30,12 +30,18 @@ impl Run {
 
 impl<S: ReadAt> Db<S> {
     /// Reads the run that begins with `page`, which is one of the file's, into `run`; returns its header.
-    pub(super) fn load(&self, page: PageId, bytes_max: u64, run: &mut Run) -> Result<Header, Error> {
+    pub(super) fn load(
+        &self,
+        page: PageId,
+        bytes_max: u64,
+        ahead: &mut Ahead,
+        run: &mut Run,
+    ) -> Result<Header, Error> {
         let page_size = self.meta().page_size;
         let page_bytes = page_size.bytes() as usize;
         *run = Run { page, offset: page.offset(page_size), count: 0, bytes: std::mem::take(&mut run.bytes) };
         run.bytes.resize(page_bytes, 0);
-        read(&self.source, &mut run.bytes, run.offset)?;
+        ahead.read(self, &mut run.bytes, run.offset)?;
         let header = Header::read(&run.bytes);
         self.check_header(page, &header, PageKinds::Tree).map_err(|reason| run.fault(0, reason))?;
         let bytes = (u64::from(header.overflow) + 1) * u64::from(page_size.bytes());
@@ -45,7 +51,7 @@ impl<S: ReadAt> Db<S> {
         if header.overflow > 0 {
             // Fits into memory: it is within the caller's limit.
             run.bytes.resize(bytes as usize, 0);
-            read(&self.source, &mut run.bytes[page_bytes..], run.offset + u64::from(page_size.bytes()))?;
+            ahead.read(self, &mut run.bytes[page_bytes..], run.offset + u64::from(page_size.bytes()))?;
         }
         run.count = header.count.into();
         Ok(header)

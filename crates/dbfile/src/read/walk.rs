@@ -1,6 +1,7 @@
 //! Going through the leaves of a tree, from left to right.
 
 use super::Db;
+use super::ahead::Ahead;
 use super::elements::{KeyRange, Level, check_branch, check_leaf, child_for};
 use super::page_set::PageSet;
 use super::run::Run;
@@ -27,6 +28,7 @@ pub(super) struct Walk<'d, S> {
     pub(super) leaf: Run,
     /// Pages of all runs so far.
     pages: u64,
+    ahead: Ahead,
     /// Every page that was reached, if that is wanted.
     pub(super) reached: Option<PageSet>,
 }
@@ -41,7 +43,15 @@ struct Branch {
 impl<'d, S: ReadAt> Walk<'d, S> {
     /// Returns a walk that has not begun.
     pub(super) fn new(db: &'d Db<S>, level: Level) -> Self {
-        Self { db, level, path: Vec::new(), leaf: Run::empty(), pages: 0, reached: None }
+        Self {
+            db,
+            level,
+            path: Vec::new(),
+            leaf: Run::empty(),
+            pages: 0,
+            ahead: Ahead::default(),
+            reached: None,
+        }
     }
 
     /// Takes an inline page as the only leaf.
@@ -99,7 +109,7 @@ impl<'d, S: ReadAt> Walk<'d, S> {
     fn load(&mut self, page: PageId) -> Result<PageKind, Error> {
         let max = self.db.options.run_bytes_max;
         let path_bytes: usize = self.path.iter().map(|branch| branch.run.bytes.len()).sum();
-        let header = self.db.load(page, max, &mut self.leaf)?;
+        let header = self.db.load(page, max, &mut self.ahead, &mut self.leaf)?;
         let run_pages = u64::from(header.overflow) + 1;
         self.pages += run_pages;
         if self.pages > self.db.meta().pages {

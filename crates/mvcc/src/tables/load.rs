@@ -3,19 +3,30 @@
 //! The database has a temporary name until it has its mark, so whatever is left of an interrupted import is no store. Pieces
 //! are committed without being durable, only to bound the memory that a transaction takes; the last commit makes all
 //! durable.
+//!
+//! Keys ascend, so they go in through a cursor behind the last one: redb then fills its pages, and looks for a place once for a
+//! MiB of them instead of once for each.
 
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
 use wal::Disk;
 
 use super::scan::Pair;
-use super::{Batch, KEYS, SIDE, Tables, VALUES, encode_entry, put_value_record, row_record};
+use super::{Batch, KEYS, Purpose, SIDE, Tables, VALUES, encode_entry, put_value_record, row_record};
 use crate::index::Entry;
 use crate::{Error, Item};
 
 /// Bytes of records in one transaction, about.
 const TRANSACTION_BYTES: usize = 16 << 20;
+
+/// Bytes of redb's page cache meanwhile. Half of it is for pages that are to be written. A transaction fits into that with the
+/// gaps in its pages: what is written before the transaction ends is read again for its checksums.
+pub(super) const PAGE_CACHE_BYTES: usize = 48 << 20;
+
+/// Behind all keys.
+const END: Bound<&[u8]> = Bound::Unbounded;
 
 /// A database being filled.
 pub(crate) struct Loader {
@@ -28,7 +39,7 @@ pub(crate) struct Loader {
 impl Loader {
     /// Makes the database that will be at `path`.
     pub(crate) fn create(disk: &Arc<dyn Disk>, path: &Path) -> Result<Self, Error> {
-        let tables = Tables::create_temporary(disk, path)?;
+        let tables = Tables::create_temporary(disk, path, Purpose::Filling)?;
         Ok(Self { transaction: None, tables, bytes: 0 })
     }
 
@@ -44,34 +55,36 @@ impl Loader {
         })
     }
 
-    /// Adds keys with their values.
+    /// Adds keys with their values, behind those that are there.
     pub(crate) fn put_pairs(&mut self, pairs: &[Pair<'_>]) -> Result<(), Error> {
         let bytes = pairs.iter().map(|pair| 2 * pair.key.len() + pair.value_record.len()).sum();
         self.put(bytes, |transaction| {
-            let mut keys = transaction.open_table(KEYS)?;
-            let mut values = transaction.open_table(VALUES)?;
+            let (mut keys, mut values) = (transaction.open_table(KEYS)?, transaction.open_table(VALUES)?);
+            let (mut keys, mut values) = (keys.upper_bound_mut(END)?, values.upper_bound_mut(END)?);
             for pair in pairs {
-                drop(keys.insert(pair.key, pair.entry_record)?);
-                drop(values.insert(pair.key, pair.value_record)?);
+                keys.insert_before(pair.key, pair.entry_record)?;
+                values.insert_before(pair.key, pair.value_record)?;
             }
-            Ok(())
+            keys.close()?;
+            Ok(values.close()?)
         })
     }
 
-    /// Adds keys with their newest versions.
+    /// Adds keys with their newest versions, behind those that are there.
     pub(crate) fn put_items(&mut self, items: &[(&Item, Entry)]) -> Result<(), Error> {
         let bytes = items.iter().map(|(item, _)| item.encoded.len() + item.key_bytes().len()).sum();
         self.put(bytes, |transaction| {
-            let mut keys = transaction.open_table(KEYS)?;
-            let mut values = transaction.open_table(VALUES)?;
+            let (mut keys, mut values) = (transaction.open_table(KEYS)?, transaction.open_table(VALUES)?);
+            let (mut keys, mut values) = (keys.upper_bound_mut(END)?, values.upper_bound_mut(END)?);
             let mut record = Vec::new();
             for (item, entry) in items {
                 let key = item.key_bytes();
-                drop(keys.insert(key, &encode_entry(key, entry)[..])?);
+                keys.insert_before(key, &encode_entry(key, entry)[..])?;
                 put_value_record(&mut record, key, entry.revision(), item.value_bytes());
-                drop(values.insert(key, &record[..])?);
+                values.insert_before(key, &record[..])?;
             }
-            Ok(())
+            keys.close()?;
+            Ok(values.close()?)
         })
     }
 

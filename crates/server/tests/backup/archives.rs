@@ -9,6 +9,7 @@ use backup::restore::Options;
 use proto::etcdserverpb as pb;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use testkit::pki::{self, Authority, Request};
 use testkit::s3::{ACCESS_KEY, BUCKET, Fault, S3, SECRET_KEY};
 use testkit::{Cluster, Server, Tmpfs, http, require, wait};
 
@@ -19,14 +20,27 @@ use super::{channel, hash_kv, put, quorate};
 struct Bucket {
     s3: S3,
     directory: tempfile::TempDir,
+    /// Who has signed its certificate, if it speaks TLS.
+    ca_file: Option<PathBuf>,
 }
 
 impl Bucket {
     fn new() -> Self {
-        let (s3, directory) = (S3::start(), tempfile::tempdir().expect("a temporary directory"));
+        Self::of(S3::start(), None)
+    }
+
+    /// One that speaks TLS, with a certificate that this CA signs.
+    fn secured(authority: &Authority) -> Self {
+        let s3 = S3::start_secured(&authority.issue(&Request::named("store")));
+        Self::of(s3, Some(authority))
+    }
+
+    fn of(s3: S3, authority: Option<&Authority>) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let ca_file = authority.map(|ca| pki::replace(directory.path(), "ca.crt", ca.pem().as_bytes()));
         let text = format!("[default]\naws_access_key_id={ACCESS_KEY}\naws_secret_access_key={SECRET_KEY}\n");
         std::fs::write(directory.path().join("credentials"), text).expect("a file");
-        Self { s3, directory }
+        Self { s3, directory, ca_file }
     }
 
     fn credentials(&self) -> PathBuf {
@@ -34,12 +48,14 @@ impl Bucket {
     }
 
     fn flags(&self) -> Vec<String> {
-        vec![
+        let mut flags = vec![
             format!("--backup-to=s3://{BUCKET}/test"),
             format!("--backup-s3-endpoint={}", self.s3.endpoint()),
             format!("--backup-credentials-file={}", self.credentials().display()),
             "--backup-piece-interval=1s".to_owned(),
-        ]
+        ];
+        flags.extend(self.ca_file.iter().map(|file| format!("--backup-s3-ca-file={}", file.display())));
+        flags
     }
 
     fn store(&self) -> Box<dyn Store> {
@@ -47,6 +63,7 @@ impl Bucket {
         let options = S3Options {
             endpoint: Some(self.s3.endpoint()),
             credentials_file: Some(self.credentials()),
+            ca_file: self.ca_file.clone(),
             ..S3Options::default()
         };
         address.open(&options, Stop::never()).expect("a store")
@@ -263,4 +280,37 @@ fn where_compaction_was_faster_than_the_store_there_is_a_full_backup_again() {
     let after = write(cluster.member(0), "a", "4");
     await_revision(&*store, after);
     assert_restored(&*store, cluster.member(0), after);
+}
+
+#[test]
+fn a_store_behind_tls_takes_backups_from_who_knows_its_ca() {
+    let bucket = Bucket::secured(&Authority::new("of the store"));
+    assert!(bucket.s3.endpoint().starts_with("https://"));
+    let cluster = start(1, &bucket.flags());
+    let store = bucket.store();
+    let early = write(cluster.member(0), "a", "1");
+    await_revision(&*store, early);
+    // A piece after the full backup.
+    let late = write(cluster.member(0), "a", "2");
+    await_revision(&*store, late);
+    for revision in [early, late] {
+        assert_restored(&*store, cluster.member(0), revision);
+    }
+}
+
+#[test]
+fn a_store_whose_certificate_another_ca_has_signed_is_told_nothing() {
+    let mut bucket = Bucket::secured(&Authority::new("of the store"));
+    let other = Authority::new("another one").pem();
+    bucket.ca_file = Some(pki::replace(bucket.directory.path(), "other.crt", other.as_bytes()));
+    let cluster = start(1, &bucket.flags());
+    let member = cluster.member(0);
+    write(member, "a", "1");
+    wait::until("a failure", || (metric(member, "quorate_backup_failures_total") > 0.0).then_some(()));
+    wait::until("a reason", || member.log().contains("UnknownIssuer").then_some(()));
+    // Those of the system do not have it either.
+    bucket.ca_file = None;
+    let error = archive::overview(&*bucket.store(), None).map(drop).expect_err("nobody knows its CA");
+    assert!(format!("{error:?}").contains("UnknownIssuer"), "{error:?}");
+    assert!(bucket.s3.requests().is_empty() && bucket.s3.objects().is_empty());
 }

@@ -5,14 +5,21 @@ use std::sync::Arc;
 
 use proto::etcdserverpb as pb;
 use proto::etcdserverpb::lease_client::LeaseClient;
-use testkit::{Cluster, Server};
+use testkit::{Cluster, Server, http};
 
-use crate::client::{channel, eventually, get, leader, put, status};
+use crate::client::{channel, eventually, get, get_serializable, leader, put, status};
 use crate::program;
 
 /// What the log says then.
 const DIFFERS: &str = "found data inconsistency with peers";
 const WRONG: &str = "this member's state is wrong";
+
+/// etcd's switches of its own comparisons, which are off there if they are not given.
+const COMPARISONS: [&str; 3] = [
+    "--corrupt-check-time=1h",
+    "--compact-hash-check-time=1h",
+    "--feature-gates=InitialCorruptCheck=true,CompactHashCheck=true",
+];
 
 /// A lease that nobody granted.
 const STRAY: i64 = 0x5712a7;
@@ -100,4 +107,61 @@ async fn a_leader_that_differs_from_the_majority_gives_way() {
         assert!(!cluster.member(number).log().contains(WRONG), "the majority keeps its state");
     }
     eventually("writes to go on", || async { put(cluster.member(0), "key", "later").await.ok() }).await;
+}
+
+/// Of two members nobody knows which one is wrong: what is said of it stays, until somebody looks.
+async fn is_found_out_and_stays(flags: &[&str]) -> Cluster {
+    let mut cluster = Cluster::start(&program(), 2, flags);
+    leader(&cluster, &[0, 1]).await;
+    put(cluster.member(0), "key", "before").await.expect("a write");
+    tampered_with(&mut cluster, 1).await;
+    let has_alarm = |member: &Server| {
+        let answer = http::try_get(&member.client_address(), "/health").ok()?;
+        (answer.status == 503 && answer.body.contains("ALARM CORRUPT")).then_some(())
+    };
+    let members = cluster.members();
+    let found = eventually("the alarm", || async {
+        // Each write is followed by a comparison.
+        let _ = put(&members[0], "key", "after").await;
+        members.iter().find(|member| has_alarm(member).is_some())
+    })
+    .await;
+    assert!(found.log().contains(DIFFERS));
+    let address = found.client_address();
+    let ready = http::get(&address, "/readyz/data_corruption");
+    assert_eq!((ready.status, ready.body.contains("alarm activated: CORRUPT")), (503, true), "{ready:?}");
+    let [_, id] = identity(found).await;
+    let raised = format!("etcd_debugging_server_alarms{{alarm_type=\"CORRUPT\",server_id=\"{id:x}\"}} 1");
+    let metrics = http::get(&address, "/metrics").body;
+    assert!(metrics.contains(&raised), "{raised}");
+    let refused = get_serializable(found, "key").await.expect_err("nobody is served from it");
+    assert_eq!(refused.message(), "etcdserver: corrupt cluster");
+    for member in members {
+        assert!(!member.log().contains(WRONG), "nothing is thrown away that may be right");
+    }
+    cluster
+}
+
+#[tokio::test]
+async fn members_are_compared_if_nothing_is_asked_for() {
+    is_found_out_and_stays(&[]).await;
+}
+
+#[tokio::test]
+async fn etcds_switches_of_comparisons_are_taken_and_change_nothing() {
+    let cluster = is_found_out_and_stays(&COMPARISONS).await;
+    let settings = ["--corrupt-check-time", "--compact-hash-check-time"];
+    let gates = ["feature gate InitialCorruptCheck=true", "feature gate CompactHashCheck=true"];
+    for member in cluster.members() {
+        let log = member.log();
+        for setting in settings.into_iter().chain(gates) {
+            let says = |line: &str| line.contains("without effect") && line.contains(setting);
+            assert!(log.lines().any(says), "the log does not say that {setting} has no effect");
+        }
+        let metrics = http::get(&member.client_address(), "/metrics").body;
+        for gate in ["InitialCorruptCheck", "CompactHashCheck"] {
+            let is_on = format!("etcd_server_feature_enabled{{name=\"{gate}\",stage=\"ALPHA\"}} 1");
+            assert!(metrics.contains(&is_on), "{is_on}");
+        }
+    }
 }

@@ -3,6 +3,8 @@
 mod cut_over;
 mod faults;
 mod follow;
+mod liar;
+mod lies;
 mod refused;
 mod secured;
 mod support;

@@ -32,7 +32,12 @@ pub(crate) fn quorate() -> Program {
 
 /// A member that follows a source and is alone.
 pub(crate) fn follower(source: &Server) -> Server {
-    Server::start(&quorate(), &[&format!("--follow-endpoints={}", source.client_address())])
+    follower_of(&[&source.client_address()])
+}
+
+/// A member that follows what is to be had under these addresses, and is alone.
+pub(crate) fn follower_of(addresses: &[&str]) -> Server {
+    Server::start(&quorate(), &[&format!("--follow-endpoints={}", addresses.join(","))])
 }
 
 /// Three members that follow a source.
