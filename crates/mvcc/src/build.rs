@@ -201,7 +201,7 @@ impl StoreBuilder {
         }
         // What is compacted cannot be read, and not every member has it.
         let before = before.filter(|_| revision.main > compact_revision);
-        Ok(self.history.append(&Change::new(revision, key, after, before))?)
+        Ok(self.history.append(&Change::new(revision, key, after, before.into()))?)
     }
 
     /// Makes all of it durable, and a store of it. `applied` is the place in the caller's log that it stands for.

@@ -10,15 +10,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use wal::Position;
 
 use crate::history::{self, SealedRun};
 use crate::index::Entry;
-use crate::pace::{DISK_READ_KEYS, Pace, RUN_KEYS};
+use crate::pace::{DISK_READ_KEYS, Pace, RUN_KEYS, ToTheEnd};
 use crate::range::successor;
 use crate::shared::{Chunk, Found, Hold, Inner, Parts, Shared, Wanted};
 use crate::tables::Snapshot;
-use crate::{Error, Item, RangeQuery, RangeResult, ReadError};
+use crate::{Error, Item, KeyRange, RangeQuery, RangeResult, ReadError};
 
 /// Keys collected from each source at a time when runs are merged in: at least, since each run is looked into for them,
 /// and at most, since they are kept.
@@ -261,7 +262,7 @@ impl<'a> Cursor<'a> {
     fn before(&self, position: Position) -> Result<Option<Item>, Error> {
         let change = history::read(&self.inner.reader, &self.inner.history_dir, position)?;
         // A reply keeps what it shows, and would keep what was read around it.
-        Ok(change.before.as_ref().map(Item::detached))
+        Ok(change.before.item().map(Item::detached))
     }
 
     fn admit(&self, items: &[Item]) {
@@ -302,6 +303,18 @@ impl Inner {
             }
             Found::Before(_) | Found::Counted | Found::Nothing => Ok(None),
         }
+    }
+
+    /// What a key was before the transaction of a revision; `None` also if that is compacted.
+    pub(crate) fn read_before(&self, key: &Bytes, main: i64) -> Result<Option<Item>, ReadError> {
+        let range = KeyRange::single(key.clone());
+        let wanted = Wanted { range: &range, at: main - 1, parts: Parts::All };
+        let shared = self.shared.read();
+        if wanted.at < shared.compact_revision {
+            return Ok(None);
+        }
+        let cursor = Cursor::new(self, wanted, &shared);
+        Ok(cursor.collect(shared, 1, &ToTheEnd)?.pop())
     }
 
     /// Answers a range query, as far as `pace` lets it go.

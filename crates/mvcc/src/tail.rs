@@ -93,7 +93,7 @@ impl Tail {
             None => (id, id, 0),
             Some((parent_id, parent)) => (parent_id, self.jump_from(parent_id, &parent), parent.depth + 1),
         };
-        let created = change.before.as_ref().map_or(0, |before| before.meta.create_revision);
+        let created = change.before.meta().map_or(0, |meta| meta.create_revision);
         self.links.push_back(Link { revision: change.revision, position, back, jump, depth, created });
         id
     }
@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn change(main: i64) -> Change {
-        Change::new(at(main), bytes::Bytes::new(), None, None)
+        Change::new(at(main), bytes::Bytes::new(), None, None.into())
     }
 
     fn position(main: i64) -> Position {

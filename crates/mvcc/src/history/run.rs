@@ -305,8 +305,8 @@ impl RunBuilder {
         let number = self.changes.len() as u32;
         if !change.is_put() {
             self.tombstones.push(number);
-            if let Some(before) = &change.before {
-                self.deletions.push((number, before.meta.create_revision));
+            if let Some(before) = change.before.meta() {
+                self.deletions.push((number, before.create_revision));
                 self.size.add(key);
             }
         }
@@ -418,7 +418,7 @@ mod tests {
     fn a_root_that_was_written_before_lives_were_is_read() {
         let mut builder = RunBuilder::default();
         let (revision, position) = (Revision { main: 2, sub: 0 }, Position { segment: 7, offset: 64 });
-        builder.add(&Change::new(revision, "a".into(), None, None), position);
+        builder.add(&Change::new(revision, "a".into(), None, None.into()), position);
         let block: (&[u8], Revision, Position) = (b"a", revision, position);
         let bytes = builder.encode_root(&[block], &[block], 7);
         assert_eq!(bytes, b"\x01\x01a\x02\x00\x00\x40\x01\x02\x00\x00\x40\x01\x01a\x02\x00\x00\x40");

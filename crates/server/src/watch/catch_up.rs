@@ -207,7 +207,7 @@ mod tests {
         let changes = 100;
         for number in 0..changes {
             let mut txn = store.txn();
-            txn.put(format!("{number}").into(), vec![7; 1000].into(), mvcc::LeaseId(0)).unwrap();
+            txn.put(format!("{number}").into(), vec![7; 1000].into(), mvcc::LeaseId(0));
             txn.commit();
             store.checkpoint().unwrap();
         }
@@ -219,7 +219,10 @@ mod tests {
         // More than there are files that the log closes in its need.
         (0..24).for_each(|_| disk.inject_after(wal::Fault::NoDescriptor, 0));
         let range = mvcc::KeyRange::all();
-        worker.send(0, vec![CatchUpJob { stream: StreamId(1), watcher: WatcherId(1), range, from: 2 }]);
+        worker.send(
+            0,
+            vec![CatchUpJob { stream: StreamId(1), watcher: WatcherId(1), range, from: 2, prev_kv: false }],
+        );
         let mut found = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(mailbox.take(&mut found));

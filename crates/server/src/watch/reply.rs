@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
-use mvcc::Change;
+use mvcc::{Change, ReadError};
 use prost::encoding::{encode_varint, encoded_len_varint};
 
 use crate::grpc::reply::{Header, WireReply};
@@ -25,9 +25,12 @@ pub(crate) struct QueuedEvent {
 
 impl QueuedEvent {
     /// Returns the event of a change, with the previous key-value pair if that is wanted and there is one.
-    pub(crate) fn of(change: &Change, prev_kv: bool) -> Self {
-        let event = if prev_kv { change.event_with_previous() } else { change.event() };
-        Self { revision: change.revision.main, event: event.clone() }
+    ///
+    /// # Errors
+    /// Those of the disk, if the pair is not in memory.
+    pub(crate) fn of(change: &Change, prev_kv: bool) -> Result<Self, ReadError> {
+        let event = if prev_kv { change.event_with_previous()? } else { change.event() };
+        Ok(Self { revision: change.revision.main, event: event.clone() })
     }
 
     /// Returns the event as a client decodes it.

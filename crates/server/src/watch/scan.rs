@@ -37,7 +37,7 @@ pub(super) fn read(view: &View, jobs: &[&CatchUpJob]) -> Result<Vec<Option<Caugh
         match history.next_batch() {
             Ok(Some(batch)) => {
                 scanned += batch.len();
-                batch.iter().for_each(|change| scan.take(change));
+                batch.iter().try_for_each(|change| scan.take(change))?;
                 scan.reached(history.next_revision() - 1);
             }
             Ok(None) | Err(ReadError::Future(_) | ReadError::GivenUp) => break,
@@ -102,8 +102,8 @@ impl<'a> Scan<'a> {
         self.open == 0 || self.jobs[0].enough.is_some()
     }
 
-    /// Gives a change to those who want it.
-    fn take(&mut self, change: &Change) {
+    /// Gives a change to those who want it. What it replaced is read from the disk if one of them is shown that.
+    fn take(&mut self, change: &Change) -> Result<(), mvcc::Error> {
         let revision = change.revision.main;
         let mut matched = std::mem::take(&mut self.matched);
         matched.extend(self.keys.get(&change.key).into_iter().flatten());
@@ -114,7 +114,10 @@ impl<'a> Scan<'a> {
         });
         if let [first, others @ ..] = &matched[..] {
             // Of what was read, one change in a hundred may be wanted.
-            let change = change.detached();
+            let change = match matched.iter().any(|&number| self.jobs[number].job.prev_kv) {
+                true => change.detached_with_before()?,
+                false => change.detached(),
+            };
             if !others.is_empty() {
                 // Encoded once for all.
                 let _ = change.event();
@@ -124,6 +127,7 @@ impl<'a> Scan<'a> {
         }
         matched.clear();
         self.matched = matched;
+        Ok(())
     }
 
     /// Notes that everything through a revision was given out.
@@ -154,8 +158,9 @@ impl<'a> Scan<'a> {
 
 impl Job<'_> {
     fn add(&mut self, change: Change) {
-        let item = |item: &Option<mvcc::Item>| item.as_ref().map_or(0, |item| item.encoded.len());
-        self.bytes += change.key.len() + item(&change.after) + item(&change.before);
+        let after = change.after.as_ref().map_or(0, |item| item.encoded.len());
+        let before = change.before.item().map_or(0, |item| item.encoded.len());
+        self.bytes += change.key.len() + after + before;
         self.found.push(change);
     }
 }
@@ -177,7 +182,7 @@ mod tests {
         for number in 0..300 {
             let mut txn = store.txn();
             let value = vec![b'v'; if number % 10 < 3 { 1000 } else { 10 }];
-            txn.put(format!("k{}", number % 10).into(), value.into(), LeaseId(0)).unwrap();
+            txn.put(format!("k{}", number % 10).into(), value.into(), LeaseId(0));
             txn.commit();
             if number % 50 == 0 {
                 store.checkpoint().unwrap();
@@ -187,7 +192,7 @@ mod tests {
     }
 
     fn job(watcher: u64, range: KeyRange, from: i64) -> CatchUpJob {
-        CatchUpJob { stream: StreamId(1), watcher: WatcherId(watcher), range, from }
+        CatchUpJob { stream: StreamId(1), watcher: WatcherId(watcher), range, from, prev_kv: false }
     }
 
     /// The revisions found, and through which.
