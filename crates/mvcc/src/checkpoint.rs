@@ -485,11 +485,10 @@ impl Background {
     /// from the last commit. If this fails too, the database is closed, and the next attempt begins with this.
     fn reopen_tables(&mut self, inner: &Inner, mark: &[u8]) -> Result<Opened, Error> {
         self.tables.reopen()?;
-        let opened = self.tables.snapshot().and_then(|snapshot| Ok((snapshot.mark()? == mark, snapshot)));
-        match opened {
+        match self.tables.snapshot() {
             // Readers are shown it when they know that these changes are in it: what they replaced is not.
-            Ok((true, _)) => Ok(Opened::WithThis),
-            Ok((false, snapshot)) => {
+            Ok(snapshot) if snapshot.mark() == mark => Ok(Opened::WithThis),
+            Ok(snapshot) => {
                 inner.shared.write().snapshot = Arc::new(snapshot);
                 Ok(Opened::WithTheLast)
             }

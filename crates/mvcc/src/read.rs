@@ -347,14 +347,13 @@ impl Inner {
     ) -> Result<RangeResult, ReadError> {
         let (at, revision) = (cursor.wanted.at, shared.revision);
         let count_now = shared.index.count(&query.range);
+        let changes = shared.tail.changes_after(at).max((revision - at) as u64);
         let limit = if query.limit == 0 { usize::MAX } else { query.limit };
         let hold = cursor.hold.clone();
         let count_then = || match &hold {
             None => Ok(count_now),
-            // It goes through the keys of now, or through the changes since.
-            Some(_) if !pace.goes_on(count_now.max((revision - at) as u64) as usize, 0) => {
-                Err(ReadError::GivenUp)
-            }
+            // It goes through the keys of now and those that were deleted since, or through the changes since.
+            Some(_) if !pace.goes_on(count_now.max(changes) as usize, 0) => Err(ReadError::GivenUp),
             Some(hold) => self.count_at(&query.range, at, revision, count_now, hold),
         };
         if query.count_only {

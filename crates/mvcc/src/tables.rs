@@ -165,8 +165,11 @@ impl Tables {
         self.guard(|| {
             let transaction = database.begin_read()?;
             let values = transaction.open_table(VALUES)?;
-            Ok(Snapshot::new(self.path.clone(), self.health.clone(), transaction, values))
-        })
+            let mark = transaction.open_table(MARK)?.get(MARK_KEY)?.map(|mark| mark.value().to_vec());
+            let (path, health) = (self.path.clone(), self.health.clone());
+            Ok(mark.map(|mark| Snapshot::new(path, health, transaction, values, mark)))
+        })?
+        .ok_or_else(|| self.corrupt("it has no mark"))
     }
 
     pub(crate) fn mark(&self) -> Result<Vec<u8>, Error> {

@@ -193,6 +193,11 @@ impl Tail {
         (offset < flushed).then(|| self.links[offset].position)
     }
 
+    /// How many changes there are here after main revision `at`.
+    pub(crate) fn changes_after(&self, at: i64) -> u64 {
+        (self.links.len() - self.links.partition_point(|link| link.revision.main <= at)) as u64
+    }
+
     /// Forgets the changes up to `last`, which have an index on the disk now.
     pub(crate) fn drop_through(&mut self, last: Revision) {
         let gone = self.links.partition_point(|link| link.revision <= last);

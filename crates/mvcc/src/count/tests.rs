@@ -128,3 +128,37 @@ fn what_is_written_and_sealed_while_the_index_is_gone_through_changes_no_count()
     assert_eq!(read(&view, &KeyRange::all(), at), expected);
     drop(hold);
 }
+
+/// A count right before a transaction with very many changes would otherwise keep all of their keys in memory.
+#[test]
+fn changes_are_gone_through_only_where_they_are_few_however_few_the_revisions_are() {
+    let mut store = empty_store();
+    let put_all = |store: &mut Store, numbers: std::ops::Range<i64>| {
+        let mut txn = store.txn();
+        numbers.for_each(|number| drop(txn.put(key(number), vec![1; 40].into(), LeaseId(0))));
+        txn.commit();
+    };
+    put_all(&mut store, 0..3000);
+    (0..3).for_each(|number| put_all(&mut store, number..number + 1));
+    put_all(&mut store, 500..2500);
+    let (view, now) = (store.view(), store.revision());
+    let is_by_changes = |at: i64| {
+        let inner = &view.inner;
+        inner.has_few_changes_since(at, inner.shared.read().revision, 3000).unwrap()
+    };
+    assert!(!is_by_changes(now - 1) && !is_by_changes(now - 3), "2000 changes in a revision");
+    (0..3).for_each(|number| put_all(&mut store, number..number + 1));
+    assert!(is_by_changes(now) && !is_by_changes(now - 1));
+    // The same where the changes are in runs.
+    store.checkpoint().unwrap();
+    assert!(view.inner.shared.read().runs.len() > 3);
+    assert!(is_by_changes(now) && !is_by_changes(now - 1) && !is_by_changes(now - 4));
+    for at in now - 5..store.revision() {
+        assert_eq!(
+            view.range(&RangeQuery { count_only: true, ..RangeQuery::new(KeyRange::all()).at(at) })
+                .unwrap()
+                .count,
+            read(&view, &KeyRange::all(), at)
+        );
+    }
+}

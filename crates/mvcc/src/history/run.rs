@@ -85,6 +85,13 @@ impl SealedRun {
             .ok_or_else(|| self.damaged(dir))
     }
 
+    /// How many changes there are after main revision `at`, to within a mark.
+    pub(crate) fn changes_after(&self, reader: &Reader, dir: &Path, at: i64) -> Result<u64, Error> {
+        let root = self.root(reader, dir)?;
+        let marks = root.marks.len() - root.marks.partition_point(|(revision, _)| revision.main <= at);
+        Ok((marks * MARK_EVERY) as u64)
+    }
+
     /// For each key from `start` on that changed after main revision `at`: its first change after it. At most `max` keys;
     /// the flag says whether that was all there is in the range.
     pub(crate) fn first_changes(

@@ -66,12 +66,12 @@ impl Sum {
 }
 
 impl SnapshotExport {
-    /// Begins an export of the last checkpoint that is complete. Reads a page or two.
+    /// Begins an export of the last checkpoint that is complete. Of the disk it reads a root at most, and not under the lock.
     pub(crate) fn begin(inner: &Arc<Inner>) -> Result<Self, Error> {
         let shared = inner.shared.read();
         let snapshot = shared.snapshot.clone();
         // What that checkpoint needs is not released before the next one is published, and from now on not at all.
-        let mark = match Mark::decode(&snapshot.mark()?) {
+        let mark = match Mark::decode(snapshot.mark()) {
             Ok(Some(mark)) => mark,
             _ => return Err(snapshot.corrupt("its mark does not match its checksum".to_owned())),
         };

@@ -21,6 +21,8 @@ pub(crate) struct Snapshot {
     pub(super) health: Arc<Health>,
     pub(super) transaction: redb::ReadTransaction,
     values: Table,
+    /// Read when the snapshot was taken: whoever wants to know it may hold a lock.
+    mark: Vec<u8>,
 }
 
 impl Snapshot {
@@ -29,8 +31,14 @@ impl Snapshot {
         health: Arc<Health>,
         transaction: redb::ReadTransaction,
         values: Table,
+        mark: Vec<u8>,
     ) -> Self {
-        Self { path, health, transaction, values }
+        Self { path, health, transaction, values, mark }
+    }
+
+    /// The mark, as it was written.
+    pub(crate) fn mark(&self) -> &[u8] {
+        &self.mark
     }
 
     /// The item of a key with this index entry.
