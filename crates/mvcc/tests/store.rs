@@ -254,3 +254,23 @@ fn what_is_read_of_the_past_keeps_nothing_of_what_was_read_around_it() {
     assert_eq!(past.items.len(), 100);
     assert!(past.items.iter().all(|item| item.encoded.is_unique() && item.value() == "old"));
 }
+
+/// A member whose quota is nearly full must not be over it because it was started again.
+#[test]
+fn a_start_counts_the_same_wherever_compaction_has_stopped() {
+    let options = Options { history_segment_bytes: 1 << 20, ..options() };
+    let value = "v".repeat(1000);
+    for compacted in [300, 1000, 1400, 2500] {
+        let disk = SimDisk::new(1);
+        let open = || Store::open(Arc::new(disk.clone()), Path::new("/data"), options).unwrap();
+        let mut store = open();
+        (0..3000).for_each(|number| _ = put(&mut store, &format!("key{}", number % 10), &value));
+        store.compact(compacted).unwrap();
+        store.checkpoint().unwrap();
+        let before = store.db_size();
+        drop(store);
+        // What is known of the history is known to this many bytes.
+        let after = open().db_size();
+        assert!(after.abs_diff(before) <= 2 * (64 << 10), "{after} and {before} at {compacted}");
+    }
+}
