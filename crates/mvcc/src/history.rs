@@ -16,6 +16,7 @@
 
 mod block;
 mod change;
+mod filter;
 mod run;
 
 use std::path::Path;
