@@ -143,7 +143,7 @@ fn a_restored_store_goes_on() {
         let store = machine.store_mut();
         for number in 0..30 {
             let mut txn = store.txn();
-            txn.put(format!("key/{}", number % 15).into(), "new".into(), LeaseId(0)).unwrap();
+            txn.put(format!("key/{}", number % 15).into(), "new".into(), LeaseId(0));
             let _ = txn.commit();
             if number % 10 == 9 {
                 store.compact(NEWEST + number - 5).unwrap();
@@ -202,7 +202,7 @@ fn a_raised_revision_leaves_the_live_keys_and_nothing_that_could_be_read_before(
     assert!(matches!(machine.view().hash_kv(Some(60)), Err(mvcc::ReadError::Compacted(1_060))));
     assert!(machine.view().history(1_060).next_batch().unwrap().is_none(), "nothing has happened there");
     let mut txn = machine.store_mut().txn();
-    txn.put("key".into(), "value".into(), LeaseId(0)).unwrap();
+    txn.put("key".into(), "value".into(), LeaseId(0));
     assert_eq!(txn.commit().unwrap().revision, 1_061);
     machine.store_mut().checkpoint().unwrap();
     assert_eq!(machine.view().history(1_060).next_batch().unwrap().unwrap().len(), 1);

@@ -252,9 +252,8 @@ impl ApplyThread {
             }
         };
         let id = command.header.as_ref().map(|header| RequestId(header.id));
-        // Only a transaction has something to read for its reply.
-        let is_wanted =
-            command.txn.is_none() || id.is_some_and(|id| self.handles.shared.waiters.is_waiting(id));
+        let is_wanted = !machine::txn::may_read(&command)
+            || id.is_some_and(|id| self.handles.shared.waiters.is_waiting(id));
         let reading = if is_wanted { Reading::Now } else { Reading::Never };
         let outcome = match self.machine.apply_for(reading, applied, &command) {
             Ok(outcome) => outcome,

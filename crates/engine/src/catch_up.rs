@@ -211,7 +211,7 @@ mod tests {
         let changes = 100;
         for number in 0..changes {
             let mut txn = store.txn();
-            txn.put(format!("{number}").into(), vec![7; 1000].into(), mvcc::LeaseId(0)).unwrap();
+            txn.put(format!("{number}").into(), vec![7; 1000].into(), mvcc::LeaseId(0));
             txn.commit();
             store.checkpoint().unwrap();
         }
@@ -226,7 +226,14 @@ mod tests {
         let range = mvcc::KeyRange::all();
         worker.send(
             0,
-            vec![CatchUpJob { stream: StreamId(1), watcher: WatcherId(1), range, from: 2, is_alone: true }],
+            vec![CatchUpJob {
+                stream: StreamId(1),
+                watcher: WatcherId(1),
+                range,
+                from: 2,
+                is_alone: true,
+                prev_kv: false,
+            }],
         );
         let mut found = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -121,7 +121,7 @@ mod tests {
     fn compaction(store: &mut Store) -> CompactionHash {
         for number in 0..100 {
             let mut txn = store.txn();
-            txn.put(format!("key{number:03}").into(), vec![7; 100].into(), LeaseId(0)).unwrap();
+            txn.put(format!("key{number:03}").into(), vec![7; 100].into(), LeaseId(0));
             txn.commit();
         }
         store.compact(store.revision()).unwrap();

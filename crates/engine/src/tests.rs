@@ -372,7 +372,7 @@ fn snapshot() -> (Store, Made, SnapshotMeta) {
     let options = mvcc::Options { identity: [7, 2], ..mvcc::Options::default() };
     let mut store = Store::open(Arc::new(SimDisk::new(2)), &PathBuf::from("/kv"), options).expect("a store");
     let mut txn = store.txn();
-    txn.put("key".into(), "from the snapshot".into(), LeaseId(0)).expect("a put");
+    txn.put("key".into(), "from the snapshot".into(), LeaseId(0));
     txn.commit().expect("a change");
     store.set_applied(Applied { index: last.index.0, term: last.term.0 });
     store.checkpoint().expect("a checkpoint");

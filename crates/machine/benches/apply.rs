@@ -137,7 +137,7 @@ fn store_alone(commands: &[InternalRaftRequest]) {
     let mut round = || {
         for put in commands.iter().filter_map(|command| command.put.as_ref()) {
             let mut txn = store.txn();
-            txn.put(put.key.clone(), put.value.clone(), LeaseId(0)).unwrap();
+            txn.put(put.key.clone(), put.value.clone(), LeaseId(0));
             txn.commit();
         }
     };

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use bytes::Bytes;
-use mvcc::{Changes, Item, LeaseId};
+use mvcc::{Change, Changes, LeaseId, Meta};
 use proto::etcdserverpb::{LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest};
 use proto::quoratepb::LeaseExpire;
 
@@ -93,11 +93,13 @@ impl Leases {
 
     /// Keeps the sets of keys up with what changed. Where no lease is involved, that is two comparisons a change.
     pub(crate) fn follow(&mut self, changes: &Changes) {
-        let lease_of = |item: &Option<Item>| item.as_ref().map_or(LeaseId(0), |item| item.meta.lease);
+        let lease_of = |meta: Option<Meta>| meta.map_or(LeaseId(0), |meta| meta.lease);
+        let lease_before = |change: &Change| lease_of(change.before.meta());
+        let lease_after = |change: &Change| lease_of(change.after.as_ref().map(|item| item.meta));
         let changes = &changes.changes[..];
         if changes
             .iter()
-            .all(|change| lease_of(&change.before) == LeaseId(0) && lease_of(&change.after) == LeaseId(0))
+            .all(|change| lease_before(change) == LeaseId(0) && lease_after(change) == LeaseId(0))
         {
             return;
         }
@@ -106,8 +108,8 @@ impl Leases {
         // first.
         let mut within = BTreeMap::new();
         for change in changes {
-            let after = lease_of(&change.after);
-            let before = within.insert(&change.key, after).unwrap_or(lease_of(&change.before));
+            let after = lease_after(change);
+            let before = within.insert(&change.key, after).unwrap_or(lease_before(change));
             if before != after {
                 self.move_key(&change.key, before, after);
             }
@@ -200,7 +202,7 @@ impl Machine {
         }
         let mut txn = self.store.txn();
         let lease = self.leases.by_id.get(&id).expect("looked at above");
-        let deleted = txn.delete_keys(lease.keys.iter().cloned())?;
+        let deleted = txn.delete_keys(lease.keys.iter().cloned());
         let attached = lease.keys.len();
         assert!(deleted == attached, "of {attached} keys attached to lease {id:?} {deleted} exist");
         let changes = txn.commit();

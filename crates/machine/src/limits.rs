@@ -54,6 +54,10 @@ pub const REPLY_COPY_BYTES_MAX: usize = 24;
 /// ends its process, on every member, and a backup in its format could not hold it.
 pub const AUTH_NAME_BYTES_MAX: usize = 32_768;
 
+/// Longest key, in bytes, where `--max-request-bytes` allows as much: the index keeps 64 keys side by side, and counts their bytes
+/// in 32 bits.
+pub const KEY_BYTES_MAX: usize = 32 << 20;
+
 /// Keys that are read for the reply to one transaction while it is applied, which is while everybody else waits. Its ranges may
 /// show gigabytes; what is beyond this is read by whoever waits for it.
 pub const APPLY_READ_KEYS_MAX: usize = 2048;

@@ -156,9 +156,9 @@ impl Machine {
             return Err(Rejection::Following.into());
         }
         match command {
-            Command::Put(request) => self.put(request),
+            Command::Put(request) => self.put(request, reading),
             Command::Txn(request) => self.txn(request, reading),
-            Command::DeleteRange(request) => self.delete_range(request),
+            Command::DeleteRange(request) => Ok(self.delete_range(request, reading)),
             Command::Range(_) if reading == Reading::Never => Ok(self.nothing_done()),
             Command::Range(request) => self.range(request),
             Command::Compact(request) => self.compact(request),

@@ -1,24 +1,24 @@
 //! Puts.
 
 use bytes::Bytes;
-use mvcc::{Item, LeaseId, Txn};
+use mvcc::{Before, Item, LeaseId, Txn};
 use proto::etcdserverpb::PutRequest;
 
 use crate::lease::Leases;
+use crate::outcome::Reading;
 use crate::source::Failure;
-use crate::{Body, Machine, Outcome, Rejection, Reply};
+use crate::txn::{Done, Report};
+use crate::{Body, Machine, Outcome, Rejection};
 
 impl Machine {
     /// Applies a put outside a transaction.
-    pub(crate) fn put(&mut self, request: &PutRequest) -> Result<Outcome, Failure> {
+    pub(crate) fn put(&mut self, request: &PutRequest, reading: Reading) -> Result<Outcome, Failure> {
         check_lease(&self.leases, request)?;
         let mut txn = self.store.txn();
-        let previous = put(&mut txn, request)?;
+        let done = put(&mut txn, request, reading)?;
         let changes = txn.commit().expect("a put always changes its key");
         self.leases.follow(&changes);
-        let mut body = Body::empty();
-        write_response(&mut body, previous);
-        Ok(Outcome::changed(Reply { revision: changes.revision, body }, Some(changes)))
+        Ok(self.reported(Report::One(done), Some(changes)))
     }
 }
 
@@ -31,11 +31,20 @@ pub(crate) fn check_lease(leases: &Leases, request: &PutRequest) -> Result<(), R
     }
 }
 
-/// Puts the key within a transaction. Returns what the reply is to say of the previous key-value.
-pub(crate) fn put(txn: &mut Txn<'_>, request: &PutRequest) -> Result<Option<Item>, Failure> {
+/// Puts the key within a transaction. What the reply is to say of the previous key-value is left for later unless it is in
+/// memory.
+pub(crate) fn put(txn: &mut Txn<'_>, request: &PutRequest, reading: Reading) -> Result<Done, Failure> {
     let (value, lease) = kept_or_given(txn, request)?;
-    let previous = txn.put(request.key.clone(), value, lease)?;
-    Ok(if request.prev_kv { previous } else { None })
+    let changes = txn.changes();
+    let previous = txn.put(request.key.clone(), value, lease);
+    if !request.prev_kv || reading == Reading::Never {
+        return Ok(Done::Put(None));
+    }
+    Ok(match previous {
+        Before::Nothing => Done::Put(None),
+        Before::Item(item) if reading == Reading::Now => Done::Put(Some(item)),
+        Before::Item(_) | Before::Stored(_) => Done::PutLeft(request.key.clone(), changes),
+    })
 }
 
 /// The value and lease to write: those of the request, or where it says so, those that the key has.
@@ -43,10 +52,14 @@ fn kept_or_given(txn: &Txn<'_>, request: &PutRequest) -> Result<(Bytes, LeaseId)
     if !request.ignore_value && !request.ignore_lease {
         return Ok((request.value.clone(), LeaseId(request.lease)));
     }
+    let kept = txn.meta(&request.key).ok_or(Rejection::KeyNotFound)?;
+    let lease = if request.ignore_lease { kept.lease } else { LeaseId(request.lease) };
+    if !request.ignore_value {
+        return Ok((request.value.clone(), lease));
+    }
+    // The one value that a put needs to know.
     let kept = txn.get(&request.key)?.ok_or(Rejection::KeyNotFound)?;
-    let value = if request.ignore_value { kept.value() } else { request.value.clone() };
-    let lease = if request.ignore_lease { kept.meta.lease } else { LeaseId(request.lease) };
-    Ok((value, lease))
+    Ok((kept.value(), lease))
 }
 
 /// Appends the fields of a `PutResponse` but its header.

@@ -104,7 +104,7 @@ mod tests {
         let mut store = Store::open(Arc::new(wal::SimDisk::new(1)), Path::new("/store"), options).unwrap();
         let mut put = |value: &'static str| {
             let mut txn = store.txn();
-            txn.put("k".into(), value.into(), LeaseId(0)).unwrap();
+            txn.put("k".into(), value.into(), LeaseId(0));
             txn.commit();
             store.view()
         };

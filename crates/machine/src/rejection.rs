@@ -193,6 +193,11 @@ rejections! {
     FollowSource = FailedPrecondition, "quorate: the cluster began to follow another source";
     /// What an earlier leader or an earlier load has left in the log. Only members see this, no client.
     FollowOutOfStep = FailedPrecondition, "quorate: it is of another load, revision or phase of the follow";
+
+    // Shape of the request, too. After all others.
+
+    /// A key is longer than the index can have; etcd has no such limit, and says this of a whole request.
+    KeyTooLong = InvalidArgument, "etcdserver: request is too large";
 }
 
 impl std::fmt::Display for Rejection {

@@ -18,7 +18,7 @@ use std::cell::Cell;
 
 use mvcc::{Pace, Txn};
 use proto::etcdserverpb::request_op::Request;
-use proto::etcdserverpb::{RangeRequest, RequestOp, TxnRequest};
+use proto::etcdserverpb::{InternalRaftRequest, RangeRequest, RequestOp, TxnRequest};
 
 use crate::compare::all_hold;
 use crate::delete_range::delete_range;
@@ -28,10 +28,11 @@ use crate::outcome::Reading;
 use crate::put::{check_lease, put};
 use crate::range::range;
 use crate::source::{Failure, PacedTxn, Source};
-use crate::{Body, Machine, Outcome, Rejection, Reply};
+use crate::{Machine, Outcome, Rejection};
 
+use self::unread::Branch;
 pub use self::unread::Unread;
-use self::unread::{Branch, Done, Report};
+pub(crate) use self::unread::{Done, Report};
 
 /// Whether it only reads: every operation of both branches is a range. Such a transaction is not replicated. One with
 /// a nested transaction always is, even if that only reads.
@@ -57,6 +58,14 @@ pub fn writes(request: &TxnRequest) -> bool {
     })
 }
 
+/// Whether something may have to be read for the reply to a command that is not needed to apply it.
+#[must_use]
+pub fn may_read(command: &InternalRaftRequest) -> bool {
+    command.txn.is_some()
+        || command.put.as_ref().is_some_and(|put| put.prev_kv)
+        || command.delete_range.as_ref().is_some_and(|delete| delete.prev_kv)
+}
+
 fn ranges(request: &TxnRequest) -> impl Iterator<Item = Option<&RangeRequest>> {
     request.success.iter().chain(&request.failure).map(|operation| match &operation.request {
         Some(Request::RequestRange(range)) => Some(range),
@@ -78,16 +87,7 @@ impl Machine {
         if let Some(changes) = &changes {
             self.leases.follow(changes);
         }
-        let revision = self.store.revision();
-        let report = Report { revision_before, done };
-        let Some(oldest) = allowance.oldest_left.get() else {
-            let body = report.body();
-            return Ok(Outcome::changed(Reply { revision, body }, changes));
-        };
-        let midway = self.store.midway(changes.clone(), oldest);
-        let unread = Unread::new(report, midway);
-        let outcome = Outcome::changed(Reply { revision, body: Body::empty() }, changes);
-        Ok(Outcome { unread: Some(Box::new(unread)), ..outcome })
+        Ok(self.reported(Report::Txn { revision_before, done }, changes))
     }
 }
 
@@ -147,26 +147,19 @@ struct Allowance {
     reading: Reading,
     keys_left: Cell<usize>,
     bytes_left: Cell<usize>,
-    /// The oldest revision of a range that is left for later; `None` if none is.
-    oldest_left: Cell<Option<i64>>,
+    /// Whether something is left for later.
+    is_left: Cell<bool>,
 }
 
 impl Allowance {
     fn of(reading: Reading) -> Self {
         let (keys_left, bytes_left) = (Cell::new(APPLY_READ_KEYS_MAX), Cell::new(APPLY_READ_BYTES_MAX));
-        Self { reading, keys_left, bytes_left, oldest_left: Cell::new(None) }
+        Self { reading, keys_left, bytes_left, is_left: Cell::new(false) }
     }
 
     /// Whether the next range is read at once. When one was too long, those behind it are read with it.
     fn is_for_now(&self) -> bool {
-        self.reading == Reading::Now && self.oldest_left.get().is_none()
-    }
-
-    /// Leaves a range for later.
-    fn leave(&self, request: &RangeRequest) {
-        let revision = if request.revision > 0 { request.revision } else { i64::MAX };
-        let oldest = self.oldest_left.get().map_or(revision, |oldest| oldest.min(revision));
-        self.oldest_left.set(Some(oldest));
+        self.reading == Reading::Now && !self.is_left.get()
     }
 }
 
@@ -198,10 +191,9 @@ impl Execution<'_, '_> {
         for operation in plan.operations {
             done.push(match &operation.request {
                 Some(Request::RequestRange(request)) => self.range(request)?,
-                Some(Request::RequestPut(request)) => Done::Put(put(self.txn, request)?),
+                Some(Request::RequestPut(request)) => put(self.txn, request, self.allowance.reading)?,
                 Some(Request::RequestDeleteRange(request)) => {
-                    let deleted = delete_range(self.txn, request)?;
-                    Done::Deleted(deleted, self.txn.revision())
+                    delete_range(self.txn, request, self.allowance.reading)
                 }
                 Some(Request::RequestTxn(_)) => {
                     Done::Txn(self.branch(nested.next().expect("one plan for each"))?)
@@ -222,7 +214,7 @@ impl Execution<'_, '_> {
                 found => return Ok(Done::Range(found?)),
             }
         }
-        self.allowance.leave(request);
+        self.allowance.is_left.set(true);
         Ok(Done::Left(request.clone(), self.txn.changes()))
     }
 }

@@ -22,7 +22,7 @@ fn replay(machine: &mut Machine, commands: &[InternalRaftRequest]) -> Vec<String
 }
 
 fn outcome(machine: &mut Machine, index: u64, command: &InternalRaftRequest) -> String {
-    let outcome = machine.apply(Applied { index, term: TERM }, command).unwrap();
+    let outcome = store::whole(machine.apply(Applied { index, term: TERM }, command).unwrap());
     let result = outcome.result.map(|reply| (reply.revision, reply.body.to_bytes()));
     let mut text = format!("{index}: {result:?}\n");
     for change in outcome.changes.iter().flat_map(|changes| changes.changes.iter()) {

@@ -23,7 +23,8 @@ fn follow(keys: &mut Keys, changes: &Changes) {
     let before_all = keys.clone();
     for change in changes.changes.iter() {
         assert_eq!(change.revision.main, changes.revision);
-        assert_eq!(change.before.as_ref().map(decoded).as_ref(), before_all.get(&change.key));
+        let before = change.read_before().unwrap();
+        assert_eq!(before.as_ref().map(decoded).as_ref(), before_all.get(&change.key));
         match &change.after {
             Some(item) => drop(keys.insert(change.key.clone(), decoded(item))),
             None => assert!(keys.remove(&change.key).is_some(), "a delete of nothing is no change"),

@@ -61,7 +61,7 @@ fn a_record_that_no_version_writes_is_refused_by_table_and_key() {
 fn a_key_of_a_lease_that_does_not_exist_is_refused() {
     let refusal = refusal(|store| {
         let mut txn = store.txn();
-        txn.put("k".into(), "v".into(), LeaseId(0x1f)).unwrap();
+        txn.put("k".into(), "v".into(), LeaseId(0x1f));
         txn.commit();
     });
     assert_eq!(refusal, "key b\"k\" is attached to lease 1f, which does not exist");

@@ -102,7 +102,7 @@ impl Driver {
     fn put(&mut self, key: Bytes, value: Bytes) {
         let start = Instant::now();
         let mut txn = self.store.txn();
-        txn.put(key, value, LeaseId(0)).expect("a put");
+        txn.put(key, value, LeaseId(0));
         txn.commit();
         self.slowest = self.slowest.max(start.elapsed());
         self.after_command();
@@ -331,7 +331,7 @@ fn deletions(driver: &mut Driver, arguments: &Arguments, times: u64) {
         for number in 0..times {
             let key = key(scatter(number) % arguments.keys);
             let mut txn = driver.store.txn();
-            txn.delete_range(&KeyRange::single(key.clone())).expect("a deletion");
+            txn.delete_range(&KeyRange::single(key.clone()));
             txn.commit();
             driver.put(key, value.clone());
         }

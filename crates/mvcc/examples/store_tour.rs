@@ -14,12 +14,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // A transaction is one revision, however much it changes.
     let mut txn = store.txn();
-    txn.put("fruit/apple".into(), "green".into(), LeaseId(0))?;
-    txn.put("fruit/plum".into(), "blue".into(), LeaseId(0))?;
+    txn.put("fruit/apple".into(), "green".into(), LeaseId(0));
+    txn.put("fruit/plum".into(), "blue".into(), LeaseId(0));
     let planted = txn.commit().expect("something changed").revision;
     write(&mut store, "fruit/apple", "red")?;
     let mut txn = store.txn();
-    txn.delete_range(&KeyRange::prefix("fruit/p"))?;
+    txn.delete_range(&KeyRange::prefix("fruit/p"));
     txn.commit();
 
     // The newest state, and an older one. Views read on any thread while the store is written.
@@ -37,7 +37,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     while let Some(changes) = history.next_batch()? {
         for change in changes {
             let value = |item: Option<&mvcc::Item>| item.map(mvcc::Item::value);
-            let (before, after) = (value(change.before.as_ref()), value(change.after.as_ref()));
+            let before = change.read_before()?;
+            let (before, after) = (value(before.as_ref()), value(change.after.as_ref()));
             println!("{}:  {:?} from {before:?} to {after:?}", change.revision, change.key);
         }
     }
@@ -62,7 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn write(store: &mut Store, key: &'static str, value: &'static str) -> Result<(), Error> {
     let mut txn = store.txn();
-    txn.put(key.into(), value.into(), LeaseId(0))?;
+    txn.put(key.into(), value.into(), LeaseId(0));
     txn.commit();
     Ok(())
 }

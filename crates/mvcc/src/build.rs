@@ -246,6 +246,6 @@ impl ChangesBuilder {
         }
         // What is compacted cannot be read, and not every member has it.
         let before = before.filter(|_| revision.main > compact_revision);
-        Ok(self.history.append(&Change::new(revision, key, after, before))?)
+        Ok(self.history.append(&Change::new(revision, key, after, before.into()))?)
     }
 }

@@ -13,6 +13,8 @@
 //!
 //! Running out of space anywhere in it loses nothing: the frozen changes stay in memory, and the same job runs again.
 
+mod replaced;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -314,7 +316,7 @@ impl CheckpointJob {
             }
             self.frozen.history_is_old.store(false, Ordering::Relaxed);
         }
-        background.write_history(&transactions, self.frozen.mark.compact_revision)?;
+        background.write_history(&transactions, self.frozen.mark.compact_revision, &self.inner)?;
         let mark = background.write_tables(&self.frozen, &transactions, &self.inner)?;
         drop(transactions);
         self.publish(background)?;
@@ -394,15 +396,32 @@ impl Background {
         Ok(())
     }
 
-    /// Appends the frozen changes that are not in the history yet, and syncs.
-    fn write_history(&mut self, transactions: &[Arc<[Change]>], compact_revision: i64) -> Result<(), Error> {
+    /// Appends the frozen changes that are not in the history yet, with what they have replaced, and syncs.
+    fn write_history(
+        &mut self,
+        transactions: &[Arc<[Change]>],
+        compact_revision: i64,
+        inner: &Inner,
+    ) -> Result<(), Error> {
+        // As of the checkpoint before: nothing is written to the tables before all changes are in the history.
+        let snapshot = inner.shared.read().snapshot.clone();
         let done = self.places.len();
-        for change in transactions.iter().flat_map(|changes| changes.iter()).skip(done) {
-            let (place, sealed) = self.history.append(change)?;
-            if let Some(sealed) = sealed {
-                self.add_run(sealed, place);
+        let mut changes = transactions.iter().flat_map(|changes| changes.iter()).skip(done);
+        loop {
+            let together = replaced::take_together(&mut changes);
+            if together.is_empty() {
+                break;
             }
-            self.places.push(place);
+            let mut read = replaced::read(&together, &snapshot)?.into_iter();
+            for change in together {
+                let stored = if change.before.is_stored() { read.next() } else { None };
+                let (place, sealed) =
+                    self.history.append(change, stored.as_ref().or(change.before.item()))?;
+                if let Some(sealed) = sealed {
+                    self.add_run(sealed, place);
+                }
+                self.places.push(place);
+            }
         }
         self.seal_what_was_compacted(compact_revision)?;
         self.history.sync()?;
@@ -449,31 +468,45 @@ impl Background {
             rows: frozen.rows.iter().map(|(key, value)| (key.clone(), value.as_deref())).collect(),
             mark: mark.encode(),
         };
-        if !self.tables.is_open() {
-            self.reopen_tables(inner)?;
+        if !self.tables.is_open() && self.reopen_tables(inner, &batch.mark)? == Opened::WithThis {
+            return Ok(mark);
         }
-        if let Err(error) = self.tables.commit(&batch) {
-            if error.is_retryable() {
-                self.reopen_tables(inner)?;
-            }
+        let Err(error) = self.tables.commit(&batch) else { return Ok(mark) };
+        if !error.is_retryable() {
             return Err(error);
         }
-        Ok(mark)
+        match self.reopen_tables(inner, &batch.mark)? {
+            Opened::WithThis => Ok(mark),
+            Opened::WithTheLast => Err(error),
+        }
     }
 
     /// Opens the database anew and shows it to readers: redb refuses everything after an IO error, and a new handle starts
     /// from the last commit. If this fails too, the database is closed, and the next attempt begins with this.
-    fn reopen_tables(&mut self, inner: &Inner) -> Result<(), Error> {
+    fn reopen_tables(&mut self, inner: &Inner, mark: &[u8]) -> Result<Opened, Error> {
         self.tables.reopen()?;
         match self.tables.snapshot() {
-            Ok(snapshot) => inner.shared.write().snapshot = Arc::new(snapshot),
+            // Readers are shown it when they know that these changes are in it: what they replaced is not.
+            Ok(snapshot) if snapshot.mark() == mark => Ok(Opened::WithThis),
+            Ok(snapshot) => {
+                inner.shared.write().snapshot = Arc::new(snapshot);
+                Ok(Opened::WithTheLast)
+            }
             Err(error) => {
                 self.tables.close();
-                return Err(error);
+                Err(error)
             }
         }
-        Ok(())
     }
+}
+
+/// Which checkpoint the database has that was opened anew.
+#[derive(PartialEq, Eq)]
+enum Opened {
+    /// The one being made: it was written although the call failed.
+    WithThis,
+    /// The one before.
+    WithTheLast,
 }
 
 /// The last change of each key that changed, in key order.

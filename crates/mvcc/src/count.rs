@@ -13,7 +13,8 @@
 //! where the runs went then, the *floor*: what ended before it is counted in the runs, and what ended after it was seen in
 //! the tail, or alive.
 //!
-//! Where the changes since are few and the keys many, they are gone through instead, and the count of now corrected.
+//! Where the changes since are few and the keys many, they are gone through instead, and the count of now corrected. How many
+//! there are is known from the tail and, about, from the runs' marks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -37,13 +38,34 @@ impl Inner {
         count_now: u64,
         hold: &Hold,
     ) -> Result<u64, ReadError> {
-        if (now - at) as u64 * KEYS_FOR_A_CHANGE <= count_now {
+        if self.has_few_changes_since(at, now, count_now)? {
             return self.count_by_changes(range, at, now, count_now, hold);
         }
         match self.count_lives(range, at)? {
             Some(count) => Ok(count),
             None => Ok(self.count_by_walking(range, at, hold)?),
         }
+    }
+
+    /// Whether it takes less time to go through the changes since than through so many keys. The changes are not those of the
+    /// range, and a revision may have a million of them.
+    fn has_few_changes_since(&self, at: i64, now: i64, keys: u64) -> Result<bool, Error> {
+        let are_few = |changes: u64| changes * KEYS_FOR_A_CHANGE <= keys;
+        // Each revision has one, and the runs of many are not worth looking into.
+        if !are_few((now - at) as u64) {
+            return Ok(false);
+        }
+        let shared = self.shared.read();
+        let mut changes = shared.tail.changes_after(at);
+        let runs = if shared.tail_covers(at) { Vec::new() } else { shared.runs_after(at) };
+        drop(shared);
+        for run in runs {
+            changes += run.changes_after(&self.reader, &self.history_dir, at)?;
+            if !are_few(changes) {
+                return Ok(false);
+            }
+        }
+        Ok(are_few(changes))
     }
 
     /// Corrects the count of now by the changes since, whose keys it keeps in memory.

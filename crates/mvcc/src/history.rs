@@ -16,6 +16,7 @@
 
 mod block;
 mod change;
+mod filter;
 mod run;
 
 use std::path::Path;
@@ -27,7 +28,7 @@ pub(crate) use self::block::Life;
 pub(crate) use self::change::{Payload, decode, parse_payload, read};
 pub(crate) use self::run::{RunBuilder, SealedRun};
 use crate::reap::Deleted;
-use crate::{Change, Error};
+use crate::{Change, Error, Item};
 
 /// Record kinds in the log.
 pub(crate) const CHANGE: u8 = 1;
@@ -88,12 +89,16 @@ impl History {
         self.building.add(change, position);
     }
 
-    /// Appends a change. If its segment is full, the run before it is sealed first and returned.
+    /// Appends a change with its *before*. If its segment is full, the run before it is sealed first and returned.
     ///
     /// On [`Error::NoSpace`] nothing was appended, and the call can be repeated.
-    pub(crate) fn append(&mut self, change: &Change) -> Result<(Position, Option<Sealed>), Error> {
+    pub(crate) fn append(
+        &mut self,
+        change: &Change,
+        before: Option<&Item>,
+    ) -> Result<(Position, Option<Sealed>), Error> {
         self.cut_off()?;
-        let payload = change::Payload::of(change);
+        let payload = Payload::with_before(change, before);
         let needed =
             (payload.len() + wal_record_overhead()) as u64 + self.building.index_bytes_with(&change.key);
         let sealed =

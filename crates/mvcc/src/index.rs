@@ -45,13 +45,22 @@ impl Entry {
     /// The entry of a live key, without its places in memory.
     pub(crate) fn of(meta: &Meta, value: &[u8]) -> Self {
         Self {
+            digest: state_hash::digest(value),
+            value_len: u32::try_from(value.len()).expect("requests are far smaller than 4 GiB"),
+            ..Self::of_meta(meta)
+        }
+    }
+
+    /// The same without what depends on the value.
+    pub(crate) fn of_meta(meta: &Meta) -> Self {
+        Self {
             create_revision: meta.create_revision,
             mod_revision: meta.mod_revision.main,
             version: meta.version,
             lease: meta.lease.0,
-            digest: state_hash::digest(value),
+            digest: 0,
             mod_sub: meta.mod_revision.sub,
-            value_len: u32::try_from(value.len()).expect("requests are far smaller than 4 GiB"),
+            value_len: 0,
             slot: u32::MAX,
             link: 0,
         }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::{Meta, Revision, encoding};
+use crate::{Before, Error, Meta, ReadError, Revision, encoding};
 
 /// A version of a key. Cheap to clone: the bytes are shared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,13 +84,14 @@ pub struct Change {
     /// What the key is afterwards. `None`: it was deleted.
     pub after: Option<Item>,
     /// What the key was before the transaction that this change is part of.
-    pub before: Option<Item>,
-    event: OnceLock<Bytes>,
-    event_with_previous: OnceLock<Bytes>,
+    pub before: Before,
+    // Apart, as most changes are not watched.
+    event: OnceLock<Box<Bytes>>,
+    event_with_previous: OnceLock<Box<Bytes>>,
 }
 
 impl Change {
-    pub(crate) fn new(revision: Revision, key: Bytes, after: Option<Item>, before: Option<Item>) -> Self {
+    pub(crate) fn new(revision: Revision, key: Bytes, after: Option<Item>, before: Before) -> Self {
         Self { revision, key, after, before, event: OnceLock::new(), event_with_previous: OnceLock::new() }
     }
 
@@ -100,36 +101,66 @@ impl Change {
         self.after.is_some()
     }
 
-    /// What a watcher that asked for the previous version is shown as that: nothing for a put that created the key.
-    #[must_use]
-    pub fn previous(&self) -> Option<&Item> {
+    /// Whether a watcher that asked for the previous version is shown one: not for a put that created the key.
+    fn shows_previous(&self) -> bool {
         let creates = self.after.as_ref().is_some_and(|item| item.meta.create_revision == self.revision.main);
-        if creates { None } else { self.before.as_ref() }
+        self.before.is_some() && !creates
+    }
+
+    /// Returns whether [`event_with_previous`](Self::event_with_previous) needs nothing from the disk.
+    #[must_use]
+    pub fn is_previous_in_memory(&self) -> bool {
+        !(self.before.is_stored() && self.shows_previous()) || self.event_with_previous.get().is_some()
     }
 
     /// The same in memory of its own: what was read from a file is a slice of all that was read with it, and keeps that.
     #[must_use]
     pub fn detached(&self) -> Self {
-        let detached = |item: &Option<Item>| item.as_ref().map(Item::detached);
         let key = Bytes::copy_from_slice(&self.key);
-        Self::new(self.revision, key, detached(&self.after), detached(&self.before))
+        Self::new(self.revision, key, self.after.as_ref().map(Item::detached), self.before.detached())
+    }
+
+    /// The same, with what it replaced, which is read from the disk if it is not in memory.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn detached_with_before(&self) -> Result<Self, Error> {
+        if !self.before.is_stored() {
+            return Ok(self.detached());
+        }
+        let before = match self.read_before() {
+            Ok(before) => before.as_ref().map(Item::detached),
+            Err(ReadError::Store(error)) => return Err(error),
+            // Gone, as for everybody.
+            Err(ReadError::Compacted(_) | ReadError::Future(_) | ReadError::GivenUp) => None,
+        };
+        let detached = Self { before: Before::Nothing, ..self.clone() }.detached();
+        Ok(Self { before: before.into(), ..detached })
     }
 
     /// The change as protobuf `mvccpb.Event` without the previous version. Encoded for the first who asks, then shared.
     #[must_use]
     pub fn event(&self) -> &Bytes {
-        self.event.get_or_init(|| self.encode_event(None))
+        self.event.get_or_init(|| Box::new(self.encode_event(None)))
     }
 
-    /// The same with the previous version, if there is one to show.
-    #[must_use]
-    pub fn event_with_previous(&self) -> &Bytes {
-        match self.previous() {
-            None => self.event(),
-            Some(previous) => {
-                self.event_with_previous.get_or_init(|| self.encode_event(Some(&previous.encoded)))
-            }
+    /// The same with the previous version, if there is one to show. It may take a look at the disk, once.
+    ///
+    /// # Errors
+    /// As [`read_before`](Self::read_before).
+    pub fn event_with_previous(&self) -> Result<&Bytes, ReadError> {
+        if !self.shows_previous() {
+            return Ok(self.event());
         }
+        if let Some(event) = self.event_with_previous.get() {
+            return Ok(event);
+        }
+        Ok(match self.read_before()? {
+            Some(previous) => {
+                self.event_with_previous.get_or_init(|| Box::new(self.encode_event(Some(&previous.encoded))))
+            }
+            None => self.event(),
+        })
     }
 
     fn encode_event(&self, previous: Option<&[u8]>) -> Bytes {
@@ -144,8 +175,8 @@ impl Change {
 
     /// Bytes of the versions that it keeps in memory.
     pub(crate) fn bytes(&self) -> usize {
-        let len = |item: &Option<Item>| item.as_ref().map_or(0, |item| item.encoded.len());
-        self.key.len() + len(&self.after) + len(&self.before)
+        let after = self.after.as_ref().map_or(0, |item| item.encoded.len());
+        self.key.len() + after + self.before.bytes()
     }
 }
 
@@ -179,11 +210,14 @@ mod tests {
         let put = |create_revision| {
             let after =
                 Item::new(b"k", Meta { create_revision, mod_revision: revision, ..Meta::default() }, b"new");
-            Change::new(revision, Bytes::from_static(b"k"), Some(after), Some(old.clone()))
+            Change::new(revision, Bytes::from_static(b"k"), Some(after), Some(old.clone()).into())
         };
-        assert_eq!(put(2).previous(), Some(&old));
-        assert_eq!(put(5).previous(), None);
-        let delete = Change::new(revision, Bytes::from_static(b"k"), None, Some(old.clone()));
+        let old_in = |change: &Change| {
+            let event = change.event_with_previous().unwrap();
+            event.windows(old.encoded.len()).any(|part| part == old.encoded)
+        };
+        assert!(old_in(&put(2)) && !old_in(&put(5)));
+        let delete = Change::new(revision, Bytes::from_static(b"k"), None, Some(old.clone()).into());
         assert_eq!(delete.event(), &b"\x08\x01\x12\x05\x0a\x01k\x18\x05"[..]);
     }
 }

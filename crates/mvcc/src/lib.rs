@@ -26,8 +26,10 @@
 //!
 //! Readers have a [`View`] each. A read finds what it wants under a lock that is held for some tens of microseconds, and
 //! reads what is not in memory without it. A large range is read in pieces at one revision: what the writer changes in
-//! between is read from the *before* that each change carries. A read at an old revision is the same thing from farther
-//! away: the value of a key at revision r is the before of its first change after r, else its current one.
+//! between is read from the *before* of the change. A read at an old revision is the same thing from farther away: the value
+//! of a key at revision r is the before of its first change after r, else its current one. A change does not carry its before
+//! if that is on the disk: the last checkpoint has it for as long as no checkpoint has the change, and the checkpoint that
+//! does copies it into the history ([`Before`]).
 //!
 //! # Invariants
 //!
@@ -36,6 +38,7 @@
 //! * Revision and compact revision are stored, never derived. No revision is used twice for different changes, as long
 //!   as the caller's log says the same.
 //! * A live key's value is in the cache or in the database; whatever is newer than the last checkpoint is not evicted.
+//! * What a change replaced is in the change, or in the database as of the last checkpoint before it, or in its record.
 //! * Every record has a checksum that is verified when it is read; that none is missing is verified by count and hash
 //!   when the store is opened. Damage is an error, never a wrong answer.
 //! * The same commands give the same state, bit for bit, and so the same [`Store::state_hash`].
@@ -50,8 +53,8 @@
 //! costs as much as writing it did, and leaves holes to defragment. Here it unlinks files. *Why befores?* So that a record
 //! explains itself: a watcher's catch-up is one sequential scan, and reading the past needs no version chain. They cost
 //! their bytes in the history. *Why is the index in memory?* Counting, keys-only ranges and compares then read nothing, and
-//! a put knows what it replaces. *Why a B+ tree of our own?* None to be had counts. *Why does the writer not append to the
-//! history itself?* See `docs/decisions/0003-the-history-is-written-by-checkpoints.md`.
+//! a put or a delete knows what it needs of the version that it replaces. *Why a B+ tree of our own?* None to be had counts.
+//! *Why does the writer not append to the history itself?* See `docs/decisions/0003-the-history-is-written-by-checkpoints.md`.
 //!
 //! # Costs
 //!
@@ -59,9 +62,9 @@
 //! history (a compaction that has passed the deletion has that part sealed); the cache's budget; the overlay (at most twice
 //! `checkpoint_bytes` if the disk keeps up); 56 bytes for each change in the unsealed part of the history; 24 MB of pages in
 //! redb. Disk: 128 bytes, twice the key, and the value for a live key, half of that again for the B-tree's room; a change in
-//! the history takes both its values. A checkpoint rewrites each page that it touches: updates all over a large key space
-//! write far more than they change, the fewer checkpoints the less. Times: `cargo run --release -p quorate-mvcc --example
-//! bench`.
+//! the history takes both its values. A checkpoint reads what was replaced, as far as it is not in memory, and rewrites each
+//! page that it touches: updates all over a large key space write far more than they change, the fewer checkpoints the less.
+//! Times: `cargo run --release -p quorate-mvcc --example bench`.
 //!
 //! # Caveats
 //!
@@ -75,16 +78,17 @@
 //! let disk = std::sync::Arc::new(wal::SimDisk::new(1));
 //! let mut store = Store::open(disk, std::path::Path::new("/store"), Options::default())?;
 //! let mut txn = store.txn();
-//! txn.put("key".into(), "old".into(), LeaseId(0))?;
+//! txn.put("key".into(), "old".into(), LeaseId(0));
 //! let first = txn.commit().expect("something changed").revision;
 //! let mut txn = store.txn();
-//! txn.put("key".into(), "new".into(), LeaseId(0))?;
+//! txn.put("key".into(), "new".into(), LeaseId(0));
 //! txn.commit();
 //! let then = store.view().range(&RangeQuery::new(KeyRange::single("key")).at(first)).expect("not compacted");
 //! assert_eq!(then.items[0].value(), "old");
 //! # Ok::<(), mvcc::Error>(())
 //! ```
 
+mod before;
 mod encoding;
 mod error;
 mod item;
@@ -123,6 +127,7 @@ mod tables;
 pub mod inspect;
 pub mod snapshot;
 
+pub use self::before::{Before, Stored};
 pub use self::begun_anew::BegunAnew;
 pub use self::build::{BuildError, ChangesBuilder, Extent, StateBuilder, StoreBuilder};
 pub use self::checkpoint::{CheckpointJob, Done};

@@ -14,7 +14,7 @@ use wal::Position;
 use crate::cache::Cache;
 use crate::checkpoint::{Background, FORMAT, Mark, RunMark};
 use crate::hash_kv::CompactionHashes;
-use crate::history::{self, History};
+use crate::history::{self, History, SealedRun};
 use crate::index::{Builder, Entry, Index};
 use crate::shared::{Inner, Shared};
 use crate::side::{Side, TableId};
@@ -63,11 +63,13 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
     };
     let (mut index, live_bytes) = load_index(&tables, &mark)?;
     let side = load_side(&tables, &mark)?;
+    let runs: Vec<_> = mark.runs.iter().copied().map(RunMark::open).collect();
     let mut superseded = Superseded::default();
-    mark.runs.iter().for_each(|run| superseded.add(run.last.main, run.superseded_bytes));
+    for run in &runs {
+        add_superseded(&mut superseded, run, mark.compact_revision, &history.reader(), &history_dir);
+    }
     let tail = load_tail(&mut history, &history_dir, &mark, &mut index, &mut superseded)?;
     superseded.compact(mark.compact_revision);
-    let runs: Vec<_> = mark.runs.iter().copied().map(RunMark::open).collect();
     let shared = Shared {
         revision: mark.revision,
         compact_revision: mark.compact_revision,
@@ -143,6 +145,43 @@ fn load_side(tables: &Tables, mark: &Mark) -> Result<Side, Error> {
         )));
     }
     Ok(side)
+}
+
+/// Adds what a run's changes have replaced. Of the run in which compaction has stopped, what it has passed is added by itself,
+/// so that it does not count.
+fn add_superseded(
+    superseded: &mut Superseded,
+    run: &SealedRun,
+    compact_revision: i64,
+    reader: &wal::Reader,
+    dir: &Path,
+) {
+    let mut left = run.superseded_bytes;
+    let is_in_it = run.first.main <= compact_revision && compact_revision < run.last.main;
+    // It is a number for a quota. What cannot be read is whoever's business who reads it; then all of it counts.
+    if is_in_it && let Ok(passed) = superseded_through(run, compact_revision, reader, dir) {
+        let passed = passed.min(left);
+        superseded.add(compact_revision, passed);
+        left -= passed;
+    }
+    superseded.add(run.last.main, left);
+}
+
+/// Bytes of what a run's changes up to a revision have replaced. Reads the run up to there.
+fn superseded_through(run: &SealedRun, through: i64, reader: &wal::Reader, dir: &Path) -> Result<u64, Error> {
+    let mut bytes = 0;
+    for record in reader.scan(run.position_before(reader, dir, run.first.main)?) {
+        let record = record?;
+        if record.head.kind != history::CHANGE {
+            continue;
+        }
+        let change = history::decode(dir, &record)?;
+        if change.revision.main > through || change.revision > run.last {
+            break;
+        }
+        bytes += superseded_bytes(&change);
+    }
+    Ok(bytes)
 }
 
 /// Reads the part of the history that is in no run.

@@ -10,15 +10,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use wal::Position;
 
 use crate::history::{self, SealedRun};
 use crate::index::Entry;
-use crate::pace::{DISK_READ_KEYS, Pace, RUN_KEYS};
+use crate::pace::{DISK_READ_KEYS, Pace, RUN_KEYS, ToTheEnd};
 use crate::range::successor;
 use crate::shared::{Chunk, Found, Hold, Inner, Parts, Shared, Wanted};
 use crate::tables::Snapshot;
-use crate::{Error, Item, RangeQuery, RangeResult, ReadError};
+use crate::{Error, Item, KeyRange, RangeQuery, RangeResult, ReadError};
 
 /// Keys collected from each source at a time when runs are merged in: at least, since each run is looked into for them,
 /// and at most, since they are kept.
@@ -261,7 +262,7 @@ impl<'a> Cursor<'a> {
     fn before(&self, position: Position) -> Result<Option<Item>, Error> {
         let change = history::read(&self.inner.reader, &self.inner.history_dir, position)?;
         // A reply keeps what it shows, and would keep what was read around it.
-        Ok(change.before.as_ref().map(Item::detached))
+        Ok(change.before.item().map(Item::detached))
     }
 
     fn admit(&self, items: &[Item]) {
@@ -304,6 +305,18 @@ impl Inner {
         }
     }
 
+    /// What a key was before the transaction of a revision; `None` also if that is compacted.
+    pub(crate) fn read_before(&self, key: &Bytes, main: i64) -> Result<Option<Item>, ReadError> {
+        let range = KeyRange::single(key.clone());
+        let wanted = Wanted { range: &range, at: main - 1, parts: Parts::All };
+        let shared = self.shared.read();
+        if wanted.at < shared.compact_revision {
+            return Ok(None);
+        }
+        let cursor = Cursor::new(self, wanted, &shared);
+        Ok(cursor.collect(shared, 1, &ToTheEnd)?.pop())
+    }
+
     /// Answers a range query, as far as `pace` lets it go.
     pub(crate) fn range(&self, query: &RangeQuery, pace: &dyn Pace) -> Result<RangeResult, ReadError> {
         let shared = self.shared.read();
@@ -334,14 +347,13 @@ impl Inner {
     ) -> Result<RangeResult, ReadError> {
         let (at, revision) = (cursor.wanted.at, shared.revision);
         let count_now = shared.index.count(&query.range);
+        let changes = shared.tail.changes_after(at).max((revision - at) as u64);
         let limit = if query.limit == 0 { usize::MAX } else { query.limit };
         let hold = cursor.hold.clone();
         let count_then = || match &hold {
             None => Ok(count_now),
-            // It goes through the keys of now, or through the changes since.
-            Some(_) if !pace.goes_on(count_now.max((revision - at) as u64) as usize, 0) => {
-                Err(ReadError::GivenUp)
-            }
+            // It goes through the keys of now and those that were deleted since, or through the changes since.
+            Some(_) if !pace.goes_on(count_now.max(changes) as usize, 0) => Err(ReadError::GivenUp),
             Some(hold) => self.count_at(&query.range, at, revision, count_now, hold),
         };
         if query.count_only {

@@ -10,7 +10,7 @@ use wal::Position;
 
 use crate::history::{self, SealedRun};
 use crate::shared::{FIRST_CHANGE, Hold, Inner, Shared};
-use crate::{Change, Error, ReadError, Revision, View};
+use crate::{Before, Change, Error, ReadError, Revision, View};
 
 /// Changes in one batch at most, about.
 const BATCH_CHANGES: usize = 1000;
@@ -119,7 +119,7 @@ impl Scanner {
         if self.hold.is_none() {
             // What a key was before a change is not to be had if that revision is compacted.
             let is_gone = |change: &&mut Change| change.revision.main - 1 < compact_revision;
-            changes.iter_mut().filter(is_gone).for_each(|change| change.before = None);
+            changes.iter_mut().filter(is_gone).for_each(|change| change.before = Before::Nothing);
         }
         Ok(Some(changes))
     }

@@ -18,7 +18,7 @@ use crate::history::SealedRun;
 use crate::index::{Entry, Index};
 use crate::tables::Snapshot;
 use crate::tail::{Place, Tail};
-use crate::{Item, KeyRange, ReadError, Revision};
+use crate::{Before, Item, KeyRange, ReadError, Revision};
 
 /// The main revision of the first change there ever is: an empty store is at 1.
 pub(crate) const FIRST_CHANGE: i64 = 2;
@@ -34,9 +34,9 @@ pub(crate) struct Inner {
 
 /// The state in memory.
 ///
-/// Invariants: a live key's value is in the cache, or its revision is at most `stored` and it is in `snapshot`. A change
-/// is in the tail, or in a run, or before `compact_revision`. Each key that changed within the tail is in the index, dead
-/// or alive.
+/// Invariants: a live key's value is in the cache, or its revision is at most `stored` and it is in `snapshot`; so is what
+/// a change replaced that no checkpoint has, or the change refers to it. A change is in the tail, or in a run, or before
+/// `compact_revision`. Each key that changed within the tail is in the index, dead or alive.
 pub(crate) struct Shared {
     pub(crate) revision: i64,
     pub(crate) compact_revision: i64,
@@ -63,7 +63,7 @@ pub(crate) struct Hold {
 pub(crate) enum Found {
     /// In memory.
     Item(Item),
-    /// The newest version, on the disk; or only its index entry is wanted.
+    /// A version that the last checkpoint has; or only its index entry is wanted.
     Stored(Vec<u8>, Entry),
     /// The *before* of this record of the history.
     Before(Position),
@@ -209,8 +209,10 @@ impl Shared {
             Some(Place::Flushed(position, true)) => Found::Before(position),
             Some(Place::Flushed(_, false)) => Found::Nothing,
             Some(Place::Pending(changes, sub)) => match &changes[sub].before {
-                Some(item) => Found::Item(item.clone()),
-                None => Found::Nothing,
+                Before::Item(item) => Found::Item(item.clone()),
+                // No checkpoint since has the change, so the last one has what it replaced.
+                Before::Stored(stored) => Found::Stored(key.to_vec(), stored.entry()),
+                Before::Nothing => Found::Nothing,
             },
             None => Found::Nothing,
         }

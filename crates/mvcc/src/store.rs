@@ -20,7 +20,7 @@ use crate::state_hash::{self, StateHash};
 use crate::txn::{Midway, Staged, Txn, changes_of};
 use crate::versions::{Superseded, superseded_bytes};
 use crate::{
-    Applied, CompactError, Error, KeyRange, Meta, Pace, RangeQuery, RangeResult, ReadError, Revision,
+    Applied, Before, CompactError, Error, KeyRange, Meta, Pace, RangeQuery, RangeResult, ReadError, Revision,
     SnapshotExport, ToTheEnd, View,
 };
 
@@ -34,7 +34,8 @@ const KEYS_PER_HOLD: usize = 1024;
 pub struct Options {
     /// Budget of the cache of encoded key-values, in bytes.
     pub cache_bytes: usize,
-    /// A checkpoint is due when the changes since the last one take this many bytes.
+    /// A checkpoint is due when what was written since the last one takes this many bytes, or all that is kept of the changes
+    /// takes four times as many.
     pub checkpoint_bytes: usize,
     /// Length of a history segment, in bytes: the unit in which compaction gives space back, and about what a start goes
     /// through. A change that is longer gets a segment of its own.
@@ -97,6 +98,13 @@ struct Overlay {
 /// What a change takes in memory besides the versions that it holds, while no checkpoint has it: itself, its events, its link
 /// in the tail. `cargo run --release -p quorate-mvcc --example bench` measures it.
 const CHANGE_BYTES: usize = 400;
+
+/// How many times the bytes of versions that make a checkpoint due the changes themselves may take: with versions of a hundred
+/// bytes they come to as much together.
+const CHANGES_OF_CHECKPOINT: usize = 4;
+
+/// Changes for which memory is kept from one transaction to the next.
+const STAGING_KEPT: usize = 1024;
 
 /// What opening gives, from which a store is made.
 pub(crate) struct Opened {
@@ -274,10 +282,16 @@ impl Store {
         let main = self.revision + 1;
         let mut entries = std::mem::take(&mut self.entries);
         let changes = changes_of(main, &mut staged, &mut entries);
-        self.staging = staged;
+        if staged.capacity() <= STAGING_KEPT {
+            self.staging = staged;
+        } else {
+            drop(staged);
+        }
         self.make_visible(main, &changes, &entries);
-        entries.clear();
-        self.entries = entries;
+        if entries.capacity() <= STAGING_KEPT {
+            entries.clear();
+            self.entries = entries;
+        }
         Changes { revision: main, changes }
     }
 
@@ -314,7 +328,7 @@ impl Store {
                 Some(item) => Entry::of(&item.meta, item.value_bytes()),
                 None => Entry { mod_revision: main, mod_sub: sub, ..Entry::default() },
             });
-            Change::new(Revision { main, sub }, key, after, None)
+            Change::new(Revision { main, sub }, key, after, Before::Nothing)
         });
         let changes: Arc<[Change]> = changes.collect();
         assert!(!changes.is_empty(), "a revision without a version is passed over");
@@ -434,7 +448,11 @@ impl Store {
     /// Whether enough has changed since the last checkpoint began, and none is under way.
     #[must_use]
     pub fn is_checkpoint_due(&self) -> bool {
-        self.frozen.is_none() && self.overlay.bytes >= self.options.checkpoint_bytes
+        let Overlay { bytes, changes, .. } = self.overlay;
+        // Deletions hold no versions: of them, their own memory counts.
+        let is_much = bytes >= self.options.checkpoint_bytes
+            || CHANGE_BYTES * changes >= CHANGES_OF_CHECKPOINT * self.options.checkpoint_bytes;
+        self.frozen.is_none() && is_much
     }
 
     /// Begins a checkpoint of the state as it is now. Cheap: the work is in [`CheckpointJob::run`]. `None` if nothing has

@@ -14,6 +14,7 @@
 
 mod load;
 mod scan;
+mod values;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -24,9 +25,9 @@ use wal::Disk;
 
 pub(crate) use self::load::Loader;
 pub(crate) use self::scan::{KeyPairs, Pair, Rows};
+pub(crate) use self::values::Snapshot;
 use crate::backend::{Backend, Gathered, Health};
 use crate::index::Entry;
-use crate::item::Item;
 use crate::record::{Fields, crc};
 use crate::{Change, Error, Revision};
 
@@ -183,8 +184,11 @@ impl Tables {
         self.guard(|| {
             let transaction = database.begin_read()?;
             let values = transaction.open_table(VALUES)?;
-            Ok(Snapshot { path: self.path.clone(), health: self.health.clone(), transaction, values })
-        })
+            let mark = transaction.open_table(MARK)?.get(MARK_KEY)?.map(|mark| mark.value().to_vec());
+            let (path, health) = (self.path.clone(), self.health.clone());
+            Ok(mark.map(|mark| Snapshot::new(path, health, transaction, values, mark)))
+        })?
+        .ok_or_else(|| self.corrupt("it has no mark"))
     }
 
     pub(crate) fn mark(&self) -> Result<Vec<u8>, Error> {
@@ -375,66 +379,4 @@ fn put_value_record(record: &mut Vec<u8>, key: &[u8], revision: Revision, value:
 
 fn value_crc(key: &[u8], revision: Revision, value: &[u8]) -> u32 {
     crc(&[key, &revision.main.to_le_bytes(), &revision.sub.to_le_bytes(), value])
-}
-
-/// The values as of one checkpoint. What the index says is stored is in here, or the file is corrupt.
-pub(crate) struct Snapshot {
-    path: PathBuf,
-    health: Arc<Health>,
-    transaction: redb::ReadTransaction,
-    values: redb::ReadOnlyTable<&'static [u8], &'static [u8]>,
-}
-
-impl Snapshot {
-    /// The item of a key with this index entry.
-    pub(crate) fn item(&self, key: &[u8], entry: &Entry) -> Result<Item, Error> {
-        let record = guard(&self.path, || {
-            Ok(self.values.get(key)?.map(|record| self.decode(key, entry, record.value())))
-        })?;
-        record.unwrap_or_else(|| Err(self.damaged(key, "its value is missing")))
-    }
-
-    /// The items of several keys in order, by one scan over all that is between them.
-    pub(crate) fn items(&self, wanted: &[(&[u8], &Entry)]) -> Result<Vec<Item>, Error> {
-        let (Some((first, _)), Some((last, _))) = (wanted.first(), wanted.last()) else {
-            return Ok(Vec::new());
-        };
-        let mut items = Vec::with_capacity(wanted.len());
-        let mut failure = None;
-        guard(&self.path, || {
-            let mut pairs = self.values.range::<&[u8]>(*first..=*last)?;
-            for (key, entry) in wanted {
-                let found = loop {
-                    match pairs.next().transpose()? {
-                        Some((found, _)) if found.value() < *key => {}
-                        Some((found, record)) if found.value() == *key => break Some(record),
-                        _ => break None,
-                    }
-                };
-                let item = found.map(|record| self.decode(key, entry, record.value()));
-                match item.unwrap_or_else(|| Err(self.damaged(key, "its value is missing"))) {
-                    Ok(item) => items.push(item),
-                    Err(error) => {
-                        failure = Some(error);
-                        break;
-                    }
-                }
-            }
-            Ok(())
-        })?;
-        failure.map_or(Ok(items), Err)
-    }
-
-    fn decode(&self, key: &[u8], entry: &Entry, record: &[u8]) -> Result<Item, Error> {
-        let (check, value) =
-            record.split_at_checked(4).ok_or_else(|| self.damaged(key, "its value is too short"))?;
-        if check != value_crc(key, entry.revision(), value).to_le_bytes() {
-            return Err(self.damaged(key, "its value does not match its checksum"));
-        }
-        Ok(Item::new(key, entry.meta(), value))
-    }
-
-    fn damaged(&self, key: &[u8], what: &str) -> Error {
-        Error::Corrupt { path: self.path.clone(), what: format!("key \"{}\": {what}", key.escape_ascii()) }
-    }
 }

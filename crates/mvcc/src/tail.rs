@@ -93,7 +93,7 @@ impl Tail {
             None => (id, id, 0),
             Some((parent_id, parent)) => (parent_id, self.jump_from(parent_id, &parent), parent.depth + 1),
         };
-        let created = change.before.as_ref().map_or(0, |before| before.meta.create_revision);
+        let created = change.before.meta().map_or(0, |meta| meta.create_revision);
         self.links.push_back(Link { revision: change.revision, position, back, jump, depth, created });
         id
     }
@@ -193,6 +193,11 @@ impl Tail {
         (offset < flushed).then(|| self.links[offset].position)
     }
 
+    /// How many changes there are here after main revision `at`.
+    pub(crate) fn changes_after(&self, at: i64) -> u64 {
+        (self.links.len() - self.links.partition_point(|link| link.revision.main <= at)) as u64
+    }
+
     /// Forgets the changes up to `last`, which have an index on the disk now.
     pub(crate) fn drop_through(&mut self, last: Revision) {
         let gone = self.links.partition_point(|link| link.revision <= last);
@@ -212,7 +217,7 @@ mod tests {
     }
 
     fn change(main: i64) -> Change {
-        Change::new(at(main), bytes::Bytes::new(), None, None)
+        Change::new(at(main), bytes::Bytes::new(), None, None.into())
     }
 
     fn position(main: i64) -> Position {

@@ -1,8 +1,10 @@
 //! Transactions: everything that one command changes, in one revision.
 //!
 //! A transaction stages its changes on the writer's side and shows them to itself only. [`Txn::commit`] makes them visible
-//! all at once; dropping it leaves nothing behind. There is no IO in a commit. A transaction without a change uses no
-//! revision.
+//! all at once; dropping it leaves nothing behind. A transaction without a change uses no revision.
+//!
+//! A change needs of the version that it replaces what the index knows, so no value is read for it: see
+//! [`before`](crate::Before).
 
 mod emptied;
 mod midway;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::emptied::Piece;
 pub use self::midway::Midway;
 pub(crate) use self::staging::Staged;
 use self::staging::{Base, Staging};
@@ -20,12 +23,24 @@ use crate::index::Entry;
 use crate::item::{Change, Changes, Item};
 use crate::pace::{Pace, ToTheEnd};
 use crate::store::Store;
-use crate::{Error, KeyRange, LeaseId, Meta, RangeQuery, RangeResult, ReadError, Revision};
+use crate::{Before, Error, KeyRange, LeaseId, Meta, RangeEnd, RangeQuery, RangeResult, ReadError, Revision};
 
 /// An exclusive transaction on the newest state. See the module's text.
 pub struct Txn<'a> {
     store: &'a mut Store,
     staging: Staging,
+    /// Bytes of versions that are stored and that its changes may yet keep in memory.
+    carried_left: usize,
+}
+
+/// Bytes of versions that are stored and that one transaction's changes keep in memory, at most. What a key was before is
+/// often wanted at once, and is often in memory anyway; but not of a million keys.
+const CARRIED_BYTES_MAX: usize = 1 << 20;
+
+/// The newest version of a key, and that from before the transaction.
+struct Last {
+    version: Before,
+    before: Before,
 }
 
 impl Base for Store {
@@ -37,7 +52,7 @@ impl Base for Store {
 impl<'a> Txn<'a> {
     pub(crate) fn new(store: &'a mut Store) -> Self {
         let staging = Staging::within(store.take_staging());
-        Self { store, staging }
+        Self { store, staging, carried_left: CARRIED_BYTES_MAX }
     }
 
     /// The main revision of what is visible here: one more than before as soon as there is a change.
@@ -100,76 +115,99 @@ impl<'a> Txn<'a> {
         Ok(RangeResult { revision: self.revision(), ..result })
     }
 
-    /// Puts a key. Returns its previous version.
-    ///
-    /// # Errors
-    /// Those of the disk, if the previous version is not in memory. Nothing is staged then.
-    pub fn put(&mut self, key: Bytes, value: Bytes, lease: LeaseId) -> Result<Option<Item>, Error> {
-        let (previous, before) = self.previous(&key)?;
+    /// Puts a key. Returns its previous version. No IO.
+    pub fn put(&mut self, key: Bytes, value: Bytes, lease: LeaseId) -> Before {
+        let Last { version, before } = self.last(&key);
         let revision = self.next_revision();
-        let (create_revision, version) = previous
-            .as_ref()
-            .map_or((revision.main, 0), |item| (item.meta.create_revision, item.meta.version));
-        let meta = Meta { create_revision, mod_revision: revision, version: version + 1, lease };
+        let (create_revision, number) =
+            version.meta().map_or((revision.main, 0), |meta| (meta.create_revision, meta.version));
+        let meta = Meta { create_revision, mod_revision: revision, version: number + 1, lease };
         let after = Item::new(&key, meta, &value);
         // A slice of what is kept anyway: the caller's key may be a slice of a whole request.
         let key = after.key();
         let entry = Entry::of(&meta, &value);
         self.staging.push(Staged { key, after: Some(after), before, entry });
-        Ok(previous)
+        version
     }
 
-    /// Deletes the keys of a range. Returns their last versions, in key order.
-    ///
-    /// # Errors
-    /// Those of the disk, if a version is not in memory. Nothing is staged then.
-    pub fn delete_range(&mut self, range: &KeyRange) -> Result<Vec<Item>, Error> {
-        let query = RangeQuery::new(range.clone());
-        let deleted = match self.range(&query) {
-            Ok(result) => result.items,
-            Err(ReadError::Store(error)) => return Err(error),
-            Err(other) => unreachable!("the newest revision can always be read: {other}"),
-        };
-        for item in &deleted {
-            let key = item.key();
-            let before = match self.staging.get(&key) {
-                Some(staged) => staged.before.clone(),
-                None => Some(item.clone()),
-            };
-            self.stage_deletion(key, before);
+    /// Deletes the keys of a range, in key order. Returns how many there were. No IO.
+    pub fn delete_range(&mut self, range: &KeyRange) -> usize {
+        self.delete_range_seeing(range, |_| ())
+    }
+
+    /// The same, and shows the last version of each key.
+    pub fn delete_range_seeing(&mut self, range: &KeyRange, mut see: impl FnMut(&Before)) -> usize {
+        let first = self.staging.len();
+        if range.end == RangeEnd::Single {
+            self.delete_key(range.start.clone(), &mut see);
+        } else {
+            let pieces: Vec<Piece> = self.staging.pieces(range).collect();
+            for piece in pieces {
+                self.delete_piece(piece, &mut see);
+            }
+            self.staging.empty(range);
         }
-        self.staging.empty(range);
-        Ok(deleted)
+        self.staging.len() - first
     }
 
     /// Deletes single keys, in the order in which they come. Returns how many there were. The time that it takes is that
-    /// of as many look-ups, whatever else the transaction has changed.
-    ///
-    /// # Errors
-    /// Those of the disk, if a version is not in memory. A part is staged then, so the transaction is to be dropped.
-    pub fn delete_keys(&mut self, keys: impl IntoIterator<Item = Bytes>) -> Result<usize, Error> {
-        let mut deleted = 0;
-        for key in keys {
-            if let (Some(_), before) = self.previous(&key)? {
-                self.stage_deletion(key, before);
-                deleted += 1;
-            }
-        }
-        Ok(deleted)
+    /// of as many look-ups, whatever else the transaction has changed. No IO.
+    pub fn delete_keys(&mut self, keys: impl IntoIterator<Item = Bytes>) -> usize {
+        let first = self.staging.len();
+        keys.into_iter().for_each(|key| self.delete_key(key, &mut |_| ()));
+        self.staging.len() - first
     }
 
-    fn stage_deletion(&mut self, key: Bytes, before: Option<Item>) {
+    fn delete_key(&mut self, key: Bytes, see: &mut impl FnMut(&Before)) {
+        let Last { version, before } = self.last(&key);
+        if version.is_some() {
+            see(&version);
+            self.stage_deletion(key, before);
+        }
+    }
+
+    /// Deletes what there is in a part of a range: what was committed, and what the transaction has put.
+    fn delete_piece(&mut self, piece: Piece, see: &mut impl FnMut(&Before)) {
+        let (range, is_emptied) = match piece {
+            Piece::Untouched(range) => (range, false),
+            Piece::Emptied(range) => (range, true),
+        };
+        // Where nothing is left of what was committed, the keys that were deleted are not worth going through.
+        let own = if is_emptied { self.staging.keys_put_in(&range) } else { self.staging.keys_in(&range) };
+        let mut own = own.into_iter().peekable();
+        let mut next = (!is_emptied).then(Vec::new);
+        while let Some(start) = next {
+            let slice = self.store.befores(&range, &start, &mut self.carried_left);
+            for (key, before) in slice.befores {
+                while let Some(own) = own.next_if(|own| *own < key) {
+                    self.delete_key(own, see);
+                }
+                match own.next_if(|own| *own == key) {
+                    Some(own) => self.delete_key(own, see),
+                    None => {
+                        see(&before);
+                        self.stage_deletion(key, before);
+                    }
+                }
+            }
+            next = slice.next;
+        }
+        own.for_each(|own| self.delete_key(own, see));
+    }
+
+    fn stage_deletion(&mut self, key: Bytes, before: Before) {
         let revision = self.next_revision();
         let entry = Entry { mod_revision: revision.main, mod_sub: revision.sub, ..Entry::default() };
         self.staging.push(Staged { key, after: None, before, entry });
     }
 
-    /// The previous version of a key, and that from before the transaction.
-    fn previous(&self, key: &[u8]) -> Result<(Option<Item>, Option<Item>), Error> {
-        match self.staging.get(key) {
-            Some(staged) => Ok((staged.after.clone(), staged.before.clone())),
-            None => self.store.get(key).map(|item| (item.clone(), item)),
+    /// What is known of a key that is about to be changed.
+    fn last(&mut self, key: &[u8]) -> Last {
+        if let Some(staged) = self.staging.get(key) {
+            return Last { version: staged.after.clone().into(), before: staged.before.clone() };
         }
+        let before = self.store.before(key, &mut self.carried_left);
+        Last { version: before.clone(), before }
     }
 
     fn next_revision(&self) -> Revision {

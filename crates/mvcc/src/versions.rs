@@ -22,8 +22,8 @@ pub(crate) fn version_bytes(key_len: usize, value_len: usize) -> u64 {
 
 /// Bytes of what a change leaves to be kept for reads before it: the version that it replaces, and its own tombstone.
 pub(crate) fn superseded_bytes(change: &Change) -> u64 {
-    let before = change.before.as_ref();
-    let before = before.map_or(0, |item| version_bytes(change.key.len(), item.value_bytes().len()));
+    let Change { key, before, .. } = change;
+    let before = if before.is_some() { version_bytes(key.len(), before.value_len()) } else { 0 };
     before + if change.is_put() { 0 } else { version_bytes(change.key.len(), 0) }
 }
 

@@ -24,10 +24,10 @@ fn made(seed: u64, revisions: usize) -> Store {
     for number in 0..revisions {
         let mut txn = store.txn();
         let key = format!("k{}", (number as u64 * seed) % 23);
-        txn.put(key.into(), vec![b'v'; number % 90].into(), LeaseId((number % 3) as i64)).unwrap();
-        txn.put(format!("l{number}").into(), "x".into(), LeaseId(0)).unwrap();
+        txn.put(key.into(), vec![b'v'; number % 90].into(), LeaseId((number % 3) as i64));
+        txn.put(format!("l{number}").into(), "x".into(), LeaseId(0));
         if number % 3 == 0 {
-            txn.delete_range(&KeyRange::single(format!("k{}", number % 19))).unwrap();
+            txn.delete_range(&KeyRange::single(format!("k{}", number % 19)));
         }
         txn.commit().unwrap();
     }
@@ -68,8 +68,8 @@ fn take(store: &mut Store, compacted: i64, main: i64, versions: Vec<(u32, Bytes,
     let mut txn = store.txn();
     for (_, key, item) in versions {
         match item {
-            Some(item) => drop(txn.put(key, item.value(), item.meta.lease).unwrap()),
-            None => assert_eq!(txn.delete_keys([key]).unwrap(), 1),
+            Some(item) => drop(txn.put(key, item.value(), item.meta.lease)),
+            None => assert_eq!(txn.delete_keys([key]), 1),
         }
     }
     assert_eq!(txn.commit().unwrap().revision, main);
@@ -94,7 +94,7 @@ fn what_is_taken_over_is_what_the_other_has_wherever_checkpoints_and_restarts_fa
         let mut store = open(&disk);
         for number in 0..60 {
             let mut txn = store.txn();
-            txn.put(format!("old{}", number % 9).into(), "old".into(), LeaseId(0)).unwrap();
+            txn.put(format!("old{}", number % 9).into(), "old".into(), LeaseId(0));
             txn.commit().unwrap();
             if number % 20 == 0 {
                 store.checkpoint().unwrap();
@@ -126,7 +126,7 @@ fn readers_of_what_was_there_read_on_for_as_long_as_it_is_kept() {
     let mut store = open(&disk);
     for number in 0..300 {
         let mut txn = store.txn();
-        txn.put(format!("k{}", number % 10).into(), vec![number as u8; 200].into(), LeaseId(0)).unwrap();
+        txn.put(format!("k{}", number % 10).into(), vec![number as u8; 200].into(), LeaseId(0));
         txn.commit().unwrap();
         if number % 50 == 0 {
             store.checkpoint().unwrap();
@@ -168,7 +168,7 @@ fn a_crash_before_the_next_checkpoint_leaves_the_old_store_whole() {
     let disk = SimDisk::new(5);
     let mut store = open(&disk);
     let mut txn = store.txn();
-    txn.put("k".into(), "v".into(), LeaseId(0)).unwrap();
+    txn.put("k".into(), "v".into(), LeaseId(0));
     txn.commit().unwrap();
     store.checkpoint().unwrap();
     let hash = store.state_hash();

@@ -29,11 +29,10 @@ fn made(disk: &SimDisk) -> Store {
     let mut store = open(disk, "/store");
     for number in 0..40 {
         let mut txn = store.txn();
-        txn.put(format!("k{}", number % 7).into(), vec![b'v'; number].into(), LeaseId(number as i64))
-            .unwrap();
-        txn.put(format!("l{number}").into(), "x".into(), LeaseId(0)).unwrap();
+        txn.put(format!("k{}", number % 7).into(), vec![b'v'; number].into(), LeaseId(number as i64));
+        txn.put(format!("l{number}").into(), "x".into(), LeaseId(0));
         if number % 3 == 0 {
-            txn.delete_range(&KeyRange::single(format!("k{}", (number + 1) % 7))).unwrap();
+            txn.delete_range(&KeyRange::single(format!("k{}", (number + 1) % 7)));
         }
         txn.commit().unwrap();
     }
@@ -64,7 +63,8 @@ fn what_is_built_is_what_was_there() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for change in changes {
-                history.append(change.revision, change.key, change.after, change.before).unwrap();
+                let before = change.read_before().unwrap();
+                history.append(change.revision, change.key, change.after, before).unwrap();
             }
         });
         live.into_iter().for_each(|item| state.put_live(item).unwrap());

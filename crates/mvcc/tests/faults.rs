@@ -363,7 +363,7 @@ fn long_keys_share_a_segment() {
     let count = 60;
     for number in 0..count {
         let mut txn = store.txn();
-        txn.put(format!("{number:03}{}", "k".repeat(20_000)).into(), "v".into(), LeaseId(0)).unwrap();
+        txn.put(format!("{number:03}{}", "k".repeat(20_000)).into(), "v".into(), LeaseId(0));
         txn.commit();
         store.checkpoint().unwrap();
     }

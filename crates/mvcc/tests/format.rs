@@ -24,14 +24,14 @@ fn small_store(disk: &SimDisk) {
     let mut put = |pairs: &[(&'static str, &'static str, i64)]| {
         let mut txn = store.txn();
         for &(key, value, lease) in pairs {
-            txn.put(Bytes::from(key), Bytes::from(value), LeaseId(lease)).unwrap();
+            txn.put(Bytes::from(key), Bytes::from(value), LeaseId(lease));
         }
         txn.commit();
     };
     put(&[("a", "one", 0)]);
     put(&[("a", "two", 5), ("b", "", 0)]);
     let mut txn = store.txn();
-    txn.delete_range(&KeyRange::single("b")).unwrap();
+    txn.delete_range(&KeyRange::single("b"));
     txn.commit();
     store.side_put(TableId(3), b"row", "content");
     store.compact(2).unwrap();

@@ -11,7 +11,7 @@ use mvcc::*;
 fn put(txn: &mut Txn<'_>, key: &str, value: &str, lease: &str) {
     let value = if value == "-" { "" } else { value };
     let lease = LeaseId(lease.parse().unwrap());
-    txn.put(Bytes::copy_from_slice(key.as_bytes()), Bytes::copy_from_slice(value.as_bytes()), lease).unwrap();
+    txn.put(Bytes::copy_from_slice(key.as_bytes()), Bytes::copy_from_slice(value.as_bytes()), lease);
 }
 
 /// Executes a line of the script; several changes of a transaction stand between `;`.
@@ -21,9 +21,9 @@ fn run(store: &mut Store, line: &str) {
         match change.split(' ').collect::<Vec<_>>()[..] {
             ["put", key, value] => put(&mut txn, key, value, "0"),
             ["put", key, value, lease] => put(&mut txn, key, value, lease),
-            ["del", key] => drop(txn.delete_range(&KeyRange::single(key.to_owned())).unwrap()),
-            ["del-prefix", key] => drop(txn.delete_range(&KeyRange::prefix(key.to_owned())).unwrap()),
-            ["del-all"] => drop(txn.delete_range(&KeyRange::all()).unwrap()),
+            ["del", key] => _ = txn.delete_range(&KeyRange::single(key.to_owned())),
+            ["del-prefix", key] => _ = txn.delete_range(&KeyRange::prefix(key.to_owned())),
+            ["del-all"] => _ = txn.delete_range(&KeyRange::all()),
             _ => panic!("{line}"),
         }
     }

@@ -31,9 +31,9 @@ fn subject() -> SimDisk {
     for round in 0..300_i64 {
         let mut txn = store.txn();
         let key = format!("/key/{:02}", round * 7 % 40);
-        txn.put(key.into(), vec![round as u8; 100].into(), LeaseId(round % 3)).unwrap();
+        txn.put(key.into(), vec![round as u8; 100].into(), LeaseId(round % 3));
         if round % 5 == 0 {
-            txn.delete_range(&KeyRange::single(format!("/key/{:02}", round % 40))).unwrap();
+            txn.delete_range(&KeyRange::single(format!("/key/{:02}", round % 40)));
         }
         txn.commit().unwrap();
         store.side_put(TableId(1), &round.to_be_bytes()[6..], vec![7; 20]);
@@ -152,7 +152,7 @@ fn a_key_that_is_not_what_its_last_change_made_it_is_found() {
         let mut store = open(&other).unwrap();
         for key in ["/key/01", "/key/99"] {
             let mut txn = store.txn();
-            txn.put(key.into(), "another".into(), LeaseId(0)).unwrap();
+            txn.put(key.into(), "another".into(), LeaseId(0));
             txn.commit().unwrap();
         }
         store
@@ -182,13 +182,13 @@ fn a_database_that_was_larger_is_shortened_and_says_the_same() {
     let mut store = open(&disk).unwrap();
     for key in 0..2000 {
         let mut txn = store.txn();
-        txn.put(format!("{key}").into(), vec![1; 1000].into(), LeaseId(0)).unwrap();
+        txn.put(format!("{key}").into(), vec![1; 1000].into(), LeaseId(0));
         txn.commit().unwrap();
     }
     store.checkpoint().unwrap();
     let mut txn = store.txn();
-    txn.delete_range(&KeyRange::from("1")).unwrap();
-    txn.put("0".into(), "left".into(), LeaseId(0)).unwrap();
+    txn.delete_range(&KeyRange::from("1"));
+    txn.put("0".into(), "left".into(), LeaseId(0));
     txn.commit().unwrap();
     store.compact(store.revision()).unwrap();
     store.checkpoint().unwrap();

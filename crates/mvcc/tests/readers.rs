@@ -36,11 +36,11 @@ fn transfer(store: &mut Store, number: i64) {
     }
     let there = txn.get(&account(to)).unwrap().map_or(0, |item| amount(&item));
     let mut set = |number: i64, amount: i64| match amount {
-        0 => drop(txn.delete_range(&KeyRange::single(account(number))).unwrap()),
+        0 => _ = txn.delete_range(&KeyRange::single(account(number))),
         // Of different lengths, so that the cache holds some.
         amount => {
             let value = Bytes::from(format!("{amount:0width$}", width = 10 + (amount as usize % 50)));
-            drop(txn.put(account(number), value, LeaseId(0)).unwrap());
+            drop(txn.put(account(number), value, LeaseId(0)));
         }
     };
     set(from, available - moved);
@@ -165,11 +165,11 @@ fn readers_see_whole_states_while_the_writer_goes_on() {
     let mut store = Store::open(Arc::new(disk.clone()), Path::new("/data"), options).unwrap();
     for number in 0..ACCOUNTS {
         let mut txn = store.txn();
-        txn.put(account(number), Bytes::from_static(b"100"), LeaseId(0)).unwrap();
+        txn.put(account(number), Bytes::from_static(b"100"), LeaseId(0));
         txn.commit();
     }
     let mut txn = store.txn();
-    txn.put(account(0), Bytes::from_static(b"100"), LeaseId(0)).unwrap();
+    txn.put(account(0), Bytes::from_static(b"100"), LeaseId(0));
     txn.commit();
     let stop = AtomicBool::new(false);
     let view = store.view();

@@ -41,7 +41,7 @@ fn made() -> (Store, Made) {
     let disk = Arc::new(SimDisk::new(2));
     let mut store = Store::open(disk, Path::new("/kv"), Options::default()).expect("a store");
     let mut txn = store.txn();
-    txn.put("key".into(), "value".into(), LeaseId(0)).expect("a put");
+    txn.put("key".into(), "value".into(), LeaseId(0));
     txn.commit().expect("a change");
     store.set_applied(Applied { index: LAST.index.0, term: LAST.term.0 });
     store.checkpoint().expect("a checkpoint");

@@ -1,8 +1,9 @@
 //! How much a hub keeps, and hands out at once.
 
 use crate::limits::{
-    CATCH_UP_BYTES_MAX, CATCH_UP_REVISIONS_MAX, READING_PER_STREAM_MAX, RECENT_EVENTS_BYTES_MAX,
-    RECENT_REVISIONS_MAX, RESUMED_AT_ONCE_MAX, WATCH_QUEUE_BYTES_MAX, WATCH_QUEUE_RESPONSES_MAX,
+    CATCH_UP_BYTES_MAX, CATCH_UP_REVISIONS_MAX, LIVE_PREVIOUS_READS_MAX, READING_PER_STREAM_MAX,
+    RECENT_EVENTS_BYTES_MAX, RECENT_REVISIONS_MAX, RESUMED_AT_ONCE_MAX, WATCH_QUEUE_BYTES_MAX,
+    WATCH_QUEUE_RESPONSES_MAX,
 };
 
 /// The bounds of a hub. Where they lie changes when something is sent and in which pieces, never what.
@@ -16,6 +17,8 @@ pub struct Bounds {
     pub reading: usize,
     /// Stalled watchers of one stream that go on before others have their turn.
     pub resumed: usize,
+    /// Previous pairs that are read from the disk for one watcher on the worker. More are read by the catch-up thread.
+    pub previous_reads: usize,
     /// Revisions in one response that brings more than one.
     pub response_revisions: usize,
     /// Bytes of a response to which further revisions are added while it waits.
@@ -36,6 +39,7 @@ impl Bounds {
             queue_bytes: WATCH_QUEUE_BYTES_MAX,
             reading: READING_PER_STREAM_MAX,
             resumed: RESUMED_AT_ONCE_MAX,
+            previous_reads: LIVE_PREVIOUS_READS_MAX,
             response_revisions: CATCH_UP_REVISIONS_MAX,
             // What is joined need not be split again.
             response_bytes: CATCH_UP_BYTES_MAX.min(fragment_bytes),

@@ -106,6 +106,8 @@ pub struct CatchUpJob {
     pub from: i64,
     /// Whether it may get large events: nothing else is read for its stream.
     pub is_alone: bool,
+    /// Whether it is shown what was replaced.
+    pub prev_kv: bool,
 }
 
 /// What the catch-up thread found.
@@ -153,6 +155,8 @@ pub struct Hub {
     bounds: Bounds,
     queues: Arc<WatchQueues>,
     matched: Vec<(WatcherId, usize)>,
+    /// Streams of watchers that have just fallen behind because there is much to read for them.
+    to_resume: BTreeSet<StreamId>,
     /// The state of users and permissions in which all watchers were found to be permitted.
     pub(super) permitted_in: Option<Generation>,
 }
@@ -175,6 +179,7 @@ impl Hub {
             bounds,
             queues,
             matched: Vec::new(),
+            to_resume: BTreeSet::new(),
             permitted_in: None,
         }
     }
@@ -366,6 +371,9 @@ impl Hub {
             start = end;
         }
         self.recent.push(batch.clone());
+        while let Some(stream) = self.to_resume.pop_first() {
+            self.resume(stream);
+        }
     }
 
     fn publish_revision(&mut self, batch: &Batch, changes: std::ops::Range<usize>) {
@@ -387,7 +395,8 @@ impl Hub {
         self.matched = matched;
     }
 
-    /// Sends the changes of one revision to one live watcher, or lets it fall behind if its stream is full.
+    /// Sends the changes of one revision to one live watcher. Lets it fall behind if its stream is full, or if more has to be
+    /// read for it than others on this worker may wait for.
     fn deliver(&mut self, batch: &Batch, changes: &[(WatcherId, usize)]) {
         let id = changes[0].0;
         let revision = self.position;
@@ -397,7 +406,16 @@ impl Hub {
             return;
         }
         let Some(stream) = self.streams.get_mut(&watcher.stream) else { return };
-        if stream.is_full() {
+        let indices = changes.iter().map(|(_, index)| *index);
+        let reads_max = self.bounds.previous_reads;
+        let events = match stream.is_full() {
+            true => None,
+            false => watcher.options.events(batch, indices, self.compact_revision, reads_max),
+        };
+        let Some(events) = events else {
+            if !stream.is_full() {
+                self.to_resume.insert(watcher.stream);
+            }
             watcher.next_revision = revision;
             watcher.feed = Feed::Stalled;
             stream.stalled.push_back(id);
@@ -405,10 +423,8 @@ impl Hub {
             let range = watcher.range.clone();
             self.unlist(id, &range);
             return;
-        }
+        };
         watcher.next_revision = revision + 1;
-        let indices = changes.iter().map(|(_, index)| *index);
-        let events = watcher.options.events(batch, indices, self.compact_revision);
         if events.is_empty() {
             return;
         }
@@ -484,25 +500,20 @@ impl Hub {
             let from = watcher.next_revision;
             let recent = self.recent.since(from).filter(|_| from > self.compact_revision);
             let recent: Option<Vec<Batch>> = recent.map(|batches| batches.cloned().collect());
-            if stream.is_full() || (recent.is_none() && !stream.may_read()) {
+            if stream.is_full() {
                 watcher.feed = Feed::Stalled;
                 stream.stalled.push_back(id);
                 return;
             }
-            let Some(batches) = recent else {
-                watcher.feed = Feed::Reading;
-                let is_alone = stream.reading == 0;
-                stream.reading += 1;
-                let range = watcher.range.clone();
-                self.jobs.push(CatchUpJob { stream: watcher.stream, watcher: id, range, from, is_alone });
-                return;
-            };
+            let Some(batches) = recent else { return self.read_for(id) };
             for batch in batches {
                 if self.stalls(id) {
                     return;
                 }
                 let through = batch.last().map_or(from, |change| change.revision.main);
-                self.send_history(id, &batch, through);
+                if !self.send_history(id, &batch, through) {
+                    return self.read_for(id);
+                }
             }
         }
         let position = self.position;
@@ -527,23 +538,50 @@ impl Hub {
         is_full
     }
 
-    /// Queues what a watcher wants of `batch`, which holds everything from its next revision through `through`.
-    fn send_history(&mut self, id: WatcherId, batch: &Batch, through: i64) {
-        // The store, and with it what was read, may be ahead of what was published here.
-        let header = self.header(self.position.max(through));
+    /// Has the catch-up thread read for a watcher, or lets it wait for its turn.
+    fn read_for(&mut self, id: WatcherId) {
         let Some(watcher) = self.watchers.get_mut(&id) else { return };
         let Some(stream) = self.streams.get_mut(&watcher.stream) else { return };
+        if !stream.may_read() {
+            watcher.feed = Feed::Stalled;
+            stream.stalled.push_back(id);
+            return;
+        }
+        watcher.feed = Feed::Reading;
+        let is_alone = stream.reading == 0;
+        stream.reading += 1;
+        self.jobs.push(CatchUpJob {
+            stream: watcher.stream,
+            watcher: id,
+            range: watcher.range.clone(),
+            from: watcher.next_revision,
+            is_alone,
+            prev_kv: watcher.options.prev_kv,
+        });
+    }
+
+    /// Queues what a watcher wants of `batch`, which holds everything from its next revision through `through`. Returns false
+    /// and queues nothing if more has to be read for it than others on this worker may wait for.
+    fn send_history(&mut self, id: WatcherId, batch: &Batch, through: i64) -> bool {
+        // The store, and with it what was read, may be ahead of what was published here.
+        let header = self.header(self.position.max(through));
+        let Some(watcher) = self.watchers.get_mut(&id) else { return true };
+        let Some(stream) = self.streams.get_mut(&watcher.stream) else { return true };
         let next = watcher.next_revision;
         assert!(through + 1 >= next, "a watcher at {next} was handed history through {through}");
         let wanted = (0..batch.len()).filter(|index| {
             batch[*index].revision.main >= next && watcher.range.contains(&batch[*index].key)
         });
-        let events = watcher.options.events(batch, wanted, self.compact_revision);
+        let reads_max = self.bounds.previous_reads;
+        let Some(events) = watcher.options.events(batch, wanted, self.compact_revision, reads_max) else {
+            return false;
+        };
         watcher.next_revision = through + 1;
         for part in split_by_revisions(events, self.bounds.response_revisions) {
             watcher.active = true;
             push_events(stream, header, watcher, part, self.bounds.fragment_bytes);
         }
+        true
     }
 
     fn list(&mut self, id: WatcherId) {
@@ -583,22 +621,27 @@ impl Watcher {
 }
 
 impl Options {
+    /// Returns the events of those changes that are wanted. `None` if more than `reads_max` previous pairs would have to be read
+    /// from the disk, or one that cannot be read.
     fn events(
         &self,
         batch: &Batch,
-        indices: impl Iterator<Item = usize>,
+        indices: impl Iterator<Item = usize> + Clone,
         compacted: i64,
-    ) -> Vec<QueuedEvent> {
+        reads_max: usize,
+    ) -> Option<Vec<QueuedEvent>> {
         let wanted = |index: &usize| match batch[*index].after {
             Some(_) => !self.no_put,
             None => !self.no_delete,
         };
-        let event = |index: usize| {
-            // etcd looks a previous value up one revision before; when that is compacted, there is none.
-            let prev_kv = self.prev_kv && batch[index].revision.main > compacted;
-            QueuedEvent::of(&batch[index], prev_kv)
-        };
-        indices.filter(wanted).map(event).collect()
+        // etcd looks a previous value up one revision before; when that is compacted, there is none.
+        let shows_previous = |index: usize| self.prev_kv && batch[index].revision.main > compacted;
+        let is_read = |index: &usize| shows_previous(*index) && !batch[*index].is_previous_in_memory();
+        let indices = indices.filter(wanted);
+        if self.prev_kv && indices.clone().filter(is_read).count() > reads_max {
+            return None;
+        }
+        indices.map(|index| QueuedEvent::of(&batch[index], shows_previous(index)).ok()).collect()
     }
 }
 

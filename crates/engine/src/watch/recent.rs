@@ -48,6 +48,7 @@ impl Recent {
 
 fn size_of_change(change: &mvcc::Change) -> usize {
     let after = change.after.as_ref().map_or(0, |item| item.encoded.len());
-    let before = change.before.as_ref().map_or(0, |item| item.encoded.len());
+    // It may yet be read, and is then kept with the event.
+    let before = change.before.value_len();
     change.key.len() + after + before + size_of::<mvcc::Change>()
 }

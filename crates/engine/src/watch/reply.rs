@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use machine::{Body, Pieces};
-use mvcc::Change;
+use mvcc::{Change, ReadError};
 use prost::encoding::{encode_varint, encoded_len_varint};
 
 use crate::limits::REPLY_PIECE_BYTES;
@@ -30,9 +30,12 @@ pub struct QueuedEvent {
 
 impl QueuedEvent {
     /// Returns the event of a change, with the previous key-value pair if that is wanted and there is one.
-    pub fn of(change: &Change, prev_kv: bool) -> Self {
-        let event = if prev_kv { change.event_with_previous() } else { change.event() };
-        Self { revision: change.revision.main, event: event.clone() }
+    ///
+    /// # Errors
+    /// Those of the disk, if the pair is not in memory.
+    pub fn of(change: &Change, prev_kv: bool) -> Result<Self, ReadError> {
+        let event = if prev_kv { change.event_with_previous()? } else { change.event() };
+        Ok(Self { revision: change.revision.main, event: event.clone() })
     }
 
     /// Returns the event as a client decodes it.

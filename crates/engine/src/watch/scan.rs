@@ -46,7 +46,7 @@ pub(crate) fn read(
         match history.next_batch() {
             Ok(Some(batch)) => {
                 scanned += batch.len();
-                batch.iter().for_each(|change| scan.take(change));
+                batch.iter().try_for_each(|change| scan.take(change))?;
                 scan.reached(history.next_revision() - 1);
             }
             Ok(None) | Err(ReadError::Future(_) | ReadError::GivenUp) => break,
@@ -115,8 +115,8 @@ impl<'a> Scan<'a> {
         self.open == 0 || self.jobs[0].enough.is_some()
     }
 
-    /// Gives a change to those who want it.
-    fn take(&mut self, change: &Change) {
+    /// Gives a change to those who want it. What it replaced is read from the disk if one of them is shown that.
+    fn take(&mut self, change: &Change) -> Result<(), mvcc::Error> {
         let revision = change.revision.main;
         let mut matched = std::mem::take(&mut self.matched);
         matched.extend(self.keys.get(&change.key).into_iter().flatten());
@@ -127,7 +127,10 @@ impl<'a> Scan<'a> {
         });
         if let [first, others @ ..] = &matched[..] {
             // Of what was read, one change in a hundred may be wanted.
-            let change = change.detached();
+            let change = match matched.iter().any(|&number| self.jobs[number].job.prev_kv) {
+                true => change.detached_with_before()?,
+                false => change.detached(),
+            };
             // Encoded once for all, and not by a worker.
             let _ = change.event();
             self.bytes += weight(&change);
@@ -136,6 +139,7 @@ impl<'a> Scan<'a> {
         }
         matched.clear();
         self.matched = matched;
+        Ok(())
     }
 
     /// Notes that everything through a revision was given out.
@@ -181,8 +185,9 @@ impl Job<'_> {
 
 /// Returns how many bytes a change has.
 fn weight(change: &Change) -> usize {
-    let item = |item: &Option<mvcc::Item>| item.as_ref().map_or(0, |item| item.encoded.len());
-    change.key.len() + item(&change.after) + item(&change.before)
+    let after = change.after.as_ref().map_or(0, |item| item.encoded.len());
+    let before = change.before.item().map_or(0, |item| item.encoded.len());
+    change.key.len() + after + before
 }
 
 /// Reads one step for one watcher.
@@ -209,7 +214,7 @@ mod tests {
         for number in 0..300 {
             let mut txn = store.txn();
             let value = vec![b'v'; if number % 10 < 3 { 1000 } else { 10 }];
-            txn.put(format!("k{}", number % 10).into(), value.into(), LeaseId(0)).unwrap();
+            txn.put(format!("k{}", number % 10).into(), value.into(), LeaseId(0));
             txn.commit();
             if number % 50 == 0 {
                 store.checkpoint().unwrap();
@@ -219,7 +224,14 @@ mod tests {
     }
 
     fn job(watcher: u64, range: KeyRange, from: i64) -> CatchUpJob {
-        CatchUpJob { stream: StreamId(1), watcher: WatcherId(watcher), range, from, is_alone: true }
+        CatchUpJob {
+            stream: StreamId(1),
+            watcher: WatcherId(watcher),
+            range,
+            from,
+            is_alone: true,
+            prev_kv: false,
+        }
     }
 
     /// The revisions found, and through which.
@@ -312,7 +324,7 @@ mod tests {
         let put = |store: &mut Store, key: &'static str, length: usize, times: usize| {
             for _ in 0..times {
                 let mut txn = store.txn();
-                txn.put(key.into(), vec![b'v'; length].into(), LeaseId(0)).unwrap();
+                txn.put(key.into(), vec![b'v'; length].into(), LeaseId(0));
                 txn.commit();
             }
             store.checkpoint().unwrap();

@@ -117,12 +117,12 @@ impl Machine {
                 return Ok(Taken::Not(change.says("is not the next change of its revision, of")));
             }
             let Some(item) = &change.after else {
-                if txn.delete_keys([change.key.clone()])? == 0 {
+                if txn.delete_keys([change.key.clone()]) == 0 {
                     return Ok(Taken::Not(change.says("deletes what is not here,")));
                 }
                 continue;
             };
-            txn.put(change.key.clone(), item.value(), item.meta.lease)?;
+            txn.put(change.key.clone(), item.value(), item.meta.lease);
             if txn.meta(&change.key) != Some(item.meta) {
                 return Ok(Taken::Not(change.says("is another version than is here, of")));
             }

@@ -94,8 +94,8 @@ pub(crate) fn event(change: &Change) -> String {
         Some(item) => format!("event {} PUT {}", change.revision, decoded(item)),
         None => format!("event {} DELETE {}", change.revision, bytes(&change.key)),
     };
-    if let Some(before) = &change.before {
-        write!(text, ", before {}", decoded(before)).unwrap();
+    if let Some(before) = change.read_before().expect("the store is readable") {
+        write!(text, ", before {}", decoded(&before)).unwrap();
     }
     text + "\n"
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use machine::Machine;
+use machine::{Machine, Outcome, Reply};
 use mvcc::{Options, Store};
 use wal::SimDisk;
 
@@ -27,4 +27,13 @@ pub(crate) fn checkpoint(machine: &mut Machine) {
         let done = job.run().unwrap();
         store.complete(done);
     }
+}
+
+/// An outcome whose reply is whole: what was left to be read for it is read.
+pub(crate) fn whole(mut outcome: Outcome) -> Outcome {
+    if let Some(unread) = outcome.unread.take() {
+        let body = unread.read(&mvcc::ToTheEnd).unwrap();
+        outcome.result = outcome.result.map(|reply| Reply { body, ..reply });
+    }
+    outcome
 }

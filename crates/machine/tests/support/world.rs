@@ -274,7 +274,7 @@ impl World {
         self.index += 1;
         let applied = Applied { index: self.index, term: TERM };
         let entry = &self.with_header(entry.clone());
-        self.machine().apply(applied, entry).expect("the store is readable")
+        store::whole(self.machine().apply(applied, entry).expect("the store is readable"))
     }
 
     fn propose(&mut self, entry: InternalRaftRequest, body: impl Fn(bytes::Bytes) -> String) -> String {

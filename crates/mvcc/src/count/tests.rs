@@ -22,19 +22,18 @@ fn empty_store() -> Store {
 /// A deletion, a put, or a transaction that deletes the same key several times.
 fn write(store: &mut Store, number: i64) {
     let mut txn = store.txn();
-    let mut put = |number: i64| drop(txn.put(key(number), vec![1; 40].into(), LeaseId(0)).unwrap());
+    let mut put = |number: i64| drop(txn.put(key(number), vec![1; 40].into(), LeaseId(0)));
     match number % 16 {
-        0 | 4 | 8 => drop(txn.delete_range(&KeyRange::single(key(number * 37 % 101))).unwrap()),
+        0 | 4 | 8 => _ = txn.delete_range(&KeyRange::single(key(number * 37 % 101))),
         12 => {
             // The ends of runs cut the long ones; the short ones are mostly within a run.
             let keys = if number % 32 == 12 { 40..60 } else { 46..48 };
             for round in 0..3 {
-                drop(txn.delete_range(&KeyRange::between(key(keys.start), key(keys.end))).unwrap());
-                keys.clone().for_each(|number| {
-                    drop(txn.put(key(number), vec![round; 40].into(), LeaseId(0)).unwrap())
-                });
+                _ = txn.delete_range(&KeyRange::between(key(keys.start), key(keys.end)));
+                keys.clone()
+                    .for_each(|number| drop(txn.put(key(number), vec![round; 40].into(), LeaseId(0))));
             }
-            drop(txn.delete_range(&KeyRange::between(key(45), key(50))).unwrap());
+            _ = txn.delete_range(&KeyRange::between(key(45), key(50)));
         }
         _ => put(number * 37 % 101),
     }
@@ -84,12 +83,12 @@ fn what_is_written_and_sealed_while_the_index_is_gone_through_changes_no_count()
     let mut store = empty_store();
     let put = |store: &mut Store, number: i64| {
         let mut txn = store.txn();
-        txn.put(key(number), vec![1; 40].into(), LeaseId(0)).unwrap();
+        txn.put(key(number), vec![1; 40].into(), LeaseId(0));
         txn.commit();
     };
     let delete = |store: &mut Store, number: i64| {
         let mut txn = store.txn();
-        txn.delete_range(&KeyRange::single(key(number))).unwrap();
+        txn.delete_range(&KeyRange::single(key(number)));
         txn.commit();
     };
     (0..900).for_each(|number| put(&mut store, number));
@@ -128,4 +127,38 @@ fn what_is_written_and_sealed_while_the_index_is_gone_through_changes_no_count()
     assert_eq!(lives.count, expected);
     assert_eq!(read(&view, &KeyRange::all(), at), expected);
     drop(hold);
+}
+
+/// A count right before a transaction with very many changes would otherwise keep all of their keys in memory.
+#[test]
+fn changes_are_gone_through_only_where_they_are_few_however_few_the_revisions_are() {
+    let mut store = empty_store();
+    let put_all = |store: &mut Store, numbers: std::ops::Range<i64>| {
+        let mut txn = store.txn();
+        numbers.for_each(|number| drop(txn.put(key(number), vec![1; 40].into(), LeaseId(0))));
+        txn.commit();
+    };
+    put_all(&mut store, 0..3000);
+    (0..3).for_each(|number| put_all(&mut store, number..number + 1));
+    put_all(&mut store, 500..2500);
+    let (view, now) = (store.view(), store.revision());
+    let is_by_changes = |at: i64| {
+        let inner = &view.inner;
+        inner.has_few_changes_since(at, inner.shared.read().revision, 3000).unwrap()
+    };
+    assert!(!is_by_changes(now - 1) && !is_by_changes(now - 3), "2000 changes in a revision");
+    (0..3).for_each(|number| put_all(&mut store, number..number + 1));
+    assert!(is_by_changes(now) && !is_by_changes(now - 1));
+    // The same where the changes are in runs.
+    store.checkpoint().unwrap();
+    assert!(view.inner.shared.read().runs.len() > 3);
+    assert!(is_by_changes(now) && !is_by_changes(now - 1) && !is_by_changes(now - 4));
+    for at in now - 5..store.revision() {
+        assert_eq!(
+            view.range(&RangeQuery { count_only: true, ..RangeQuery::new(KeyRange::all()).at(at) })
+                .unwrap()
+                .count,
+            read(&view, &KeyRange::all(), at)
+        );
+    }
 }

@@ -32,20 +32,32 @@ pub(crate) struct Payload {
 }
 
 impl Payload {
+    /// The record of a change whose *before* is in memory.
     pub(crate) fn of(change: &Change) -> Self {
+        Self::with_before(change, change.before.item())
+    }
+
+    /// The record of a change with its *before*, which was read if it had to be.
+    ///
+    /// # Panics
+    /// If there is no *before* although there was one: it would be lost for good.
+    pub(crate) fn with_before(change: &Change, before: Option<&Item>) -> Self {
+        let expected = change.before.meta().map(|meta| meta.mod_revision);
+        let given = before.map(|item| item.meta.mod_revision);
+        assert_eq!(given, expected, "what {} has replaced", change.revision);
         let after = match &change.after {
             Some(item) => item.encoded.clone(),
             None => encoding::tombstone(&change.key),
         };
         let mut header = [0; HEADER_BYTES];
         header[0] = if change.after.is_none() { TOMBSTONE } else { 0 };
-        if let Some(before) = &change.before {
+        if let Some(before) = before {
             header[0] |= HAS_BEFORE;
             header[1..5].copy_from_slice(&before.meta.mod_revision.sub.to_le_bytes());
         }
         let after_len = u32::try_from(after.len()).expect("requests are far smaller than 4 GiB");
         header[5..9].copy_from_slice(&after_len.to_le_bytes());
-        let before = change.before.as_ref().map(|item| item.encoded.clone()).unwrap_or_default();
+        let before = before.map(|item| item.encoded.clone()).unwrap_or_default();
         Self { header, after, before }
     }
 
@@ -91,7 +103,7 @@ pub(crate) fn parse_payload(revision: Revision, payload: &Bytes) -> Option<Chang
     let after = if flags & TOMBSTONE == 0 { Some(item(after, revision.sub)?) } else { None };
     let before =
         if flags & HAS_BEFORE != 0 { Some(item(payload.slice(after_end..), before_sub)?) } else { None };
-    Some(Change::new(revision, key, after, before))
+    Some(Change::new(revision, key, after, before.into()))
 }
 
 fn item(encoded: Bytes, sub: u32) -> Option<Item> {

@@ -1,8 +1,9 @@
 //! Runs: the sealed part of the history, each with an index on the disk.
 //!
 //! The index is a series of sorted [blocks](super::block) of changes, another of lives, and a root, which names the first
-//! entry of each block and marks every so many changes where they are, for scans that begin at a revision. A root takes
-//! about 1/500 of the run; it is read when a reader first asks this run for something, and kept.
+//! entry of each block, marks every so many changes where they are, for scans that begin at a revision, and has a
+//! [filter](super::filter) of the run's keys. A root takes about 1/300 of the run; it is read when a reader first asks this
+//! run for something, and kept.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,12 +13,12 @@ use parking_lot::Mutex;
 use wal::{Head, Position, Reader, Wal};
 
 use super::block::{BLOCK_BYTES, ENTRY_OVERHEAD, Entries, Entry, Life, Noted, Writer};
-use super::{BLOCK, LIVES, ROOT, wal_record_overhead};
+use super::{BLOCK, LIVES, ROOT, filter, wal_record_overhead};
 use crate::encoding::{put_varint, take_varint};
 use crate::index::Keys;
 use crate::reap::Deleted;
 use crate::versions::superseded_bytes;
-use crate::{Change, Error, KeyRange, Revision};
+use crate::{Change, Error, KeyRange, RangeEnd, Revision};
 
 /// Changes from one mark of the root to the next.
 const MARK_EVERY: usize = 256;
@@ -49,6 +50,8 @@ struct Root {
     marks: Vec<(Revision, Position)>,
     /// `None`: the run was written before lives were.
     lives: Option<Blocks<Vec<u8>>>,
+    /// Empty: the run was written before filters were.
+    filter: Vec<u8>,
 }
 
 impl SealedRun {
@@ -85,6 +88,13 @@ impl SealedRun {
             .ok_or_else(|| self.damaged(dir))
     }
 
+    /// How many changes there are after main revision `at`, to within a mark.
+    pub(crate) fn changes_after(&self, reader: &Reader, dir: &Path, at: i64) -> Result<u64, Error> {
+        let root = self.root(reader, dir)?;
+        let marks = root.marks.len() - root.marks.partition_point(|(revision, _)| revision.main <= at);
+        Ok((marks * MARK_EVERY) as u64)
+    }
+
     /// For each key from `start` on that changed after main revision `at`: its first change after it. At most `max` keys;
     /// the flag says whether that was all there is in the range.
     pub(crate) fn first_changes(
@@ -98,6 +108,9 @@ impl SealedRun {
     ) -> Result<FirstChanges, Error> {
         let start = start.max(&range.start[..]);
         let root = self.root(reader, dir)?;
+        if range.end == RangeEnd::Single && !filter::may_have(&root.filter, &range.start) {
+            return Ok((Vec::new(), true));
+        }
         let mut found: Vec<(Vec<u8>, Option<Position>)> = Vec::new();
         for (_, _, position) in blocks_from(&root.blocks, start) {
             let block = self.block(reader, dir, *position, BLOCK)?;
@@ -182,6 +195,12 @@ fn decode_root(mut input: &[u8], first_segment: u64) -> Option<Root> {
     if !input.is_empty() {
         root.lives = Some(take_blocks(input, first_segment)?);
     }
+    if !input.is_empty() {
+        let len = usize::try_from(take_varint(input)?).ok()?;
+        let (filter, rest) = input.split_at_checked(len).filter(|(filter, _)| !filter.is_empty())?;
+        *input = rest;
+        root.filter = filter.to_vec();
+    }
     (input.is_empty() && !root.marks.is_empty()).then_some(root)
 }
 
@@ -263,8 +282,9 @@ impl IndexSize {
         let blocks = self.entries / BLOCK_BYTES + 2;
         let first_keys = self.long_keys + blocks * self.longest_key;
         let marks = (changes / MARK_EVERY + 2) * ENTRY_OVERHEAD;
+        let filter = filter::bytes_for(changes) + ENTRY_OVERHEAD;
         let overhead = blocks * (wal_record_overhead() + ENTRY_OVERHEAD) + wal_record_overhead() + 32;
-        self.entries + first_keys + marks + overhead
+        self.entries + first_keys + marks + filter + overhead
     }
 }
 
@@ -305,8 +325,8 @@ impl RunBuilder {
         let number = self.changes.len() as u32;
         if !change.is_put() {
             self.tombstones.push(number);
-            if let Some(before) = &change.before {
-                self.deletions.push((number, before.meta.create_revision));
+            if let Some(before) = change.before.meta() {
+                self.deletions.push((number, before.create_revision));
                 self.size.add(key);
             }
         }
@@ -343,7 +363,7 @@ impl RunBuilder {
         let lives = self.lives();
         let life = |block: &mut Writer, (number, life): &(u32, Life)| block.life(self.key(*number), life);
         let lives = self.write_blocks(append, LIVES, &lives, |&(number, _)| number, life)?;
-        let root = self.encode_root(&blocks, &lives, start.segment);
+        let root = self.encode_root(&blocks, &lives, &self.filter(&order), start.segment);
         let root = append(Head { kind: ROOT, number: last.main as u64, tag: 0 }, &root)?;
         Ok(SealedRun::new(start.segment, root, first, last, self.superseded_bytes))
     }
@@ -398,6 +418,7 @@ impl RunBuilder {
         &self,
         blocks: &[(&[u8], Revision, Position)],
         lives: &[(&[u8], Revision, Position)],
+        filter: &[u8],
         first_segment: u64,
     ) -> Vec<u8> {
         let mut root = Vec::new();
@@ -406,7 +427,15 @@ impl RunBuilder {
         put_varint(&mut root, marks.len() as u64);
         marks.for_each(|mark| put_place(&mut root, mark.revision, mark.position, first_segment));
         put_blocks(&mut root, lives, first_segment);
+        put_varint(&mut root, filter.len() as u64);
+        root.extend_from_slice(filter);
         root
+    }
+
+    /// The filter of all keys; `order` has the changes by key.
+    fn filter(&self, order: &[u32]) -> Vec<u8> {
+        let keys = || order.chunk_by(|&one, &next| self.key(one) == self.key(next)).map(|of| self.key(of[0]));
+        filter::build(keys(), keys().count())
     }
 }
 
@@ -415,20 +444,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_root_that_was_written_before_lives_were_is_read() {
+    fn a_root_that_was_written_before_lives_or_filters_were_is_read() {
         let mut builder = RunBuilder::default();
         let (revision, position) = (Revision { main: 2, sub: 0 }, Position { segment: 7, offset: 64 });
-        builder.add(&Change::new(revision, "a".into(), None, None), position);
+        builder.add(&Change::new(revision, "a".into(), None, None.into()), position);
         let block: (&[u8], Revision, Position) = (b"a", revision, position);
-        let bytes = builder.encode_root(&[block], &[block], 7);
-        assert_eq!(bytes, b"\x01\x01a\x02\x00\x00\x40\x01\x02\x00\x00\x40\x01\x01a\x02\x00\x00\x40");
+        let bytes = builder.encode_root(&[block], &[block], b"12345678", 7);
+        let expected = b"\x01\x01a\x02\x00\x00\x40\x01\x02\x00\x00\x40\x01\x01a\x02\x00\x00\x40\x0812345678";
+        assert_eq!(bytes, expected);
         let root = decode_root(&bytes, 7).unwrap();
         let blocks = vec![(b"a".to_vec(), revision, position)];
         assert_eq!((&root.blocks, &root.marks), (&blocks, &vec![(revision, position)]));
-        assert_eq!(root.lives, Some(blocks));
-        let without_lives = &bytes[..bytes.len() - 7];
-        assert_eq!(decode_root(without_lives, 7).unwrap().lives, None);
-        for end in (0..bytes.len()).filter(|&end| end != without_lives.len()) {
+        assert_eq!((root.lives, &root.filter[..]), (Some(blocks.clone()), &b"12345678"[..]));
+        let without_filter = decode_root(&bytes[..bytes.len() - 9], 7).unwrap();
+        assert_eq!((without_filter.lives, without_filter.filter), (Some(blocks), Vec::new()));
+        let without_lives = decode_root(&bytes[..bytes.len() - 16], 7).unwrap();
+        assert_eq!((without_lives.lives, without_lives.filter), (None, Vec::new()));
+        for end in (0..bytes.len()).filter(|&end| ![bytes.len() - 9, bytes.len() - 16].contains(&end)) {
             assert!(decode_root(&bytes[..end], 7).is_none(), "cut at {end}");
         }
     }

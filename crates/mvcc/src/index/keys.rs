@@ -36,8 +36,15 @@ impl Keys {
     }
 
     pub(crate) fn push(&mut self, key: &[u8]) {
+        self.check_room(key.len());
         self.bytes.extend_from_slice(key);
         self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// A place that wraps around would be that of another key.
+    fn check_room(&self, more: usize) {
+        let has_room = u32::try_from(self.bytes.len() + more).is_ok();
+        assert!(has_room, "{} keys have {} bytes, and {more} come", self.len(), self.bytes.len());
     }
 
     pub(crate) fn clear(&mut self) {
@@ -46,6 +53,7 @@ impl Keys {
     }
 
     pub(crate) fn insert(&mut self, position: usize, key: &[u8]) {
+        self.check_room(key.len());
         let start = self.start(position);
         let old_len = self.bytes.len();
         if self.bytes.capacity() - old_len < key.len() {
@@ -76,6 +84,7 @@ impl Keys {
     }
 
     pub(crate) fn append(&mut self, other: &Self) {
+        self.check_room(other.bytes.len());
         let offset = self.bytes.len() as u32;
         self.bytes.reserve_exact(other.bytes.len());
         self.ends.reserve_exact(other.len());

@@ -191,13 +191,13 @@ fn check_versions(change: &Change) -> Option<&'static str> {
     if key.is_empty() {
         return Some("a change has no key");
     }
-    if after.iter().chain(before).any(|item| !is_canonical(item) || item.key_bytes() != &key[..]) {
+    if after.iter().chain(before.item()).any(|item| !is_canonical(item) || item.key_bytes() != &key[..]) {
         return Some("a change carries what is no version of its key");
     }
     if after.as_ref().is_some_and(|after| after.meta.mod_revision != *revision) {
         return Some("a change carries a version of another revision");
     }
-    if before.as_ref().is_some_and(|before| before.meta.mod_revision.main >= revision.main) {
+    if before.meta().is_some_and(|before| before.mod_revision.main >= revision.main) {
         return Some("a change replaces a version that is not older");
     }
     None

@@ -23,9 +23,9 @@ fn entries(store: &Store) -> u64 {
 
 fn change(store: &mut Store, deleted: &KeyRange, put: impl Iterator<Item = String>) {
     let mut txn = store.txn();
-    txn.delete_range(deleted).unwrap();
+    txn.delete_range(deleted);
     for key in put {
-        txn.put(key.into(), "v".into(), LeaseId(0)).unwrap();
+        txn.put(key.into(), "v".into(), LeaseId(0));
     }
     txn.commit();
 }

@@ -12,7 +12,7 @@ use crate::history::{self, Payload};
 use crate::shared::{Hold, Inner};
 use crate::state_hash::{self, StateHash};
 use crate::tables::{KeyPairs, Rows, Snapshot};
-use crate::{Error, Revision};
+use crate::{Before, Error, Revision};
 
 /// The content of a checkpoint, chunk by chunk. Made by [`Store::snapshot`](crate::Store::snapshot) or
 /// [`View::snapshot`](crate::View::snapshot), and then on its own: it may be read on any thread, as slowly as need be. As
@@ -66,12 +66,12 @@ impl Sum {
 }
 
 impl SnapshotExport {
-    /// Begins an export of the last checkpoint that is complete. Reads a page or two.
+    /// Begins an export of the last checkpoint that is complete. Of the disk it reads a root at most, and not under the lock.
     pub(crate) fn begin(inner: &Arc<Inner>) -> Result<Self, Error> {
         let shared = inner.shared.read();
         let snapshot = shared.snapshot.clone();
         // What that checkpoint needs is not released before the next one is published, and from now on not at all.
-        let mark = match Mark::decode(&snapshot.mark()?) {
+        let mark = match Mark::decode(snapshot.mark()) {
             Ok(Some(mark)) => mark,
             _ => return Err(snapshot.corrupt("its mark does not match its checksum".to_owned())),
         };
@@ -238,7 +238,7 @@ impl SnapshotExport {
         self.changes += 1;
         if change.revision.main <= self.header.compact_revision {
             // Cannot be read, and not every member has it still.
-            change.before = None;
+            change.before = Before::Nothing;
         }
         let payload = Payload::of(&change);
         let (main, sub) = (change.revision.main.to_le_bytes(), change.revision.sub.to_le_bytes());

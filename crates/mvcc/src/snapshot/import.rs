@@ -405,7 +405,7 @@ fn is_possible(change: &Change, header: &Header) -> bool {
         let meta = after.meta;
         meta.mod_revision.main == main && meta.create_revision <= main && meta.version > 0
     });
-    let before = change.before.as_ref().is_none_or(|before| {
+    let before = change.before.item().is_none_or(|before| {
         let is_kept = main > header.compact_revision;
         is_kept
             && before.meta.mod_revision.main < main
@@ -426,6 +426,6 @@ fn is_as_written(change: &Change, content: &[u8]) -> bool {
         }
         None => false,
     });
-    let items = change.after.iter().chain(&change.before);
+    let items = change.after.iter().chain(change.before.item());
     has_parts && rest.is_empty() && items.into_iter().all(|item| encoding::is_canonical(&item.encoded))
 }

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{KEYS, MARK, MARK_KEY, SIDE, Snapshot, VALUES, decode_entry, guard, row_value, value_crc};
+use super::{KEYS, SIDE, Snapshot, VALUES, decode_entry, guard, row_value, value_crc};
 use crate::Error;
 use crate::backend::Health;
 use crate::index::Entry;
@@ -39,16 +39,6 @@ impl Source {
 impl Snapshot {
     fn source(&self) -> Source {
         Source { path: self.path.clone(), health: self.health.clone() }
-    }
-
-    /// The mark, as it was written.
-    pub(crate) fn mark(&self) -> Result<Vec<u8>, Error> {
-        let source = self.source();
-        let mark = source.read(|| {
-            let table = self.transaction.open_table(MARK)?;
-            Ok(table.get(MARK_KEY)?.map(|mark| mark.value().to_vec()))
-        })?;
-        mark.ok_or_else(|| source.corrupt("it has no mark".to_owned()))
     }
 
     /// Says that the checkpoint is not what its mark says.

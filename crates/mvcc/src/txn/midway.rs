@@ -14,19 +14,19 @@ use crate::{RangeQuery, RangeResult, ReadError, View};
 
 /// A committed transaction as it was after some of its changes. Compactions do not take away what it needs.
 pub struct Midway {
-    before: Before,
+    base: StateBefore,
     changes: Option<Changes>,
     staging: Staging,
 }
 
 /// The state before the transaction.
-struct Before {
+struct StateBefore {
     view: View,
     revision: i64,
     hold: Hold,
 }
 
-impl Base for Before {
+impl Base for StateBefore {
     fn range(&self, query: &RangeQuery, pace: &dyn Pace) -> Result<RangeResult, ReadError> {
         self.view.inner.range_held(query, query.at.unwrap_or(self.revision), &self.hold, pace)
     }
@@ -39,7 +39,7 @@ impl Midway {
         let view = store.view();
         let revision = store.revision() - i64::from(changes.is_some());
         let hold = view.inner.shared.read().hold(&view.inner, oldest.min(revision));
-        Self { before: Before { view, revision, hold }, changes, staging: Staging::default() }
+        Self { base: StateBefore { view, revision, hold }, changes, staging: Staging::default() }
     }
 
     /// Goes on to after the first `count` changes. It does not go back.
@@ -56,8 +56,8 @@ impl Midway {
     /// [`ReadError::GivenUp`], and those of the disk.
     pub fn range(&self, query: &RangeQuery, pace: &dyn Pace) -> Result<RangeResult, ReadError> {
         let result = match query.at {
-            Some(_) => self.before.range(query, pace)?,
-            None => self.staging.range(&self.before, query, pace)?,
+            Some(_) => self.base.range(query, pace)?,
+            None => self.staging.range(&self.base, query, pace)?,
         };
         Ok(RangeResult { revision: self.revision(), ..result })
     }
@@ -65,7 +65,7 @@ impl Midway {
     /// The main revision of what is visible at this place.
     #[must_use]
     pub fn revision(&self) -> i64 {
-        self.before.revision + i64::from(!self.staging.is_empty())
+        self.base.revision + i64::from(!self.staging.is_empty())
     }
 }
 

@@ -3,6 +3,7 @@
 //! It reads the same whether the transaction is being made ([`Txn`](super::Txn)) or is looked at afterwards, in its midst
 //! ([`Midway`](super::Midway)): what differs is what lies below.
 
+use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -12,7 +13,7 @@ use super::emptied::{Emptied, Piece};
 use crate::index::Entry;
 use crate::item::Item;
 use crate::pace::Pace;
-use crate::{KeyRange, Meta, RangeEnd, RangeQuery, RangeResult, ReadError};
+use crate::{Before, KeyRange, Meta, RangeEnd, RangeQuery, RangeResult, ReadError};
 
 /// From so many changes on they are looked up in a map.
 const SCAN_MAX: usize = 8;
@@ -23,7 +24,7 @@ pub(crate) struct Staged {
     pub(crate) key: Bytes,
     pub(crate) after: Option<Item>,
     /// What the key was before the transaction.
-    pub(crate) before: Option<Item>,
+    pub(crate) before: Before,
     /// For the index, without the places in memory.
     pub(crate) entry: Entry,
 }
@@ -38,11 +39,31 @@ pub(super) trait Base {
 #[derive(Debug, Default)]
 pub(super) struct Staging {
     staged: Vec<Staged>,
-    /// The last change of each key, once there are many.
+    /// Made when somebody looks for a key, and there are many changes: a transaction that only deletes a million needs none.
+    by_key: RefCell<ByKey>,
+    emptied: Emptied,
+}
+
+/// Numbers of changes, by key.
+#[derive(Debug, Default)]
+struct ByKey {
+    /// So many changes are in it.
+    len: usize,
+    /// The last change of each key.
     latest: BTreeMap<Bytes, usize>,
     /// Those of them that are puts.
     puts: BTreeMap<Bytes, usize>,
-    emptied: Emptied,
+}
+
+impl ByKey {
+    /// Notes a change as the last one of its key.
+    fn add(&mut self, number: usize, Staged { key, after, .. }: &Staged) {
+        self.latest.insert(key.clone(), number);
+        match after {
+            Some(_) => drop(self.puts.insert(key.clone(), number)),
+            None => drop(self.puts.remove(key)),
+        }
+    }
 }
 
 impl Staging {
@@ -70,7 +91,7 @@ impl Staging {
         if self.staged.len() <= SCAN_MAX {
             self.staged.iter().rev().find(|staged| staged.key == key)
         } else {
-            self.latest.get(key).map(|&number| &self.staged[number])
+            self.by_key().latest.get(key).map(|&number| &self.staged[number])
         }
     }
 
@@ -82,21 +103,16 @@ impl Staging {
     /// Adds a change.
     pub(super) fn push(&mut self, staged: Staged) {
         self.staged.push(staged);
-        match self.staged.len() {
-            len if len <= SCAN_MAX => {}
-            len if len == SCAN_MAX + 1 => (0..len).for_each(|number| self.index(number)),
-            len => self.index(len - 1),
-        }
     }
 
-    /// Notes a change as the last one of its key.
-    fn index(&mut self, number: usize) {
-        let Staged { key, after, .. } = &self.staged[number];
-        self.latest.insert(key.clone(), number);
-        match after {
-            Some(_) => drop(self.puts.insert(key.clone(), number)),
-            None => drop(self.puts.remove(key)),
+    /// The changes by key, all of them.
+    fn by_key(&self) -> RefMut<'_, ByKey> {
+        let mut by_key = self.by_key.borrow_mut();
+        for number in by_key.len..self.staged.len() {
+            by_key.add(number, &self.staged[number]);
         }
+        by_key.len = self.staged.len();
+        by_key
     }
 
     /// Notes that nothing is left of what was below in a range.
@@ -164,8 +180,18 @@ impl Staging {
         Ok(RangeResult { items, count, more, revision: 0 })
     }
 
+    /// The keys of a range of more than one that were changed, in order.
+    pub(super) fn keys_in(&self, range: &KeyRange) -> Vec<Bytes> {
+        self.staged_in(range).values().map(|staged| staged.key.clone()).collect()
+    }
+
+    /// Those of them that were put last. There are many changes.
+    pub(super) fn keys_put_in(&self, range: &KeyRange) -> Vec<Bytes> {
+        self.puts_in(range).iter().map(|staged| staged.key.clone()).collect()
+    }
+
     /// The parts of a range, in order; with few changes it is one.
-    fn pieces(&self, range: &KeyRange) -> impl Iterator<Item = Piece> {
+    pub(super) fn pieces(&self, range: &KeyRange) -> impl Iterator<Item = Piece> {
         let is_whole = self.staged.len() <= SCAN_MAX;
         let whole = is_whole.then(|| Piece::Untouched(range.clone()));
         let parts = (!is_whole).then(|| self.emptied.split(range));
@@ -184,8 +210,9 @@ impl Staging {
     ) -> Result<(), ReadError> {
         match piece {
             Piece::Emptied(range) => {
-                let puts = self.puts_in(&range).filter_map(|staged| shown(staged, query.keys_only));
-                items.extend(puts.take(wanted));
+                let puts = self.puts_in(&range).into_iter();
+                let shown = puts.filter_map(|staged| shown(staged, query.keys_only));
+                items.extend(shown.take(wanted));
             }
             Piece::Untouched(range) => {
                 let staged = self.staged_in(&range);
@@ -202,7 +229,7 @@ impl Staging {
     /// How many keys there are in a range of more than one.
     fn count(&self, base: &impl Base, range: &KeyRange, pace: &dyn Pace) -> Result<u64, ReadError> {
         self.pieces(range).try_fold(0, |count, piece| match piece {
-            Piece::Emptied(range) => Ok(count + self.puts_in(&range).count() as u64),
+            Piece::Emptied(range) => Ok(count + self.puts_in(&range).len() as u64),
             Piece::Untouched(range) => {
                 let query = RangeQuery { count_only: true, ..RangeQuery::new(range) };
                 let committed = base.range(&query, pace)?.count;
@@ -219,13 +246,14 @@ impl Staging {
             let in_range = self.staged.iter().filter(|staged| range.contains(&staged.key));
             return in_range.map(|staged| (&staged.key[..], staged)).collect();
         }
-        let in_range = within(&self.latest, range);
-        in_range.map(|(key, &number)| (&key[..], &self.staged[number])).collect()
+        let by_key = self.by_key();
+        let in_range = within(&by_key.latest, range).map(|(_, &number)| &self.staged[number]);
+        in_range.map(|staged| (&staged.key[..], staged)).collect()
     }
 
     /// The staged puts in a range of more than one key, in order. There are many changes.
-    fn puts_in<'b>(&'b self, range: &'b KeyRange) -> impl Iterator<Item = &'b Staged> {
-        within(&self.puts, range).map(|(_, &number)| &self.staged[number])
+    fn puts_in(&self, range: &KeyRange) -> Vec<&Staged> {
+        within(&self.by_key().puts, range).map(|(_, &number)| &self.staged[number]).collect()
     }
 }
 

@@ -129,9 +129,9 @@ impl Model {
                     match op {
                         Op::Put { key, value, lease } => {
                             let (key, value) = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
-                            txn.put(key, value, LeaseId(*lease)).unwrap();
+                            txn.put(key, value, LeaseId(*lease));
                         }
-                        Op::Delete(range) => drop(txn.delete_range(range).unwrap()),
+                        Op::Delete(range) => _ = txn.delete_range(range),
                     }
                 }
                 txn.commit();
@@ -308,7 +308,8 @@ fn check_at(store: &Store, model: &Model, ranges: &[KeyRange], at: i64) {
     while let Some(batch) = history.next_batch().unwrap() {
         changes.extend(batch.into_iter().map(|change| {
             let value = |item: &Option<Item>| item.as_ref().map(|item| item.value().to_vec());
-            (change.revision, change.key.to_vec(), value(&change.after), value(&change.before))
+            let before = change.read_before().unwrap();
+            (change.revision, change.key.to_vec(), value(&change.after), value(&before))
         }));
     }
     assert_eq!(changes, model.history(from), "history from {from}");

@@ -30,7 +30,7 @@ fn show(change: &Change, lines: &mut Lines<'_>) {
             Some(item) => format!("put {key} {}", version_text(item)),
             None => format!("delete {key}"),
         };
-        let before = change.before.as_ref().map(|item| format!(" before {}", item.meta.mod_revision));
+        let before = change.before.meta().map(|meta| format!(" before {}", meta.mod_revision));
         format!("{} {what}{}", change.revision, before.unwrap_or_default())
     };
     let json = || {
@@ -40,7 +40,7 @@ fn show(change: &Change, lines: &mut Lines<'_>) {
             "type": if change.is_put() { "PUT" } else { "DELETE" },
             "key": base64(&change.key),
             "after": change.after.as_ref().map(version_json),
-            "before": change.before.as_ref().map(version_json),
+            "before": change.before.item().map(version_json),
         })
     };
     lines.line(text, json);

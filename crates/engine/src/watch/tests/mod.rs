@@ -42,6 +42,7 @@ const TIGHT: Bounds = Bounds {
     queue_bytes: 1 << 10,
     reading: 2,
     resumed: 1,
+    previous_reads: 1,
     response_revisions: 3,
     response_bytes: 1 << 10,
     fragment_bytes: 1 << 20,
@@ -92,7 +93,9 @@ impl World {
     /// The same, with a hub whose streams have their part of these queues.
     fn within(queues: Arc<WatchQueues>, bounds: Bounds, revisions: u16) -> Self {
         let disk = Arc::new(SimDisk::new(1));
-        let options = mvcc::Options { history_segment_bytes: 64 << 10, ..mvcc::Options::default() };
+        // What a checkpoint has is not in memory.
+        let options =
+            mvcc::Options { cache_bytes: 0, history_segment_bytes: 64 << 10, ..mvcc::Options::default() };
         let mut store = Store::open(disk, Path::new("/kv"), options).unwrap();
         for number in 0..revisions {
             commit(&mut store, &[Op::Put(0, number)]).unwrap();
@@ -202,10 +205,10 @@ fn commit(store: &mut Store, ops: &[Op]) -> Option<Arc<[Change]>> {
     for op in ops {
         match op {
             Op::Put(number, len) => {
-                txn.put(key(*number), vec![b'v'; usize::from(*len)].into(), LeaseId(0)).map(drop).unwrap();
+                txn.put(key(*number), vec![b'v'; usize::from(*len)].into(), LeaseId(0));
             }
-            Op::Delete(number) => drop(txn.delete_range(&KeyRange::single(key(*number))).unwrap()),
-            Op::DeleteAll => drop(txn.delete_range(&KeyRange::all()).unwrap()),
+            Op::Delete(number) => _ = txn.delete_range(&KeyRange::single(key(*number))),
+            Op::DeleteAll => _ = txn.delete_range(&KeyRange::all()),
         }
     }
     txn.commit().map(|committed| committed.changes)

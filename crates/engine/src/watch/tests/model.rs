@@ -198,7 +198,7 @@ impl Run {
         match step {
             Step::Commit(ops) => {
                 if let Some(changes) = self.world.commit(&ops) {
-                    self.log.extend(changes.iter().cloned());
+                    self.log.extend(changes.iter().map(|change| change.detached_with_before().unwrap()));
                 }
             }
             Step::Publish(transactions) => (0..transactions).for_each(|_| self.publish()),
@@ -410,8 +410,8 @@ impl Client {
         let mut revisions = BTreeSet::new();
         for event in events {
             let (at, expected) = watcher.expected(log).expect("no event that never happened");
-            let with_previous = QueuedEvent::of(expected, true);
-            let alone = QueuedEvent::of(expected, false);
+            let with_previous = QueuedEvent::of(expected, true).unwrap();
+            let alone = QueuedEvent::of(expected, false).unwrap();
             let is_gone = event.revision <= compacted;
             match watcher.options.prev_kv {
                 true => assert!(*event == with_previous || (*event == alone && is_gone), "{watcher:?}"),

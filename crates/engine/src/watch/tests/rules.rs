@@ -14,6 +14,7 @@ use super::{Op, TIGHT, Woken, World, key, line, lines, watch, watch_from};
 use crate::limits::{WATCHED_KEYS_BYTES_FREE, WATCHED_KEYS_BYTES_MAX};
 use crate::watch::bounds::Bounds;
 use crate::watch::hub::{CaughtUp, CreateWatch, Options};
+use crate::watch::reply::{Kind, WatchReply};
 
 /// Bounds that nothing here reaches.
 fn wide() -> Bounds {
@@ -492,6 +493,45 @@ fn a_previous_pair_is_shown_unless_it_is_compacted() {
     };
     let has_previous: Vec<bool> = events.iter().map(|event| event.decoded().prev_kv.is_some()).collect();
     assert_eq!(has_previous, [false, true, true], "r3's previous pair is that of r2");
+}
+
+/// A worker reads some values for a watcher that wants to know what was replaced, as it reads for a client that gets them. A
+/// transaction may have replaced a million (rule I1).
+#[test]
+fn many_previous_pairs_that_are_not_in_memory_are_read_by_the_catch_up_thread() {
+    let prev_kv = Options { prev_kv: true, ..Options::default() };
+    let mut world = World::new(TIGHT);
+    let streams = [world.hub.open(), world.hub.open()];
+    world.create(streams[0], CreateWatch { options: prev_kv, ..watch() });
+    world.create(streams[1], watch());
+    world.commit(&[Op::Put(0, 5), Op::Put(1, 6), Op::Put(2, 7)]);
+    world.publish_all();
+    world.store.checkpoint().unwrap();
+    streams.iter().for_each(|stream| drop(world.all(*stream)));
+    // One that is read at once, two that are not, and one after them.
+    world.commit(&[Op::Put(0, 1)]);
+    world.publish_all();
+    assert!(world.jobs.is_empty());
+    world.commit(&[Op::Delete(1), Op::Put(2, 2)]);
+    world.commit(&[Op::Put(0, 3)]);
+    world.publish_all();
+    let jobs: Vec<_> = world.jobs.iter().map(|job| (job.stream, job.from, job.prev_kv)).collect();
+    assert_eq!(jobs, [(streams[0], 4, true)]);
+    let [replies, plain] = streams.map(|stream| world.all(stream));
+    let events = |replies: &[WatchReply]| -> Vec<_> {
+        let events = replies.iter().flat_map(|reply| match &reply.kind {
+            Kind::Events { events, .. } => &events[..],
+            other => panic!("{other:?}"),
+        });
+        let lens = |event: proto::mvccpb::Event| {
+            let len = |kv: Option<proto::mvccpb::KeyValue>| kv.map(|kv| kv.value.len());
+            (len(event.kv), len(event.prev_kv))
+        };
+        events.map(|event| lens(event.decoded())).collect()
+    };
+    let expected = [(Some(1), Some(5)), (Some(0), Some(6)), (Some(2), Some(7)), (Some(3), Some(1))];
+    assert_eq!(events(&replies), expected);
+    assert_eq!(events(&plain), expected.map(|(now, _)| (now, None)));
 }
 
 /// Each goes through everything that was published meanwhile: thousands of them would keep the thread from others for long

@@ -95,7 +95,7 @@ fn events_carry_their_pair_and_the_one_before_as_etcd_shows_them() {
             delete(deleted.clone(), shown(pair(3, 2, 200))),
         ];
         for fragment in [Fragment::Whole, Fragment::Further, Fragment::Last] {
-            let event = |batch: &Batch| QueuedEvent::of(&batch[0], prev_kv);
+            let event = |batch: &Batch| QueuedEvent::of(&batch[0], prev_kv).unwrap();
             let events = batches.iter().map(event).collect();
             check(
                 5,
@@ -116,7 +116,7 @@ fn an_event_that_waits_keeps_nothing_but_itself() {
     for prev_kv in [false, true] {
         let batches = history();
         let kept = Arc::downgrade(&batches[1]);
-        let waiting = QueuedEvent::of(&batches[1][0], prev_kv);
+        let waiting = QueuedEvent::of(&batches[1][0], prev_kv).unwrap();
         drop(batches);
         assert!(kept.upgrade().is_none());
         assert!(waiting.decoded().kv.is_some());

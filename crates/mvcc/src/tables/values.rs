@@ -1,0 +1,123 @@
+//! Reading values as of a checkpoint: of one key, or of many in order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{guard, value_crc};
+use crate::Error;
+use crate::backend::Health;
+use crate::index::Entry;
+use crate::item::Item;
+
+type Table = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+type Guard = redb::AccessGuard<'static, &'static [u8]>;
+
+/// Records that are passed by on the way to the next wanted one before it is looked up from the root.
+const PASSED_MAX: usize = 1;
+
+/// The values as of one checkpoint. What the index says is stored is in here, or the file is corrupt.
+pub(crate) struct Snapshot {
+    pub(super) path: PathBuf,
+    pub(super) health: Arc<Health>,
+    pub(super) transaction: redb::ReadTransaction,
+    values: Table,
+    /// Read when the snapshot was taken: whoever wants to know it may hold a lock.
+    mark: Vec<u8>,
+}
+
+impl Snapshot {
+    pub(super) fn new(
+        path: PathBuf,
+        health: Arc<Health>,
+        transaction: redb::ReadTransaction,
+        values: Table,
+        mark: Vec<u8>,
+    ) -> Self {
+        Self { path, health, transaction, values, mark }
+    }
+
+    /// The mark, as it was written.
+    pub(crate) fn mark(&self) -> &[u8] {
+        &self.mark
+    }
+
+    /// The item of a key with this index entry.
+    pub(crate) fn item(&self, key: &[u8], entry: &Entry) -> Result<Item, Error> {
+        let record = guard(&self.path, || {
+            Ok(self.values.get(key)?.map(|record| self.decode(key, entry, record.value())))
+        })?;
+        record.unwrap_or_else(|| Err(self.damaged(key, "its value is missing")))
+    }
+
+    /// The items of several keys in order; a key may be there more than once. Neighbours are read by one scan.
+    pub(crate) fn items(&self, wanted: &[(&[u8], &Entry)]) -> Result<Vec<Item>, Error> {
+        let mut items: Vec<Item> = Vec::with_capacity(wanted.len());
+        let mut walk = Walk { values: &self.values, range: None, ahead: None };
+        for (number, (key, entry)) in wanted.iter().enumerate() {
+            let item = match items.last() {
+                Some(last) if wanted[number - 1].0 == *key => last.clone(),
+                _ => {
+                    let record = guard(&self.path, || walk.find(key))?;
+                    let record = record.ok_or_else(|| self.damaged(key, "its value is missing"))?;
+                    self.decode(key, entry, record.value())?
+                }
+            };
+            items.push(item);
+        }
+        Ok(items)
+    }
+
+    fn decode(&self, key: &[u8], entry: &Entry, record: &[u8]) -> Result<Item, Error> {
+        let (check, value) =
+            record.split_at_checked(4).ok_or_else(|| self.damaged(key, "its value is too short"))?;
+        if check != value_crc(key, entry.revision(), value).to_le_bytes() {
+            return Err(self.damaged(key, "its value does not match its checksum"));
+        }
+        Ok(Item::new(key, entry.meta(), value))
+    }
+
+    fn damaged(&self, key: &[u8], what: &str) -> Error {
+        Error::Corrupt { path: self.path.clone(), what: format!("key \"{}\": {what}", key.escape_ascii()) }
+    }
+}
+
+/// A way through the values that looks for keys in ascending order.
+struct Walk<'t> {
+    values: &'t Table,
+    range: Option<redb::Range<'static, &'static [u8], &'static [u8]>>,
+    /// What the range came to and nobody has wanted yet.
+    ahead: Option<(Guard, Guard)>,
+}
+
+impl Walk<'_> {
+    /// Returns the record of the next key.
+    fn find(&mut self, key: &[u8]) -> Result<Option<Guard>, redb::Error> {
+        let mut passed = 0;
+        loop {
+            let Some((found, record)) = self.next(key)? else { return Ok(None) };
+            if found.value() == key {
+                return Ok(Some(record));
+            }
+            if found.value() > key {
+                self.ahead = Some((found, record));
+                return Ok(None);
+            }
+            passed += 1;
+            if passed == PASSED_MAX {
+                self.range = None;
+            }
+        }
+    }
+
+    /// The next record of the range; if there is no range, of one that begins with a key.
+    fn next(&mut self, key: &[u8]) -> Result<Option<(Guard, Guard)>, redb::Error> {
+        if let Some(ahead) = self.ahead.take() {
+            return Ok(Some(ahead));
+        }
+        let range = match &mut self.range {
+            Some(range) => range,
+            None => self.range.insert(self.values.range::<&[u8]>(key..)?),
+        };
+        Ok(range.next().transpose()?)
+    }
+}
