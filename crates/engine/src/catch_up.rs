@@ -18,7 +18,7 @@ use crate::mailbox::{Delivery, Mailbox};
 use crate::memory::WatchQueues;
 use crate::priority;
 use crate::views::Views;
-use crate::watch::hub::{CatchUpJob, CaughtUp};
+use crate::watch::watcher::{CatchUpJob, CaughtUp};
 use crate::watch::scan;
 
 /// Changes that a watcher gets for each one that is written meanwhile, at least; below that there is no rest.
@@ -169,7 +169,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::hub::{StreamId, WatcherId};
+    use crate::watch::watcher::{StreamId, WatcherId};
 
     #[test]
     fn writes_get_a_rest_unless_the_watcher_would_not_gain_on_them() {

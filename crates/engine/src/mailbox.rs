@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use crate::reply::{CommandReply, Unserved};
-use crate::watch::hub::{CaughtUp, StreamId, WatcherId};
+use crate::watch::watcher::{CaughtUp, StreamId, WatcherId};
 
 /// Something for a network worker.
 #[derive(Debug)]

@@ -19,6 +19,7 @@ pub mod reply;
 pub mod scan;
 mod standing;
 mod stream;
+pub mod watcher;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,8 @@ use machine::auth::{Access, AuthState, Identity};
 use mvcc::{KeyRange, RangeEnd};
 use proto::etcdserverpb::WatchCreateRequest;
 
-use super::hub::{Hub, WatcherId};
+use super::hub::Hub;
+use super::watcher::WatcherId;
 use crate::published::{Generation, Published};
 
 impl Hub {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mvcc::{Change, RangeEnd, ReadError, View};
 
-use super::hub::{CatchUpJob, CaughtUp};
+use super::watcher::{CatchUpJob, CaughtUp};
 use super::range_set::RangeSet;
 use crate::limits::{
     CATCH_UP_BATCH_CHANGES, CATCH_UP_BYTES_MAX, CATCH_UP_CHANGES_MAX, CATCH_UP_EVENTS_MIN,
@@ -205,7 +205,7 @@ mod tests {
 
     use super::super::tests::room_for;
     use super::*;
-    use crate::watch::hub::{StreamId, WatcherId};
+    use crate::watch::watcher::{StreamId, WatcherId};
 
     /// A store whose revisions 2 to 301 are of ten keys in turn, three of a thousand bytes.
     fn store() -> Store {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::hub::WatcherId;
+use super::watcher::WatcherId;
 
 /// The watchers of one stream.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::bounds::Bounds;
-use super::hub::WatcherId;
+use super::watcher::WatcherId;
 use super::reply::{Fragment, Kind, QueuedEvent, WatchReply};
 use super::standing::Standing;
 use crate::limits::WATCH_QUEUE_BYTES_FULL;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::author::Author;
 use engine::spawn;
-use engine::watch::hub::{CreateWatch, Options, StreamId};
+use engine::watch::watcher::{CreateWatch, Options, StreamId};
 use engine::watch::reply::WatchReply;
 use machine::Rejection;
 use machine::auth::Access;

@@ -20,7 +20,8 @@ use mvcc::{Change, KeyRange, LeaseId, Store};
 use wal::SimDisk;
 
 use super::bounds::Bounds;
-use super::hub::{CatchUpJob, CaughtUp, CreateWatch, Hub, Options, StreamId};
+use super::hub::Hub;
+use super::watcher::{CatchUpJob, CaughtUp, CreateWatch, Options, StreamId};
 use super::reply::{Kind, WatchReply};
 use super::scan;
 use crate::memory::WatchQueues;

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::{Op, TIGHT, World, key};
 use crate::watch::bounds::Bounds;
-use crate::watch::hub::{CatchUpJob, CaughtUp, CreateWatch, Options, StreamId};
+use crate::watch::watcher::{CatchUpJob, CaughtUp, CreateWatch, Options, StreamId};
 use crate::watch::reply::{Fragment, Kind, QueuedEvent, WatchReply};
 use crate::watch::scan;
 

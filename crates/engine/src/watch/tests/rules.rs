@@ -2,7 +2,7 @@
 
 use super::room_for;
 use crate::limits::WATCH_QUEUE_BYTES_FULL;
-use crate::watch::hub::StreamId;
+use crate::watch::watcher::StreamId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
@@ -13,7 +13,7 @@ use mvcc::KeyRange;
 use super::{Op, TIGHT, Woken, World, key, line, lines, watch, watch_from};
 use crate::limits::{WATCHED_KEYS_BYTES_FREE, WATCHED_KEYS_BYTES_MAX};
 use crate::watch::bounds::Bounds;
-use crate::watch::hub::{CaughtUp, CreateWatch, Options};
+use crate::watch::watcher::{CaughtUp, CreateWatch, Options};
 use crate::watch::reply::{Kind, WatchReply};
 
 /// Bounds that nothing here reaches.
