@@ -1,6 +1,7 @@
 //! The metrics of the crate `metrics`, with the methods and the versions of this server.
 
 use ::metrics::grpc::{MethodType, Row};
+
 pub use ::metrics::*;
 
 use crate::api::method;

@@ -45,6 +45,7 @@ pub use crate::follow::FollowSettings;
 use crate::net::trace;
 use crate::version;
 use arguments::Arguments;
+
 pub use metrics::MetricsDetail;
 
 /// What the process was asked to do.

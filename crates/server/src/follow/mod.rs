@@ -35,6 +35,7 @@ pub(crate) use self::cut_over::Order;
 use self::fault::Fault;
 pub(crate) use self::handle::{Handle, Orders};
 use self::session::Session;
+
 pub use self::settings::FollowSettings;
 use crate::api::Api;
 

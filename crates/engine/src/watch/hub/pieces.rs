@@ -4,6 +4,7 @@ use super::Watcher;
 use crate::watch::reply::{Fragment, Kind, QueuedEvent, WatchReply};
 use crate::watch::stream::Stream;
 use crate::wire::{Header, WireReply};
+
 /// Parts of at most `revisions_max` distinct revisions, a revision never split (V5).
 pub(super) fn split_by_revisions(events: Vec<QueuedEvent>, revisions_max: usize) -> Vec<Vec<QueuedEvent>> {
     let mut parts: Vec<Vec<QueuedEvent>> = Vec::new();
