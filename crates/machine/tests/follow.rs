@@ -341,6 +341,24 @@ fn only_a_cluster_that_was_never_written_to_begins_and_only_with_one_source() {
     assert_eq!(world.apply(other).result, Err(Rejection::FollowSource));
 }
 
+/// What the leader relies on that has had no answer to the end of a follow: it proposes to go back, and knows by what is applied
+/// whether it has ended.
+#[test]
+fn the_end_and_the_way_back_make_each_other_void() {
+    let source = source();
+    let newest = source.machine.store().revision();
+    for ends_first in [false, true] {
+        let mut world = World::new(fresh());
+        load(&mut world, &source.machine, 10);
+        assert!(world.turn(FollowPhase::CuttingOver, 0).result.is_ok());
+        let turns = [(FollowPhase::Following, 0), (FollowPhase::Ended, newest)];
+        let [first, second] = if ends_first { [turns[1], turns[0]] } else { turns };
+        assert!(world.turn(first.0, first.1).result.is_ok());
+        assert_eq!(world.turn(second.0, second.1).result, Err(Rejection::FollowOutOfStep));
+        assert_eq!(matches!(world.phase(), Phase::Ended { .. }), ends_first);
+    }
+}
+
 #[test]
 fn clients_write_again_when_it_has_ended_and_not_before() {
     let source = source();

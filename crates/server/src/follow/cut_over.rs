@@ -112,8 +112,9 @@ impl Session {
                 Err(fault) => {
                     let why = fault.to_string();
                     tracing::warn!(why, "the cut-over is called off");
+                    let called_off = self.call_off().await;
                     let _ = answer.send(Err(why));
-                    return self.call_off().await;
+                    return called_off;
                 }
             }
         }
