@@ -96,8 +96,9 @@ impl Merge {
 
     /// Ends a piece, which is what it should be.
     ///
-    /// Its tables are as of its end. If that is beyond the limit, those of the piece before count,
-    /// but for leases: keys at the limit may be attached to one that was granted in this piece.
+    /// Its tables are as of its end, or of that of a later piece that was made with it. If its end is beyond the
+    /// limit, those of the piece before count, but for leases: keys at the limit may be attached to
+    /// one that was granted in this piece.
     pub(super) fn end_piece(&mut self, header: &Header, limit: i64) {
         for sample in std::mem::take(&mut self.samples) {
             if sample.revision <= limit {
