@@ -1,11 +1,11 @@
 //! Restoring: from a backup, of etcd or ours, to the data directory of a new member.
 //!
 //! ```text
-//!        ┌─► digest ───────────────────────────────┬ right: on ┐
-//!  file ─┼─► bucket "key" ─► sorted by key, compared ┘           ├─► live versions ──────┐
-//!        │                                                       ├─► changes ────────────┼─► store ─┐
-//!        └─► small buckets ─► rows ──────────────────────────────┴───────────────────────┘          ├─► <data-dir>/member
-//!  flags ─► ids, members ─► raft log that begins behind the restored state ─────────────────────────┘
+//!  file ─┬─► digest ─────────────────────────────────────┐
+//!        ├─► bucket "key" ─► sorted by key ─► compared ──┴─┬─► live versions ─┐
+//!        │                                                 ├─► changes ───────┼─► store ─┐
+//!        └─► small buckets ─► rows ────────────────────────┴──────────────────┘          ├─► <data-dir>/member
+//!  flags ─► ids, members ─► raft log that begins behind the restored state ──────────────┘
 //! ```
 //!
 //! A restore makes a new cluster: its members have other ids, so that nobody of the old one can talk to them. Each member
@@ -15,11 +15,11 @@
 //! versions are.
 //!
 //! Memory is bounded whatever the size of the file: 64 MiB for what is sorted by key, then 32 MiB for what is sorted by
-//! revision, 64 KiB for each as much while it is merged, a segment of history with its index, and 48 MiB of pages. What does
+//! revision, 64 KiB for each as much while it is merged, a segment of history with its index, and some 56 MiB of pages. What does
 //! not fit lies in files without names in the data directory, at most as long as the file.
 //!
-//! No file that has a name is written before the backup has passed its digest and its versions do not contradict each other,
-//! and nothing stays if a row is refused. See `docs/decisions/0015-a-restore-sorts-places.md`.
+//! No file of the new member is written before the backup has passed its digest and its versions were found not to contradict
+//! each other, and nothing stays if a row is refused. See `docs/decisions/0015-a-restore-sorts-places.md`.
 
 mod cached;
 mod changes;

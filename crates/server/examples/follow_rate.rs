@@ -47,11 +47,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     reached(&follower, newest(&source).await?).await?;
     let took = began.elapsed().as_secs_f64();
     println!("load       {keys} keys in {took:.1} s: {:.0} revisions/s", keys as f64 / took);
-    println!(
-        "memory     {} MiB resident, {} MiB at most",
-        memory(&follower, "VmRSS"),
-        memory(&follower, "VmHWM")
-    );
+    print_memory("follower", &follower);
+    print_memory("source", &source);
 
     follower.pause();
     write(&source, revisions, keys).await?;
@@ -61,11 +58,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     reached(&follower, newest).await?;
     let took = began.elapsed().as_secs_f64();
     println!("follow     {revisions} revisions in {took:.1} s: {:.0} revisions/s", revisions as f64 / took);
-    println!(
-        "memory     {} MiB resident, {} MiB at most",
-        memory(&follower, "VmRSS"),
-        memory(&follower, "VmHWM")
-    );
+    print_memory("follower", &follower);
+    print_memory("source", &source);
 
     let done = FollowClient::new(channel(&follower)).cutover(CutoverRequest::default()).await?.into_inner();
     println!("cut-over   at revision {}, {} ms without writes", done.revision, done.without_writes_ms);
@@ -118,6 +112,12 @@ async fn reached(server: &Server, revision: i64) -> Result<(), Box<dyn Error>> {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// The source, if it is the same program, has taken the same writes from clients: what it takes is no matter of following.
+fn print_memory(of: &str, server: &Server) {
+    let (now, most) = (memory(server, "VmRSS"), memory(server, "VmHWM"));
+    println!("memory     {of}: {now} MiB resident, {most} MiB at most");
 }
 
 /// A line of the process's status, in MiB.

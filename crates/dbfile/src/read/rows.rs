@@ -38,7 +38,7 @@ impl Row<'_> {
 }
 
 impl<S: ReadAt> Db<S> {
-    /// Reads the value at a place that a row of this file had. It is what the file has there now: whoever changed it meanwhile
+    /// Reads the value at a place that a row of this file had. It is what the file has there now: a change of the file meanwhile
     /// is not noticed.
     ///
     /// # Errors

@@ -49,7 +49,7 @@ pub enum ImportError {
 /// A store being built from the chunks of a snapshot.
 ///
 /// Chunks are taken in order, from 0. Whatever they are, the import neither panics nor takes more memory than a chunk, a
-/// record and some MiB of pages. After [`finish`](Self::finish) the directory is a store's, and
+/// record and some tens of MiB of pages. After [`finish`](Self::finish) the directory is a store's, and
 /// [`Store::open`](crate::Store::open) opens it; before, and after a crash at any point, there is no database in it, and
 /// [`replace_store`](super::replace_store) refuses it. Dropped, it leaves its files: see
 /// [`discard_incoming`](super::discard_incoming).
