@@ -17,7 +17,7 @@ pub(crate) struct Bounds {
     pub(crate) reading: usize,
     /// Stalled watchers of one stream that go on before others have their turn.
     pub(crate) resumed: usize,
-    /// Previous pairs that are read from the disk for one watcher on the worker. More are read by the catch-up thread.
+    /// Previous pairs that the worker reads from the disk at a stretch. More are read by the catch-up thread.
     pub(crate) previous_reads: usize,
     /// Revisions in one response that brings more than one.
     pub(crate) response_revisions: usize,

@@ -127,6 +127,8 @@ pub(crate) struct Hub {
     jobs: Vec<CatchUpJob>,
     bounds: Bounds,
     matched: Vec<(WatcherId, usize)>,
+    /// Previous pairs that may yet be read from the disk in this call.
+    reads_left: usize,
     /// Streams of watchers that have just fallen behind because there is much to read for them.
     to_resume: BTreeSet<StreamId>,
     /// The state of users and permissions in which all watchers were found to be permitted.
@@ -150,6 +152,7 @@ impl Hub {
             jobs: Vec::new(),
             bounds,
             matched: Vec::new(),
+            reads_left: 0,
             to_resume: BTreeSet::new(),
             permitted_in: None,
         }
@@ -212,6 +215,7 @@ impl Hub {
 
     /// The next message of a stream; `None` after remembering whom to wake.
     pub(crate) fn next_reply(&mut self, stream: StreamId, waker: &Waker) -> Option<WatchReply> {
+        self.reads_left = self.bounds.previous_reads;
         let state = self.streams.get_mut(&stream)?;
         let reply = state.pop(waker);
         self.resume(stream);
@@ -268,6 +272,7 @@ impl Hub {
         };
         self.watchers.insert(id, watcher);
         self.long_keys_bytes = long_keys_bytes;
+        self.reads_left = self.bounds.previous_reads;
         self.feed(id);
     }
 
@@ -326,11 +331,19 @@ impl Hub {
         }
     }
 
-    /// Takes a batch of changes, in revision order and following the last one, to all live watchers.
+    /// Takes batches of changes, in revision order and following the last one, to all live watchers.
     ///
     /// # Panics
     /// When a revision comes twice or late: watchers would see the past again.
-    pub(crate) fn publish(&mut self, batch: &Batch) {
+    pub(crate) fn publish<'b>(&mut self, batches: impl IntoIterator<Item = &'b Batch>) {
+        self.reads_left = self.bounds.previous_reads;
+        batches.into_iter().for_each(|batch| self.publish_batch(batch));
+        while let Some(stream) = self.to_resume.pop_first() {
+            self.resume(stream);
+        }
+    }
+
+    fn publish_batch(&mut self, batch: &Batch) {
         let mut start = 0;
         while start < batch.len() {
             let revision = batch[start].revision.main;
@@ -342,9 +355,6 @@ impl Hub {
             start = end;
         }
         self.recent.push(batch.clone());
-        while let Some(stream) = self.to_resume.pop_first() {
-            self.resume(stream);
-        }
     }
 
     fn publish_revision(&mut self, batch: &Batch, changes: std::ops::Range<usize>) {
@@ -378,10 +388,9 @@ impl Hub {
         }
         let Some(stream) = self.streams.get_mut(&watcher.stream) else { return };
         let indices = changes.iter().map(|(_, index)| *index);
-        let reads_max = self.bounds.previous_reads;
         let events = match stream.is_full() {
             true => None,
-            false => watcher.options.events(batch, indices, self.compact_revision, reads_max),
+            false => watcher.options.events(batch, indices, self.compact_revision, &mut self.reads_left),
         };
         let Some(events) = events else {
             if !stream.is_full() {
@@ -415,6 +424,7 @@ impl Hub {
 
     /// Takes what the catch-up thread found.
     pub(crate) fn caught_up(&mut self, stream: StreamId, id: WatcherId, found: CaughtUp) {
+        self.reads_left = self.bounds.previous_reads;
         let Some(state) = self.streams.get_mut(&stream) else { return };
         state.reading -= 1;
         if self.watchers.contains_key(&id) {
@@ -527,8 +537,8 @@ impl Hub {
         let wanted = (0..batch.len()).filter(|index| {
             batch[*index].revision.main >= next && watcher.range.contains(&batch[*index].key)
         });
-        let reads_max = self.bounds.previous_reads;
-        let Some(events) = watcher.options.events(batch, wanted, self.compact_revision, reads_max) else {
+        let reads_left = &mut self.reads_left;
+        let Some(events) = watcher.options.events(batch, wanted, self.compact_revision, reads_left) else {
             return false;
         };
         watcher.next_revision = through + 1;
@@ -576,14 +586,14 @@ impl Watcher {
 }
 
 impl Options {
-    /// Returns the events of those changes that are wanted. `None` if more than `reads_max` previous pairs would have to be read
-    /// from the disk, or one that cannot be read.
+    /// Returns the events of those changes that are wanted. `None` if more previous pairs would have to be read from the disk than
+    /// are left to be read, or one that cannot be read.
     fn events(
         &self,
         batch: &Batch,
         indices: impl Iterator<Item = usize> + Clone,
         compacted: i64,
-        reads_max: usize,
+        reads_left: &mut usize,
     ) -> Option<Vec<QueuedEvent>> {
         let wanted = |index: &usize| match batch[*index].after {
             Some(_) => !self.no_put,
@@ -593,8 +603,8 @@ impl Options {
         let shows_previous = |index: usize| self.prev_kv && batch[index].revision.main > compacted;
         let is_read = |index: &usize| shows_previous(*index) && !batch[*index].is_previous_in_memory();
         let indices = indices.filter(wanted);
-        if self.prev_kv && indices.clone().filter(is_read).count() > reads_max {
-            return None;
+        if self.prev_kv {
+            *reads_left = reads_left.checked_sub(indices.clone().filter(is_read).count())?;
         }
         indices.map(|index| QueuedEvent::of(&batch[index], shows_previous(index)).ok()).collect()
     }

@@ -98,7 +98,7 @@ impl World {
     /// Publishes the oldest transaction that is not.
     fn publish_one(&mut self) {
         if let Some(changes) = self.unpublished.pop_front() {
-            self.hub.publish(&changes);
+            self.hub.publish([&changes]);
         }
         self.collect();
     }
