@@ -18,8 +18,8 @@ use crate::mailbox::{Delivery, Mailbox};
 use crate::memory::WatchQueues;
 use crate::priority;
 use crate::views::Views;
-use crate::watch::watcher::{CatchUpJob, CaughtUp};
 use crate::watch::scan;
+use crate::watch::watcher::{CatchUpJob, CaughtUp};
 
 /// Changes that a watcher gets for each one that is written meanwhile, at least; below that there is no rest.
 const GAIN_MIN: u64 = 2;

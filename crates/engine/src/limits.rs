@@ -39,8 +39,8 @@ pub const WATCH_QUEUE_RESPONSES_MAX: usize = 128;
 /// Bytes that wait in one watch stream before its watchers are read from history instead.
 pub const WATCH_QUEUE_BYTES_MAX: usize = 4 << 20;
 
-/// Previous key-value pairs that a worker reads from the disk to show one watcher what has just happened: as many gets, and
-/// others wait as long. A transaction that has replaced more is read for it by the catch-up thread.
+/// Previous key-value pairs that a worker reads from the disk at a stretch to show watchers what has just happened: as many gets,
+/// and others wait as long. For a watcher that wants more, the catch-up thread reads.
 pub const LIVE_PREVIOUS_READS_MAX: usize = 8;
 
 /// Watchers on one stream. kube-apiserver opens a stream for each few resources; 65,536 is far beyond any client.

@@ -278,11 +278,9 @@ impl Worker {
 
     fn deliver(&self, delivery: Delivery) {
         match delivery {
-            Delivery::Published(batch) => self.with_hub(|hub| {
-                for changes in batch.iter() {
-                    hub.publish(&changes.changes);
-                }
-            }),
+            Delivery::Published(batch) => {
+                self.with_hub(|hub| hub.publish(batch.iter().map(|changes| &changes.changes)));
+            }
             Delivery::AuthChanged => self.with_hub(|_| ()),
             Delivery::Compacted(revision) => self.with_hub(|hub| hub.compacted(revision)),
             Delivery::Restored { revision, compact_revision } => {

@@ -20,7 +20,7 @@ use self::branch::Branch;
 pub(crate) use self::keys::Keys;
 use self::leaf::Leaf;
 use crate::versions::version_bytes;
-use crate::{KeyRange, LeaseId, Meta, RangeEnd, Revision, state_hash};
+use crate::{Change, KeyRange, LeaseId, Meta, RangeEnd, Revision, state_hash};
 
 /// What the index knows of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,13 +41,37 @@ pub(crate) struct Entry {
     pub(crate) link: u32,
 }
 
+/// What an entry has of the value.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ValueMark {
+    digest: u64,
+    len: u32,
+}
+
+impl ValueMark {
+    /// That of a value. It takes time: not for where others wait.
+    pub(crate) fn of(value: &[u8]) -> Self {
+        let len = u32::try_from(value.len()).expect("requests are far smaller than 4 GiB");
+        Self { digest: state_hash::digest(value), len }
+    }
+}
+
 impl Entry {
     /// The entry of a live key, without its places in memory.
     pub(crate) fn of(meta: &Meta, value: &[u8]) -> Self {
-        Self {
-            digest: state_hash::digest(value),
-            value_len: u32::try_from(value.len()).expect("requests are far smaller than 4 GiB"),
-            ..Self::of_meta(meta)
+        Self::with(meta, ValueMark::of(value))
+    }
+
+    fn with(meta: &Meta, value: ValueMark) -> Self {
+        Self { digest: value.digest, value_len: value.len, ..Self::of_meta(meta) }
+    }
+
+    /// The entry that a change leaves, with the mark of its value if it is a put.
+    pub(crate) fn after(change: &Change, value: ValueMark) -> Self {
+        let Revision { main, sub } = change.revision;
+        match &change.after {
+            Some(item) => Self::with(&item.meta, value),
+            None => Self { mod_revision: main, mod_sub: sub, ..Self::default() },
         }
     }
 

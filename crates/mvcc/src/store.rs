@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::begun_anew::BegunAnew;
 use crate::checkpoint::{Background, CheckpointJob, Done, Frozen, Mark, Sizes};
 use crate::hash_kv::Compaction;
-use crate::index::Entry;
+use crate::index::{Entry, ValueMark};
 use crate::item::{Change, Changes, Item};
 use crate::open;
 use crate::shared::{Inner, Shared};
@@ -83,7 +83,7 @@ pub struct Store {
     compaction: Option<Compaction>,
     /// Empty, their memory used again by each transaction.
     staging: Vec<Staged>,
-    entries: Vec<Entry>,
+    values: Vec<ValueMark>,
 }
 
 /// The changes since the last checkpoint began.
@@ -150,7 +150,7 @@ impl Store {
             last_mark: mark,
             compaction: None,
             staging: Vec::new(),
-            entries: Vec::new(),
+            values: Vec::new(),
         })
     }
 
@@ -280,28 +280,28 @@ impl Store {
     /// Makes staged changes visible. Called by [`Txn::commit`].
     pub(crate) fn commit(&mut self, mut staged: Vec<Staged>) -> Changes {
         let main = self.revision + 1;
-        let mut entries = std::mem::take(&mut self.entries);
-        let changes = changes_of(main, &mut staged, &mut entries);
+        let mut values = std::mem::take(&mut self.values);
+        let changes = changes_of(main, &mut staged, &mut values);
         if staged.capacity() <= STAGING_KEPT {
             self.staging = staged;
         } else {
             drop(staged);
         }
-        self.make_visible(main, &changes, &entries);
-        if entries.capacity() <= STAGING_KEPT {
-            entries.clear();
-            self.entries = entries;
+        self.make_visible(main, &changes, &values);
+        if values.capacity() <= STAGING_KEPT {
+            values.clear();
+            self.values = values;
         }
         Changes { revision: main, changes }
     }
 
-    /// Makes the changes of a revision visible; each has its index entry.
-    fn make_visible(&mut self, main: i64, changes: &Arc<[Change]>, entries: &[Entry]) {
+    /// Makes the changes of a revision visible; each has the mark of its value.
+    fn make_visible(&mut self, main: i64, changes: &Arc<[Change]>, values: &[ValueMark]) {
         let mut sums = Sums { hash: self.key_hash, live_bytes: self.live_bytes };
         {
             let shared = &mut *self.inner.shared.write();
-            for (change, entry) in changes.iter().zip(entries) {
-                apply(shared, &mut sums, change, *entry);
+            for (change, value) in changes.iter().zip(values) {
+                apply(shared, &mut sums, change, Entry::after(change, *value));
             }
             shared.tail.add_pending(changes.clone());
             shared.revision = main;
@@ -322,17 +322,15 @@ impl Store {
     /// If the revision is not above the newest, or there is no version.
     pub fn adopt(&mut self, main: i64, versions: impl IntoIterator<Item = (u32, Bytes, Option<Item>)>) {
         assert!(main > self.revision, "r{main} is adopted at r{}", self.revision);
-        let mut entries = Vec::new();
+        let mut values = Vec::new();
         let changes = versions.into_iter().map(|(sub, key, after)| {
-            entries.push(match &after {
-                Some(item) => Entry::of(&item.meta, item.value_bytes()),
-                None => Entry { mod_revision: main, mod_sub: sub, ..Entry::default() },
-            });
+            values
+                .push(after.as_ref().map_or(ValueMark::default(), |item| ValueMark::of(item.value_bytes())));
             Change::new(Revision { main, sub }, key, after, Before::Nothing)
         });
         let changes: Arc<[Change]> = changes.collect();
         assert!(!changes.is_empty(), "a revision without a version is passed over");
-        self.make_visible(main, &changes, &entries);
+        self.make_visible(main, &changes, &values);
         self.compact_here();
     }
 

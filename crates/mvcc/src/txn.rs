@@ -19,7 +19,7 @@ use self::emptied::Piece;
 pub use self::midway::Midway;
 pub(crate) use self::staging::Staged;
 use self::staging::{Base, Staging};
-use crate::index::Entry;
+use crate::index::ValueMark;
 use crate::item::{Change, Changes, Item};
 use crate::pace::{Pace, ToTheEnd};
 use crate::store::Store;
@@ -125,8 +125,7 @@ impl<'a> Txn<'a> {
         let after = Item::new(&key, meta, &value);
         // A slice of what is kept anyway: the caller's key may be a slice of a whole request.
         let key = after.key();
-        let entry = Entry::of(&meta, &value);
-        self.staging.push(Staged { key, after: Some(after), before, entry });
+        self.staging.push(Staged { key, after: Some(after), before, value: ValueMark::of(&value) });
         version
     }
 
@@ -196,9 +195,7 @@ impl<'a> Txn<'a> {
     }
 
     fn stage_deletion(&mut self, key: Bytes, before: Before) {
-        let revision = self.next_revision();
-        let entry = Entry { mod_revision: revision.main, mod_sub: revision.sub, ..Entry::default() };
-        self.staging.push(Staged { key, after: None, before, entry });
+        self.staging.push(Staged { key, after: None, before, value: ValueMark::default() });
     }
 
     /// What is known of a key that is about to be changed.
@@ -224,10 +221,10 @@ impl<'a> Txn<'a> {
     }
 }
 
-/// The changes as everybody sees them; their index entries are appended to `entries`.
-pub(crate) fn changes_of(main: i64, staged: &mut Vec<Staged>, entries: &mut Vec<Entry>) -> Arc<[Change]> {
+/// The changes as everybody sees them; the marks of their values are appended to `values`.
+pub(crate) fn changes_of(main: i64, staged: &mut Vec<Staged>, values: &mut Vec<ValueMark>) -> Arc<[Change]> {
     let numbered = staged.drain(..).enumerate().map(|(sub, staged)| {
-        entries.push(staged.entry);
+        values.push(staged.value);
         let revision = Revision { main, sub: sub as u32 };
         Change::new(revision, staged.key, staged.after, staged.before)
     });

@@ -17,7 +17,7 @@ pub struct Bounds {
     pub reading: usize,
     /// Stalled watchers of one stream that go on before others have their turn.
     pub resumed: usize,
-    /// Previous pairs that are read from the disk for one watcher on the worker. More are read by the catch-up thread.
+    /// Previous pairs that the worker reads from the disk at a stretch. More are read by the catch-up thread.
     pub previous_reads: usize,
     /// Revisions in one response that brings more than one.
     pub response_revisions: usize,

@@ -14,7 +14,7 @@ use self::pieces::{push_events, split_by_revisions};
 use super::bounds::Bounds;
 use super::range_set::RangeSet;
 use super::recent::Recent;
-use super::reply::{Batch, Kind, QueuedEvent, WatchReply};
+use super::reply::{Batch, Kind, WatchReply};
 use super::stream::{Holder, Stream};
 use super::watcher::{CatchUpJob, CaughtUp, CreateWatch, Feed, StreamId, Watcher, WatcherId};
 use crate::limits::{WATCHED_KEYS_BYTES_FREE, WATCHED_KEYS_BYTES_MAX, WATCHERS_PER_STREAM_MAX};
@@ -43,6 +43,8 @@ pub struct Hub {
     bounds: Bounds,
     queues: Arc<WatchQueues>,
     matched: Vec<(WatcherId, usize)>,
+    /// Previous pairs that may yet be read from the disk in this call.
+    reads_left: usize,
     /// Streams of watchers that have just fallen behind because there is much to read for them.
     to_resume: BTreeSet<StreamId>,
     /// The state of users and permissions in which all watchers were found to be permitted.
@@ -67,6 +69,7 @@ impl Hub {
             bounds,
             queues,
             matched: Vec::new(),
+            reads_left: 0,
             to_resume: BTreeSet::new(),
             permitted_in: None,
         }
@@ -129,6 +132,7 @@ impl Hub {
 
     /// The next message of a stream; `None` after remembering whom to wake.
     pub fn next_reply(&mut self, stream: StreamId, waker: &Waker) -> Option<WatchReply> {
+        self.reads_left = self.bounds.previous_reads;
         let state = self.streams.get_mut(&stream)?;
         let reply = state.pop(waker);
         self.resume(stream);
@@ -185,6 +189,7 @@ impl Hub {
         };
         self.watchers.insert(id, watcher);
         self.long_keys_bytes = long_keys_bytes;
+        self.reads_left = self.bounds.previous_reads;
         self.feed(id);
     }
 
@@ -243,11 +248,19 @@ impl Hub {
         }
     }
 
-    /// Takes a batch of changes, in revision order and following the last one, to all live watchers.
+    /// Takes batches of changes, in revision order and following the last one, to all live watchers.
     ///
     /// # Panics
     /// When a revision comes twice or late: watchers would see the past again.
-    pub fn publish(&mut self, batch: &Batch) {
+    pub fn publish<'b>(&mut self, batches: impl IntoIterator<Item = &'b Batch>) {
+        self.reads_left = self.bounds.previous_reads;
+        batches.into_iter().for_each(|batch| self.publish_batch(batch));
+        while let Some(stream) = self.to_resume.pop_first() {
+            self.resume(stream);
+        }
+    }
+
+    fn publish_batch(&mut self, batch: &Batch) {
         let mut start = 0;
         while start < batch.len() {
             let revision = batch[start].revision.main;
@@ -259,9 +272,6 @@ impl Hub {
             start = end;
         }
         self.recent.push(batch.clone());
-        while let Some(stream) = self.to_resume.pop_first() {
-            self.resume(stream);
-        }
     }
 
     fn publish_revision(&mut self, batch: &Batch, changes: std::ops::Range<usize>) {
@@ -295,10 +305,9 @@ impl Hub {
         }
         let Some(stream) = self.streams.get_mut(&watcher.stream) else { return };
         let indices = changes.iter().map(|(_, index)| *index);
-        let reads_max = self.bounds.previous_reads;
         let events = match stream.is_full() {
             true => None,
-            false => watcher.options.events(batch, indices, self.compact_revision, reads_max),
+            false => watcher.options.events(batch, indices, self.compact_revision, &mut self.reads_left),
         };
         let Some(events) = events else {
             if !stream.is_full() {
@@ -332,6 +341,7 @@ impl Hub {
 
     /// Takes what the catch-up thread found.
     pub fn caught_up(&mut self, stream: StreamId, id: WatcherId, found: CaughtUp) {
+        self.reads_left = self.bounds.previous_reads;
         let Some(state) = self.streams.get_mut(&stream) else { return };
         state.reading -= 1;
         if self.watchers.contains_key(&id) {
@@ -460,8 +470,8 @@ impl Hub {
         let wanted = (0..batch.len()).filter(|index| {
             batch[*index].revision.main >= next && watcher.range.contains(&batch[*index].key)
         });
-        let reads_max = self.bounds.previous_reads;
-        let Some(events) = watcher.options.events(batch, wanted, self.compact_revision, reads_max) else {
+        let reads_left = &mut self.reads_left;
+        let Some(events) = watcher.options.events(batch, wanted, self.compact_revision, reads_left) else {
             return false;
         };
         watcher.next_revision = through + 1;

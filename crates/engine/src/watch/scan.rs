@@ -12,8 +12,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mvcc::{Change, RangeEnd, ReadError, View};
 
-use super::watcher::{CatchUpJob, CaughtUp};
 use super::range_set::RangeSet;
+use super::watcher::{CatchUpJob, CaughtUp};
 use crate::limits::{
     CATCH_UP_BATCH_CHANGES, CATCH_UP_BYTES_MAX, CATCH_UP_CHANGES_MAX, CATCH_UP_EVENTS_MIN,
     CATCH_UP_STEP_BYTES_MAX,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::bounds::Bounds;
-use super::watcher::WatcherId;
 use super::reply::{Fragment, Kind, QueuedEvent, WatchReply};
 use super::standing::Standing;
+use super::watcher::WatcherId;
 use crate::limits::WATCH_QUEUE_BYTES_FULL;
 use crate::memory::WatchQueues;
 use crate::wire::{Header, WireReply};

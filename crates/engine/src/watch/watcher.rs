@@ -134,14 +134,14 @@ impl Watcher {
 }
 
 impl Options {
-    /// Returns the events of those changes that are wanted. `None` if more than `reads_max` previous pairs would have to be read
-    /// from the disk, or one that cannot be read.
+    /// Returns the events of those changes that are wanted. `None` if more previous pairs would have to be read from the disk than
+    /// are left to be read, or one that cannot be read.
     pub(super) fn events(
         &self,
         batch: &Batch,
         indices: impl Iterator<Item = usize> + Clone,
         compacted: i64,
-        reads_max: usize,
+        reads_left: &mut usize,
     ) -> Option<Vec<QueuedEvent>> {
         let wanted = |index: &usize| match batch[*index].after {
             Some(_) => !self.no_put,
@@ -151,8 +151,8 @@ impl Options {
         let shows_previous = |index: usize| self.prev_kv && batch[index].revision.main > compacted;
         let is_read = |index: &usize| shows_previous(*index) && !batch[*index].is_previous_in_memory();
         let indices = indices.filter(wanted);
-        if self.prev_kv && indices.clone().filter(is_read).count() > reads_max {
-            return None;
+        if self.prev_kv {
+            *reads_left = reads_left.checked_sub(indices.clone().filter(is_read).count())?;
         }
         indices.map(|index| QueuedEvent::of(&batch[index], shows_previous(index)).ok()).collect()
     }

@@ -5,7 +5,7 @@
 //! read what it shows, which may be gigabytes; who wants the reply reads it, while others go on.
 
 use super::staging::{Base, Staged, Staging};
-use crate::index::Entry;
+use crate::index::ValueMark;
 use crate::item::{Change, Changes};
 use crate::pace::Pace;
 use crate::shared::Hold;
@@ -72,5 +72,5 @@ impl Midway {
 fn staged(change: &Change) -> Staged {
     // Nothing of it is committed again, so the index needs nothing of it.
     let Change { key, after, before, .. } = change;
-    Staged { key: key.clone(), after: after.clone(), before: before.clone(), entry: Entry::default() }
+    Staged { key: key.clone(), after: after.clone(), before: before.clone(), value: ValueMark::default() }
 }

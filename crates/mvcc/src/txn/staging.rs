@@ -10,7 +10,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use super::emptied::{Emptied, Piece};
-use crate::index::Entry;
+use crate::index::ValueMark;
 use crate::item::Item;
 use crate::pace::Pace;
 use crate::{Before, KeyRange, Meta, RangeEnd, RangeQuery, RangeResult, ReadError};
@@ -25,8 +25,8 @@ pub(crate) struct Staged {
     pub(crate) after: Option<Item>,
     /// What the key was before the transaction.
     pub(crate) before: Before,
-    /// For the index, without the places in memory.
-    pub(crate) entry: Entry,
+    /// Of the value, if it is a put.
+    pub(crate) value: ValueMark,
 }
 
 /// A state that changes are laid over.

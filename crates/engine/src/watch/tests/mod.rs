@@ -21,9 +21,9 @@ use wal::SimDisk;
 
 use super::bounds::Bounds;
 use super::hub::Hub;
-use super::watcher::{CatchUpJob, CaughtUp, CreateWatch, Options, StreamId};
 use super::reply::{Kind, WatchReply};
 use super::scan;
+use super::watcher::{CatchUpJob, CaughtUp, CreateWatch, Options, StreamId};
 use crate::memory::WatchQueues;
 use crate::wire::Header;
 
@@ -116,7 +116,7 @@ impl World {
     /// Publishes the oldest transaction that is not.
     fn publish_one(&mut self) {
         if let Some(changes) = self.unpublished.pop_front() {
-            self.hub.publish(&changes);
+            self.hub.publish([&changes]);
         }
         self.collect();
     }

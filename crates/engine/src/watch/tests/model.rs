@@ -12,9 +12,9 @@ use proptest::prelude::*;
 
 use super::{Op, TIGHT, World, key};
 use crate::watch::bounds::Bounds;
-use crate::watch::watcher::{CatchUpJob, CaughtUp, CreateWatch, Options, StreamId};
 use crate::watch::reply::{Fragment, Kind, QueuedEvent, WatchReply};
 use crate::watch::scan;
+use crate::watch::watcher::{CatchUpJob, CaughtUp, CreateWatch, Options, StreamId};
 
 const STREAMS: usize = 2;
 const BOUNDS: Bounds = Bounds { fragment_bytes: 150, response_bytes: 150, ..TIGHT };

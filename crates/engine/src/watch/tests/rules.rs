@@ -13,8 +13,8 @@ use mvcc::KeyRange;
 use super::{Op, TIGHT, Woken, World, key, line, lines, watch, watch_from};
 use crate::limits::{WATCHED_KEYS_BYTES_FREE, WATCHED_KEYS_BYTES_MAX};
 use crate::watch::bounds::Bounds;
-use crate::watch::watcher::{CaughtUp, CreateWatch, Options};
 use crate::watch::reply::{Kind, WatchReply};
+use crate::watch::watcher::{CaughtUp, CreateWatch, Options};
 
 /// Bounds that nothing here reaches.
 fn wide() -> Bounds {
@@ -532,6 +532,16 @@ fn many_previous_pairs_that_are_not_in_memory_are_read_by_the_catch_up_thread() 
     let expected = [(Some(1), Some(5)), (Some(0), Some(6)), (Some(2), Some(7)), (Some(3), Some(1))];
     assert_eq!(events(&replies), expected);
     assert_eq!(events(&plain), expected.map(|(now, _)| (now, None)));
+    // The same where each transaction has replaced one, and many are published together.
+    world.store.checkpoint().unwrap();
+    (0..3).for_each(|number| _ = world.commit(&[Op::Put(number * 2, 9)]));
+    let together = std::mem::take(&mut world.unpublished);
+    world.hub.publish(together.iter());
+    world.collect();
+    assert_eq!(world.jobs.iter().map(|job| (job.stream, job.from)).collect::<Vec<_>>(), [(streams[0], 7)]);
+    let [replies, plain] = streams.map(|stream| events(&world.all(stream)));
+    assert_eq!(replies, [(Some(9), Some(3)), (Some(9), Some(2)), (Some(9), None)]);
+    assert_eq!(plain.len(), 3);
 }
 
 /// Each goes through everything that was published meanwhile: thousands of them would keep the thread from others for long
