@@ -73,6 +73,7 @@ impl Session {
         if answer.is_closed() {
             return Ok(());
         }
+        let _fencing = self.fencing.lock().await;
         let started = Instant::now();
         tracing::info!(fence = fence.as_str_name(), "cutting over");
         let deadline = tokio::time::Instant::now() + patience.unwrap_or(PATIENCE);

@@ -25,6 +25,9 @@ const USERS_INTERVAL: Duration = Duration::from_secs(2);
 /// How often its compaction is.
 const COMPACTION_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How often it is looked whether it has a fence.
+const FENCE_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Leases whose remaining time is asked for in turn: those of a thousand in ten seconds.
 const LEASES_PER_ROUND: usize = 100;
 
@@ -168,5 +171,18 @@ impl Session {
         let command = FollowCompaction { load: self.load_number(), revision: theirs };
         self.propose(Field::FollowCompaction, &command).await?;
         Ok(true)
+    }
+
+    /// Disarms a fence that a cut-over has left behind. One that is called off disarms its own, but a source that did not answer
+    /// for a while may get that order before the one to raise it.
+    pub(super) async fn poll_fence(&self) -> Result<Infallible, Fault> {
+        loop {
+            tokio::time::sleep(FENCE_INTERVAL).await;
+            if self.source.is_fenced(self.fence_id()).await {
+                // It may be that of a cut-over that is under way: what is there after it was left behind.
+                let _fencing = self.fencing.lock().await;
+                self.lift_old_fence().await?;
+            }
+        }
     }
 }

@@ -16,6 +16,8 @@ use crate::api::Api;
 pub(super) struct Session {
     pub(super) api: Arc<Api>,
     pub(super) source: Source,
+    /// Held by whoever raises or disarms the fence, for as long as the source may not yet have it so.
+    pub(super) fencing: tokio::sync::Mutex<()>,
 }
 
 impl Session {
@@ -37,7 +39,7 @@ impl Session {
         if source.id == api.cluster_id {
             return Err(Fault::Source("a cluster cannot follow itself".to_owned()));
         }
-        let session = Self { api: api.clone(), source };
+        let session = Self { api: api.clone(), source, fencing: tokio::sync::Mutex::default() };
         if let Some(fault) = stopped {
             session.lift_old_fence().await?;
             api.follow.leaves_unfenced();
@@ -94,6 +96,7 @@ impl Session {
             ended = self.poll_leases() => ended,
             ended = self.poll_users() => ended,
             ended = self.poll_compaction() => ended,
+            ended = self.poll_fence() => ended,
             ended = self.serve(orders) => ended,
         }
     }
@@ -149,7 +152,7 @@ impl Session {
     }
 
     /// Takes a fence away that an earlier session has left, whose process or connection ended in between.
-    async fn lift_old_fence(&self) -> Result<(), Fault> {
+    pub(super) async fn lift_old_fence(&self) -> Result<(), Fault> {
         if self.source.is_fenced(self.fence_id()).await {
             tracing::info!("the source is not kept from changing any longer");
             self.source.fence(self.fence_id(), false).await?;

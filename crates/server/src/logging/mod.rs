@@ -128,7 +128,7 @@ struct LogLayer {
 }
 
 /// Crates whose debug lines are ours. Of others only warnings and errors are worth a line.
-const OURS: &[&str] = &["server", "quorate", "raft", "mvcc", "machine", "wal", FATAL];
+const OURS: &[&str] = &["server", "engine", "quorate", "raft", "mvcc", "machine", "wal", FATAL];
 
 /// Crates that warn of what a client sends, once for each frame: 13 bytes from a client were 190 in the log, and the
 /// thread that wrote them served nobody meanwhile.

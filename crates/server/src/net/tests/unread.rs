@@ -17,7 +17,8 @@ async fn begun(terms: &Terms, window: u32) -> Client {
 
 #[tokio::test]
 async fn the_connection_with_the_oldest_unread_reply_makes_room() {
-    let budgets = Budgets { unread: Backlog::new(LONG_BYTES), ..Budgets::default() };
+    // Room for one of them, and not for two.
+    let budgets = Budgets { unread: Backlog::new(2 * LONG_BYTES - 1), ..Budgets::default() };
     let terms = Terms::new(settings(HOUR), budgets.clone());
     let mut first = begun(&terms, 0).await;
     assert!(is_answer(&first.ping().await));
