@@ -334,7 +334,7 @@ impl<S: Source> Keeper<S> {
             let Some(builder) = course.next_piece(through)? else { break };
             // With each: who restores a revision in the midst of many needs the leases of its keys.
             let samples = self.samples.through(builder.revision());
-            let built = builder.finish(&about, frozen.tables().into_iter(), &samples);
+            let built = builder.finish(&about, frozen.tables(), &samples);
             write_piece(shelf, &built)?;
             let revision = built.name.to;
             course.piece_was_made(now, &built.header);

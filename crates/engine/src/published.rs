@@ -80,7 +80,7 @@ pub struct Attempts<'p> {
 
 impl Attempts<'_> {
     /// Begins an attempt. Returns what is published; `None` after too many.
-    pub fn next(&mut self) -> Option<Generation> {
+    pub fn begin(&mut self) -> Option<Generation> {
         self.left = self.left.checked_sub(1)?;
         self.seen = self.published.generation();
         Some(self.seen)
@@ -117,7 +117,7 @@ mod tests {
         let published = published();
         let mut attempts = published.attempts();
         for number in 1.. {
-            assert_eq!(attempts.next()?, published.generation());
+            assert_eq!(attempts.begin()?, published.generation());
             if number <= disturbed {
                 published.publish(published.state());
             }

@@ -26,7 +26,7 @@ use crate::event::{ApplyEvent, ConsensusEvent, Prepare, ReadLog};
 use crate::handles::Handles;
 use crate::inbox::{Inbox, Sender};
 use crate::mailbox::{Delivery, Mailbox};
-use crate::peers::{Heard, Peers, SnapshotSource};
+use crate::peers::{Heard, SnapshotSource};
 use crate::reply::{CommandReply, Unserved};
 use crate::request::{Proposal, RequestId};
 use crate::shared::Shared;

@@ -163,7 +163,7 @@ impl Waiters {
     }
 
     /// How many callers wait.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.table.lock().waiting
     }
 }
@@ -206,7 +206,7 @@ mod tests {
         assert!(waiters.take(first).is_some());
         assert!(waiters.take(first).is_none());
         assert!(waiters.take(second).is_some());
-        assert_eq!(waiters.len(), 0);
+        assert_eq!(waiters.waiting(), 0);
     }
 
     #[test]

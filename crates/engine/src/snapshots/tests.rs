@@ -15,7 +15,7 @@ use super::place::StorePlace;
 use super::receiver::Receiver;
 use crate::event::ConsensusEvent;
 use crate::inbox::{Inbox, inbox};
-use crate::peers::{SnapshotSink, SnapshotSource};
+use crate::peers::SnapshotSource;
 use crate::snapshots::place::ReceivedStore;
 
 /// What the snapshot ends with.

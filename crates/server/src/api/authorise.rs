@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use engine::author::Author;
-use engine::reply::Unserved;
 use machine::auth::{Access, AuthState, Policy};
 use machine::{Failure, Rejection};
 use mvcc::{Pace, View};
@@ -118,7 +117,7 @@ impl Api {
         read: impl Fn(&View, &Q, &dyn Pace) -> Result<T, Failure> + Clone + Send + 'static,
     ) -> Result<T, Status> {
         let mut attempts = self.auth.published.attempts();
-        while let Some(seen) = attempts.next() {
+        while let Some(seen) = attempts.begin() {
             if seen.is_enabled() {
                 self.authorise(caller, access).await?;
             }
@@ -151,7 +150,7 @@ impl Api {
         read: impl FnOnce(&dyn Pace) -> T + Send + 'static,
     ) -> Result<T, Status> {
         let answer = self.readers.read(caller.connection(), read).await;
-        answer.map_err(|unread| status::unread(unread))
+        answer.map_err(status::unread)
     }
 
     /// Returns whether the caller may do something that depends on the keys of leases.

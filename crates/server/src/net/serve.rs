@@ -164,7 +164,7 @@ fn plain(response: Response<crate::http::Body>) -> Response<ResponseBody> {
 fn refresh_gauges(api: &Api, workers: &[Arc<Worker>]) {
     let metrics = &api.metrics;
     metrics.server.is_learner.set(i64::from(api.status.is_learner()));
-    metrics.server.proposals_pending.set(api.shared.waiters.len() as i64);
+    metrics.server.proposals_pending.set(api.shared.waiters.waiting() as i64);
     metrics.server.proposals_applied.set(api.shared.applied.load(Ordering::Relaxed) as i64);
     metrics.mvcc.db_total_size.set(api.status.db_size() as i64);
     metrics.mvcc.db_size_in_use.set(api.status.db_size() as i64);
