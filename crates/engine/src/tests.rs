@@ -440,6 +440,10 @@ fn nothing_more_is_applied_while_checkpoints_do_not_keep_up() {
     }
     let held = member.is_applied();
     assert!((4..=6).contains(&held.0), "{held}");
+    testkit::wait::until("the thread that writes checkpoints finds the disk full", || {
+        member.settle();
+        member.shared.unstored.is_stuck().then_some(())
+    });
     let room = member.shared.unstored.room_within(Duration::from_secs(3600));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let refused = Err(Unserved::Rejected(machine::Rejection::NoSpace));

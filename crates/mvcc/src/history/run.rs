@@ -2,7 +2,7 @@
 //!
 //! The index is a series of sorted [blocks](super::block) of changes, another of lives, and a root, which names the first
 //! entry of each block, marks every so many changes where they are, for scans that begin at a revision, and has a
-//! [filter](super::filter) of the run's keys. A root takes about 1/300 of the run; it is read when a reader first asks this
+//! filter of the run's keys. A root takes about 1/300 of the run; it is read when a reader first asks this
 //! run for something, and kept.
 
 use std::path::Path;

@@ -13,7 +13,8 @@
 //! If the connection breaks, the receiver keeps what it has, and a transfer of the same content goes on there.
 //!
 //! The transport knows of a snapshot's content nothing but its name. Reading and writing are the work of a
-//! [`SnapshotSource`] and a [`SnapshotSink`], off the transport's thread, which never waits for a disk. Frames are
+//! [`SnapshotSource`](engine::peers::SnapshotSource) and a [`SnapshotSink`](engine::peers::SnapshotSink), off the
+//! transport's thread, which never waits for a disk. Frames are
 //! checksummed and chunks numbered; that the whole is sound is for the sink to find out (rule W8).
 
 mod receive;
