@@ -12,6 +12,7 @@
 //! the mark's counts and state hash. One transaction a checkpoint, durable, two-phase and with quick-repair: nothing else
 //! writes. redb may panic on damaged pages; that is caught here and is corruption like any other.
 
+mod handle;
 mod load;
 mod scan;
 mod values;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use wal::Disk;
 
+use self::handle::Handle;
 pub(crate) use self::load::Loader;
 pub(crate) use self::scan::{KeyPairs, Pair, Rows};
 pub(crate) use self::values::Snapshot;
@@ -44,8 +46,8 @@ const PAGE_CACHE_BYTES: usize = 24 << 20;
 pub(crate) struct Tables {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    /// `None`: it could not be opened anew, on a disk that was still full for example.
-    database: Option<Database>,
+    /// Closed where it could not be opened anew, on a disk that was still full for example.
+    database: Handle,
     health: Arc<Health>,
     purpose: Purpose,
 }
@@ -83,7 +85,7 @@ impl Tables {
     }
 
     fn closed(disk: Arc<dyn Disk>, path: PathBuf, purpose: Purpose) -> Self {
-        Self { disk, path, database: None, health: Arc::default(), purpose }
+        Self { disk, path, database: Handle::default(), health: Arc::default(), purpose }
     }
 
     fn create(disk: &Arc<dyn Disk>, path: &Path, initial_mark: &[u8]) -> Result<(), Error> {
@@ -115,7 +117,7 @@ impl Tables {
 
     /// Closes a database that has a temporary name and gives it its name, durably (W4).
     fn name(mut self, path: &Path) -> Result<(), Error> {
-        self.database = None;
+        self.database.close();
         let Self { disk, path: temporary, .. } = self;
         let io = |op| {
             let path = temporary.clone();
@@ -128,7 +130,7 @@ impl Tables {
 
     /// Opens the file (again). Whatever an earlier open left in memory is dropped; the file is as of its last commit.
     pub(crate) fn reopen(&mut self) -> Result<(), Error> {
-        self.database = None;
+        self.database.close();
         let file = self.disk.open(&self.path).map_err(|source| Error::Io {
             path: self.path.clone(),
             op: "open",
@@ -146,21 +148,21 @@ impl Tables {
                     .create_with_backend(Gathered::new(backend))?,
             })
         });
-        self.database = Some(opened?);
+        self.database = Handle::of(opened?);
         Ok(())
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.database.is_some()
+        self.database.get().is_some()
     }
 
     /// Closes it until the next [`reopen`](Self::reopen).
     pub(crate) fn close(&mut self) {
-        self.database = None;
+        self.database.close();
     }
 
     fn database(&self) -> Result<&Database, Error> {
-        self.database.as_ref().ok_or_else(|| Error::NotOpen { path: self.path.clone() })
+        self.database.get().ok_or_else(|| Error::NotOpen { path: self.path.clone() })
     }
 
     /// Length of the file in bytes.
@@ -284,14 +286,14 @@ impl Tables {
     /// what it puts right it writes.
     pub(crate) fn check_integrity(&mut self) -> Result<bool, Error> {
         let Self { database, path, .. } = self;
-        let database = database.as_mut().ok_or_else(|| Error::NotOpen { path: path.clone() })?;
+        let database = database.get_mut().ok_or_else(|| Error::NotOpen { path: path.clone() })?;
         guard(path, || Ok(database.check_integrity()?))
     }
 
     /// Gives the space between its pages back. Returns whether there was any.
     pub(crate) fn shrink(&mut self) -> Result<bool, Error> {
         let Self { database, path, .. } = self;
-        let database = database.as_mut().ok_or_else(|| Error::NotOpen { path: path.clone() })?;
+        let database = database.get_mut().ok_or_else(|| Error::NotOpen { path: path.clone() })?;
         guard(path, || {
             let has_moved = database.compact()?;
             // What redb commits while it moves pages leaves no list of free pages for the next opening to begin with.

@@ -57,9 +57,10 @@ impl Snapshot {
             let item = match items.last() {
                 Some(last) if wanted[number - 1].0 == *key => last.clone(),
                 _ => {
-                    let record = guard(&self.path, || walk.find(key))?;
-                    let record = record.ok_or_else(|| self.damaged(key, "its value is missing"))?;
-                    self.decode(key, entry, record.value())?
+                    let item = guard(&self.path, || {
+                        Ok(walk.find(key)?.map(|record| self.decode(key, entry, record.value())))
+                    })?;
+                    item.unwrap_or_else(|| Err(self.damaged(key, "its value is missing")))?
                 }
             };
             items.push(item);
