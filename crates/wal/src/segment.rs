@@ -310,15 +310,15 @@ impl Segment {
         let from = offset / SECTOR as u64 * SECTOR as u64;
         let to = until.max(from + bytes).min(end).next_multiple_of(SECTOR as u64);
         let mut sectors = vec![0; to.saturating_sub(from) as usize];
-        let file = self.file().map_err(|source| match self.is_released.load(Ordering::Acquire) {
-            true => Error::NoSuchRecord(Position { segment: self.id(), offset }),
+        // The end was cut off, and the file with it, since the caller asked.
+        let is_gone = || self.is_released.load(Ordering::Acquire) || self.end() < end;
+        let no_such_record = || Error::NoSuchRecord(Position { segment: self.id(), offset });
+        let file = self.file().map_err(|source| match is_gone() {
+            true => no_such_record(),
             false => Error::Io { path: self.path.clone(), op: "open", source },
         })?;
         file.read_at(from, &mut sectors).map_err(|source| match source.kind() {
-            // The end was cut off, and the file with it, since the caller asked.
-            io::ErrorKind::UnexpectedEof if self.end() < end => {
-                Error::NoSuchRecord(Position { segment: self.id(), offset })
-            }
+            io::ErrorKind::UnexpectedEof if self.end() < end => no_such_record(),
             io::ErrorKind::UnexpectedEof => self.corrupt(from, "the file ends before the segment does"),
             _ => Error::Io { path: self.path.clone(), op: "read", source },
         })?;
