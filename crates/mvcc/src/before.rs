@@ -150,14 +150,7 @@ impl Store {
         let shared = self.inner().shared.read();
         let mut keys = BytesMut::new();
         let mut found: Vec<(usize, Before)> = Vec::new();
-        let mut visited = 0;
-        let mut next = None;
-        shared.index.scan(start, range, &mut |key, entry| {
-            if visited == ENTRIES_PER_HOLD {
-                next = Some(key.to_vec());
-                return ControlFlow::Break(());
-            }
-            visited += 1;
+        let next = shared.index.scan_piece(start, range, ENTRIES_PER_HOLD, &mut |key, entry| {
             if entry.is_live() {
                 keys.extend_from_slice(key);
                 found.push((key.len(), shared.before(entry, bytes_left, self.inner())));

@@ -146,14 +146,7 @@ impl Lives {
         if self.floors.last().is_none_or(|(_, last)| *last != floor) {
             self.floors.push((start.to_vec(), floor));
         }
-        let mut visited = 0;
-        let mut next = None;
-        shared.index.scan(start, range, &mut |key, entry| {
-            if visited == ENTRIES_PER_HOLD {
-                next = Some(key.to_vec());
-                return ControlFlow::Break(());
-            }
-            visited += 1;
+        shared.index.scan_piece(start, range, ENTRIES_PER_HOLD, &mut |key, entry| {
             if entry.is_live() && entry.create_revision <= self.at {
                 self.count += 1;
             } else if entry.mod_revision > self.at
@@ -163,8 +156,7 @@ impl Lives {
                 self.count_life(key, ended.main, ended.main == floor.main);
             }
             ControlFlow::Continue(())
-        });
-        next
+        })
     }
 
     /// Counts a life that ended in a run.

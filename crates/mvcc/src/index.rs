@@ -232,6 +232,28 @@ impl Index {
         });
     }
 
+    /// Visits the entries of a range from `start` on, at most so many: what one hold of a lock is to take. Returns the key to
+    /// go on with, or `None` at the end of the range or where a visit breaks off.
+    pub(crate) fn scan_piece<'a>(
+        &'a self,
+        start: &[u8],
+        range: &KeyRange,
+        entries_max: usize,
+        visit: &mut impl FnMut(&'a [u8], &'a Entry) -> ControlFlow<()>,
+    ) -> Option<Vec<u8>> {
+        let mut visited = 0;
+        let mut next = None;
+        self.scan(start, range, &mut |key, entry| {
+            if visited == entries_max {
+                next = Some(key.to_vec());
+                return ControlFlow::Break(());
+            }
+            visited += 1;
+            visit(key, entry)
+        });
+        next
+    }
+
     /// Panics if an invariant of the tree does not hold.
     #[cfg(test)]
     pub(crate) fn check_invariants(&self) {

@@ -238,15 +238,9 @@ impl Store {
         mut visit: impl FnMut(&[u8], &Meta) -> ControlFlow<()>,
     ) {
         let mut next = Some(Vec::new());
-        while let Some(start) = next.take() {
+        while let Some(start) = next {
             let shared = self.inner.shared.read();
-            let mut visited = 0;
-            shared.index.scan(&start, range, &mut |key, entry| {
-                if visited == KEYS_PER_HOLD {
-                    next = Some(key.to_vec());
-                    return ControlFlow::Break(());
-                }
-                visited += 1;
+            next = shared.index.scan_piece(&start, range, KEYS_PER_HOLD, &mut |key, entry| {
                 if entry.is_live() { visit(key, &entry.meta()) } else { ControlFlow::Continue(()) }
             });
         }
