@@ -2,13 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
-mod counting;
-
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use counting::Counting;
 use mvcc::*;
 use wal::SimDisk;
 
@@ -21,9 +18,9 @@ fn put(store: &mut Store, key: &str, value: &str) {
 /// A run that has nothing of a key is not looked into for it, however many there are.
 #[test]
 fn a_get_at_an_old_revision_reads_of_the_runs_that_have_the_key() {
-    let (disk, bytes_read) = Counting::of(&SimDisk::new(1));
+    let disk = SimDisk::new(1);
     let options = Options { history_segment_bytes: 64 << 10, ..Options::default() };
-    let open = || Store::open(disk.clone(), Path::new("/data"), options).unwrap();
+    let open = || Store::open(Arc::new(disk.clone()), Path::new("/data"), options).unwrap();
     let mut store = open();
     let rare: Vec<_> = (0..20).map(|number| format!("key/{:05}/rare", number * 100)).collect();
     rare.iter().for_each(|key| put(&mut store, key, "old"));
@@ -42,9 +39,9 @@ fn a_get_at_an_old_revision_reads_of_the_runs_that_have_the_key() {
     };
     // The first one reads what every run has of itself.
     assert_eq!(get(&rare[0]), Some(Bytes::from("old")));
-    let before = bytes_read.load(Ordering::Relaxed);
+    let before = disk.bytes_read();
     assert_eq!(get(&"key/00000/never".to_owned()), None);
     rare[1..].iter().for_each(|key| assert_eq!(get(key), Some(Bytes::from("old"))));
-    let each = (bytes_read.load(Ordering::Relaxed) - before) / rare.len() as u64;
+    let each = (disk.bytes_read() - before) / rare.len() as u64;
     assert!(each < 25_000, "{each} bytes were read for a get");
 }

@@ -73,6 +73,8 @@ struct State {
     faults: Vec<(Fault, u64)>,
     /// Operations that change something, counted.
     operations: u64,
+    /// Bytes that were read of files, counted.
+    bytes_read: u64,
     /// After so many operations nothing works any more.
     halt_after: Option<u64>,
     /// Bytes that files may take.
@@ -207,6 +209,11 @@ impl SimDisk {
     /// Writes, syncs and name changes so far.
     pub fn operations(&self) -> u64 {
         self.state.lock().operations
+    }
+
+    /// Returns how many bytes were read of files so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.state.lock().bytes_read
     }
 
     /// Bounds the bytes of all files together; `None` for no bound.
@@ -415,6 +422,7 @@ impl DiskFile for SimFile {
         let start = offset as usize;
         let bytes = content.get(start..start + buf.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         buf.copy_from_slice(bytes);
+        state.bytes_read += buf.len() as u64;
         Ok(())
     }
 
