@@ -8,7 +8,7 @@ use crate::ending::Ending;
 use crate::event::ConsensusEvent;
 use crate::handles::Handles;
 use crate::inbox::Sender;
-use crate::note::Addressed;
+use crate::note::PeerNote;
 use crate::peers::{Inbound, Incoming, SnapshotFault, SnapshotOffer, SnapshotSink};
 use crate::questions::Questions;
 use crate::shared::Shared;
@@ -39,10 +39,10 @@ impl Inbound for EngineInbound {
     fn received(&self, mut batch: Incoming) {
         let mut notes = Vec::new();
         for note in batch.notes.drain(..) {
-            match note.addressed() {
-                Addressed::Consensus(note) => notes.push(note),
-                Addressed::Ask { nonce, question } => self.questions.asked(batch.from, nonce, question),
-                Addressed::Answer { nonce, answer } => self.questions.answered(nonce, answer),
+            match note {
+                PeerNote::Consensus(note) => notes.push(note),
+                PeerNote::Ask { nonce, question } => self.questions.asked(batch.from, nonce, question),
+                PeerNote::Answer { nonce, answer } => self.questions.answered(nonce, answer),
             }
         }
         let heard = batch.for_consensus(notes);

@@ -9,20 +9,11 @@ use raft::{NodeId, ProposeError};
 
 use crate::request::{Proposal, RequestId};
 
-/// One engine to another.
+/// A note from one engine to another, by who takes it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeerNote {
-    /// Commands of clients of the sender, for the leader to propose.
-    Proposals(Vec<Proposal>),
-    /// A change of the membership: the command that a leader proposes as the change's context.
-    Change(Proposal),
-    /// These proposals or changes were not taken and never will be: their callers may be told so.
-    Refused {
-        /// Under which their callers wait.
-        ids: Vec<RequestId>,
-        /// Why not.
-        why: Refusal,
-    },
+    /// For consensus.
+    Consensus(ConsensusNote),
     /// A question, nearly always for the leader.
     Ask {
         /// Names the question; the answer bears it.
@@ -30,7 +21,7 @@ pub enum PeerNote {
         /// The question.
         question: Question,
     },
-    /// The answer to a question.
+    /// The answer to a question, for whoever has asked.
     Answer {
         /// The question's.
         nonce: u64,
@@ -39,35 +30,14 @@ pub enum PeerNote {
     },
 }
 
-/// A note by whom it is for.
-#[derive(Debug)]
-pub enum Addressed {
-    /// For consensus.
-    Consensus(ConsensusNote),
-    /// For those who answer questions.
-    Ask {
-        /// Names the question; the answer bears it.
-        nonce: u64,
-        /// The question.
-        question: Question,
-    },
-    /// For whoever has asked.
-    Answer {
-        /// The question's.
-        nonce: u64,
-        /// The answer.
-        answer: Answer,
-    },
-}
-
-/// A note that consensus takes: see [`PeerNote`].
-#[derive(Debug)]
+/// A note that consensus takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConsensusNote {
-    /// Commands for the leader to propose.
+    /// Commands of clients of the sender, for the leader to propose.
     Proposals(Vec<Proposal>),
-    /// A change of the membership.
+    /// A change of the membership: the command that a leader proposes as the change's context.
     Change(Proposal),
-    /// These proposals or changes were not taken.
+    /// These proposals or changes were not taken and never will be: their callers may be told so.
     Refused {
         /// Under which their callers wait.
         ids: Vec<RequestId>,
@@ -162,44 +132,57 @@ impl From<&ProposeError> for Refusal {
     }
 }
 
+impl From<ConsensusNote> for PeerNote {
+    fn from(note: ConsensusNote) -> Self {
+        Self::Consensus(note)
+    }
+}
+
+/// Bytes of a note and of a proposal, without what they refer to.
+const FIXED: usize = 64;
+
+fn weight_of(proposal: &Proposal) -> usize {
+    FIXED + proposal.command.len()
+}
+
 impl PeerNote {
-    /// Returns the note by whom it is for.
-    pub fn addressed(self) -> Addressed {
-        match self {
-            Self::Proposals(commands) => Addressed::Consensus(ConsensusNote::Proposals(commands)),
-            Self::Change(change) => Addressed::Consensus(ConsensusNote::Change(change)),
-            Self::Refused { ids, why } => Addressed::Consensus(ConsensusNote::Refused { ids, why }),
-            Self::Ask { nonce, question } => Addressed::Ask { nonce, question },
-            Self::Answer { nonce, answer } => Addressed::Answer { nonce, answer },
-        }
-    }
-
-    /// What to tell the sender's own engine if this is surely not sent: to ask somebody else, or again.
+    /// Returns the note that the sender's own engine gets in the addressee's place if this one is surely not sent: to ask
+    /// somebody else, or again.
     pub fn if_unsent(&self) -> Option<PeerNote> {
-        let why = Refusal::NotLeader;
         match self {
-            PeerNote::Proposals(proposals) => {
-                let ids = proposals.iter().map(|proposal| proposal.id).collect();
-                Some(PeerNote::Refused { ids, why })
+            Self::Consensus(note) => note.if_unsent().map(Self::Consensus),
+            Self::Ask { nonce, .. } => {
+                Some(Self::Answer { nonce: *nonce, answer: Answer::Refused(Refusal::NotLeader) })
             }
-            PeerNote::Change(change) => Some(PeerNote::Refused { ids: vec![change.id], why }),
-            PeerNote::Ask { nonce, .. } => {
-                Some(PeerNote::Answer { nonce: *nonce, answer: Answer::Refused(why) })
-            }
-            PeerNote::Refused { .. } | PeerNote::Answer { .. } => None,
+            Self::Answer { .. } => None,
         }
     }
 
-    /// What it costs in memory, in bytes, for budgets.
+    /// Returns what it costs in memory, in bytes, for budgets.
     pub fn weight(&self) -> usize {
-        const FIXED: usize = 64;
-        let proposal = |proposal: &Proposal| FIXED + proposal.command.len();
-        FIXED
-            + match self {
-                PeerNote::Proposals(proposals) => proposals.iter().map(proposal).sum(),
-                PeerNote::Change(change) => proposal(change),
-                PeerNote::Refused { ids, .. } => 8 * ids.len(),
-                PeerNote::Ask { .. } | PeerNote::Answer { .. } => 0,
-            }
+        let own = match self {
+            Self::Consensus(note) => note.weight(),
+            Self::Ask { .. } | Self::Answer { .. } => 0,
+        };
+        FIXED + own
+    }
+}
+
+impl ConsensusNote {
+    fn if_unsent(&self) -> Option<Self> {
+        let ids = match self {
+            Self::Proposals(proposals) => proposals.iter().map(|proposal| proposal.id).collect(),
+            Self::Change(change) => vec![change.id],
+            Self::Refused { .. } => return None,
+        };
+        Some(Self::Refused { ids, why: Refusal::NotLeader })
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Self::Proposals(proposals) => proposals.iter().map(weight_of).sum(),
+            Self::Change(change) => weight_of(change),
+            Self::Refused { ids, .. } => size_of_val(&ids[..]),
+        }
     }
 }

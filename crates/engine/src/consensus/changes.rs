@@ -20,7 +20,7 @@ use crate::command::{Field, encode_command};
 use crate::consensus::queue::Waiting;
 use crate::event::ApplyEvent;
 use crate::limits::{CHANGES_WAITING_BYTES_MAX, CHANGES_WAITING_MAX};
-use crate::note::{PeerNote, Refusal};
+use crate::note::{ConsensusNote, Refusal};
 use crate::reply::Unserved;
 use crate::request::{Checked, Proposal, RequestId};
 
@@ -35,7 +35,7 @@ impl ConsensusThread {
                 self.pending.held_changes.push(proposal);
             }
             Some(leader) => {
-                self.handles.peers.tell(leader, PeerNote::Change(proposal.clone()));
+                self.handles.peers.tell(leader, ConsensusNote::Change(proposal.clone()).into());
                 self.pending.forwarded_changes.insert(proposal.id, proposal);
             }
             None => self.pending.held_changes.push(proposal),
@@ -199,7 +199,7 @@ impl ConsensusThread {
         if origin == self.node.id() {
             self.change_refused(proposal.clone(), why);
         } else {
-            self.handles.peers.tell(origin, PeerNote::Refused { ids: vec![proposal.id], why });
+            self.handles.peers.tell(origin, ConsensusNote::Refused { ids: vec![proposal.id], why }.into());
         }
     }
 

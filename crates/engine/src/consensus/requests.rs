@@ -12,7 +12,7 @@ use raft::{NodeId, ProposeError, ReadError, ReadToken, RoleName};
 use super::thread::ConsensusThread;
 use crate::limits::FORWARD_BYTES_MAX;
 use crate::mailbox::Delivery;
-use crate::note::{ConsensusNote, PeerNote, Refusal};
+use crate::note::{ConsensusNote, Refusal};
 use crate::reply::Unserved;
 use crate::request::{Proposal, ReadBatch, RequestId};
 use crate::waiters::Waiter;
@@ -105,7 +105,7 @@ impl ConsensusThread {
             return self.pending.held_proposals.extend(outgoing);
         }
         for commands in in_frames(&outgoing) {
-            self.handles.peers.tell(leader, PeerNote::Proposals(commands.to_vec()));
+            self.handles.peers.tell(leader, ConsensusNote::Proposals(commands.to_vec()).into());
         }
         self.pending.forwarded.extend(outgoing.into_iter().map(|proposal| (proposal.id, proposal)));
     }
@@ -131,7 +131,7 @@ impl ConsensusThread {
             }
         }
         for (why, ids) in refused {
-            self.handles.peers.tell(member, PeerNote::Refused { ids, why });
+            self.handles.peers.tell(member, ConsensusNote::Refused { ids, why }.into());
         }
     }
 

@@ -1,6 +1,6 @@
 //! Notes between engines.
 
-use engine::note::{Answer, LeaseTimes, PeerNote, Question, Refusal};
+use engine::note::{Answer, ConsensusNote, LeaseTimes, PeerNote, Question, Refusal};
 use engine::request::{Proposal, RequestId};
 use machine::Rejection;
 use proto::quoratepb as pb;
@@ -14,14 +14,7 @@ use super::{CodecError, required};
 
 pub(super) fn encode(note: PeerNote) -> Content {
     match note {
-        PeerNote::Proposals(proposals) => Content::Proposals(pb::PeerProposals {
-            proposals: proposals.into_iter().map(encode_proposal).collect(),
-        }),
-        PeerNote::Change(change) => Content::Change(encode_proposal(change)),
-        PeerNote::Refused { ids, why } => Content::Refusals(pb::PeerRefusals {
-            request_i_ds: ids.into_iter().map(|id| id.0).collect(),
-            why: Some(encode_refusal(why)),
-        }),
+        PeerNote::Consensus(note) => encode_for_consensus(note),
         PeerNote::Ask { nonce, question } => {
             Content::Question(pb::PeerQuestion { nonce, question: Some(encode_question(question)) })
         }
@@ -31,17 +24,32 @@ pub(super) fn encode(note: PeerNote) -> Content {
     }
 }
 
-/// The note; `None` if only newer versions know it.
+fn encode_for_consensus(note: ConsensusNote) -> Content {
+    match note {
+        ConsensusNote::Proposals(proposals) => Content::Proposals(pb::PeerProposals {
+            proposals: proposals.into_iter().map(encode_proposal).collect(),
+        }),
+        ConsensusNote::Change(change) => Content::Change(encode_proposal(change)),
+        ConsensusNote::Refused { ids, why } => Content::Refusals(pb::PeerRefusals {
+            request_i_ds: ids.into_iter().map(|id| id.0).collect(),
+            why: Some(encode_refusal(why)),
+        }),
+    }
+}
+
+/// Returns the note; `None` if only newer versions know it.
 pub(super) fn decode(content: Content) -> Result<Option<PeerNote>, CodecError> {
     Ok(match content {
         Content::Proposals(proposals) => {
-            Some(PeerNote::Proposals(proposals.proposals.into_iter().map(decode_proposal).collect()))
+            let proposals = proposals.proposals.into_iter().map(decode_proposal).collect();
+            Some(ConsensusNote::Proposals(proposals).into())
         }
-        Content::Change(change) => Some(PeerNote::Change(decode_proposal(change))),
-        Content::Refusals(refusals) => Some(PeerNote::Refused {
-            ids: refusals.request_i_ds.into_iter().map(RequestId).collect(),
-            why: decode_refusal(&required(refusals.why, "a refusal without a reason")?),
-        }),
+        Content::Change(change) => Some(ConsensusNote::Change(decode_proposal(change)).into()),
+        Content::Refusals(refusals) => {
+            let ids = refusals.request_i_ds.into_iter().map(RequestId).collect();
+            let why = decode_refusal(&required(refusals.why, "a refusal without a reason")?);
+            Some(ConsensusNote::Refused { ids, why }.into())
+        }
         Content::Question(asked) => asked
             .question
             .map(|question| PeerNote::Ask { nonce: asked.nonce, question: decode_question(question) }),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::note::{Answer, LeaseTimes, Question, Refusal};
+use engine::note::{Answer, ConsensusNote, LeaseTimes, Question, Refusal};
 use engine::peers::SnapshotOffer;
 use engine::request::{Proposal, RequestId};
 use machine::Rejection;
@@ -145,9 +145,9 @@ fn note() -> impl Strategy<Value = PeerNote> {
         any::<u64>().prop_map(|id| Answer::Leader((id != 0).then_some(NodeId(id)))),
     ];
     prop_oneof![
-        vec(proposal(), 0..5).prop_map(PeerNote::Proposals),
-        proposal().prop_map(PeerNote::Change),
-        (ids, refusal()).prop_map(|(ids, why)| PeerNote::Refused { ids, why }),
+        vec(proposal(), 0..5).prop_map(|proposals| ConsensusNote::Proposals(proposals).into()),
+        proposal().prop_map(|change| ConsensusNote::Change(change).into()),
+        (ids, refusal()).prop_map(|(ids, why)| ConsensusNote::Refused { ids, why }.into()),
         (any::<u64>(), question).prop_map(|(nonce, question)| PeerNote::Ask { nonce, question }),
         (any::<u64>(), answer).prop_map(|(nonce, answer)| PeerNote::Answer { nonce, answer }),
     ]

@@ -3,7 +3,7 @@
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
-use engine::note::{Answer, PeerNote, Question, Refusal};
+use engine::note::{Answer, ConsensusNote, PeerNote, Question, Refusal};
 use engine::peers::{Peer, Peers};
 use engine::request::{Proposal, RequestId};
 use raft::NodeId;
@@ -40,7 +40,7 @@ fn notes_reach_the_other_engine_and_bear_their_sender() {
     let asked = PeerNote::Ask { nonce: 7, question: Question::LeaseRenew { id: 5 } };
     let answer = Answer::Refused(Refusal::NotLeader);
     let answered = PeerNote::Answer { nonce: 7, answer };
-    let refused = PeerNote::Refused { ids: vec![RequestId(3)], why: Refusal::Busy };
+    let refused = PeerNote::from(ConsensusNote::Refused { ids: vec![RequestId(3)], why: Refusal::Busy });
     one.transport.tell(two.id, asked.clone());
     two.transport.tell(one.id, answered.clone());
     two.transport.tell(one.id, refused.clone());
@@ -59,8 +59,8 @@ fn what_was_surely_not_sent_is_answered_in_the_addressees_place() {
     one.wait_disconnected(dead);
     let proposal = |id| Proposal { id: RequestId(id), command: "put".into() };
     for to in [nobody, dead] {
-        one.transport.tell(to, PeerNote::Proposals(vec![proposal(1), proposal(2)]));
-        one.transport.tell(to, PeerNote::Change(proposal(3)));
+        one.transport.tell(to, ConsensusNote::Proposals(vec![proposal(1), proposal(2)]).into());
+        one.transport.tell(to, ConsensusNote::Change(proposal(3)).into());
         one.transport.tell(to, PeerNote::Ask { nonce: 4, question: Question::LeaseRenew { id: 5 } });
         // Nobody waits for what comes of an answer.
         one.transport.tell(to, PeerNote::Answer { nonce: 6, answer: Answer::LeaseRenewed { ttl: 7 } });
@@ -68,8 +68,8 @@ fn what_was_surely_not_sent_is_answered_in_the_addressees_place() {
     let why = Refusal::NotLeader;
     let answers = |from| {
         [
-            (from, PeerNote::Refused { ids: vec![RequestId(1), RequestId(2)], why }),
-            (from, PeerNote::Refused { ids: vec![RequestId(3)], why }),
+            (from, ConsensusNote::Refused { ids: vec![RequestId(1), RequestId(2)], why }.into()),
+            (from, ConsensusNote::Refused { ids: vec![RequestId(3)], why }.into()),
             (from, PeerNote::Answer { nonce: 4, answer: Answer::Refused(why) }),
         ]
     };
