@@ -25,6 +25,8 @@ const MIB: usize = 1 << 20;
 /// The shares, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shares {
+    /// What the process may have.
+    pub limit: u64,
     /// Changes that no checkpoint has: beyond it nothing more is applied, whoever proposed it. A follower with a slow disk
     /// cannot make the clients of others wait, and what is committed and not applied is bounded by raft.
     pub unstored: usize,
@@ -53,6 +55,7 @@ impl Shares {
         };
         let two_requests = 2 * request_bytes_max;
         Self {
+            limit,
             unstored: share(5, 16 * MIB, 768 * MIB),
             in_flight: share(2, two_requests, 256 * MIB),
             watch_queues: share(2, 4 * MIB, 1 << 30),
@@ -76,8 +79,8 @@ impl Shares {
     }
 
     /// Shows the shares in the metrics.
-    pub fn publish(&self, limit: u64, metrics: &Memory) {
-        metrics.set_limit(limit);
+    pub fn publish(&self, metrics: &Memory) {
+        metrics.set_limit(self.limit);
         for (share, bytes) in [
             (Share::Unstored, self.unstored),
             (Share::InFlight, self.in_flight),

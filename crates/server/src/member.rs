@@ -44,7 +44,6 @@ use crate::error::StartError;
 use crate::ids::Identity;
 use crate::limits::{GRPC_OVERHEAD_BYTES, LOG_KEPT_BYTES_MAX, SNAPSHOTS_MAX};
 use crate::logging::messages;
-use crate::memory;
 use crate::metrics::Metrics;
 use crate::metrics::memory::Share;
 use crate::net::backlog::Backlog;
@@ -189,9 +188,8 @@ impl Assembly {
             first_request: random(),
             shares: opened.shares,
         };
-        let memory_limit = memory::limit(config);
-        tracing::info!("memory-limit-bytes" = memory_limit, "memory is divided");
-        opened.shares.publish(memory_limit, &metrics.memory);
+        tracing::info!("memory-limit-bytes" = opened.shares.limit, "memory is divided");
+        opened.shares.publish(&metrics.memory);
         metrics.server.id.set(format!("{member_id:x}"));
         metrics.server.quota_backend_bytes.set(quota(config).unwrap_or(0) as i64);
         metrics.server.feature_enabled.set(config.feature_gates.rows());

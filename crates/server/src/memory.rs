@@ -12,7 +12,7 @@ const UNKNOWN: u64 = 8 << 30;
 
 /// Returns how much memory the process may have, in bytes: `--memory-limit`, or what the machine and the control groups of
 /// the process leave it.
-pub(crate) fn limit(config: &Config) -> u64 {
+fn limit(config: &Config) -> u64 {
     config.limits.memory.unwrap_or_else(|| available(Path::new("/")).unwrap_or(UNKNOWN))
 }
 
