@@ -173,8 +173,9 @@ impl Change {
         }
     }
 
-    /// Bytes of the versions that it keeps in memory.
-    pub(crate) fn bytes(&self) -> usize {
+    /// Returns the bytes of the versions that it keeps in memory, and of the key.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         let after = self.after.as_ref().map_or(0, |item| item.encoded.len());
         self.key.len() + after + self.before.bytes()
     }

@@ -133,7 +133,7 @@ impl<'a> Scan<'a> {
             };
             // Encoded once for all, and not by a worker.
             let _ = change.event();
-            self.bytes += weight(&change);
+            self.bytes += change.bytes();
             others.iter().for_each(|&number| self.jobs[number].add(change.clone()));
             self.jobs[*first].add(change);
         }
@@ -178,16 +178,9 @@ impl<'a> Scan<'a> {
 
 impl Job<'_> {
     fn add(&mut self, change: Change) {
-        self.bytes += weight(&change);
+        self.bytes += change.bytes();
         self.found.push(change);
     }
-}
-
-/// Returns how many bytes a change has.
-fn weight(change: &Change) -> usize {
-    let after = change.after.as_ref().map_or(0, |item| item.encoded.len());
-    let before = change.before.item().map_or(0, |item| item.encoded.len());
-    change.key.len() + after + before
 }
 
 /// Reads one step for one watcher.
