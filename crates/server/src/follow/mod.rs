@@ -71,7 +71,7 @@ async fn follow(api: &Arc<Api>, settings: &FollowSettings, mut orders: Orders) {
             api.follow.ended();
             return;
         }
-        if !leads(api) {
+        if !api.leads() {
             api.follow.forget();
             tokio::time::sleep(LEAD_INTERVAL).await;
             continue;
@@ -101,9 +101,4 @@ fn refuse(orders: &mut Orders, fault: &Fault) {
     while let Ok(Order { answer, .. }) = orders.try_recv() {
         let _ = answer.send(Err(fault.to_string()));
     }
-}
-
-/// Whether this member leads, as far as it knows.
-fn leads(api: &Api) -> bool {
-    api.leads()
 }

@@ -9,7 +9,7 @@ use prost::Message;
 use proto::quoratepb::{FollowPhase, FollowTurn};
 
 use super::source::Source;
-use super::{Fault, FollowSettings, LEAD_INTERVAL, Orders, leads};
+use super::{Fault, FollowSettings, LEAD_INTERVAL, Orders};
 use crate::api::Api;
 
 /// A source that answers, and the member that follows it.
@@ -102,7 +102,7 @@ impl Session {
     }
 
     async fn lost_leadership(&self) {
-        while leads(&self.api) {
+        while self.api.leads() {
             tokio::time::sleep(LEAD_INTERVAL).await;
         }
     }
