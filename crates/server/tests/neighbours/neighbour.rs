@@ -62,7 +62,7 @@ async fn live(address: &str, is_over: &AtomicBool, count: &AtomicI64) {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("a URL");
     let channel = endpoint.connect().await.expect("a server that serves accepts a connection");
     let mut kv = KvClient::new(channel.clone());
-    let mut events = watch(channel.clone()).await;
+    let mut events = read_on(watch(channel.clone()).await);
     let mut lease = Lease::grant(channel, &mut kv).await;
     let mut left = LAST_WRITES;
     let mut written = Vec::new();
@@ -77,7 +77,7 @@ async fn live(address: &str, is_over: &AtomicBool, count: &AtomicI64) {
     }
     let mut shown = Vec::new();
     while shown.len() < written.len() {
-        let response = tokio::time::timeout(Duration::from_secs(60), events.next()).await;
+        let response = tokio::time::timeout(Duration::from_secs(60), events.recv()).await;
         let response =
             response.expect("events arrive").expect("the watch goes on").expect("the watch goes on");
         assert!(!response.canceled, "{}", response.cancel_reason);
@@ -115,6 +115,20 @@ async fn watch(channel: Channel) -> Events {
     let mut events = WatchClient::new(channel).watch(requests).await.expect("a stream").into_inner();
     assert!(events.next().await.expect("an answer").expect("an answer").created);
     events
+}
+
+/// Reads a watch while others write: h2 closes a connection on which too many small frames wait to be read.
+fn read_on(mut events: Events) -> mpsc::UnboundedReceiver<Result<pb::WatchResponse, tonic::Status>> {
+    let (read, responses) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(response) = events.next().await {
+            // Nobody wants to know any more.
+            if read.send(response).is_err() {
+                return;
+            }
+        }
+    });
+    responses
 }
 
 /// A lease with a lock on it, and the stream that renews it.
