@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_client::{Access, Alarm, AlarmKind, Client, Code, Error, Permission, prefix};
+use quorate_client::{Access, Alarm, AlarmKind, Client, Code, Permission, prefix};
 
 use crate::setup::lone;
 
@@ -123,18 +123,10 @@ async fn an_alarm_is_raised_and_disarmed() {
 #[tokio::test]
 async fn a_snapshot_is_a_stream_of_bytes() {
     let (_server, client) = lone!();
-    let mut snapshot = match client.maintenance().snapshot().await {
-        Ok(snapshot) => snapshot,
-        Err(error) if error.code() == Code::Unimplemented => return unserved("snapshots", &error),
-        Err(error) => panic!("{error}"),
-    };
+    let mut snapshot = client.maintenance().snapshot().await.expect("a stream");
     let mut size = 0;
     while let Some(bytes) = snapshot.next().await {
-        match bytes {
-            Ok(bytes) => size += bytes.len(),
-            Err(error) if error.code() == Code::Unimplemented => return unserved("snapshots", &error),
-            Err(error) => panic!("{error}"),
-        }
+        size += bytes.expect("a piece").len();
     }
     assert_eq!((size % 512, snapshot.remaining()), (32, Some(0)), "a database and a hash");
 }
@@ -146,11 +138,7 @@ async fn the_servers_lock_is_held_by_one() {
     let [first, second] = leases.map(async |lease| lease.await.expect("a lease"));
     let (first, second) = (first.await, second.await);
     let locks = client.lock_service();
-    let key = match locks.lock("l", first.id()).await {
-        Ok(key) => key,
-        Err(error) if error.code() == Code::Unimplemented => return unserved("locks", &error),
-        Err(error) => panic!("{error}"),
-    };
+    let key = locks.lock("l", first.id()).await.expect("the lock");
     let waiting = tokio::spawn({
         let (locks, lease) = (locks.clone(), second.id());
         async move { locks.lock("l", lease).await }
@@ -167,11 +155,7 @@ async fn the_servers_election_has_one_leader() {
     let (_server, client) = lone!();
     let lease = client.lease(Duration::from_secs(60)).await.expect("a lease");
     let elections = client.election_service();
-    let leader = match elections.campaign("e", lease.id(), "one").await {
-        Ok(leader) => leader,
-        Err(error) if error.code() == Code::Unimplemented => return unserved("elections", &error),
-        Err(error) => panic!("{error}"),
-    };
+    let leader = elections.campaign("e", lease.id(), "one").await.expect("the lead");
     let mut leaders = elections.observe("e").await.expect("a stream");
     assert_eq!(leaders.next().await.expect("a leader").expect("a leader").value, "one");
     elections.proclaim(&leader, "two").await.expect("a new value");
@@ -180,9 +164,4 @@ async fn the_servers_election_has_one_leader() {
     elections.resign(leader).await.expect("the end");
     let none = elections.leader("e").await.expect_err("nobody leads");
     assert!(none.is("election: no leader"), "{none}");
-}
-
-/// The server does not serve it yet: the same test against etcd does the work.
-fn unserved(what: &str, error: &Error) {
-    testkit::skip::excuse(what, &error.to_string());
 }

@@ -167,7 +167,7 @@ impl Api {
     }
 
     /// Returns whether permissions are checked.
-    pub(super) fn is_auth_enabled(&self) -> bool {
+    pub(crate) fn is_auth_enabled(&self) -> bool {
         self.auth.published.generation().is_enabled()
     }
 }

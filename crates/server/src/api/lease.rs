@@ -121,7 +121,7 @@ impl Api {
         Box::pin(renewals.buffered(KEEPALIVES_PER_STREAM_MAX))
     }
 
-    async fn keep_alive_once(
+    pub(super) async fn keep_alive_once(
         &self,
         caller: &Caller,
         request: LeaseKeepAliveRequest,

@@ -34,7 +34,7 @@ enum Trait {
 }
 
 macro_rules! methods {
-    ($($name:ident = $service:literal / $method:literal, $kind:ident, $policy:ident, $handler:tt
+    ($($name:ident = $service:literal / $method:literal, $kind:ident, $policy:ident, $handler:ident
        $(, $trait:ident)*;)+) => {
         /// A method of the API.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,11 +76,6 @@ macro_rules! methods {
                 match self { $(Self::$name => Policy::$policy,)+ }
             }
 
-            /// Returns whether this version serves it.
-            pub(crate) fn is_served(self) -> bool {
-                match self { $(Self::$name => served!($handler),)+ }
-            }
-
             fn traits(self) -> &'static [Trait] {
                 match self { $(Self::$name => &[$(Trait::$trait,)*],)+ }
             }
@@ -95,21 +90,9 @@ macro_rules! methods {
     };
 }
 
-macro_rules! served {
-    (-) => {
-        false
-    };
-    ($handler:ident) => {
-        true
-    };
-}
-
 // Each method's future is in a box of its own: `dispatch` would be as large as the largest of them
 // otherwise, and it is moved several times before it runs first.
 macro_rules! handle {
-    ($call:ident, $kind:ident, -) => {
-        $call.unserved()
-    };
     ($call:ident, Unary, $handler:ident) => {
         Box::pin($call.unary(|api, caller, request| async move { api.$handler(&caller, request).await }))
             .await
@@ -125,8 +108,7 @@ macro_rules! handle {
     };
 }
 
-// Path, kind, who may call it, the handler (a function of `Api`; `-`: not served yet), and what is
-// special about it.
+// Path, kind, who may call it, the handler (a function of `Api`), and what is special about it.
 methods! {
     Range = "etcdserverpb.KV" / "Range", Unary, ByRange, range, Learners;
     RangeStream = "etcdserverpb.KV" / "RangeStream", ServerStream, ByRange, range_stream;
@@ -170,13 +152,13 @@ methods! {
     RoleDelete = "etcdserverpb.Auth" / "RoleDelete", Unary, Admin, role_delete;
     RoleGrantPermission = "etcdserverpb.Auth" / "RoleGrantPermission", Unary, Admin, role_grant_permission;
     RoleRevokePermission = "etcdserverpb.Auth" / "RoleRevokePermission", Unary, Admin, role_revoke_permission;
-    Lock = "v3lockpb.Lock" / "Lock", Unary, ByRange, -, WithoutMetrics;
-    Unlock = "v3lockpb.Lock" / "Unlock", Unary, ByRange, -, WithoutMetrics;
-    Campaign = "v3electionpb.Election" / "Campaign", Unary, ByRange, -, WithoutMetrics;
-    Proclaim = "v3electionpb.Election" / "Proclaim", Unary, ByRange, -, WithoutMetrics;
-    Leader = "v3electionpb.Election" / "Leader", Unary, ByRange, -, WithoutMetrics;
-    Observe = "v3electionpb.Election" / "Observe", ServerStream, ByRange, -, WithoutMetrics;
-    Resign = "v3electionpb.Election" / "Resign", Unary, ByRange, -, WithoutMetrics;
+    Lock = "v3lockpb.Lock" / "Lock", Unary, ByRange, lock, WithoutMetrics;
+    Unlock = "v3lockpb.Lock" / "Unlock", Unary, ByRange, unlock, WithoutMetrics;
+    Campaign = "v3electionpb.Election" / "Campaign", Unary, ByRange, campaign, WithoutMetrics;
+    Proclaim = "v3electionpb.Election" / "Proclaim", Unary, ByRange, proclaim, WithoutMetrics;
+    Leader = "v3electionpb.Election" / "Leader", Unary, ByRange, election_leader, WithoutMetrics;
+    Observe = "v3electionpb.Election" / "Observe", ServerStream, ByRange, observe_election, WithoutMetrics;
+    Resign = "v3electionpb.Election" / "Resign", Unary, ByRange, resign, WithoutMetrics;
     FollowStatus = "quorate.v1.Follow" / "Status", Unary, Admin, follow_status, WithoutMetrics;
     FollowCutover = "quorate.v1.Follow" / "Cutover", Unary, Admin, follow_cutover, WithoutMetrics;
     FollowCancel = "quorate.v1.Follow" / "Cancel", Unary, Admin, follow_cancel, WithoutMetrics;
@@ -202,12 +184,12 @@ impl Method {
     }
 }
 
-/// The status of a path that is not served: grpc-go's texts, and a word about what is not served *yet*.
+/// Returns the status of a path that is not served, in grpc-go's words.
 pub(crate) fn unknown(path: &str) -> tonic::Status {
     let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.rsplit_once('/')) else {
         return tonic::Status::unimplemented(format!("malformed method name: {path:?}"));
     };
-    if Method::ALL.iter().any(|known| known.is_served() && known.service() == service) {
+    if Method::ALL.iter().any(|known| known.service() == service) {
         tonic::Status::unimplemented(format!("unknown method {method} for service {service}"))
     } else {
         tonic::Status::unimplemented(format!("unknown service {service}"))
@@ -263,7 +245,7 @@ mod tests {
     #[test]
     fn what_is_not_served_is_unimplemented_in_the_words_of_grpc_go() {
         assert_eq!(unknown("/etcdserverpb.KV/X").message(), "unknown method X for service etcdserverpb.KV");
-        assert_eq!(unknown("/v3lockpb.Lock/X").message(), "unknown service v3lockpb.Lock");
+        assert_eq!(unknown("/v3lockpb.Look/X").message(), "unknown service v3lockpb.Look");
         assert_eq!(unknown("/x").message(), "malformed method name: \"/x\"");
     }
 }

@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 use engine::wire::WireReply;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
 use prost::Message;
 use tokio_stream::Stream;
 use tonic::{Code, Status};
@@ -25,6 +24,7 @@ use crate::grpc::encoding::Encoding;
 use crate::grpc::messages::Messages;
 use crate::grpc::metadata::Metadata;
 use crate::grpc::replies::Replies;
+use crate::grpc::request_body::RequestBody;
 use crate::grpc::unary::{check_sent, failure, respond};
 use crate::logging::messages;
 use crate::readers::ConnectionId;
@@ -34,14 +34,14 @@ use crate::tls::CertificateName;
 pub(crate) async fn serve(
     api: Arc<Api>,
     connection: ConnectionId,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Response<ResponseBody> {
     let metadata = Metadata::of(request.headers());
     let deadline = match admission::admit(request.method(), &metadata) {
         Ok(deadline) => deadline,
         Err(refusal) => return *refusal,
     };
-    let Some(method) = Method::of(request.uri().path()).filter(|method| method.is_served()) else {
+    let Some(method) = Method::of(request.uri().path()) else {
         return failure(&unknown(request.uri().path()));
     };
     let ending =
@@ -103,19 +103,13 @@ pub(super) struct Call {
     caller: Caller,
     encoding: Encoding,
     wants_leader: bool,
-    body: Incoming,
+    body: RequestBody,
 }
 
 impl Call {
     /// Returns which method is called.
     pub(super) fn method(&self) -> Method {
         self.ending.method
-    }
-
-    /// Answers a call of a method that is not served. The router does not let one through.
-    pub(super) fn unserved(self) -> Response<ResponseBody> {
-        let method = self.ending.method;
-        self.ending.fail(&unknown(&format!("/{}/{}", method.service(), method.name())))
     }
 
     pub(super) async fn unary<Q, R, F, Fut>(self, serve: F) -> Response<ResponseBody>
@@ -190,7 +184,7 @@ impl Call {
 
 impl Api {
     /// The messages of a request.
-    fn messages<Q: Message + Default>(&self, body: Incoming, encoding: Encoding) -> Messages<Q> {
+    fn messages<Q: Message + Default>(&self, body: RequestBody, encoding: Encoding) -> Messages<Q> {
         Messages::new(body, encoding, self.settings.receive_bytes_max, &self.unfinished)
     }
 }

@@ -11,20 +11,19 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::Stream;
-use futures_util::task::AtomicWaker;
 use http_body::Body;
-use hyper::body::Incoming;
 use prost::Message;
 use tonic::Status;
 
 use super::encoding::Encoding;
+use super::request_body::RequestBody;
+use super::unfinished::Unfinished;
 use crate::gzip::Inflate;
-use crate::net::backlog::{Backlog, Place, Waiting};
+use crate::net::backlog::Backlog;
 use crate::turn::others_first;
 
 /// Flag byte and length.
@@ -34,7 +33,7 @@ pub(crate) const PREFIX_BYTES: usize = 5;
 ///
 /// As a stream it gives one message a turn: a client may have thousands of small ones on the way, and they are there at
 /// once (rule I1).
-pub(crate) struct Messages<Q, B = Incoming> {
+pub(crate) struct Messages<Q, B = RequestBody> {
     body: B,
     encoding: Encoding,
     /// Longest message taken.
@@ -63,7 +62,7 @@ where
             bytes_max,
             have: Bytes::new(),
             is_borrowed: false,
-            unfinished: Unfinished { backlog: backlog.clone(), part: None },
+            unfinished: Unfinished::new(backlog),
             inflating: None,
             is_others_turn: false,
             is_over: false,
@@ -217,47 +216,6 @@ fn split_frame(
     }
     have.advance(PREFIX_BYTES);
     Ok(Some((is_deflated, have.split_to(length))))
-}
-
-/// The message of a request that has come in part.
-struct Unfinished {
-    backlog: Arc<Backlog>,
-    part: Option<(Place, Arc<Client>)>,
-}
-
-/// Whoever is to send the rest.
-#[derive(Default)]
-struct Client {
-    is_given_up: AtomicBool,
-    /// Waits for the rest.
-    waker: AtomicWaker,
-}
-
-impl Waiting for Client {
-    fn give_up(&self) {
-        self.is_given_up.store(true, Ordering::Release);
-        self.waker.wake();
-    }
-}
-
-impl Unfinished {
-    /// Notes how much of a message is there. Who waits for the rest is woken when it is given up.
-    fn is_now(&mut self, bytes: usize, cx: &mut Context<'_>) -> Result<(), Status> {
-        if bytes == 0 {
-            self.part = None;
-            return Ok(());
-        }
-        let (place, client) = self.part.get_or_insert_with(|| {
-            let client = Arc::<Client>::default();
-            (self.backlog.enter(bytes, client.clone()), client)
-        });
-        place.is_now(bytes);
-        client.waker.register(cx.waker());
-        if client.is_given_up.load(Ordering::Acquire) {
-            return Err(Status::resource_exhausted("etcdserver: too many requests"));
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

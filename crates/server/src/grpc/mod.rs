@@ -15,4 +15,6 @@ pub(crate) mod messages;
 pub(crate) mod metadata;
 pub(crate) mod replies;
 pub(crate) mod reply;
+pub(crate) mod request_body;
 pub(crate) mod unary;
+pub(crate) mod unfinished;

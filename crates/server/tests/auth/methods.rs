@@ -22,8 +22,6 @@ pub(crate) enum May {
     Both,
     /// `root`, and the user or the role's holder that it is about: `both`.
     Itself,
-    /// It is not served by this version.
-    Nobody,
 }
 
 /// The requests for a method: the name of the variant, the message, and who may send it.
@@ -39,7 +37,8 @@ pub(crate) fn requests(service: &str, method: &str) -> Vec<(&'static str, Bytes,
         "etcdserverpb.Maintenance" => maintenance(method),
         "etcdserverpb.Auth" => users(method),
         "quorate.v1.Follow" => vec![("", Bytes::new(), May::Root)],
-        "v3lockpb.Lock" | "v3electionpb.Election" => vec![("", Bytes::new(), May::Nobody)],
+        "v3lockpb.Lock" => locks(method),
+        "v3electionpb.Election" => elections(method),
         "grpc.health.v1.Health" => vec![("", Bytes::new(), May::Everybody)],
         _ => panic!("who may call {service}/{method}?"),
     }
@@ -122,6 +121,35 @@ fn leases(method: &str) -> Vec<(&'static str, Bytes, May)> {
         }
         "LeaseLeases" => vec![("", Bytes::new(), May::Reader)],
         _ => panic!("who may call Lease/{method}?"),
+    }
+}
+
+fn locks(method: &str) -> Vec<(&'static str, Bytes, May)> {
+    use proto::v3lockpb::{LockRequest, UnlockRequest};
+    match method {
+        "Lock" => vec![("", message(&LockRequest { name: "k".into(), lease: LEASE }), May::Both)],
+        "Unlock" => vec![("", message(&UnlockRequest { key: "kx".into() }), May::Writer)],
+        _ => panic!("who may call Lock/{method}?"),
+    }
+}
+
+fn elections(method: &str) -> Vec<(&'static str, Bytes, May)> {
+    use proto::v3electionpb as election;
+    let leader = || Some(election::LeaderKey { name: "k".into(), key: "kp".into(), rev: 1, lease: LEASE });
+    let asked = message(&election::LeaderRequest { name: "k".into() });
+    match method {
+        "Campaign" => {
+            let value = "value".into();
+            let campaign = election::CampaignRequest { name: "k".into(), lease: LEASE, value };
+            vec![("", message(&campaign), May::Both)]
+        }
+        "Proclaim" => {
+            let proclaim = election::ProclaimRequest { leader: leader(), value: Bytes::new() };
+            vec![("", message(&proclaim), May::Both)]
+        }
+        "Resign" => vec![("", message(&election::ResignRequest { leader: leader() }), May::Both)],
+        "Leader" | "Observe" => vec![("", asked, May::Reader)],
+        _ => panic!("who may call Election/{method}?"),
     }
 }
 
