@@ -6,6 +6,7 @@
 //! * `bootstrap`: who it is, which a new member may have to ask others; `member`: how it is put together, started and stopped;
 //! * `net`: clients' sockets and connections; `tls`: certificates and handshakes;
 //! * `api`: the gRPC services, one file each, on the framing of `grpc`; `readers`: what takes long to read;
+//! * `gateway`: the same services in JSON;
 //! * `auth`: on whose behalf a request is made;
 //! * `transport`: members among each other;
 //! * `follow`: following another cluster; `tasks`: what a member does by the clock;
@@ -20,6 +21,7 @@ pub mod config;
 mod error;
 mod follow;
 pub mod fuzz;
+mod gateway;
 mod grpc;
 mod gzip;
 pub mod http;

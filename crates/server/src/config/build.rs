@@ -68,6 +68,7 @@ impl Config {
             },
             backups: Backups::from_settings(settings)?,
             log: log(settings),
+            serves_gateway: settings.bool("enable-grpc-gateway"),
             traces_requests: false,
             feature_gates: gates,
             notices,

@@ -96,6 +96,8 @@ pub struct Config {
     pub backups: Option<Backups>,
     /// Logging.
     pub log: Log,
+    /// Whether the API is served in JSON (`--enable-grpc-gateway`).
+    pub serves_gateway: bool,
     /// Whether the heads of gRPC requests are written to standard error (`GODEBUG=http2debug=2`).
     pub traces_requests: bool,
     /// Feature gates.

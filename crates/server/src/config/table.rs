@@ -223,7 +223,7 @@ static OBSERVATION: &[Flag] = &[
     flag("distributed-tracing-service-name", Text, "etcd", Same, TRACING, "Service name in traces."),
     flag("distributed-tracing-instance-id", Text, "", Same, TRACING, "Instance id in traces."),
     flag("distributed-tracing-sampling-rate", Int, "0", Same, TRACING, "Spans sampled of a million."),
-    flag("enable-grpc-gateway", Bool, "true", Same, NoEffect("the JSON gateway is not served yet, whichever way this is set"), "Serve the JSON gateway under /v3/."),
+    flag("enable-grpc-gateway", Bool, "true", Same, Served, "Serve the JSON gateway under /v3/."),
 ];
 
 #[rustfmt::skip] // one row, one flag

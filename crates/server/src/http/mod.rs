@@ -79,22 +79,50 @@ impl<P: HealthProbe> Http<P> {
     /// The access rules of the client port, then the path. With TLS any host will do, as in etcd: a browser that was led
     /// here by a name of somebody else's does not accept the certificate.
     async fn handle_client(&self, head: &Parts) -> Response<Body> {
-        let host = host_of(head);
-        let is_encrypted = head.extensions.get::<Encrypted>().is_some();
-        if !is_encrypted && !self.access.hosts.allows(host) {
-            let host = shown(host);
-            tracing::warn!(host, "{}", messages::REJECTING_HOST);
-            return reply::error(StatusCode::MISDIRECTED_REQUEST, &misdirected(host));
+        if let Some(refusal) = self.refusal_of_host(head) {
+            return refusal;
         }
         let mut response = match head.method {
             // A preflight request: the headers are the answer.
             Method::OPTIONS => reply::empty(StatusCode::OK),
             _ => self.route(Surface::Client, head).await,
         };
-        if let Some(origin) = self.allowed_origin(head) {
-            reply::allow_origin(&mut response, origin);
-        }
+        self.allow_origin(head, &mut response);
         response
+    }
+
+    /// Returns the answer to a request on the client port that is not to be served here, but has been answered already:
+    /// because of its host, or because it only asks what is allowed.
+    pub fn answered_before_all(&self, head: &Parts) -> Option<Response<Body>> {
+        if let Some(reason) = unclear_host(head) {
+            return Some(reply::bad_request(reason));
+        }
+        let refusal = self.refusal_of_host(head);
+        refusal.or_else(|| {
+            (head.method == Method::OPTIONS).then(|| {
+                let mut response = reply::empty(StatusCode::OK);
+                self.allow_origin(head, &mut response);
+                response
+            })
+        })
+    }
+
+    fn refusal_of_host(&self, head: &Parts) -> Option<Response<Body>> {
+        let host = host_of(head);
+        let is_encrypted = head.extensions.get::<Encrypted>().is_some();
+        if is_encrypted || self.access.hosts.allows(host) {
+            return None;
+        }
+        let host = shown(host);
+        tracing::warn!(host, "{}", messages::REJECTING_HOST);
+        Some(reply::error(StatusCode::MISDIRECTED_REQUEST, &misdirected(host)))
+    }
+
+    /// Says in a response that a page of the request's origin may read it, if it may.
+    pub fn allow_origin<B>(&self, head: &Parts, response: &mut Response<B>) {
+        if let Some(origin) = self.allowed_origin(head) {
+            reply::allow_origin(response, origin);
+        }
     }
 
     fn allowed_origin(&self, head: &Parts) -> Option<HeaderValue> {

@@ -68,7 +68,7 @@ pub(super) fn only_get(head: &Parts, answer: impl FnOnce() -> Response<Body>) ->
 }
 
 /// Tells a browser that a page of this origin may read the response.
-pub(super) fn allow_origin(response: &mut Response<Body>, origin: HeaderValue) {
+pub(super) fn allow_origin<B>(response: &mut Response<B>, origin: HeaderValue) {
     let headers = response.headers_mut();
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_METHODS,

@@ -233,7 +233,7 @@ impl First {
             let (send, receive) = unbounded_channel();
             open(listeners, &dealer(vec![send]), handshakes, door);
             let port = self.http.clone();
-            let respond = move |_, request| port.clone().respond_http(surface, request);
+            let respond = move |connection, request| port.clone().respond_http(surface, connection, request);
             let all = serve_all(receive, Arc::new(respond), self.terms.clone(), leaving.clone(), || {});
             spawn::task("http", all);
         }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use engine::worker::{Watching, Worker};
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use mvcc::{KeyRange, RangeQuery, ToTheEnd};
@@ -14,8 +15,10 @@ use serde::Serialize;
 use crate::api::{Api, router};
 use crate::bootstrap::{PROTOCOL, PROTOCOL_HEADER};
 use crate::config::Config;
+use crate::gateway;
 use crate::grpc::admission::looks_like_grpc;
 use crate::grpc::body::ResponseBody;
+use crate::grpc::request_body::RequestBody;
 use crate::http::{Alarm, Consistency, HealthProbe, Http, RaftStatus, ReadFailure, Surface, Versions};
 use crate::ids::MemberId;
 use crate::net::trace;
@@ -34,6 +37,7 @@ pub(crate) struct ClientPort {
     http: Http<Probe>,
     /// HTTP has addresses of its own (`--listen-client-http-urls`).
     grpc_only: bool,
+    serves_gateway: bool,
     traces_requests: bool,
 }
 
@@ -42,7 +46,8 @@ impl ClientPort {
         let probe = Arc::new(Probe(api.clone()));
         let http = Http::new(probe, api.metrics.clone(), config.http.clone());
         let grpc_only = !config.listen.client_http.is_empty();
-        Self { api, workers, http, grpc_only, traces_requests: config.traces_requests }
+        let (serves_gateway, traces_requests) = (config.serves_gateway, config.traces_requests);
+        Self { api, workers, http, grpc_only, serves_gateway, traces_requests }
     }
 
     /// Answers a request on a client address.
@@ -59,14 +64,14 @@ impl ClientPort {
             if self.traces_requests {
                 trace::write(&request);
             }
-            router::serve(self.api.clone(), connection, request).await
+            router::serve(self.api.clone(), connection, request.map(RequestBody::Client)).await
         } else if self.grpc_only {
             let mut response = Response::new(ResponseBody::Full(None));
             *response.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
             response
         } else {
             // Seldom, and longer than the other two: the others do not make room for it.
-            Box::pin(self.http(Surface::Client, request)).await
+            Box::pin(self.http(Surface::Client, connection, request)).await
         }
     }
 
@@ -74,13 +79,22 @@ impl ClientPort {
     pub(crate) async fn respond_http(
         self: Arc<Self>,
         surface: Surface,
+        connection: ConnectionId,
         request: Request<Incoming>,
     ) -> Response<ResponseBody> {
-        self.http(surface, request).await
+        self.http(surface, connection, request).await
     }
 
-    async fn http(&self, surface: Surface, request: Request<Incoming>) -> Response<ResponseBody> {
-        let (mut head, _) = request.into_parts();
+    async fn http(
+        &self,
+        surface: Surface,
+        connection: ConnectionId,
+        request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
+        let (mut head, body) = request.into_parts();
+        if surface == Surface::Client && self.serves_gateway && gateway::serves(head.uri.path()) {
+            return self.gateway(connection, &head, body).await;
+        }
         // Who the client is by its certificate counts for gRPC alone (rule S5).
         head.extensions.remove::<CertificateName>();
         if head.uri.path() != "/metrics" {
@@ -91,6 +105,21 @@ impl ClientPort {
             self.http.handle(surface, &head).await
         };
         plain(SCRAPES.take(scrape).await)
+    }
+
+    /// Answers a request in JSON, behind the access rules of all that is HTTP.
+    async fn gateway(
+        &self,
+        connection: ConnectionId,
+        head: &Parts,
+        body: Incoming,
+    ) -> Response<ResponseBody> {
+        if let Some(answer) = self.http.answered_before_all(head) {
+            return plain(answer);
+        }
+        let mut response = gateway::respond(&self.api, connection, head, body).await;
+        self.http.allow_origin(head, &mut response);
+        response
     }
 }
 

@@ -1,0 +1,46 @@
+//! The reply of a unary call.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Response};
+use http_body_util::BodyExt;
+use tonic::{Code, Status};
+
+use super::json::Shapes;
+use super::status::{failure, json};
+use crate::grpc::body::ResponseBody;
+use crate::grpc::messages::PREFIX_BYTES;
+
+/// Returns the status in the headers or trailers of a reply; `None` if there is none.
+pub(super) fn status_of(headers: &HeaderMap) -> Option<Status> {
+    Status::from_header_map(headers)
+}
+
+/// Returns the response for the reply of a unary call.
+pub(super) async fn one(shapes: &Shapes, reply: Response<ResponseBody>) -> Response<ResponseBody> {
+    match json_of(shapes, reply).await {
+        Ok(body) => json(ResponseBody::Full(Some(body.into()))),
+        Err(status) => failure(&status),
+    }
+}
+
+async fn json_of(shapes: &Shapes, reply: Response<ResponseBody>) -> Result<Vec<u8>, Status> {
+    if let Some(status) = status_of(reply.headers()) {
+        return Err(status);
+    }
+    shapes.encode(message_of(reply.into_body()).await?).await
+}
+
+/// Returns the message of a body that has one.
+async fn message_of(mut body: ResponseBody) -> Result<Bytes, Status> {
+    let mut bytes = BytesMut::with_capacity(body.bytes());
+    while let Some(frame) = body.frame().await {
+        match frame?.into_data() {
+            Ok(data) => bytes.extend_from_slice(&data),
+            Err(frame) => match frame.trailers_ref().and_then(status_of) {
+                Some(status) if status.code() != Code::Ok => return Err(status),
+                _ => {}
+            },
+        }
+    }
+    Ok(bytes.freeze().split_off(PREFIX_BYTES))
+}
