@@ -43,7 +43,7 @@ pub(crate) fn put(txn: &mut Txn<'_>, request: &PutRequest, reading: Reading) -> 
     Ok(match previous {
         Before::Nothing => Done::Put(None),
         Before::Item(item) if reading == Reading::Now => Done::Put(Some(item)),
-        Before::Item(_) | Before::Stored(_) => Done::PutLeft(request.key.clone(), changes),
+        Before::Item(_) | Before::Stored(_) | Before::Lost(_) => Done::PutLeft(request.key.clone(), changes),
     })
 }
 

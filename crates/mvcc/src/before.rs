@@ -10,15 +10,21 @@
 //!  in a checkpoint         its record in the history
 //! ```
 //!
+//! If its value turns out to be damaged when a checkpoint is to copy it, the version is *lost*: the history says that it was
+//! there, and what it was but for the value. Whoever asks for the value gets an error, and the key has its new version.
+//!
 //! A reader need not know which of the two it is. It reads the key at the revision before, and that is found under the lock
 //! together with the tables or the record that it is in, however many checkpoints there have been.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use bytes::{Bytes, BytesMut};
+use wal::Position;
 
 use crate::index::Entry;
+use crate::open::HISTORY;
 use crate::shared::{ENTRIES_PER_HOLD, Inner, Shared};
 use crate::{Change, Error, Item, KeyRange, Meta, ReadError, Store};
 
@@ -31,6 +37,8 @@ pub enum Before {
     Item(Item),
     /// A version whose value is on the disk.
     Stored(Stored),
+    /// A version whose value was damaged when it was to be copied into the history.
+    Lost(Lost),
 }
 
 /// A version of a key without its value, which is in the last checkpoint before some change. Cheap to clone.
@@ -40,6 +48,15 @@ pub struct Stored {
     value_len: u32,
     /// Whose version it is. What waits for a checkpoint is part of that, so this does not keep it alive.
     store: Weak<Inner>,
+}
+
+/// A version of a key whose value nobody can know any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    meta: Meta,
+    value_len: u32,
+    /// The history, and the record in it that says so, if it was read from there.
+    place: Option<Box<(PathBuf, Position)>>,
 }
 
 impl Before {
@@ -56,6 +73,7 @@ impl Before {
             Self::Nothing => None,
             Self::Item(item) => Some(item.meta),
             Self::Stored(stored) => Some(stored.meta),
+            Self::Lost(lost) => Some(lost.meta),
         }
     }
 
@@ -64,7 +82,16 @@ impl Before {
     pub fn item(&self) -> Option<&Item> {
         match self {
             Self::Item(item) => Some(item),
-            Self::Nothing | Self::Stored(_) => None,
+            Self::Nothing | Self::Stored(_) | Self::Lost(_) => None,
+        }
+    }
+
+    /// Returns the version whose value was lost, if it was.
+    #[must_use]
+    pub fn lost(&self) -> Option<&Lost> {
+        match self {
+            Self::Lost(lost) => Some(lost),
+            Self::Nothing | Self::Item(_) | Self::Stored(_) => None,
         }
     }
 
@@ -81,6 +108,7 @@ impl Before {
             Self::Nothing => 0,
             Self::Item(item) => item.value_bytes().len(),
             Self::Stored(stored) => stored.value_len as usize,
+            Self::Lost(lost) => lost.value_len as usize,
         }
     }
 
@@ -104,7 +132,42 @@ impl From<Option<Item>> for Before {
     }
 }
 
+impl Lost {
+    pub(crate) fn new(meta: Meta, value_len: u32) -> Self {
+        Self { meta, value_len, place: None }
+    }
+
+    pub(crate) fn meta(&self) -> Meta {
+        self.meta
+    }
+
+    pub(crate) fn value_len(&self) -> u32 {
+        self.value_len
+    }
+
+    /// Notes the record of the history that says so.
+    pub(crate) fn found_at(&mut self, dir: PathBuf, place: Position) {
+        self.place = Some(Box::new((dir, place)));
+    }
+
+    /// Returns the error for whoever asks for the value.
+    pub(crate) fn error(&self, key: &[u8]) -> Error {
+        let revision = self.meta.mod_revision;
+        let (path, place) = match &self.place {
+            Some(place) => (place.0.clone(), format!("; the record at {} says so", place.1)),
+            None => (PathBuf::from(HISTORY), String::new()),
+        };
+        let what = format!("its value of {revision} was damaged when it was replaced, and is lost{place}");
+        Error::DamagedValue { path, key: Bytes::copy_from_slice(key), what }
+    }
+}
+
 impl Stored {
+    /// Returns the same version after its value turned out to be damaged.
+    pub(crate) fn lost(&self) -> Lost {
+        Lost::new(self.meta, self.value_len)
+    }
+
     /// What the index had of it, as far as reading it takes.
     pub(crate) fn entry(&self) -> Entry {
         Entry { value_len: self.value_len, ..Entry::of_meta(&self.meta) }
@@ -116,11 +179,13 @@ impl Change {
     /// if the revision before is compacted, from where on nobody can know.
     ///
     /// # Errors
-    /// Those of the disk, and [`Error::Closed`] if the version is on the disk and its store is not open any more.
+    /// Those of the disk, [`Error::DamagedValue`] among them, and [`Error::Closed`] if the version is on the disk and its store is
+    /// not open any more.
     pub fn read_before(&self) -> Result<Option<Item>, ReadError> {
         match &self.before {
             Before::Nothing => Ok(None),
             Before::Item(item) => Ok(Some(item.clone())),
+            Before::Lost(lost) => Err(lost.error(&self.key).into()),
             Before::Stored(stored) => {
                 let store = stored.store.upgrade().ok_or(Error::Closed)?;
                 let found = store.read_before(&self.key, self.revision.main)?;

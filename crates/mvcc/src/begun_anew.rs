@@ -12,7 +12,7 @@ use crate::cache::Cache;
 use crate::checkpoint::Mark;
 use crate::hash_kv::CompactionHashes;
 use crate::index::Index;
-use crate::shared::{FIRST_CHANGE, Hold, Inner, Shared};
+use crate::shared::{Damage, FIRST_CHANGE, Hold, Inner, Shared};
 use crate::tail::Tail;
 
 /// What a store held before it [began anew](crate::Store::begin_anew), kept for its readers. Dropping it may take long: it frees an
@@ -52,6 +52,7 @@ impl Inner {
             reader: self.reader.clone(),
             history_dir: self.history_dir.clone(),
             history_end: OnceLock::new(),
+            damage: Damage::default(),
         }
     }
 }

@@ -412,11 +412,10 @@ impl Background {
             if together.is_empty() {
                 break;
             }
-            let mut read = replaced::read(&together, &snapshot)?.into_iter();
+            let mut read = replaced::read(&together, &snapshot, &inner.damage)?.into_iter();
             for change in together {
-                let stored = if change.before.is_stored() { read.next() } else { None };
-                let (place, sealed) =
-                    self.history.append(change, stored.as_ref().or(change.before.item()))?;
+                let read = if change.before.is_stored() { read.next() } else { None };
+                let (place, sealed) = self.history.append(change, read.as_ref().unwrap_or(&change.before))?;
                 if let Some(sealed) = sealed {
                     self.add_run(sealed, place);
                 }

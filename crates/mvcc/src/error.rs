@@ -3,10 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use bytes::Bytes;
+
 /// An operating fault: the disk, or what is on it.
 ///
-/// After an error for which [`Error::is_retryable`] says no, the caller stops the process: memory and disk may differ,
-/// and the next start decides from the disk alone (W5).
+/// After an error for which [`Error::is_retryable`] and [`Error::is_of_one_value`] say no, the caller stops the process: memory
+/// and disk may differ, and the next start decides from the disk alone (W5).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -56,6 +58,17 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// The value of one version of a key is damaged. Everything else can be read, and the key can be deleted and be given a new
+    /// value: nothing has to stop for this.
+    #[error("{} is corrupt: key \"{}\": {what}", path.display(), key.escape_ascii())]
+    DamagedValue {
+        /// The damaged file or directory.
+        path: PathBuf,
+        /// Whose value it is.
+        key: Bytes,
+        /// What is wrong.
+        what: String,
+    },
     /// A newer version of this crate wrote the store.
     #[error("{} has format {found}, and this version reads formats up to {known}", path.display())]
     NewerFormat {
@@ -69,6 +82,13 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns whether no more than one value is damaged: the store can be used as before, and whoever asks for that value is
+    /// refused.
+    #[must_use]
+    pub fn is_of_one_value(&self) -> bool {
+        matches!(self, Self::DamagedValue { .. })
+    }
+
     /// Whether the operation may be repeated, with nothing lost so far.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

@@ -28,7 +28,7 @@ pub(crate) use self::block::Life;
 pub(crate) use self::change::{Payload, decode, parse_payload, read};
 pub(crate) use self::run::{RunBuilder, SealedRun};
 use crate::reap::Deleted;
-use crate::{Change, Error, Item};
+use crate::{Before, Change, Error};
 
 /// Record kinds in the log.
 pub(crate) const CHANGE: u8 = 1;
@@ -95,7 +95,7 @@ impl History {
     pub(crate) fn append(
         &mut self,
         change: &Change,
-        before: Option<&Item>,
+        before: &Before,
     ) -> Result<(Position, Option<Sealed>), Error> {
         self.cut_off()?;
         let payload = Payload::with_before(change, before);

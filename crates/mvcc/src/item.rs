@@ -110,7 +110,8 @@ impl Change {
     /// Returns whether [`event_with_previous`](Self::event_with_previous) needs nothing from the disk.
     #[must_use]
     pub fn is_previous_in_memory(&self) -> bool {
-        !(self.before.is_stored() && self.shows_previous()) || self.event_with_previous.get().is_some()
+        let is_there = matches!(self.before, Before::Nothing | Before::Item(_));
+        is_there || !self.shows_previous() || self.event_with_previous.get().is_some()
     }
 
     /// The same in memory of its own: what was read from a file is a slice of all that was read with it, and keeps that.
@@ -123,8 +124,11 @@ impl Change {
     /// The same, with what it replaced, which is read from the disk if it is not in memory.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// Those of the disk, [`Error::DamagedValue`] if that is damaged or lost.
     pub fn detached_with_before(&self) -> Result<Self, Error> {
+        if let Before::Lost(lost) = &self.before {
+            return if self.shows_previous() { Err(lost.error(&self.key)) } else { Ok(self.detached()) };
+        }
         if !self.before.is_stored() {
             return Ok(self.detached());
         }

@@ -128,7 +128,7 @@ mod tables;
 pub mod inspect;
 pub mod snapshot;
 
-pub use self::before::{Before, Stored};
+pub use self::before::{Before, Lost, Stored};
 pub use self::begun_anew::BegunAnew;
 pub use self::build::{BuildError, ChangesBuilder, Extent, StateBuilder, StoreBuilder};
 pub use self::checkpoint::{CheckpointJob, Done};

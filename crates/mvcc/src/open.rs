@@ -17,7 +17,7 @@ use crate::hash_kv::CompactionHashes;
 use crate::history::{self, History, SealedRun};
 use crate::index::{Builder, Entry, Index};
 use crate::options::Options;
-use crate::shared::{Inner, Shared};
+use crate::shared::{Damage, Inner, Shared};
 use crate::side::{Side, TableId};
 use crate::state_hash::{self, StateHash};
 use crate::store::Opened;
@@ -87,6 +87,7 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
         reader: history.reader(),
         history_dir,
         history_end: OnceLock::new(),
+        damage: Damage::default(),
     };
     let background = Background {
         history,

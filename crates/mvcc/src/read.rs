@@ -19,7 +19,7 @@ use crate::pace::{DISK_READ_KEYS, Pace, RUN_KEYS, ToTheEnd};
 use crate::range::successor;
 use crate::shared::{Chunk, Found, Hold, Inner, Parts, Shared, Wanted};
 use crate::tables::Snapshot;
-use crate::{Error, Item, KeyRange, RangeQuery, RangeResult, ReadError};
+use crate::{Before, Error, Item, KeyRange, RangeQuery, RangeResult, ReadError};
 
 /// Keys collected from each source at a time when runs are merged in: at least, since each run is looked into for them,
 /// and at most, since they are kept.
@@ -234,10 +234,11 @@ impl<'a> Cursor<'a> {
             .collect();
         // Close together: one scan is cheaper than a descent for each.
         let scanned = if stored.len() > 4 && stored.len() * 4 >= found.len() {
-            snapshot.items(&stored)?
+            snapshot.items(&stored)
         } else {
-            stored.iter().map(|(key, entry)| snapshot.item(key, entry)).collect::<Result<Vec<_>, _>>()?
+            stored.iter().map(|(key, entry)| snapshot.item(key, entry)).collect()
         };
+        let scanned = self.inner.damage.noting(scanned)?;
         self.work += DISK_READ_KEYS * scanned.len();
         self.admit(&scanned);
         let mut scanned = scanned.into_iter();
@@ -261,8 +262,15 @@ impl<'a> Cursor<'a> {
 
     fn before(&self, position: Position) -> Result<Option<Item>, Error> {
         let change = history::read(&self.inner.reader, &self.inner.history_dir, position)?;
-        // A reply keeps what it shows, and would keep what was read around it.
-        Ok(change.before.item().map(Item::detached))
+        match &change.before {
+            // A reply keeps what it shows, and would keep what was read around it.
+            Before::Item(item) => Ok(Some(item.detached())),
+            Before::Lost(lost) if self.wanted.parts == Parts::Keys => {
+                Ok(Some(Item::without_value(&change.key, lost.meta())))
+            }
+            Before::Lost(lost) => self.inner.damage.noting(Err(lost.error(&change.key))),
+            Before::Nothing | Before::Stored(_) => Ok(None),
+        }
     }
 
     fn admit(&self, items: &[Item]) {
@@ -295,7 +303,7 @@ impl Inner {
             Found::Stored(key, entry) => {
                 let snapshot = shared.snapshot.clone();
                 drop(shared);
-                let item = snapshot.item(&key, &entry)?;
+                let item = self.damage.noting(snapshot.item(&key, &entry))?;
                 if let Some(mut shared) = self.shared.try_write() {
                     shared.admit(&key, item.meta.mod_revision, item.encoded.clone());
                 }

@@ -18,7 +18,7 @@ use crate::history::SealedRun;
 use crate::index::{Entry, Index};
 use crate::tables::Snapshot;
 use crate::tail::{Place, Tail};
-use crate::{Before, Item, KeyRange, ReadError, Revision};
+use crate::{Before, Error, Item, KeyRange, ReadError, Revision};
 
 /// The main revision of the first change there ever is: an empty store is at 1.
 pub(crate) const FIRST_CHANGE: i64 = 2;
@@ -30,6 +30,30 @@ pub(crate) struct Inner {
     pub(crate) history_dir: PathBuf,
     /// Where the history ends that belongs to this state, if the store was emptied since: another one follows there.
     pub(crate) history_end: OnceLock<Position>,
+    pub(crate) damage: Damage,
+}
+
+/// The first damaged value that anybody has come across since the store was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Damage(OnceLock<String>);
+
+impl Damage {
+    /// Notes an error if it is about one value.
+    pub(crate) fn note(&self, error: &Error) {
+        if error.is_of_one_value() {
+            self.0.get_or_init(|| error.to_string());
+        }
+    }
+
+    /// Notes the error of a read that failed for one value, and returns the result.
+    pub(crate) fn noting<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        result.inspect_err(|error| self.note(error))
+    }
+
+    /// Returns what was noted: which value of which file.
+    pub(crate) fn noted(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
 }
 
 /// The state in memory.
@@ -213,6 +237,7 @@ impl Shared {
                 // No checkpoint since has the change, so the last one has what it replaced.
                 Before::Stored(stored) => Found::Stored(key.to_vec(), stored.entry()),
                 Before::Nothing => Found::Nothing,
+                Before::Lost(_) => unreachable!("what no checkpoint has is not lost"),
             },
             None => Found::Nothing,
         }

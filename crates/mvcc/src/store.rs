@@ -481,6 +481,13 @@ impl Store {
         self.stored_inner = frozen.inner.clone();
     }
 
+    /// Returns which value is damaged, if anybody has come across one since the store was opened: file, key and what is wrong.
+    /// Everything else can be read and written; the key can be deleted and be given a new value.
+    #[must_use]
+    pub fn damaged_value(&self) -> Option<&str> {
+        self.inner.damage.noted()
+    }
+
     /// The content of the last checkpoint that is complete, to be sent to another member. See [`crate::snapshot`].
     ///
     /// # Errors

@@ -42,7 +42,7 @@ impl HistoryWriter {
 
     /// Appends a change, and the index of those before it when their segment is full.
     pub(crate) fn append(&mut self, change: &Change) -> Result<(), Error> {
-        let (place, sealed) = self.history.append(change, change.before.item())?;
+        let (place, sealed) = self.history.append(change, &change.before)?;
         if let Some(Sealed { run, .. }) = sealed {
             self.floor = run.last;
             self.tail_start = place;

@@ -5,9 +5,13 @@
 //!  ├───────┼────────────┼───────────┼───────────────┬─────────────────┐
 //!  │ flags │ before sub │ after len │ after         │ before (rest)   │
 //!  └───────┴────────────┴───────────┴───────────────┴─────────────────┘
-//!  flags: 1 = it is a tombstone, 2 = it has a before
+//!  flags: 1 = it is a tombstone, 2 = it has a before, 4 = of which the value is lost
 //!  after: mvccpb.KeyValue; of a tombstone, with the key alone     before: mvccpb.KeyValue
+//!  before, if its value is lost: 0 | value length 4 | mvccpb.KeyValue without the value
 //! ```
+//!
+//! The zero is no tag of protobuf: a version that does not know the flag calls the record damaged, and does not show an empty
+//! value.
 //!
 //! The revision is the record's number and tag in the log, whose CRCs cover everything.
 
@@ -17,11 +21,13 @@ use bytes::Bytes;
 use wal::{Position, Reader, Record};
 
 use super::CHANGE;
+use crate::before::Lost;
 use crate::record::Fields;
-use crate::{Change, Error, Item, Revision, encoding};
+use crate::{Before, Change, Error, Item, Revision, encoding};
 
 const TOMBSTONE: u8 = 1;
 const HAS_BEFORE: u8 = 2;
+const IS_LOST: u8 = 4;
 const HEADER_BYTES: usize = 9;
 
 /// A record to write, not yet in one piece.
@@ -34,30 +40,37 @@ pub(crate) struct Payload {
 impl Payload {
     /// The record of a change whose *before* is in memory.
     pub(crate) fn of(change: &Change) -> Self {
-        Self::with_before(change, change.before.item())
+        Self::with_before(change, &change.before)
     }
 
     /// The record of a change with its *before*, which was read if it had to be.
     ///
     /// # Panics
-    /// If there is no *before* although there was one: it would be lost for good.
-    pub(crate) fn with_before(change: &Change, before: Option<&Item>) -> Self {
+    /// If there is no *before* although there was one, or it was not read: nobody would know it any more.
+    pub(crate) fn with_before(change: &Change, before: &Before) -> Self {
         let expected = change.before.meta().map(|meta| meta.mod_revision);
-        let given = before.map(|item| item.meta.mod_revision);
+        let given = before.meta().map(|meta| meta.mod_revision);
         assert_eq!(given, expected, "what {} has replaced", change.revision);
+        assert!(!before.is_stored(), "what {} has replaced was read", change.revision);
         let after = match &change.after {
             Some(item) => item.encoded.clone(),
             None => encoding::tombstone(&change.key),
         };
         let mut header = [0; HEADER_BYTES];
         header[0] = if change.after.is_none() { TOMBSTONE } else { 0 };
-        if let Some(before) = before {
+        if let Some(meta) = before.meta() {
             header[0] |= HAS_BEFORE;
-            header[1..5].copy_from_slice(&before.meta.mod_revision.sub.to_le_bytes());
+            header[1..5].copy_from_slice(&meta.mod_revision.sub.to_le_bytes());
         }
         let after_len = u32::try_from(after.len()).expect("requests are far smaller than 4 GiB");
         header[5..9].copy_from_slice(&after_len.to_le_bytes());
-        let before = before.map(|item| item.encoded.clone()).unwrap_or_default();
+        let before = match before {
+            Before::Lost(lost) => {
+                header[0] |= IS_LOST;
+                encode_lost(&change.key, lost)
+            }
+            other => other.item().map(|item| item.encoded.clone()).unwrap_or_default(),
+        };
         Self { header, after, before }
     }
 
@@ -77,10 +90,14 @@ pub(crate) fn read(reader: &Reader, dir: &Path, position: Position) -> Result<Ch
 
 /// Reads a change from its record.
 pub(crate) fn decode(dir: &Path, record: &Record) -> Result<Change, Error> {
-    parse(record).ok_or_else(|| Error::Corrupt {
+    let mut change = parse(record).ok_or_else(|| Error::Corrupt {
         path: dir.to_owned(),
         what: format!("the record at {} is not one of a change", record.position),
-    })
+    })?;
+    if let Before::Lost(lost) = &mut change.before {
+        lost.found_at(dir.to_owned(), record.position);
+    }
+    Ok(change)
 }
 
 fn parse(record: &Record) -> Option<Change> {
@@ -101,9 +118,28 @@ pub(crate) fn parse_payload(revision: Revision, payload: &Bytes) -> Option<Chang
     let after = payload.slice(HEADER_BYTES..after_end);
     let key = after.slice_ref(encoding::parse_key(&after));
     let after = if flags & TOMBSTONE == 0 { Some(item(after, revision.sub)?) } else { None };
-    let before =
-        if flags & HAS_BEFORE != 0 { Some(item(payload.slice(after_end..), before_sub)?) } else { None };
-    Some(Change::new(revision, key, after, before.into()))
+    let before = match (flags & HAS_BEFORE != 0, flags & IS_LOST != 0) {
+        (false, false) => Before::Nothing,
+        (true, false) => Before::Item(item(payload.slice(after_end..), before_sub)?),
+        (true, true) => Before::Lost(decode_lost(&payload[after_end..], &key, before_sub)?),
+        (false, true) => return None,
+    };
+    Some(Change::new(revision, key, after, before))
+}
+
+fn encode_lost(key: &[u8], lost: &Lost) -> Bytes {
+    let version = encoding::key_value(key, &lost.meta(), b"");
+    [&[0][..], &lost.value_len().to_le_bytes(), &version].concat().into()
+}
+
+fn decode_lost(input: &[u8], key: &[u8], sub: u32) -> Option<Lost> {
+    let mut fields = Fields(input);
+    if fields.u8()? != 0 {
+        return None;
+    }
+    let value_len = fields.u32()?;
+    let version = encoding::parse(fields.0)?;
+    (version.key == key && version.value.is_empty()).then(|| Lost::new(version.meta(sub), value_len))
 }
 
 fn item(encoded: Bytes, sub: u32) -> Option<Item> {

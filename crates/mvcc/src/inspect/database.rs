@@ -217,6 +217,7 @@ fn read_mark(tables: &Tables) -> Result<Mark, Error> {
 fn what(error: &Error) -> String {
     match error {
         Error::Corrupt { what, .. } => what.clone(),
+        Error::DamagedValue { key, what, .. } => format!("key \"{}\": {what}", key.escape_ascii()),
         Error::Database { source, .. } => source.to_string(),
         other => other.to_string(),
     }

@@ -191,6 +191,9 @@ fn check_versions(change: &Change) -> Option<&'static str> {
     if key.is_empty() {
         return Some("a change has no key");
     }
+    if before.lost().is_some() {
+        return Some("what a change replaced was damaged in the database, and its value is lost");
+    }
     if after.iter().chain(before.item()).any(|item| !is_canonical(item) || item.key_bytes() != &key[..]) {
         return Some("a change carries what is no version of its key");
     }

@@ -261,6 +261,7 @@ impl Iterator for SnapshotExport {
 
     fn next(&mut self) -> Option<Self::Item> {
         let chunk = self.advance();
+        let chunk = self.inner.damage.noting(chunk);
         if chunk.is_err() {
             self.stage = Stage::Over;
             self.buffer = Vec::new();

@@ -30,6 +30,14 @@ impl Source {
         self.blame(Error::Corrupt { path: self.path.clone(), what })
     }
 
+    /// Returns the error for what is wrong with a key; without one, with the whole.
+    fn damaged(&self, key: Vec<u8>, what: &str) -> Error {
+        if key.is_empty() {
+            return self.corrupt(what.to_owned());
+        }
+        self.blame(Error::DamagedValue { path: self.path.clone(), key: key.into(), what: what.to_owned() })
+    }
+
     /// What was written over after the database was opened anew is no damage.
     fn blame(&self, error: Error) -> Error {
         if self.health.is_abandoned() { Error::Outdated } else { error }
@@ -126,11 +134,12 @@ impl KeyPairs {
             let (key, value) = match (keys.next().transpose()?, values.next().transpose()?) {
                 (Some(key), Some(value)) if key.0.value() == value.0.value() => (key, value),
                 (None, None) => return Ok(Ok(None)),
-                _ => return Ok(Err("its keys and its values do not belong together")),
+                _ => return Ok(Err((Vec::new(), "its keys and its values do not belong together"))),
             };
             let (entry_record, value_record) = (key.1.value(), value.1.value());
-            Ok(Pair::check(key.0.value(), entry_record, value_record).map(|pair| Some(show(&pair))))
+            let pair = Pair::check(key.0.value(), entry_record, value_record);
+            Ok(pair.map(|pair| Some(show(&pair))).map_err(|what| (key.0.value().to_vec(), what)))
         })?;
-        shown.map_err(|what| source.corrupt(what.to_owned()))
+        shown.map_err(|(key, what)| source.damaged(key, what))
     }
 }

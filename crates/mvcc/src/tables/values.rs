@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{guard, value_crc};
 use crate::Error;
 use crate::backend::Health;
@@ -43,24 +45,32 @@ impl Snapshot {
 
     /// The item of a key with this index entry.
     pub(crate) fn item(&self, key: &[u8], entry: &Entry) -> Result<Item, Error> {
-        let record = guard(&self.path, || {
-            Ok(self.values.get(key)?.map(|record| self.decode(key, entry, record.value())))
-        })?;
-        record.unwrap_or_else(|| Err(self.damaged(key, "its value is missing")))
+        let record =
+            guard(&self.path, || Ok(self.values.get(key)?.map(|record| decode(key, entry, record.value()))))?;
+        record.unwrap_or(Err(MISSING)).map_err(|what| self.damaged(key, what))
     }
 
     /// The items of several keys in order; a key may be there more than once. Neighbours are read by one scan.
     pub(crate) fn items(&self, wanted: &[(&[u8], &Entry)]) -> Result<Vec<Item>, Error> {
-        let mut items: Vec<Item> = Vec::with_capacity(wanted.len());
+        let items = self.items_or_damage(wanted)?.into_iter().zip(wanted);
+        items.map(|(item, (key, _))| item.map_err(|what| self.damaged(key, what))).collect()
+    }
+
+    /// The same; of a value that is damaged, what is wrong with it.
+    pub(crate) fn items_or_damage(
+        &self,
+        wanted: &[(&[u8], &Entry)],
+    ) -> Result<Vec<Result<Item, &'static str>>, Error> {
+        let mut items: Vec<Result<Item, &'static str>> = Vec::with_capacity(wanted.len());
         let mut walk = Walk { values: &self.values, range: None, ahead: None };
         for (number, (key, entry)) in wanted.iter().enumerate() {
             let item = match items.last() {
                 Some(last) if wanted[number - 1].0 == *key => last.clone(),
                 _ => {
                     let item = guard(&self.path, || {
-                        Ok(walk.find(key)?.map(|record| self.decode(key, entry, record.value())))
+                        Ok(walk.find(key)?.map(|record| decode(key, entry, record.value())))
                     })?;
-                    item.unwrap_or_else(|| Err(self.damaged(key, "its value is missing")))?
+                    item.unwrap_or(Err(MISSING))
                 }
             };
             items.push(item);
@@ -68,18 +78,29 @@ impl Snapshot {
         Ok(items)
     }
 
-    fn decode(&self, key: &[u8], entry: &Entry, record: &[u8]) -> Result<Item, Error> {
-        let (check, value) =
-            record.split_at_checked(4).ok_or_else(|| self.damaged(key, "its value is too short"))?;
-        if check != value_crc(key, entry.revision(), value).to_le_bytes() {
-            return Err(self.damaged(key, "its value does not match its checksum"));
+    /// Returns the error for a value that is damaged. What was written over after the database was opened anew is no damage.
+    pub(crate) fn damaged(&self, key: &[u8], what: &str) -> Error {
+        if self.health.is_abandoned() {
+            return Error::Outdated;
         }
-        Ok(Item::new(key, entry.meta(), value))
+        Error::DamagedValue {
+            path: self.path.clone(),
+            key: Bytes::copy_from_slice(key),
+            what: what.to_owned(),
+        }
     }
+}
 
-    fn damaged(&self, key: &[u8], what: &str) -> Error {
-        Error::Corrupt { path: self.path.clone(), what: format!("key \"{}\": {what}", key.escape_ascii()) }
+/// What is wrong with a value that is not there.
+const MISSING: &str = "its value is missing";
+
+/// Returns the item of a key from the record of its value, or what is wrong with that.
+fn decode(key: &[u8], entry: &Entry, record: &[u8]) -> Result<Item, &'static str> {
+    let (check, value) = record.split_at_checked(4).ok_or("its value is too short")?;
+    if check != value_crc(key, entry.revision(), value).to_le_bytes() {
+        return Err("its value does not match its checksum");
     }
+    Ok(Item::new(key, entry.meta(), value))
 }
 
 /// A way through the values that looks for keys in ascending order.

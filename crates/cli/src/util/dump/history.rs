@@ -31,7 +31,8 @@ fn show(change: &Change, lines: &mut Lines<'_>) {
             None => format!("delete {key}"),
         };
         let before = change.before.meta().map(|meta| format!(" before {}", meta.mod_revision));
-        format!("{} {what}{}", change.revision, before.unwrap_or_default())
+        let lost = change.before.lost().map_or("", |_| ", whose value is lost");
+        format!("{} {what}{}{lost}", change.revision, before.unwrap_or_default())
     };
     let json = || {
         json!({
@@ -41,6 +42,7 @@ fn show(change: &Change, lines: &mut Lines<'_>) {
             "key": base64(&change.key),
             "after": change.after.as_ref().map(version_json),
             "before": change.before.item().map(version_json),
+            "beforeIsLost": change.before.lost().is_some(),
         })
     };
     lines.line(text, json);
