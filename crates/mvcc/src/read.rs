@@ -40,6 +40,9 @@ pub(crate) struct Cursor<'a> {
     hold: Option<Hold>,
     /// What was done since somebody asked, in the measure of [`Pace::goes_on`].
     work: usize,
+    /// Bytes of values that one step reads from the database, about. Set for who passes by: what it reads is not what others want,
+    /// and does not come into the cache.
+    bytes_max: Option<usize>,
 }
 
 impl<'a> Cursor<'a> {
@@ -47,12 +50,18 @@ impl<'a> Cursor<'a> {
     pub(crate) fn new(inner: &'a Inner, wanted: Wanted<'a>, shared: &Shared) -> Self {
         let hold = (wanted.at < shared.revision).then(|| shared.hold(inner, wanted.at));
         let next = Some(wanted.range.start.to_vec());
-        Self { inner, wanted, next, hold, work: 0 }
+        Self { inner, wanted, next, hold, work: 0, bytes_max: None }
     }
 
     /// A read from some key on, at a revision that the caller holds on to.
     pub(crate) fn held(inner: &'a Inner, wanted: Wanted<'a>, next: Vec<u8>, hold: &Hold) -> Self {
-        Self { inner, wanted, next: Some(next), hold: Some(hold.clone()), work: 0 }
+        Self { inner, wanted, next: Some(next), hold: Some(hold.clone()), work: 0, bytes_max: None }
+    }
+
+    /// The same for who goes through everything once: it reads so many bytes of the database in a step, about, and leaves the
+    /// cache to others.
+    pub(crate) fn in_passing(self, bytes_max: usize) -> Self {
+        Self { bytes_max: Some(bytes_max), ..self }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -104,7 +113,10 @@ impl<'a> Cursor<'a> {
     fn step_under(&mut self, shared: Guard<'_>, limit: usize) -> Result<Vec<Item>, Error> {
         match self.find(shared, limit)? {
             (found, None) => Ok(self.in_memory(found)),
-            (found, Some(snapshot)) => self.resolve(found, &snapshot),
+            (mut found, Some(snapshot)) => {
+                self.cut(&mut found);
+                self.resolve(found, &snapshot)
+            }
         }
     }
 
@@ -223,6 +235,23 @@ impl<'a> Cursor<'a> {
         Ok(found)
     }
 
+    /// Leaves what is beyond the bytes of a step for the next one.
+    fn cut(&mut self, found: &mut Vec<Found>) {
+        let Some(mut left) = self.bytes_max else { return };
+        for (place, version) in found.iter().enumerate() {
+            let Found::Stored(key, entry) = version else { continue };
+            match left.checked_sub(entry.value_len as usize) {
+                Some(rest) => left = rest,
+                None if place == 0 => left = 0,
+                None => {
+                    self.next = Some(key.clone());
+                    found.truncate(place);
+                    return;
+                }
+            }
+        }
+    }
+
     /// Reads what is not in memory.
     fn resolve(&mut self, found: Vec<Found>, snapshot: &Snapshot) -> Result<Vec<Item>, Error> {
         let stored: Vec<(&[u8], &Entry)> = found
@@ -274,7 +303,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn admit(&self, items: &[Item]) {
-        if items.is_empty() {
+        if items.is_empty() || self.bytes_max.is_some() {
             return;
         }
         if let Some(mut shared) = self.inner.shared.try_write() {

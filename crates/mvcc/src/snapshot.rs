@@ -4,8 +4,8 @@
 //!  Store::snapshot ─► SnapshotExport ─ chunk 0, 1, 2 … ─► SnapshotImport ─► a store's directory ─► replace_store
 //! ```
 //!
-//! An export is of the last checkpoint that was complete when it began, and stays that: it reads through a transaction of
-//! redb and holds on to the history that it needs, while the store goes on with writes, checkpoints and compactions. What
+//! An export is of the last checkpoint that was complete when it began, and stays that, while the store goes on with writes,
+//! checkpoints and compactions: it reads the keys as they were at that revision, and holds on to the history that this takes. What
 //! it hands out has been held against its checksums at that moment, so damage is an error at the source and not shipped.
 //!
 //! The chunks follow from the content alone: of the same checkpoint (see [`SnapshotId`]) they are the same bytes, whichever

@@ -26,7 +26,7 @@ use wal::Disk;
 
 use self::handle::Handle;
 pub(crate) use self::load::Loader;
-pub(crate) use self::scan::{KeyPairs, Pair, Rows};
+pub(crate) use self::scan::Pair;
 pub(crate) use self::values::Snapshot;
 use crate::backend::{Backend, Gathered, Health};
 use crate::index::Entry;
@@ -326,7 +326,7 @@ fn is_no_space(error: &Error) -> bool {
         if matches!(&**source, redb::Error::Io(io) if matches!(io.kind(), StorageFull | QuotaExceeded)))
 }
 
-fn encode_entry(key: &[u8], entry: &Entry) -> [u8; 52] {
+pub(crate) fn encode_entry(key: &[u8], entry: &Entry) -> [u8; 52] {
     let mut record = [0; 52];
     record[0..8].copy_from_slice(&entry.create_revision.to_le_bytes());
     record[8..16].copy_from_slice(&entry.mod_revision.to_le_bytes());
@@ -375,8 +375,13 @@ fn row_value<'a>(key: &[u8], record: &'a [u8]) -> Result<&'a [u8], &'static str>
 /// Makes the record of a value in an emptied buffer.
 fn put_value_record(record: &mut Vec<u8>, key: &[u8], revision: Revision, value: &[u8]) {
     record.clear();
-    record.extend(value_crc(key, revision, value).to_le_bytes());
+    record.extend(value_check(key, revision, value));
     record.extend_from_slice(value);
+}
+
+/// The checksum of a value's record.
+pub(crate) fn value_check(key: &[u8], revision: Revision, value: &[u8]) -> [u8; 4] {
+    value_crc(key, revision, value).to_le_bytes()
 }
 
 fn value_crc(key: &[u8], revision: Revision, value: &[u8]) -> u32 {

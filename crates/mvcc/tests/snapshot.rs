@@ -465,3 +465,33 @@ fn an_export_that_outlives_its_database_says_so() {
     }
     assert!(exported == expected, "what is written over is not shipped");
 }
+
+/// A receiver that takes its time must not make the database grow: pages that are freed meanwhile are used again.
+#[test]
+fn a_database_does_not_grow_by_what_is_written_while_somebody_reads_a_snapshot() {
+    let options = Options { cache_bytes: 0, ..options() };
+    let disk = SimDisk::new(1);
+    let mut store = Store::open(Arc::new(disk.clone()), Path::new("/data/kv"), options).unwrap();
+    let keys = 200;
+    let write = |store: &mut Store, round: usize| {
+        for number in 0..keys {
+            let mut txn = store.txn();
+            let value = vec![round as u8; 2000];
+            txn.put(format!("{number:04}").into(), value.into(), LeaseId(0));
+            txn.commit();
+        }
+        store.checkpoint().unwrap();
+    };
+    let file_bytes = || disk.content(Path::new("/data/kv/current.redb")).unwrap().len();
+    (0..4).for_each(|round| write(&mut store, round));
+    let settled = file_bytes();
+    let then =
+        store.snapshot().unwrap().with_chunk_bytes(CHUNK_BYTES).map(Result::unwrap).collect::<Vec<_>>();
+
+    let mut slow = store.snapshot().unwrap().with_chunk_bytes(CHUNK_BYTES);
+    let mut received: Vec<_> = slow.by_ref().take(10).map(Result::unwrap).collect();
+    (4..24).for_each(|round| write(&mut store, round));
+    assert!(file_bytes() <= settled, "{settled} bytes became {}", file_bytes());
+    received.extend(slow.map(Result::unwrap));
+    assert!(received == then, "it is the same snapshot, byte by byte");
+}

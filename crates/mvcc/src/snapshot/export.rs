@@ -1,5 +1,6 @@
 //! The sending end: from a checkpoint to chunks.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,21 +10,35 @@ use super::SnapshotId;
 use super::format::{self, CHUNK_BYTES_MAX, CHUNK_HEADER_BYTES, End, Header, Kind, put_record};
 use crate::checkpoint::{Mark, ends_with};
 use crate::history::{self, Payload};
-use crate::shared::{Hold, Inner};
+use crate::index::Entry;
+use crate::read::Cursor;
+use crate::shared::{Hold, Inner, Parts, Wanted};
 use crate::state_hash::{self, StateHash};
-use crate::tables::{KeyPairs, Rows, Snapshot};
-use crate::{Before, Error, Revision};
+use crate::tables::{Snapshot, encode_entry, value_check};
+use crate::{Before, Error, Item, KeyRange, Revision};
+
+/// Keys that are read at a time: at an old revision each run is looked into for them.
+const KEYS_AT_A_TIME: usize = 256;
+/// Bytes of stored values that are read at a time, about.
+const BYTES_AT_A_TIME: usize = 4 << 20;
 
 /// The content of a checkpoint, chunk by chunk. Made by [`Store::snapshot`](crate::Store::snapshot) or
-/// [`View::snapshot`](crate::View::snapshot), and then on its own: it may be read on any thread, as slowly as need be. As
-/// long as it lives the store cannot give back the space of what it holds on to.
+/// [`View::snapshot`](crate::View::snapshot), and then on its own: it may be read on any thread, as slowly as need be.
+///
+/// The rows are read when the first chunk is asked for, and kept until they are sent. The keys are read some at a time, from
+/// whichever checkpoint is the last one then: those that have changed since are what the history says they were. So no
+/// checkpoint is held on to, whose pages the database could not use again while a slow receiver reads. What is held on to is the
+/// history from the compact revision on: its files are unlinked when the export is dropped.
 ///
 /// An iterator over chunks of at most [`CHUNK_BYTES_MAX`] bytes. It reads from the disk, and keeps no
-/// more in memory than a chunk and a record. After an error it is over.
+/// more in memory than the rows, a chunk, and a few MiB of values. After an error it is over.
 pub struct SnapshotExport {
     inner: Arc<Inner>,
-    snapshot: Arc<Snapshot>,
-    _hold: Hold,
+    /// The checkpoint, until its rows are read.
+    snapshot: Option<Arc<Snapshot>>,
+    /// The database, for errors.
+    database: PathBuf,
+    hold: Hold,
     header: Header,
     /// Where the history begins that goes over, and where it ends.
     start: Position,
@@ -44,8 +59,8 @@ pub struct SnapshotExport {
 /// What is read next.
 enum Stage {
     Header,
-    Rows(Box<Rows>, Sum),
-    Keys(Box<KeyPairs>, Sum),
+    /// The keys of which these were read already, and where to go on.
+    Keys(std::vec::IntoIter<Item>, Option<Vec<u8>>, Sum),
     Changes(Box<wal::Scan>, Revision),
     End,
     Over,
@@ -86,8 +101,9 @@ impl SnapshotExport {
         };
         Ok(Self {
             inner: inner.clone(),
-            snapshot,
-            _hold: hold,
+            database: snapshot.path().to_owned(),
+            snapshot: Some(snapshot),
+            hold,
             header,
             start,
             end: mark.history_end,
@@ -175,32 +191,22 @@ impl SnapshotExport {
 
     /// Adds the next record to the stream, or goes on to the next stage.
     fn read_on(&mut self) -> Result<(), Error> {
-        let Self { snapshot, header, buffer, stage, .. } = self;
+        let Self { header, buffer, stage, .. } = self;
         match stage {
             Stage::Header => {
                 put_record(buffer, Kind::Header, &[&header.encode()]);
-                *stage = Stage::Rows(Box::new(snapshot.rows()?), Sum::default());
+                let Some(snapshot) = self.snapshot.take() else { return Ok(()) };
+                put_rows(buffer, &snapshot, header)?;
+                *stage = Stage::Keys(Vec::new().into_iter(), Some(Vec::new()), Sum::default());
             }
-            Stage::Rows(rows, sum) => {
-                let put = |key: &[u8], value: &[u8]| {
-                    sum.add(state_hash::of_row(key[0], &key[1..], value));
-                    put_record(buffer, Kind::Row, &[&(key.len() as u32).to_le_bytes(), key, value]);
-                };
-                if rows.next_row(put)?.is_none() {
-                    let whole = Sum { count: header.rows, hash: header.row_hash };
-                    check_sum(snapshot, "rows", *sum, whole)?;
-                    *stage = Stage::Keys(Box::new(snapshot.pairs()?), Sum::default());
-                }
-            }
-            Stage::Keys(pairs, sum) => {
-                let shown = pairs.next_pair(|pair| {
-                    sum.add(state_hash::of_key(state_hash::digest(pair.key), &pair.entry));
-                    let length = (pair.key.len() as u32).to_le_bytes();
-                    put_record(buffer, Kind::Key, &[&length, pair.key, pair.entry_record, pair.value_record]);
-                });
-                if shown?.is_none() {
+            Stage::Keys(items, next, sum) => {
+                if let Some(item) = items.next() {
+                    put_key(buffer, &item, sum);
+                } else if let Some(start) = next.take() {
+                    (*items, *next) = read_keys(&self.inner, header.revision, start, &self.hold)?;
+                } else {
                     let whole = Sum { count: header.keys, hash: header.key_hash };
-                    check_sum(snapshot, "keys", *sum, whole)?;
+                    check_sum("keys", *sum, whole).map_err(|what| corrupt(&self.database, what))?;
                     let scan = Box::new(self.inner.reader.scan(self.start));
                     *stage = Stage::Changes(scan, header.floor());
                 }
@@ -248,12 +254,51 @@ impl SnapshotExport {
     }
 }
 
-fn check_sum(snapshot: &Snapshot, what: &str, found: Sum, marked: Sum) -> Result<(), Error> {
+/// Appends all rows of a checkpoint.
+fn put_rows(buffer: &mut Vec<u8>, snapshot: &Snapshot, header: &Header) -> Result<(), Error> {
+    let (mut rows, mut sum) = (snapshot.rows()?, Sum::default());
+    let mut put = |key: &[u8], value: &[u8]| {
+        sum.add(state_hash::of_row(key[0], &key[1..], value));
+        put_record(buffer, Kind::Row, &[&(key.len() as u32).to_le_bytes(), key, value]);
+    };
+    while rows.next_row(&mut put)?.is_some() {}
+    let whole = Sum { count: header.rows, hash: header.row_hash };
+    check_sum("rows", sum, whole).map_err(|what| snapshot.corrupt(what))
+}
+
+/// Reads the next keys at a revision, and says where to go on.
+fn read_keys(
+    inner: &Inner,
+    at: i64,
+    start: Vec<u8>,
+    hold: &Hold,
+) -> Result<(std::vec::IntoIter<Item>, Option<Vec<u8>>), Error> {
+    let range = KeyRange::all();
+    let wanted = Wanted { range: &range, at, parts: Parts::All };
+    let mut cursor = Cursor::held(inner, wanted, start, hold).in_passing(BYTES_AT_A_TIME);
+    let items = cursor.step(KEYS_AT_A_TIME)?;
+    Ok((items.into_iter(), cursor.into_next()))
+}
+
+/// Appends a key as the database has it.
+fn put_key(buffer: &mut Vec<u8>, item: &Item, sum: &mut Sum) {
+    let (key, value) = (item.key_bytes(), item.value_bytes());
+    let entry = Entry::of(&item.meta, value);
+    sum.add(state_hash::of_key(state_hash::digest(key), &entry));
+    let check = value_check(key, entry.revision(), value);
+    let length = (key.len() as u32).to_le_bytes();
+    put_record(buffer, Kind::Key, &[&length, key, &encode_entry(key, &entry), &check, value]);
+}
+
+fn check_sum(what: &str, found: Sum, marked: Sum) -> Result<(), String> {
     if found == marked {
         return Ok(());
     }
-    Err(snapshot
-        .corrupt(format!("it has {} {what} that are not the {} of its mark", found.count, marked.count)))
+    Err(format!("it has {} {what} that are not the {} of its mark", found.count, marked.count))
+}
+
+fn corrupt(database: &Path, what: String) -> Error {
+    Error::Corrupt { path: database.to_owned(), what }
 }
 
 impl Iterator for SnapshotExport {

@@ -1,6 +1,6 @@
 //! Reading values as of a checkpoint: of one key, or of many in order.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -36,6 +36,11 @@ impl Snapshot {
         mark: Vec<u8>,
     ) -> Self {
         Self { path, health, transaction, values, mark }
+    }
+
+    /// Its file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The mark, as it was written.
