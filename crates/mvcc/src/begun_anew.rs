@@ -53,6 +53,7 @@ impl Inner {
             history_dir: self.history_dir.clone(),
             history_end: OnceLock::new(),
             damage: Damage::default(),
+            roots: self.roots.clone(),
         }
     }
 }

@@ -374,6 +374,7 @@ impl CheckpointJob {
             .history
             .release_before(first_needed.map_or(background.tail_start.segment, |run| run.first_segment))?;
         let first_kept = background.history.reader().start().segment;
+        self.inner.roots.release_before(first_kept);
         background.runs.retain(|run| is_needed(run) || run.root.segment >= first_kept);
         let runs: Arc<[Arc<SealedRun>]> = background.runs.clone().into();
         let old = std::mem::replace(&mut self.inner.shared.write().runs, runs);

@@ -60,7 +60,7 @@ impl Inner {
         let runs = if shared.tail_covers(at) { Vec::new() } else { shared.runs_after(at) };
         drop(shared);
         for run in runs {
-            changes += run.changes_after(&self.reader, &self.history_dir, at)?;
+            changes += run.changes_after(self.files(), at)?;
             if !are_few(changes) {
                 return Ok(false);
             }
@@ -109,7 +109,7 @@ impl Inner {
         for run in runs {
             let is_seam = |main: i64| main == run.first.main || main == run.last.main;
             let mut visit = |key: &[u8], life: Life| lives.count_ended(key, life, is_seam(life.ended.main));
-            if !run.lives(&self.reader, &self.history_dir, range, &mut visit)? {
+            if !run.lives(self.files(), range, &mut visit)? {
                 return Ok(None);
             }
         }

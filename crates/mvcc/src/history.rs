@@ -17,6 +17,7 @@
 mod block;
 mod change;
 mod filter;
+mod roots;
 mod run;
 
 use std::path::Path;
@@ -26,7 +27,8 @@ use wal::{Disk, Head, Position, Wal};
 
 pub(crate) use self::block::Life;
 pub(crate) use self::change::{Payload, decode, parse_payload, read};
-pub(crate) use self::run::{RunBuilder, SealedRun};
+pub(crate) use self::roots::Roots;
+pub(crate) use self::run::{Files, RunBuilder, SealedRun};
 use crate::reap::Deleted;
 use crate::{Before, Change, Error};
 

@@ -14,7 +14,7 @@ use wal::Position;
 use crate::cache::Cache;
 use crate::checkpoint::{Background, FORMAT, Mark, RunMark};
 use crate::hash_kv::CompactionHashes;
-use crate::history::{self, History, SealedRun};
+use crate::history::{self, Files, History, Roots, SealedRun};
 use crate::index::{Builder, Entry, Index};
 use crate::options::Options;
 use crate::shared::{Damage, Inner, Shared};
@@ -65,9 +65,11 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
     let (mut index, live_bytes) = load_index(&tables, &mark)?;
     let side = load_side(&tables, &mark)?;
     let runs: Vec<_> = mark.runs.iter().copied().map(RunMark::open).collect();
-    let mut superseded = Superseded::default();
+    let (mut superseded, roots) = (Superseded::default(), Roots::default());
+    let reader = history.reader();
+    let files = Files { reader: &reader, dir: &history_dir, roots: &roots };
     for run in &runs {
-        add_superseded(&mut superseded, run, mark.compact_revision, &history.reader(), &history_dir);
+        add_superseded(&mut superseded, run, mark.compact_revision, files);
     }
     let tail = load_tail(&mut history, &history_dir, &mark, &mut index, &mut superseded)?;
     superseded.compact(mark.compact_revision);
@@ -88,6 +90,7 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
         history_dir,
         history_end: OnceLock::new(),
         damage: Damage::default(),
+        roots: roots.into(),
     };
     let background = Background {
         history,
@@ -151,17 +154,11 @@ fn load_side(tables: &Tables, mark: &Mark) -> Result<Side, Error> {
 
 /// Adds what a run's changes have replaced. Of the run in which compaction has stopped, what it has passed is added by itself,
 /// so that it does not count.
-fn add_superseded(
-    superseded: &mut Superseded,
-    run: &SealedRun,
-    compact_revision: i64,
-    reader: &wal::Reader,
-    dir: &Path,
-) {
+fn add_superseded(superseded: &mut Superseded, run: &SealedRun, compact_revision: i64, files: Files<'_>) {
     let mut left = run.superseded_bytes;
     let is_in_it = run.first.main <= compact_revision && compact_revision < run.last.main;
     // It is a number for a quota. What cannot be read is whoever's business who reads it; then all of it counts.
-    if is_in_it && let Ok(passed) = superseded_through(run, compact_revision, reader, dir) {
+    if is_in_it && let Ok(passed) = superseded_through(run, compact_revision, files) {
         let passed = passed.min(left);
         superseded.add(compact_revision, passed);
         left -= passed;
@@ -170,14 +167,14 @@ fn add_superseded(
 }
 
 /// Bytes of what a run's changes up to a revision have replaced. Reads the run up to there.
-fn superseded_through(run: &SealedRun, through: i64, reader: &wal::Reader, dir: &Path) -> Result<u64, Error> {
+fn superseded_through(run: &SealedRun, through: i64, files: Files<'_>) -> Result<u64, Error> {
     let mut bytes = 0;
-    for record in reader.scan(run.position_before(reader, dir, run.first.main)?) {
+    for record in files.reader.scan(run.position_before(files, run.first.main)?) {
         let record = record?;
         if record.head.kind != history::CHANGE {
             continue;
         }
-        let change = history::decode(dir, &record)?;
+        let change = history::decode(files.dir, &record)?;
         if change.revision.main > through || change.revision > run.last {
             break;
         }

@@ -199,13 +199,12 @@ impl<'a> Cursor<'a> {
         limit: usize,
         window: usize,
     ) -> Result<Vec<Found>, Error> {
-        let Inner { reader, history_dir, .. } = self.inner;
         let Wanted { range, at, .. } = self.wanted;
         // Everything before this key is known from each source.
         let mut bound: Option<Vec<u8>> = chunk.next;
         let mut merged: BTreeMap<Vec<u8>, Found> = BTreeMap::new();
         for run in runs {
-            let (changes, is_all) = run.first_changes(reader, history_dir, range, start, at, window)?;
+            let (changes, is_all) = run.first_changes(self.inner.files(), range, start, at, window)?;
             self.work += RUN_KEYS + changes.len();
             if let Some((last, _)) = changes.last().filter(|_| !is_all) {
                 let end = successor(last);

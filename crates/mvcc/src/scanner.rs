@@ -112,7 +112,7 @@ impl Scanner {
             Source::Memory(changes) => changes,
             Source::Log(position, last) => self.read_log(inner, position, last, compact_revision)?,
             Source::Run(run, last) => {
-                let position = run.position_before(&inner.reader, &inner.history_dir, self.next)?;
+                let position = run.position_before(inner.files(), self.next)?;
                 self.read_log(inner, position, last, compact_revision)?
             }
         };

@@ -14,7 +14,7 @@ use wal::Position;
 
 use crate::cache::Cache;
 use crate::hash_kv::CompactionHashes;
-use crate::history::SealedRun;
+use crate::history::{Files, Roots, SealedRun};
 use crate::index::{Entry, Index};
 use crate::tables::Snapshot;
 use crate::tail::{Place, Tail};
@@ -31,6 +31,14 @@ pub(crate) struct Inner {
     /// Where the history ends that belongs to this state, if the store was emptied since: another one follows there.
     pub(crate) history_end: OnceLock<Position>,
     pub(crate) damage: Damage,
+    pub(crate) roots: Arc<Roots>,
+}
+
+impl Inner {
+    /// Returns what runs are read with.
+    pub(crate) fn files(&self) -> Files<'_> {
+        Files { reader: &self.reader, dir: &self.history_dir, roots: &self.roots }
+    }
 }
 
 /// The first damaged value that anybody has come across since the store was opened.

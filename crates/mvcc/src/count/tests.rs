@@ -120,9 +120,7 @@ fn what_is_written_and_sealed_while_the_index_is_gone_through_changes_no_count()
             let is_at_seam = life.ended.main == run.first.main || life.ended.main == run.last.main;
             lives.count_ended(key, life, is_at_seam);
         };
-        assert!(
-            run.lives(&view.inner.reader, &view.inner.history_dir, &KeyRange::all(), &mut visit).unwrap()
-        );
+        assert!(run.lives(view.inner.files(), &KeyRange::all(), &mut visit).unwrap());
     }
     assert_eq!(lives.count, expected);
     assert_eq!(read(&view, &KeyRange::all(), at), expected);

@@ -2,17 +2,17 @@
 //!
 //! The index is a series of sorted [blocks](super::block) of changes, another of lives, and a root, which names the first
 //! entry of each block, marks every so many changes where they are, for scans that begin at a revision, and has a
-//! filter of the run's keys. A root takes about 1/300 of the run; it is read when a reader first asks this
-//! run for something, and kept.
+//! filter of the run's keys. A root takes about 1/300 of the run; it is read when a reader asks this
+//! run for something, and kept for a while ([`super::roots`]).
 
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use wal::{Head, Position, Reader, Wal};
 
 use super::block::{BLOCK_BYTES, ENTRY_OVERHEAD, Entries, Entry, Life, Noted, Writer};
+use super::roots::Roots;
 use super::{BLOCK, LIVES, ROOT, filter, wal_record_overhead};
 use crate::encoding::{put_varint, take_varint};
 use crate::index::Keys;
@@ -33,7 +33,14 @@ pub(crate) struct SealedRun {
     pub(crate) last: Revision,
     /// Bytes of what its changes replaced; see [`crate::versions`].
     pub(crate) superseded_bytes: u64,
-    loaded: Mutex<Option<Arc<Root>>>,
+}
+
+/// What a run is read with.
+#[derive(Clone, Copy)]
+pub(crate) struct Files<'a> {
+    pub(crate) reader: &'a Reader,
+    pub(crate) dir: &'a Path,
+    pub(crate) roots: &'a Roots,
 }
 
 /// Keys in order and where the first change of each is (`None` if the key was not alive before it), and whether these
@@ -43,8 +50,9 @@ pub(crate) type FirstChanges = (Vec<(Vec<u8>, Option<Position>)>, bool);
 /// The blocks of one kind: first key and revision of each, and where it is.
 type Blocks<K> = Vec<(K, Revision, Position)>;
 
+/// The root of a run in memory.
 #[derive(Debug, Default)]
-struct Root {
+pub(super) struct Root {
     blocks: Blocks<Vec<u8>>,
     /// Some changes in order of their revisions, the first one among them, and where they are.
     marks: Vec<(Revision, Position)>,
@@ -52,6 +60,25 @@ struct Root {
     lives: Option<Blocks<Vec<u8>>>,
     /// Empty: the run was written before filters were.
     filter: Vec<u8>,
+}
+
+impl Root {
+    /// Returns the bytes that it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let blocks = |blocks: &Blocks<Vec<u8>>| {
+            let keys: usize = blocks.iter().map(|(key, ..)| key.capacity()).sum();
+            keys + blocks.capacity() * size_of::<(Vec<u8>, Revision, Position)>()
+        };
+        let marks = self.marks.capacity() * size_of::<(Revision, Position)>();
+        let lives = self.lives.as_ref().map_or(0, blocks);
+        size_of::<Self>() + blocks(&self.blocks) + marks + lives + self.filter.capacity()
+    }
+
+    /// One of about so many bytes.
+    #[cfg(test)]
+    pub(super) fn of_bytes(bytes: usize) -> Self {
+        Self { filter: vec![0; bytes], ..Self::default() }
+    }
 }
 
 impl SealedRun {
@@ -62,35 +89,35 @@ impl SealedRun {
         last: Revision,
         superseded_bytes: u64,
     ) -> Self {
-        Self { first_segment, root, first, last, superseded_bytes, loaded: Mutex::new(None) }
+        Self { first_segment, root, first, last, superseded_bytes }
     }
 
-    fn root(&self, reader: &Reader, dir: &Path) -> Result<Arc<Root>, Error> {
-        if let Some(root) = &*self.loaded.lock() {
-            return Ok(root.clone());
+    fn root(&self, files: Files<'_>) -> Result<Arc<Root>, Error> {
+        if let Some(root) = files.roots.get(self.root) {
+            return Ok(root);
         }
-        let record = reader.read(self.root)?;
+        let record = files.reader.read(self.root)?;
         let root =
             if record.head.kind == ROOT { decode_root(&record.payload, self.first_segment) } else { None };
-        let root = Arc::new(root.ok_or_else(|| self.damaged(dir))?);
-        *self.loaded.lock() = Some(root.clone());
+        let root = Arc::new(root.ok_or_else(|| self.damaged(files.dir))?);
+        files.roots.put(self.root, &root);
         Ok(root)
     }
 
     /// A place at or before the first change of main revision `main` or later.
-    pub(crate) fn position_before(&self, reader: &Reader, dir: &Path, main: i64) -> Result<Position, Error> {
-        let root = self.root(reader, dir)?;
+    pub(crate) fn position_before(&self, files: Files<'_>, main: i64) -> Result<Position, Error> {
+        let root = self.root(files)?;
         let after = root.marks.partition_point(|(revision, _)| revision.main < main);
         // The first mark is the first change of the run.
         root.marks
             .get(after.saturating_sub(1))
             .map(|&(_, position)| position)
-            .ok_or_else(|| self.damaged(dir))
+            .ok_or_else(|| self.damaged(files.dir))
     }
 
     /// How many changes there are after main revision `at`, to within a mark.
-    pub(crate) fn changes_after(&self, reader: &Reader, dir: &Path, at: i64) -> Result<u64, Error> {
-        let root = self.root(reader, dir)?;
+    pub(crate) fn changes_after(&self, files: Files<'_>, at: i64) -> Result<u64, Error> {
+        let root = self.root(files)?;
         let marks = root.marks.len() - root.marks.partition_point(|(revision, _)| revision.main <= at);
         Ok((marks * MARK_EVERY) as u64)
     }
@@ -99,24 +126,23 @@ impl SealedRun {
     /// the flag says whether that was all there is in the range.
     pub(crate) fn first_changes(
         &self,
-        reader: &Reader,
-        dir: &Path,
+        files: Files<'_>,
         range: &KeyRange,
         start: &[u8],
         at: i64,
         max: usize,
     ) -> Result<FirstChanges, Error> {
         let start = start.max(&range.start[..]);
-        let root = self.root(reader, dir)?;
+        let root = self.root(files)?;
         if range.end == RangeEnd::Single && !filter::may_have(&root.filter, &range.start) {
             return Ok((Vec::new(), true));
         }
         let mut found: Vec<(Vec<u8>, Option<Position>)> = Vec::new();
         for (_, _, position) in blocks_from(&root.blocks, start) {
-            let block = self.block(reader, dir, *position, BLOCK)?;
+            let block = self.block(files, *position, BLOCK)?;
             let mut entries = Entries::of(&block);
             while !entries.is_done() {
-                let entry = entries.change().ok_or_else(|| self.damaged(dir))?;
+                let entry = entries.change().ok_or_else(|| self.damaged(files.dir))?;
                 let key = &entries.key[..];
                 if key < start {
                     continue;
@@ -139,19 +165,18 @@ impl SealedRun {
     /// known.
     pub(crate) fn lives(
         &self,
-        reader: &Reader,
-        dir: &Path,
+        files: Files<'_>,
         range: &KeyRange,
         visit: &mut impl FnMut(&[u8], Life),
     ) -> Result<bool, Error> {
         let start = &range.start[..];
-        let root = self.root(reader, dir)?;
+        let root = self.root(files)?;
         let Some(blocks) = &root.lives else { return Ok(false) };
         for (_, _, position) in blocks_from(blocks, start) {
-            let block = self.block(reader, dir, *position, LIVES)?;
+            let block = self.block(files, *position, LIVES)?;
             let mut entries = Entries::of(&block);
             while !entries.is_done() {
-                let life = entries.life().ok_or_else(|| self.damaged(dir))?;
+                let life = entries.life().ok_or_else(|| self.damaged(files.dir))?;
                 if range.ends_before(&entries.key) {
                     return Ok(true);
                 }
@@ -163,9 +188,9 @@ impl SealedRun {
         Ok(true)
     }
 
-    fn block(&self, reader: &Reader, dir: &Path, position: Position, kind: u8) -> Result<Bytes, Error> {
-        let block = reader.read(position)?;
-        if block.head.kind == kind { Ok(block.payload) } else { Err(self.damaged(dir)) }
+    fn block(&self, files: Files<'_>, position: Position, kind: u8) -> Result<Bytes, Error> {
+        let block = files.reader.read(position)?;
+        if block.head.kind == kind { Ok(block.payload) } else { Err(self.damaged(files.dir)) }
     }
 
     fn position(&self, entry: &Entry) -> Position {

@@ -96,7 +96,7 @@ impl SnapshotExport {
         let run = shared.runs.iter().find(|run| run.last.main >= first).cloned();
         drop(shared);
         let start = match run {
-            Some(run) => run.position_before(&inner.reader, &inner.history_dir, first)?,
+            Some(run) => run.position_before(inner.files(), first)?,
             None => mark.tail_start,
         };
         Ok(Self {
