@@ -122,6 +122,7 @@ mod checkpoint;
 mod history;
 mod open;
 mod record;
+mod rewrite;
 mod shrink;
 mod tables;
 
@@ -140,6 +141,7 @@ pub use self::pace::{Pace, ToTheEnd};
 pub use self::range::{KeyRange, RangeEnd, RangeQuery, RangeResult};
 pub use self::records::{KeptHistory, RecordedChanges, Records};
 pub use self::revision::{Applied, LeaseId, Meta, Revision};
+pub use self::rewrite::{RewriteError, RewriteJob};
 pub use self::scanner::History;
 pub use self::shrink::{Shrunk, shrink};
 pub use self::side::TableId;

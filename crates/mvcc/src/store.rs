@@ -481,6 +481,18 @@ impl Store {
         self.stored_inner = frozen.inner.clone();
     }
 
+    pub(crate) fn stored_inner(&self) -> &Arc<Inner> {
+        &self.stored_inner
+    }
+
+    pub(crate) fn background(&self) -> &Arc<Mutex<Background>> {
+        &self.background
+    }
+
+    pub(crate) fn sizes(&self) -> &Arc<Sizes> {
+        &self.sizes
+    }
+
     /// Returns which value is damaged, if anybody has come across one since the store was opened: file, key and what is wrong.
     /// Everything else can be read and written; the key can be deleted and be given a new value.
     #[must_use]

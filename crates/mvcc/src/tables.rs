@@ -14,6 +14,7 @@
 
 mod handle;
 mod load;
+mod rewrite;
 mod scan;
 mod values;
 
@@ -26,7 +27,8 @@ use wal::Disk;
 
 use self::handle::Handle;
 pub(crate) use self::load::Loader;
-pub(crate) use self::scan::Pair;
+pub(crate) use self::rewrite::{Copy, Filling};
+pub(crate) use self::scan::{KeyPairs, Pair};
 pub(crate) use self::values::Snapshot;
 use crate::backend::{Backend, Gathered, Health};
 use crate::index::Entry;

@@ -113,10 +113,16 @@ impl Loader {
         self.tables.guard(|| Ok(transaction.commit()?))
     }
 
-    /// Writes the mark, makes all of it durable, and gives the database its name.
-    pub(crate) fn finish(mut self, mark: Vec<u8>, path: &Path) -> Result<(), Error> {
+    /// Writes the mark, makes all of it durable, and returns the database, which has no name yet.
+    pub(super) fn into_tables(mut self, mark: &[u8]) -> Result<Tables, Error> {
         self.commit()?;
+        let mark = mark.to_vec();
         self.tables.commit(&Batch { empties_keys: false, changes: Vec::new(), rows: Vec::new(), mark })?;
-        self.tables.name(path)
+        Ok(self.tables)
+    }
+
+    /// Writes the mark, makes all of it durable, and gives the database its name.
+    pub(crate) fn finish(self, mark: Vec<u8>, path: &Path) -> Result<(), Error> {
+        self.into_tables(&mark)?.name(path)
     }
 }
