@@ -13,6 +13,10 @@
 //! majority of the voters holds is right. As long as there is none, because too few have claimed or there are only two,
 //! nothing is decided, and nobody throws anything away: whoever starts over leaves a majority behind that has everything.
 //!
+//! A member that has come across a damaged value holds the same hash as the others, and is wrong all the same. It claims what nobody
+//! holds, at every mark, until the claims of the others show that a majority has everything. Then it starts over like one that
+//! differs; nobody's service is interrupted before that, its own included.
+//!
 //! What is remembered here is not part of the replicated state: after a start it is empty, and a mark from before is not
 //! checked. So this never refuses a command and never changes what applying does (A1).
 
@@ -63,6 +67,8 @@ pub struct Agreement {
     /// What the leader holds, when it is not what this member holds.
     dispute: Option<Hash>,
     claims: Claims,
+    /// Whether this member cannot read a value that it should have.
+    has_damage: bool,
 }
 
 /// Who claims what of one mark.
@@ -79,7 +85,14 @@ impl Agreement {
     /// The member `own_id`, which has seen no mark yet.
     #[must_use]
     pub fn new(own_id: u64) -> Self {
-        Self { own_id, last: None, checked: None, dispute: None, claims: Claims::default() }
+        Self {
+            own_id,
+            last: None,
+            checked: None,
+            dispute: None,
+            claims: Claims::default(),
+            has_damage: false,
+        }
     }
 
     /// The command with which this member, as the leader, marks the log and lets its last mark be checked.
@@ -124,7 +137,7 @@ impl Agreement {
     /// but its member may have left.
     fn settle(&mut self, voters: &BTreeSet<u64>) -> Option<Finding> {
         let claims = std::mem::take(&mut self.claims);
-        let own = self.checked?;
+        let own = self.claimed(self.checked?);
         let is_majority = |members: &BTreeSet<u64>| members.intersection(voters).count() > voters.len() / 2;
         let (right, _) = claims.by_hash.iter().find(|(_, members)| is_majority(members))?;
         let was_disputed = self.dispute.take().is_some();
@@ -147,9 +160,28 @@ impl Agreement {
         is_asked.then(|| self.claim_of(own))
     }
 
+    /// Notes that this member cannot read a value that it should have.
+    pub fn note_damage(&mut self) {
+        self.has_damage = true;
+    }
+
+    /// Returns the claim that a member with a damaged value makes of the mark that was checked last, if it has not made one: that
+    /// it does not hold what it should.
+    pub fn claim_of_damage(&mut self) -> Option<StateHashClaim> {
+        let own = self.checked.filter(|_| self.has_damage)?;
+        let is_due = !std::mem::replace(&mut self.claims.is_own_made, true);
+        is_due.then(|| self.claim_of(own))
+    }
+
+    /// What this member claims to hold at a mark: with a damaged value, what nobody holds.
+    fn claimed(&self, own: Mark) -> Mark {
+        if self.has_damage { Mark { hash: !own.hash ^ Hash::from(self.own_id), ..own } } else { own }
+    }
+
     /// The claim that follows from [`Finding::Differs`].
     #[must_use]
     pub fn claim_of(&self, own: Mark) -> StateHashClaim {
+        let own = self.claimed(own);
         StateHashClaim {
             member_id: self.own_id,
             index: own.index,
@@ -215,6 +247,47 @@ mod tests {
             assert_eq!(cluster.mark([hash; 3]), [None; 3]);
         }
         assert!(!cluster.members[0].is_disputed());
+    }
+
+    #[test]
+    fn one_with_a_damaged_value_starts_over_when_a_majority_has_everything() {
+        let mut cluster = Cluster::new();
+        cluster.members[2].note_damage();
+        assert_eq!(cluster.members[2].claim_of_damage(), None, "nothing was checked yet");
+        cluster.mark([1; 3]);
+        cluster.mark([2; 3]);
+        let claim = cluster.members[2].claim_of_damage().expect("a mark was passed");
+        assert_eq!(cluster.members[2].claim_of_damage(), None, "once for each mark");
+        let answers: Vec<_> = cluster.members.iter_mut().filter_map(|member| member.claim(&claim)).collect();
+        assert_eq!(answers.len(), 2);
+        // One of the others is away, or slow.
+        cluster.members.iter_mut().for_each(|member| assert_eq!(member.claim(&answers[0]), None));
+        assert_eq!(cluster.mark([3; 3]), [None; 3], "nobody is in doubt, and nothing is thrown away");
+        let claim = cluster.members[2].claim_of_damage().expect("another mark was passed");
+        let answers: Vec<_> = cluster.members.iter_mut().filter_map(|member| member.claim(&claim)).collect();
+        for answer in &answers {
+            cluster.members.iter_mut().for_each(|member| assert_eq!(member.claim(answer), None));
+        }
+        let found = cluster.mark([4; 3]);
+        assert_eq!(found[..2], [None, None]);
+        assert!(matches!(found[2], Some(Finding::Wrong { right: 2, .. })), "{found:?}");
+    }
+
+    #[test]
+    fn two_with_damaged_values_throw_nothing_away() {
+        let mut cluster = Cluster::new();
+        cluster.members[1..].iter_mut().for_each(Agreement::note_damage);
+        cluster.mark([1; 3]);
+        cluster.mark([2; 3]);
+        for member in 1..3 {
+            let Some(claim) = cluster.members[member].claim_of_damage() else { continue };
+            let answers: Vec<_> =
+                cluster.members.iter_mut().filter_map(|member| member.claim(&claim)).collect();
+            for answer in answers {
+                cluster.members.iter_mut().for_each(|member| assert_eq!(member.claim(&answer), None));
+            }
+        }
+        assert_eq!(cluster.mark([3; 3]), [None; 3]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Whether the view is recent enough is the server's business (a read barrier, or none if the client is content with
 //! local state). The meaning of what is read is that of the same request inside the log: both run the same code.
 
+mod decisive;
 mod range_stream;
 
 use mvcc::{Pace, RangeQuery, RangeResult, View};
@@ -13,6 +14,7 @@ use crate::source::{Failure, Paced, Source};
 use crate::txn::{check_revision, plan};
 use crate::{Body, Rejection, Reply};
 
+pub use decisive::Decisive;
 pub use range_stream::{Chunk, RangeStream};
 
 /// Serves a range.
