@@ -24,6 +24,7 @@ use crate::auth::Auth;
 use crate::checkpointer::Checkpointer;
 use crate::compaction_hash::CompactionHasher;
 use crate::comparison::Comparison;
+use crate::defragmenter::Defragmenter;
 use crate::event::{ApplyEvent, ConsensusEvent, Round};
 use crate::fatal::stop_process;
 use crate::handles::Handles;
@@ -46,6 +47,7 @@ pub struct ApplyThread {
     pub(crate) inbox: Inbox<ApplyEvent>,
     handles: Handles,
     pub(crate) checkpointer: Checkpointer,
+    defragmenter: Defragmenter,
     comparison: Comparison,
     hasher: CompactionHasher,
     /// `--warning-apply-duration`.
@@ -121,6 +123,7 @@ impl ApplyThread {
             auth,
             inbox,
             checkpointer: Checkpointer::new(handles.apply.clone()),
+            defragmenter: Defragmenter::default(),
             comparison: Comparison::new(own_id, handles.consensus.clone(), handles.shared.clone()),
             hasher: CompactionHasher::default(),
             handles,
@@ -164,6 +167,7 @@ impl ApplyThread {
             self.apply_held();
             self.refresh_size();
             self.checkpoint_if_due();
+            self.comparison.look_for_damage(&self.machine);
             self.comparison.mark_if_due(&self.machine);
         }
         round
@@ -181,6 +185,7 @@ impl ApplyThread {
                 self.check_change(proposal, &request, rules);
             }
             ApplyEvent::AwaitCheckpoint(answer) => self.checkpointer.await_through(self.applied(), answer),
+            ApplyEvent::Defragment(answer) => self.defragmenter.start(self.machine.store().rewrite(), answer),
             ApplyEvent::Checkpointed(generation, done, took) => self.checkpointed(generation, *done, took),
             ApplyEvent::CheckpointFailed(generation, error) => self.checkpoint_failed(generation, &error),
             ApplyEvent::SnapshotWanted(wanted) => self.snapshot_wanted(wanted),
@@ -257,6 +262,7 @@ impl ApplyThread {
         let reading = if is_wanted { Reading::Now } else { Reading::Never };
         let outcome = match self.machine.apply_for(reading, applied, &command) {
             Ok(outcome) => outcome,
+            Err(error) if error.is_of_one_value() => stop_process(messages::DAMAGE_IN_A_COMMAND, &error),
             Err(error) => stop_process("the store cannot be read", &error),
         };
         let done = Instant::now();
@@ -471,6 +477,7 @@ impl ApplyThread {
 
     /// The last checkpoint, so that the next start has nothing to replay.
     fn finish(mut self) {
+        self.defragmenter.stop();
         self.checkpointer.join();
         if !self.handles.shared.stable.has(self.applied()) {
             return tracing::debug!(

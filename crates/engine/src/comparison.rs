@@ -44,6 +44,8 @@ pub(crate) struct Comparison {
     /// A mark was proposed and is not applied yet.
     is_proposed: bool,
     marked: Instant,
+    /// It is known that the store has a damaged value.
+    has_damage: bool,
 }
 
 impl Comparison {
@@ -57,6 +59,7 @@ impl Comparison {
             is_unchecked: false,
             is_proposed: false,
             marked: Instant::now(),
+            has_damage: false,
         }
     }
 
@@ -71,6 +74,7 @@ impl Comparison {
             if let Some(finding) = finding {
                 self.found(finding);
             }
+            self.claim_damage(machine);
         } else if let Some(claim) = &command.state_hash_claim {
             if let Some(own) = self.agreement.claim(claim) {
                 self.propose_claim(&own);
@@ -84,7 +88,44 @@ impl Comparison {
     pub(crate) fn forget(&mut self) {
         self.agreement = Agreement::new(self.own_id);
         self.commands = 0;
+        self.has_damage = false;
         self.shared.set_in_doubt(Doubt::State, false);
+    }
+
+    /// Looks whether somebody has come across a damaged value. Where the others can replace it, they are asked whether they have
+    /// everything; where not, the log says what to do.
+    pub(crate) fn look_for_damage(&mut self, machine: &Machine) {
+        let Some(damage) = machine.store().damaged_value().filter(|_| !self.has_damage) else { return };
+        self.has_damage = true;
+        self.agreement.note_damage();
+        let remedy = match machine.members().len() {
+            0 | 1 => messages::DAMAGE_ALONE,
+            _ if self.can_be_replaced(machine) => messages::DAMAGE_REPLACED,
+            _ => messages::DAMAGE_OF_TWO,
+        };
+        tracing::error!(
+            "local-member-id" = format!("{:x}", self.own_id),
+            error = damage,
+            remedy,
+            "{}",
+            messages::DAMAGE
+        );
+        self.claim_damage(machine);
+    }
+
+    /// Whether the others are a majority without this member.
+    fn can_be_replaced(&self, machine: &Machine) -> bool {
+        let voters = voters(machine);
+        voters.iter().filter(|&&id| id != self.own_id).count() > voters.len() / 2
+    }
+
+    fn claim_damage(&mut self, machine: &Machine) {
+        if self.has_damage
+            && self.can_be_replaced(machine)
+            && let Some(claim) = self.agreement.claim_of_damage()
+        {
+            self.propose_claim(&claim);
+        }
     }
 
     fn found(&mut self, finding: Finding) {

@@ -9,7 +9,7 @@ use raft::{Entry, Fetch, Index, Message, NodeId, Persist, Persisted, SnapshotMet
 use tokio::sync::oneshot;
 
 use crate::peers::Heard;
-use crate::request::{Checked, Proposal, ReadBatch};
+use crate::request::{Checked, Proposal, ReadBatch, ShrinkAnswer};
 use crate::snapshots::made::Made;
 use crate::snapshots::place::ReceivedStore;
 
@@ -80,6 +80,8 @@ pub enum ApplyEvent {
     },
     /// Somebody waits for a checkpoint that holds everything applied so far.
     AwaitCheckpoint(oneshot::Sender<()>),
+    /// Somebody wants the database to be as short as can be.
+    Defragment(ShrinkAnswer),
     /// A checkpoint of a generation of the store was written.
     Checkpointed(u64, Box<mvcc::Done>, Duration),
     /// A checkpoint could not be written; it may be possible later.

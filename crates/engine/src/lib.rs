@@ -48,6 +48,7 @@ pub mod command;
 mod compaction_hash;
 mod comparison;
 pub mod consensus;
+mod defragmenter;
 pub mod ending;
 pub mod event;
 pub mod fatal;

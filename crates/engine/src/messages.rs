@@ -13,6 +13,26 @@ pub(crate) const LOG_CONTRADICTED: &str = "a leader's log contradicts what is co
 pub(crate) const LOG_WRONG: &str =
     "this member's log is wrong; it is thrown away with the state and fetched from the others";
 
+/// Somebody has come across a damaged value.
+pub(crate) const DAMAGE: &str =
+    "a value in this member's database is damaged; whoever asks for it is refused";
+
+/// What is to be done then: where there is one member,
+pub(crate) const DAMAGE_ALONE: &str =
+    "put the key again, or delete it: this member takes both; what its value was is lost";
+
+/// where the others are a majority,
+pub(crate) const DAMAGE_REPLACED: &str = "none: when a majority of the other members has everything, this member throws its state away and fetches theirs; \
+     while too few of them are up, nothing is thrown away";
+
+/// and where they are not.
+pub(crate) const DAMAGE_OF_TWO: &str = "put the key again, or delete it; what its value was is with the other member: to have it \
+     here, remove this member from the cluster and add it again with an empty data directory";
+
+/// A command cannot be applied without a value that is damaged.
+pub(crate) const DAMAGE_IN_A_COMMAND: &str = "a command in the log depends on a damaged value (remove this member from its cluster and add it \
+     again with an empty data directory; restore a lone one from a backup)";
+
 /// The others' state is right.
 pub(crate) const STATE_WRONG: &str =
     "this member's state is wrong; it is thrown away and fetched from the others";

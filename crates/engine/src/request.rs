@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use machine::Rejection;
+use mvcc::{RewriteError, Shrunk};
 use raft::Index;
 use tokio::sync::oneshot;
 
@@ -38,3 +39,17 @@ pub struct Checked {
     /// Whether it may be proposed.
     pub result: Result<(), Rejection>,
 }
+
+/// Why nothing is given back.
+#[derive(Debug, thiserror::Error)]
+pub enum Unshrunk {
+    /// Another caller has asked for the same, and it is not done.
+    #[error("the database is being defragmented already")]
+    Busy,
+    /// It was tried.
+    #[error(transparent)]
+    Failed(#[from] RewriteError),
+}
+
+/// Where whoever wants a shorter database is answered.
+pub type ShrinkAnswer = oneshot::Sender<Result<Shrunk, Unshrunk>>;

@@ -53,6 +53,8 @@ impl ApplyThread {
     /// caught up from where they were.
     pub(super) fn install(&mut self, snapshot: SnapshotMeta, received: ReceivedStore) {
         self.checkpointer.start_over();
+        // What it would rename belongs to the store that comes.
+        self.defragmenter.stop();
         // The snapshot has them.
         self.held.clear();
         self.views.begin_to_replace();

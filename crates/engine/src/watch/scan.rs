@@ -87,6 +87,8 @@ struct Job<'a> {
     bytes: usize,
     /// Through which revision it has everything, if it has found enough.
     enough: Option<i64>,
+    /// Why it gets nothing.
+    failed: Option<String>,
 }
 
 impl<'a> Scan<'a> {
@@ -103,7 +105,7 @@ impl<'a> Scan<'a> {
                 RangeEnd::Open => ranges.insert(start.clone(), None, number),
             }
         }
-        let job = |job: &&'a CatchUpJob| Job { job, found: Vec::new(), bytes: 0, enough: None };
+        let job = |job: &&'a CatchUpJob| Job { job, found: Vec::new(), bytes: 0, enough: None, failed: None };
         let jobs: Vec<_> = jobs.iter().map(job).collect();
         let open = jobs.len();
         Self { jobs, keys, ranges, matched: Vec::new(), open, bytes: 0, has_room, through: first - 1 }
@@ -125,21 +127,42 @@ impl<'a> Scan<'a> {
             let job = &self.jobs[number];
             job.enough.is_none() && job.job.from <= revision
         });
-        if let [first, others @ ..] = &matched[..] {
-            // Of what was read, one change in a hundred may be wanted.
-            let change = match matched.iter().any(|&number| self.jobs[number].job.prev_kv) {
-                true => change.detached_with_before()?,
-                false => change.detached(),
-            };
+        if !matched.is_empty() {
+            let change = self.detach(change, &mut matched)?;
             // Encoded once for all, and not by a worker.
             let _ = change.event();
-            self.bytes += change.bytes();
-            others.iter().for_each(|&number| self.jobs[number].add(change.clone()));
-            self.jobs[*first].add(change);
+            if let [first, others @ ..] = &matched[..] {
+                self.bytes += change.bytes();
+                others.iter().for_each(|&number| self.jobs[number].add(change.clone()));
+                self.jobs[*first].add(change);
+            }
         }
         matched.clear();
         self.matched = matched;
         Ok(())
+    }
+
+    /// Returns the change in memory of its own: of what was read, one change in a hundred may be wanted. If nobody can say what the
+    /// key was, those who want to know that are failed and left out.
+    fn detach(&mut self, change: &Change, matched: &mut Vec<usize>) -> Result<Change, mvcc::Error> {
+        if !matched.iter().any(|&number| self.jobs[number].job.prev_kv) {
+            return Ok(change.detached());
+        }
+        match change.detached_with_before() {
+            Err(error) if error.is_of_one_value() => {
+                let reason = error.to_string();
+                matched.retain(|&number| {
+                    let job = &mut self.jobs[number];
+                    if job.job.prev_kv {
+                        self.open -= 1;
+                        job.fail(change.revision.main, &reason);
+                    }
+                    !job.job.prev_kv
+                });
+                Ok(change.detached())
+            }
+            detached => detached,
+        }
     }
 
     /// Notes that everything through a revision was given out.
@@ -167,6 +190,9 @@ impl<'a> Scan<'a> {
             // The first has had its turn, also if there was nothing; others only if they have got on.
             let is_served = number == 0 || (job.job.from >= first && job.job.from <= last);
             let through = job.enough.unwrap_or(last);
+            if let Some(reason) = job.failed {
+                return Some(CaughtUp::Failed { reason });
+            }
             is_served.then(|| {
                 let held = Some(HeldBytes::new(queues, job.bytes));
                 CaughtUp::Changes { batch: job.found.into(), through, held }
@@ -177,6 +203,20 @@ impl<'a> Scan<'a> {
 }
 
 impl Job<'_> {
+    /// Ends it before a revision that it cannot be shown. It gets what it has found first; the next step then fails.
+    fn fail(&mut self, revision: i64, reason: &str) {
+        self.enough = Some(revision - 1);
+        // A revision is never split.
+        let is_of_it = |change: &Change| change.revision.main == revision;
+        while let Some(change) = self.found.pop_if(|change| is_of_it(change)) {
+            self.bytes -= change.bytes();
+        }
+        if self.found.is_empty() {
+            tracing::error!(error = reason, revision, "a watcher cannot be shown what a key was before");
+            self.failed = Some(reason.to_owned());
+        }
+    }
+
     fn add(&mut self, change: Change) {
         self.bytes += change.bytes();
         self.found.push(change);
@@ -288,6 +328,48 @@ mod tests {
         let (together, all) = served(&view, jobs(), true);
         assert_eq!(together, alone);
         assert!(all * 3 < each, "{all} steps for all, {each} for each");
+    }
+
+    #[test]
+    fn what_a_key_was_and_nobody_knows_ends_those_alone_who_want_to_know_it() {
+        let disk = wal::SimDisk::new(1);
+        let open = || {
+            let options = Options { cache_bytes: 0, ..Options::default() };
+            Store::open(Arc::new(disk.clone()), Path::new("/kv"), options).unwrap()
+        };
+        let put = |store: &mut Store, keys: [&'static str; 2]| {
+            let mut txn = store.txn();
+            keys.into_iter()
+                .for_each(|key| drop(txn.put(key.into(), "a value like no other".into(), LeaseId(0))));
+            txn.commit();
+        };
+        let mut store = open();
+        put(&mut store, ["a", "b"]);
+        store.checkpoint().unwrap();
+        drop(store);
+        disk.damage(Path::new("/kv/current.redb"), |content| {
+            let wanted = b"a value like no other";
+            let places: Vec<_> = (0..content.len()).filter(|&at| content[at..].starts_with(wanted)).collect();
+            places.into_iter().for_each(|at| content[at] ^= 1);
+        });
+        let mut store = open();
+        put(&mut store, ["c", "d"]);
+        put(&mut store, ["e", "b"]);
+        let wants = |number, from| CatchUpJob { prev_kv: true, ..job(number, KeyRange::all(), from) };
+        let jobs = [job(0, KeyRange::all(), 2), wants(1, 2), wants(2, 4)];
+        for round in 0..2 {
+            let view = store.view();
+            let found = read(&view, &jobs.iter().collect::<Vec<_>>(), &room_for(usize::MAX)).unwrap();
+            assert_eq!(shown(found[0].as_ref().unwrap()), (vec![2, 2, 3, 3, 4, 4], 4), "round {round}");
+            // First what there is before it, and not half of a revision.
+            assert_eq!(shown(found[1].as_ref().unwrap()), (vec![2, 2, 3, 3], 3), "round {round}");
+            match found[2].as_ref().unwrap() {
+                CaughtUp::Failed { reason } => assert!(reason.contains("key \"b\""), "{reason}"),
+                other => panic!("{other:?}"),
+            }
+            // Then the history says so.
+            store.checkpoint().unwrap();
+        }
     }
 
     #[test]
