@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use engine::command::Field;
 use machine::auth::Access;
+use machine::read::Decisive;
 use machine::{quota, read, txn, validate};
 use proto::etcdserverpb::{CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest};
 use tonic::Status;
 
 use super::Api;
 use super::method::Method;
-use super::status::{not_for_learners, rejected};
+use super::status::{not_for_learners, read_failed, rejected};
 use crate::auth::Caller;
 use crate::grpc::reply::Spliced;
 use crate::limits::{RELEASE_PAUSE_MAX, RELEASE_PAUSE_MIN, RELEASE_WAIT_MAX};
@@ -37,6 +38,7 @@ impl Api {
     pub(crate) async fn put(&self, caller: &Caller, request: PutRequest) -> Result<Spliced, Status> {
         self.check_quota(|| quota::put_cost(&request)).await?;
         validate::put(&request).map_err(rejected)?;
+        self.check_decisive(caller, Decisive::of_put(&request)).await?;
         let reply = self.propose(caller, Field::Put, &request).await?;
         Ok(self.spliced(reply))
     }
@@ -76,9 +78,25 @@ impl Api {
             if txn::writes(&request) {
                 self.check_takes_writes()?;
             }
+            self.check_decisive(caller, Decisive::of_txn(&request)).await?;
             self.propose(caller, Field::Txn, &request).await?
         };
         Ok(self.spliced(reply))
+    }
+
+    /// Checks that the values can be read on which it depends what a command writes: once it is in the log, no member can go on
+    /// without them.
+    async fn check_decisive(&self, caller: &Caller, values: Decisive) -> Result<(), Status> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        let view = self.view();
+        let read = if values.are_few() {
+            values.read(&view)
+        } else {
+            self.read_at_leisure(caller, move |_| values.read(&view)).await?
+        };
+        read.map_err(read_failed)
     }
 
     /// Lets go of the history below a revision.

@@ -4,17 +4,22 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use engine::command::Field;
+use engine::event::ApplyEvent;
+use engine::reply::Unserved;
+use engine::request::Unshrunk;
 use machine::member_change::is_learner;
+use mvcc::RewriteError;
 use proto::etcdserverpb::{
     AlarmMember, AlarmRequest, AlarmType, DefragmentRequest, DefragmentResponse, DowngradeInfo,
     HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest, MoveLeaderResponse,
     StatusRequest, StatusResponse,
 };
 use proto::membershippb::Member;
-use tonic::Status;
+use tokio::sync::oneshot;
+use tonic::{Code, Status};
 
 use super::Api;
-use super::status::read_failed;
+use super::status::{of, read_failed};
 use crate::auth::Caller;
 use crate::grpc::reply::{Plain, Spliced};
 use crate::version;
@@ -58,13 +63,22 @@ impl Api {
         }))
     }
 
-    /// Nothing needs it: the store holds live data only and reuses its pages. Answered at once.
+    /// Gives back what the database does not use, beside everything else that the member does. The store uses free pages again,
+    /// so nothing needs this but a file that is to be shorter.
     pub(crate) async fn defragment(
         &self,
         _caller: &Caller,
         _request: DefragmentRequest,
     ) -> Result<Plain<DefragmentResponse>, Status> {
-        Ok(Plain(DefragmentResponse { header: None }))
+        tracing::info!("starting defragmentation");
+        // What was deleted is free when a checkpoint has it.
+        self.checkpoint().await?;
+        let (answer, answered) = oneshot::channel();
+        let _ = self.apply.send(ApplyEvent::Defragment(answer));
+        match answered.await.map_err(|_| of(&Unserved::Stopped))? {
+            Ok(_) => Ok(Plain(DefragmentResponse { header: None })),
+            Err(error) => Err(undefragmented(&error)),
+        }
     }
 
     /// A hash of everything that is replicated.
@@ -134,6 +148,17 @@ impl Api {
         );
         Ok(Plain(MoveLeaderResponse { header: None }))
     }
+}
+
+/// The status of a defragmentation that was not made.
+fn undefragmented(error: &Unshrunk) -> Status {
+    let code = match error {
+        Unshrunk::Failed(RewriteError::Store(error)) if error.is_of_one_value() => Code::DataLoss,
+        Unshrunk::Failed(RewriteError::Store(mvcc::Error::NoSpace(_))) => Code::ResourceExhausted,
+        Unshrunk::Failed(RewriteError::Store(error)) if !error.is_retryable() => Code::Internal,
+        Unshrunk::Busy | Unshrunk::Failed(_) => Code::Unavailable,
+    };
+    Status::new(code, format!("etcdserver: {error}"))
 }
 
 /// An alarm in protobuf's text form, as etcd shows it.

@@ -78,6 +78,50 @@ async fn a_follower_that_differs_is_found_out_and_gets_the_right_state() {
     }
 }
 
+/// Flips a bit of a value in a stopped member's database.
+fn damage(data_dir: &Path, value: &[u8]) {
+    let path = data_dir.join("member/kv/current.redb");
+    let mut content = std::fs::read(&path).expect("a database");
+    let places: Vec<_> = (0..content.len()).filter(|&at| content[at..].starts_with(value)).collect();
+    assert!(!places.is_empty());
+    places.into_iter().for_each(|at| content[at] ^= 1);
+    std::fs::write(&path, content).expect("the file can be written");
+}
+
+#[tokio::test]
+async fn a_member_with_a_damaged_value_fetches_it_and_serves_everything_else_meanwhile() {
+    let mut cluster = Cluster::start(&program(), 3, &[]);
+    let leads = leader(&cluster, &[0, 1, 2]).await;
+    put(cluster.member(leads), "damaged", "a value like no other").await.expect("a write");
+    put(cluster.member(leads), "other", "sound").await.expect("a write");
+    let follower = (leads + 1) % 3;
+    eventually("the follower to have it", || async {
+        get_serializable(cluster.member(follower), "other").await.ok().flatten()
+    })
+    .await;
+    cluster.member_mut(follower).terminate();
+    damage(cluster.member(follower).data_dir(), b"a value like no other");
+    cluster.member_mut(follower).restart();
+    let member = cluster.member(follower);
+    let refused = eventually("the damage to be found", || async {
+        get_serializable(member, "damaged")
+            .await
+            .err()
+            .filter(|status| status.code() == tonic::Code::DataLoss)
+    })
+    .await;
+    assert!(refused.message().contains("key \"damaged\""), "{refused:?}");
+    assert_eq!(get_serializable(member, "other").await.expect("a read"), Some("sound".to_owned()));
+    // Nobody writes: the members talk about it all the same.
+    let found =
+        eventually("the right value", || async { get_serializable(member, "damaged").await.ok().flatten() });
+    assert_eq!(found.await, "a value like no other");
+    assert!(member.log().contains(WRONG) && !member.log().contains(DIFFERS));
+    for other in [leads, (leads + 2) % 3] {
+        assert!(!cluster.member(other).log().contains(DIFFERS), "nobody doubts the others");
+    }
+}
+
 #[tokio::test]
 async fn a_leader_that_differs_from_the_majority_gives_way() {
     let mut cluster = Cluster::start(&program(), 3, &[]);

@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+use proto::etcdserverpb as pb;
 use proto::mvccpb::{Event, KeyValue};
 use testkit::server::run_to_end;
 use testkit::{Server, wait};
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
-use crate::client::{connect, history, program, put, range, refusal};
+use crate::client::{connect, history, kv, program, put, range, refusal};
 
 /// Writes, over so many keys.
 const WRITES: usize = 300;
@@ -173,4 +176,99 @@ async fn a_damaged_store_never_gives_a_wrong_answer() {
 /// Where the file is not zero.
 fn used_offsets(content: &[u8]) -> Vec<usize> {
     (0..content.len()).filter(|offset| content[*offset] != 0).collect()
+}
+
+/// Flips a bit wherever the file has these bytes.
+fn flip_all(path: &Path, wanted: &[u8]) {
+    let mut content = fs::read(path).expect("the file can be read");
+    let places: Vec<_> = (0..content.len()).filter(|&at| content[at..].starts_with(wanted)).collect();
+    assert!(!places.is_empty(), "it is in {}", path.display());
+    places.into_iter().for_each(|at| content[at] ^= 1);
+    fs::write(path, content).expect("the file can be written");
+}
+
+fn single(key: &str, revision: i64) -> pb::RangeRequest {
+    pb::RangeRequest { key: key.to_owned().into(), revision, ..pb::RangeRequest::default() }
+}
+
+async fn get(channel: &Channel, key: &str, revision: i64) -> Result<Option<Bytes>, Status> {
+    let reply = kv(channel).range(single(key, revision)).await?;
+    Ok(reply.into_inner().kvs.pop().map(|kv| kv.value))
+}
+
+/// Everything that wants to know the damaged value of a key.
+async fn refused(channel: &Channel, key: &str) -> Vec<Status> {
+    let mut client = kv(channel);
+    let compare = pb::Compare {
+        target: pb::compare::CompareTarget::Value as i32,
+        key: key.to_owned().into(),
+        target_union: Some(pb::compare::TargetUnion::Value("x".into())),
+        ..pb::Compare::default()
+    };
+    let whole = pb::Compare { key: "a".into(), range_end: "z".into(), ..compare.clone() };
+    let put = pb::PutRequest { key: "other".into(), value: "y".into(), ..pb::PutRequest::default() };
+    let op = |request| pb::RequestOp { request: Some(request) };
+    let put = op(pb::request_op::Request::RequestPut(put));
+    let read = op(pb::request_op::Request::RequestRange(single(key, 0)));
+    let txns = [(vec![compare], vec![]), (vec![whole], vec![]), (vec![], vec![put.clone(), read])];
+    let keeps = pb::PutRequest { key: key.to_owned().into(), ignore_value: true, ..Default::default() };
+    let mut refused = vec![
+        get(channel, key, 0).await.expect_err("a read"),
+        client.put(keeps).await.expect_err("a put that keeps the value"),
+    ];
+    for (compare, mut success) in txns {
+        success.push(put.clone());
+        // The same key may be put once.
+        success.truncate(2);
+        let request = pb::TxnRequest { compare, success, failure: Vec::new() };
+        refused.push(client.txn(request).await.expect_err("a transaction"));
+    }
+    refused
+}
+
+#[tokio::test]
+async fn a_lone_member_with_a_damaged_value_goes_on_and_takes_another() {
+    let (mut server, _) = stopped_member().await;
+    let newest = 1 + WRITES as i64;
+    let database = server.data_dir().join("member/kv/current.redb");
+    flip_all(&database, b"value 0270");
+    flip_all(&database, b"value 0271");
+    server.restart();
+    let channel = connect(&server).await;
+    let named = |status: &Status, key: &str| {
+        assert_eq!(status.code(), Code::DataLoss, "{status:?}");
+        let text = status.message();
+        assert!(text.contains(&format!("{} is corrupt: key \"{key}\"", database.display())), "{text}");
+    };
+    for status in refused(&channel, "key 20").await {
+        named(&status, "key 20");
+    }
+    named(&get(&channel, "key 21", 0).await.expect_err("damaged"), "key 21");
+    // It took the reading transaction's put, and nothing else of what was refused.
+    assert_eq!(get(&channel, "other", 0).await.expect("a read"), Some("y".into()));
+    put(&channel, "key 20", "new").await.expect("another value");
+    let delete =
+        pb::DeleteRangeRequest { key: "key 21".into(), prev_kv: true, ..pb::DeleteRangeRequest::default() };
+    let unknown = kv(&channel).delete_range(delete).await.expect_err("nobody knows what it was");
+    assert_eq!(unknown.code(), Code::DataLoss);
+    // Replayed, then from a checkpoint.
+    for round in 0..2 {
+        match round {
+            0 => server.kill(),
+            _ => drop(server.terminate()),
+        }
+        server.restart();
+        let channel = connect(&server).await;
+        assert_eq!(get(&channel, "key 20", 0).await.expect("a read"), Some("new".into()));
+        assert_eq!(get(&channel, "key 21", 0).await.expect("a read"), None);
+        assert_eq!(range(&channel, 0).await.expect("everything").len(), KEYS);
+        let status = get(&channel, "key 20", newest).await.expect_err("it is lost");
+        assert_eq!(status.code(), Code::DataLoss);
+        assert!(status.message().contains("key \"key 20\""), "{status:?}");
+        let ended = history(&channel, newest + 2).await.expect_err("a watcher that wants to know it");
+        assert!(ended.contains("key \\\"key 20\\\"") || ended.contains("key \"key 20\""), "{ended}");
+    }
+    let log = server.log();
+    assert!(log.contains("a value in this member's database is damaged"), "{log}");
+    assert!(log.contains("put the key again, or delete it"), "{log}");
 }

@@ -5,6 +5,7 @@
 
 mod client;
 mod damage;
+mod defragment;
 mod descriptors;
 mod full;
 mod large;
