@@ -57,6 +57,7 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
         history = Some(created);
     }
     let tables = Tables::open(disk.clone(), &database, &initial)?;
+    tables.place().clear();
     let mark = read_mark(&tables, &database, options)?;
     let mut history = match history {
         Some(history) => history,

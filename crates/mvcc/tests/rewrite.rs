@@ -153,6 +153,7 @@ fn after_a_crash_at_any_moment_there_is_one_database_and_everything_in_it() {
             let crashed = disk.crash(crash);
             let store = open(&crashed);
             assert_eq!((content(&store), store.state_hash()), (keys.clone(), hash), "{what}");
+            assert!(!crashed.files().contains(&Path::new("/data/current.tmp").to_owned()), "{what}");
             lengths.insert(file_bytes(&crashed));
             store.rewrite().run(&|| true).unwrap();
             assert_eq!(content(&store), keys, "{what}");

@@ -53,10 +53,12 @@ struct Record {
 }
 
 impl Place {
-    /// Removes what an interrupted copy has left.
+    /// Removes what an interrupted copy has left. If that cannot be, it does no harm, and the next copy begins with it.
     pub(crate) fn clear(&self) {
-        // Nobody misses it, and the next copy begins with this.
-        let _ = self.disk.remove(&self.path.with_extension("tmp"));
+        let path = self.path.with_extension("tmp");
+        if self.disk.exists(&path).is_ok_and(|exists| exists) {
+            let _ = self.disk.remove(&path);
+        }
     }
 }
 
