@@ -57,7 +57,6 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
         history = Some(created);
     }
     let tables = Tables::open(disk.clone(), &database, &initial)?;
-    tables.place().clear();
     let mark = read_mark(&tables, &database, options)?;
     let mut history = match history {
         Some(history) => history,
@@ -66,12 +65,9 @@ pub(crate) fn open(disk: Arc<dyn wal::Disk>, dir: &Path, options: &Options) -> R
     let (mut index, live_bytes) = load_index(&tables, &mark)?;
     let side = load_side(&tables, &mark)?;
     let runs: Vec<_> = mark.runs.iter().copied().map(RunMark::open).collect();
-    let (mut superseded, roots) = (Superseded::default(), Roots::default());
-    let reader = history.reader();
-    let files = Files { reader: &reader, dir: &history_dir, roots: &roots };
-    for run in &runs {
-        add_superseded(&mut superseded, run, mark.compact_revision, files);
-    }
+    let roots = Roots::default();
+    let files = Files { reader: &history.reader(), dir: &history_dir, roots: &roots };
+    let mut superseded = superseded_of(&runs, mark.compact_revision, files);
     let tail = load_tail(&mut history, &history_dir, &mark, &mut index, &mut superseded)?;
     superseded.compact(mark.compact_revision);
     let shared = Shared {
@@ -165,6 +161,13 @@ fn add_superseded(superseded: &mut Superseded, run: &SealedRun, compact_revision
         left -= passed;
     }
     superseded.add(run.last.main, left);
+}
+
+/// What the changes of the runs have replaced.
+fn superseded_of(runs: &[Arc<SealedRun>], compact_revision: i64, files: Files<'_>) -> Superseded {
+    let mut superseded = Superseded::default();
+    runs.iter().for_each(|run| add_superseded(&mut superseded, run, compact_revision, files));
+    superseded
 }
 
 /// Bytes of what a run's changes up to a revision have replaced. Reads the run up to there.

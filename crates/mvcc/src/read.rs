@@ -296,7 +296,7 @@ impl<'a> Cursor<'a> {
             Before::Lost(lost) if self.wanted.parts == Parts::Keys => {
                 Ok(Some(Item::without_value(&change.key, lost.meta())))
             }
-            Before::Lost(lost) => self.inner.damage.noting(Err(lost.error(&change.key))),
+            Before::Lost(lost) => Err(lost.error(&change.key)),
             Before::Nothing | Before::Stored(_) => Ok(None),
         }
     }

@@ -41,7 +41,8 @@ impl Inner {
     }
 }
 
-/// The first damaged value that anybody has come across since the store was opened.
+/// The first damaged value that anybody has come across since the store was opened. Not one that the history says is lost: a store
+/// may have that from another member, and would get it from there again.
 #[derive(Debug, Default)]
 pub(crate) struct Damage(OnceLock<String>);
 

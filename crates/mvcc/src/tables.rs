@@ -82,6 +82,7 @@ impl Tables {
             Self::create(&disk, path, initial_mark)?;
         }
         let mut tables = Self::closed(disk, path.to_owned(), Purpose::Service);
+        tables.place().clear();
         tables.reopen()?;
         Ok(tables)
     }

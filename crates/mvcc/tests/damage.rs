@@ -192,7 +192,9 @@ fn what_is_lost_goes_over_to_another_member_as_that() {
         import.push(chunk.unwrap()).unwrap();
     }
     import.finish().unwrap();
-    check(&open(&other), Change::Put, "at the other member");
+    let store = open(&other);
+    check(&store, Change::Put, "at the other member");
+    assert_eq!(store.damaged_value(), None, "nothing of its own is damaged");
 }
 
 #[test]

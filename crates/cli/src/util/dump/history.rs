@@ -1,7 +1,7 @@
 //! The history of the keys: a change a line.
 
 use mvcc::inspect::{Seen, inspect_history};
-use mvcc::{Change, Item};
+use mvcc::{Before, Change, Item};
 use serde_json::{Value, json};
 
 use super::Numbers;
@@ -41,11 +41,21 @@ fn show(change: &Change, lines: &mut Lines<'_>) {
             "type": if change.is_put() { "PUT" } else { "DELETE" },
             "key": base64(&change.key),
             "after": change.after.as_ref().map(version_json),
-            "before": change.before.item().map(version_json),
-            "beforeIsLost": change.before.lost().is_some(),
+            "before": before_json(&change.before),
         })
     };
     lines.line(text, json);
+}
+
+/// What a key was before a change; of a version whose value is lost, the rest.
+fn before_json(before: &Before) -> Option<Value> {
+    match before {
+        Before::Nothing => None,
+        Before::Item(item) => Some(version_json(item)),
+        other => {
+            other.meta().map(|meta| json!({ "modRevision": meta.mod_revision.main, "valueIsLost": true }))
+        }
+    }
 }
 
 /// A version of a key, without the key.
