@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use mvcc::{Applied, KeyRange, LeaseId, Options, Store};
+use mvcc::{Applied, LeaseId, Options, Store};
 
 /// Updates beside the slow receiver.
 const UPDATES: u64 = 200_000;

@@ -146,3 +146,40 @@ fn item(encoded: Bytes, sub: u32) -> Option<Item> {
     let meta = encoding::parse(&encoded)?.meta(sub);
     Some(Item { meta, encoded })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Meta;
+
+    #[test]
+    fn a_version_whose_value_is_lost_has_these_bytes_and_is_read_as_that() {
+        let revision = Revision { main: 9, sub: 1 };
+        let meta = Meta {
+            create_revision: 2,
+            mod_revision: Revision { main: 7, sub: 3 },
+            version: 4,
+            lease: crate::LeaseId(5),
+        };
+        let change = Change::new(revision, Bytes::from_static(b"k"), None, Before::Lost(Lost::new(meta, 300)));
+        let payload = Bytes::from(Payload::of(&change).parts().concat());
+        let expected = b"\x07\x03\0\0\0\x03\0\0\0\x0a\x01k\0\x2c\x01\0\0\x0a\x01k\x10\x02\x18\x07\x20\x04\x30\x05";
+        assert_eq!(payload, &expected[..]);
+        let read = parse_payload(revision, &payload).unwrap();
+        assert_eq!(read.before.lost(), change.before.lost());
+        assert_eq!((read.before.value_len(), read.before.meta()), (300, Some(meta)));
+        // To a program that does not know the flag, the zero is no field.
+        assert_eq!(encoding::parse(&payload[12..]), None);
+        // Nor is anything else taken for it.
+        let with = |at: usize, byte: u8| {
+            let mut bytes = payload.to_vec();
+            bytes[at] = byte;
+            parse_payload(revision, &bytes.into())
+        };
+        assert!(with(0, TOMBSTONE | IS_LOST).is_none() && with(0, TOMBSTONE | HAS_BEFORE).is_none());
+        assert!(with(12, 1).is_none() && with(19, b'x').is_none());
+        assert!((12..payload.len()).all(|end| parse_payload(revision, &payload.slice(..end)).is_none_or(|read| {
+            read.before.lost().is_none_or(|lost| lost.meta() != meta)
+        })));
+    }
+}
