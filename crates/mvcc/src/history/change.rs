@@ -161,9 +161,11 @@ mod tests {
             version: 4,
             lease: crate::LeaseId(5),
         };
-        let change = Change::new(revision, Bytes::from_static(b"k"), None, Before::Lost(Lost::new(meta, 300)));
+        let change =
+            Change::new(revision, Bytes::from_static(b"k"), None, Before::Lost(Lost::new(meta, 300)));
         let payload = Bytes::from(Payload::of(&change).parts().concat());
-        let expected = b"\x07\x03\0\0\0\x03\0\0\0\x0a\x01k\0\x2c\x01\0\0\x0a\x01k\x10\x02\x18\x07\x20\x04\x30\x05";
+        let expected =
+            b"\x07\x03\0\0\0\x03\0\0\0\x0a\x01k\0\x2c\x01\0\0\x0a\x01k\x10\x02\x18\x07\x20\x04\x30\x05";
         assert_eq!(payload, &expected[..]);
         let read = parse_payload(revision, &payload).unwrap();
         assert_eq!(read.before.lost(), change.before.lost());
@@ -178,8 +180,9 @@ mod tests {
         };
         assert!(with(0, TOMBSTONE | IS_LOST).is_none() && with(0, TOMBSTONE | HAS_BEFORE).is_none());
         assert!(with(12, 1).is_none() && with(19, b'x').is_none());
-        assert!((12..payload.len()).all(|end| parse_payload(revision, &payload.slice(..end)).is_none_or(|read| {
-            read.before.lost().is_none_or(|lost| lost.meta() != meta)
-        })));
+        assert!((12..payload.len()).all(|end| {
+            parse_payload(revision, &payload.slice(..end))
+                .is_none_or(|read| read.before.lost().is_none_or(|lost| lost.meta() != meta))
+        }));
     }
 }
