@@ -1,12 +1,13 @@
 //! How much longer puts take while a snapshot is streamed, and how fast it is.
 //!
 //! ```sh
-//! cargo run --release -p quorate --example snapshot_beside_puts -- PATH-OF-A-SERVER [KEYS [PUTS-A-SECOND]]
+//! cargo run --release -p quorate --example snapshot_beside_puts -- PATH-OF-A-SERVER [KEYS [PUTS-A-SECOND [ROUNDS]]]
 //! ```
 //!
 //! The server (Quorate, or an etcd) gets so many keys of 1 KiB, a million by default, and rests for 20 s. Puts come at a fixed pace, 4,000 a second by default,
 //! whatever the answers do, and count from the moment when they are due: first alone for ten seconds, then as long as one
-//! snapshot takes. Those that are refused are counted apart. What is streamed is thrown away.
+//! snapshot takes. Those that are refused are counted apart. What is streamed is thrown away. There is one round of both by default; of several, the
+//! ratios of the slowest puts are told in the end, sorted, for a machine that is busy with other things in some of them.
 
 use std::error::Error;
 use std::path::Path;
@@ -44,18 +45,31 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let path = arguments.next().ok_or("the path of a server is missing")?;
     let keys: u64 = arguments.next().map_or(Ok(1_000_000), |number| number.parse())?;
     let rate: u64 = arguments.next().map_or(Ok(4_000), |number| number.parse())?;
+    let rounds: u32 = arguments.next().map_or(Ok(1), |number| number.parse())?;
     let server = Server::start(&Program::at(Path::new(&path))?, &["--quota-backend-bytes=8589934592"]);
     fill(&server, keys).await?;
     tokio::time::sleep(REST).await;
 
+    let mut ratios = Vec::new();
+    for _ in 0..rounds {
+        let (before, during) = round(&server, keys, rate).await?;
+        ratios.push(during.at(0.99) / before.at(0.99));
+    }
+    ratios.sort_unstable_by(f64::total_cmp);
+    println!("p99 beside by p99 alone: {ratios:.2?}");
+    Ok(())
+}
+
+/// Puts alone, and then beside a snapshot.
+async fn round(server: &Server, keys: u64, rate: u64) -> Result<(Puts, Puts), Box<dyn Error>> {
     let alone = AtomicBool::new(true);
-    let (before, ()) = tokio::join!(paced(&server, keys, rate, &alone), async {
+    let (before, ()) = tokio::join!(paced(server, keys, rate, &alone), async {
         tokio::time::sleep(ALONE).await;
         alone.store(false, Ordering::Relaxed);
     });
     let streams = AtomicBool::new(true);
-    let (during, streamed) = tokio::join!(paced(&server, keys, rate, &streams), async {
-        let streamed = snapshot(&server).await;
+    let (during, streamed) = tokio::join!(paced(server, keys, rate, &streams), async {
+        let streamed = snapshot(server).await;
         streams.store(false, Ordering::Relaxed);
         streamed
     });
@@ -63,7 +77,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     print("alone", &before);
     print("beside a snapshot", &during);
     println!("snapshot: {:.0} MB in {seconds:.1} s, {:.0} MB/s", bytes / 1e6, bytes / 1e6 / seconds);
-    Ok(())
+    Ok((before, during))
 }
 
 fn channel(server: &Server) -> Channel {
@@ -105,6 +119,13 @@ struct Puts {
     refused: u64,
 }
 
+impl Puts {
+    /// Returns the seconds that this share of them took at most.
+    fn at(&self, share: f64) -> f64 {
+        self.taken.get((self.taken.len() as f64 * share) as usize).copied().unwrap_or_default().as_secs_f64()
+    }
+}
+
 /// Puts keys at a pace for as long as `goes_on`.
 async fn paced(server: &Server, keys: u64, rate: u64, goes_on: &AtomicBool) -> Puts {
     let clients: Vec<_> = (0..CONNECTIONS).map(|_| KvClient::new(channel(server))).collect();
@@ -144,10 +165,9 @@ async fn snapshot(server: &Server) -> Result<(f64, f64), tonic::Status> {
     Ok((bytes as f64, start.elapsed().as_secs_f64()))
 }
 
-fn print(what: &str, Puts { taken, refused }: &Puts) {
-    let at = |share: f64| taken.get((taken.len() as f64 * share) as usize).copied().unwrap_or_default();
-    let [median, slow, slowest] = [0.5, 0.99, 0.999].map(|share| at(share).as_secs_f64() * 1e3);
-    let count = taken.len();
+fn print(what: &str, puts: &Puts) {
+    let [median, slow, slowest] = [0.5, 0.99, 0.999].map(|share| puts.at(share) * 1e3);
+    let (count, refused) = (puts.taken.len(), puts.refused);
     println!(
         "puts {what}: {count}, p50 {median:.2} ms, p99 {slow:.1} ms, p99.9 {slowest:.1} ms; {refused} refused"
     );
