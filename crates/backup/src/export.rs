@@ -27,8 +27,8 @@ impl Export {
     /// # Errors
     /// See [`ExportError`].
     pub fn plan(frozen: Frozen, spool_dir: PathBuf) -> Result<Self, ExportError> {
-        let Frozen { records, buckets, .. } = frozen;
-        let versions = Versions::sort(records, spool_dir)?;
+        let Frozen { records, buckets, rest, .. } = frozen;
+        let versions = Versions::sort(records, spool_dir, rest)?;
         let mut plan = Plan::new(PageSize::default());
         for (name, rows) in &buckets {
             plan.bucket(name)?;

@@ -14,12 +14,16 @@ use crate::STORAGE_VERSION;
 /// A row: key and value.
 pub type Row = (Vec<u8>, Vec<u8>);
 
+/// What is done between two stretches of making a backup.
+pub(crate) type Rest = Box<dyn Fn() + Send>;
+
 /// Everything that a backup holds. Cheap to make: versions of keys are read when they are written.
 pub struct Frozen {
     pub(crate) records: Records,
     applied: Applied,
     /// The rows of all buckets but that of keys, sorted by name and by key.
     pub(crate) buckets: Vec<(&'static [u8], Vec<Row>)>,
+    pub(crate) rest: Rest,
 }
 
 impl Frozen {
@@ -47,7 +51,14 @@ impl Frozen {
         for (_, rows) in &mut buckets {
             rows.sort_unstable();
         }
-        Self { records, applied: machine.store().applied(), buckets }
+        Self { records, applied: machine.store().applied(), buckets, rest: Box::new(|| ()) }
+    }
+
+    /// Returns the same with something that is done between two stretches of a few MiB while it is exported, on the thread that does
+    /// that: a caller that shares its cores with others leaves them some time there.
+    #[must_use]
+    pub fn with_rests(self, rest: impl Fn() + Send + 'static) -> Self {
+        Self { rest: Box::new(rest), ..self }
     }
 
     /// The newest revision that the backup holds.

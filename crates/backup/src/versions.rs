@@ -6,20 +6,26 @@ use dbfile::etcd::{KeyValue, RevisionKey};
 use mvcc::{Change, Records, Revision};
 
 use crate::ExportError;
+use crate::frozen::Rest;
 use crate::sorter::{Sorted, Sorter};
 
 /// Memory for versions that are sorted, in bytes.
 const KEPT_BYTES: usize = 32 << 20;
 
+/// Bytes of rows from one rest to the next, about: some milliseconds of work. What is read of the history at once is up to four times as long.
+const STRETCH_BYTES: usize = 1 << 20;
+
 /// All versions that are not compacted, in the order of their revisions.
 pub(crate) struct Versions {
     records: Records,
     kept: Sorted,
+    rest: Rest,
 }
 
 impl Versions {
-    /// Sorts what is not in order, with a file in `spool_dir` if there is much of it. Blocks on the disk.
-    pub(crate) fn sort(records: Records, spool_dir: PathBuf) -> Result<Self, ExportError> {
+    /// Sorts what is not in order, with a file in `spool_dir` if there is much of it. Blocks on the disk. Here and in
+    /// [`for_each`](Self::for_each), `rest` is called between two stretches.
+    pub(crate) fn sort(records: Records, spool_dir: PathBuf, rest: Rest) -> Result<Self, ExportError> {
         let mut sorter = Sorter::new(spool_dir, KEPT_BYTES);
         let compact_revision = records.compact_revision();
         records.for_each_kept(|items| -> Result<(), ExportError> {
@@ -28,9 +34,10 @@ impl Versions {
                 // A row's key sorts as its revision does.
                 sorter.push(&put(item.meta.mod_revision).bytes(), &[&item.encoded])?;
             }
+            rest();
             Ok(())
         })?;
-        Ok(Self { records, kept: sorter.finish()? })
+        Ok(Self { records, kept: sorter.finish()?, rest })
     }
 
     /// Goes through all rows, key and value. Can be called again, and then goes through the same.
@@ -38,6 +45,15 @@ impl Versions {
         &self,
         mut take: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
+        let mut stretch = 0;
+        let mut take = |key: &[u8], value: &[u8]| {
+            stretch += key.len() + value.len();
+            if stretch >= STRETCH_BYTES {
+                stretch = 0;
+                (self.rest)();
+            }
+            take(key, value)
+        };
         let mut kept = self.kept.merge().map_err(ExportError::from)?;
         while let Some(row) = kept.next().map_err(ExportError::from)? {
             take(row.key(), row.content())?;

@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are tests, too
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use backup::{Export, ExportError, Frozen};
 use dbfile::Db;
@@ -235,4 +236,43 @@ fn what_is_left_of_a_lease_is_known_where_somebody_counts() {
         |(_, value): (Vec<u8>, Vec<u8>)| leasepb::Lease::decode(&value[..]).unwrap().remaining_ttl;
     let found: Vec<i64> = rows(&file, bucket::LEASE).into_iter().map(remaining).collect();
     assert_eq!(found, [20, 1, 0, 0], "0: all of it");
+}
+
+/// Whoever shares its cores with others leaves them some between stretches of both passes, and gets the same file.
+#[test]
+fn an_export_rests_between_stretches() {
+    const BYTES: usize = 8 << 20;
+    const STRETCH_BYTES_MAX: usize = 2 << 20;
+    let mut world = World::new();
+    let value = "v".repeat(1 << 10);
+    for number in 0..BYTES / value.len() {
+        let command =
+            InternalRaftRequest { put: Some(put(&number.to_string(), &value)), ..Default::default() };
+        world.apply(command);
+    }
+    // One half comes in the order of keys, and the other of revisions.
+    let compaction = CompactionRequest { revision: (BYTES / value.len() / 2) as i64, physical: false };
+    world.apply(InternalRaftRequest { compaction: Some(compaction), ..Default::default() });
+    world.store();
+
+    let sent = Arc::new(AtomicUsize::new(0));
+    let rests = Arc::new(Mutex::new(Vec::new()));
+    let (seen, noted) = (sent.clone(), rests.clone());
+    let frozen = Frozen::of(&world.machine, |_| None)
+        .with_rests(move || noted.lock().unwrap().push(seen.load(Ordering::Relaxed)));
+    let export = Export::plan(frozen, std::env::temp_dir()).unwrap();
+    let planned = rests.lock().unwrap().len();
+    assert!(planned >= BYTES / STRETCH_BYTES_MAX, "{planned}");
+    let mut file = Vec::new();
+    let written: Result<(), ExportError> = export.write(|piece| {
+        file.extend_from_slice(piece);
+        sent.store(file.len(), Ordering::Relaxed);
+        Ok(())
+    });
+    written.unwrap();
+    let rests = rests.lock().unwrap();
+    let stops: Vec<usize> = rests[planned..].iter().copied().chain([file.len()]).collect();
+    let longest = stops.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(stops[0].max(longest) <= STRETCH_BYTES_MAX, "{stops:?}");
+    assert_eq!(file, world.file());
 }

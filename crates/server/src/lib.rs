@@ -16,6 +16,7 @@
 
 mod api;
 mod auth;
+mod backup_pace;
 mod bootstrap;
 pub mod config;
 mod error;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use backup::{Export, ExportError, Frozen, STORAGE_VERSION};
 use bytes::Bytes;
-use engine::spawn;
+use engine::{priority, spawn};
 use machine::Machine;
 use proto::etcdserverpb::{SnapshotRequest, SnapshotResponse};
 use tokio::sync::OwnedSemaphorePermit;
@@ -23,6 +23,7 @@ use tonic::Status;
 
 use super::Api;
 use crate::auth::Caller;
+use crate::backup_pace::BackupPace;
 use crate::grpc::reply::Plain;
 use crate::limits::SNAPSHOT_STALL_MAX;
 use crate::metrics::Metrics;
@@ -60,7 +61,9 @@ impl Api {
         move |machine| {
             // Who does not lead knows of a lease what the state says.
             let known = |id| lessor.time_to_live(id).filter(|_| leads);
-            Frozen::of(machine, |id| Some(known(id)?.remaining_seconds? + 1))
+            let frozen = Frozen::of(machine, |id| Some(known(id)?.remaining_seconds? + 1));
+            let pace = BackupPace::new(machine.view());
+            frozen.with_rests(move || pace.rest())
         }
     }
 }
@@ -130,6 +133,7 @@ fn produce(
     metrics: &Metrics,
     permit: OwnedSemaphorePermit,
 ) {
+    priority::stand_back();
     let started = Instant::now();
     let version = STORAGE_VERSION.to_string();
     let written = Export::plan(frozen, dir).map_err(Ending::from).and_then(|export| {

@@ -13,7 +13,7 @@ use archive::name::Millis;
 use archive::{Event, Keeper, Reign, Settings, Source, Stop};
 use backup::Frozen;
 use engine::event::ApplyEvent;
-use engine::spawn;
+use engine::{priority, spawn};
 use mvcc::View;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -46,6 +46,7 @@ impl Drop for Running {
 pub(crate) fn start(api: Arc<Api>, backups: Backups) -> Option<Running> {
     let (stop, stopped) = Stop::new();
     let run = move || {
+        priority::stand_back();
         let metrics = api.metrics.clone();
         run(api, &backups, &stopped, metrics.of_backups());
     };
