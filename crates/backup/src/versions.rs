@@ -12,8 +12,8 @@ use crate::sorter::{Sorted, Sorter};
 /// Memory for versions that are sorted, in bytes.
 const KEPT_BYTES: usize = 32 << 20;
 
-/// Bytes of rows from one rest to the next, about: some milliseconds of work. What is read of the history at once is up to four times as long.
-const STRETCH_BYTES: usize = 1 << 20;
+/// Bytes of rows from one rest to the next, about. What is read of the history at once is some times as long.
+const STRETCH_BYTES: usize = 256 << 10;
 
 /// All versions that are not compacted, in the order of their revisions.
 pub(crate) struct Versions {

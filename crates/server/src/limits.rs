@@ -43,8 +43,8 @@ pub(crate) const ENTRY_BYTES_MAX: usize =
 /// Backups under way at a time: each is a thread and some tens of MiB.
 pub(crate) const SNAPSHOTS_MAX: usize = 4;
 
-/// How much longer than a stretch of making a backup the rest behind it is, while clients write: it gets a quarter of a core at most.
-pub(crate) const BACKUP_RESTS: u32 = 3;
+/// How much longer than a stretch of making a backup the rest behind it is, while clients write: it gets an eighth of a core at most.
+pub(crate) const BACKUP_RESTS: u32 = 7;
 
 /// Longest rest: a client that goes away is noticed behind it.
 pub(crate) const BACKUP_REST_MAX: Duration = Duration::from_millis(200);

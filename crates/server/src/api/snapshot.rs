@@ -133,7 +133,7 @@ fn produce(
     metrics: &Metrics,
     permit: OwnedSemaphorePermit,
 ) {
-    priority::stand_back();
+    priority::yield_often();
     let started = Instant::now();
     let version = STORAGE_VERSION.to_string();
     let written = Export::plan(frozen, dir).map_err(Ending::from).and_then(|export| {

@@ -46,7 +46,7 @@ impl Drop for Running {
 pub(crate) fn start(api: Arc<Api>, backups: Backups) -> Option<Running> {
     let (stop, stopped) = Stop::new();
     let run = move || {
-        priority::stand_back();
+        priority::yield_often();
         let metrics = api.metrics.clone();
         run(api, &backups, &stopped, metrics.of_backups());
     };
