@@ -54,7 +54,7 @@ impl Frozen {
         Self { records, applied: machine.store().applied(), buckets, rest: Box::new(|| ()) }
     }
 
-    /// Returns the same with something that is done between two stretches of a few MiB while it is exported, on the thread that does
+    /// Returns the same with something that is done between two stretches of some hundred KiB while it is exported, on the thread that does
     /// that: a caller that shares its cores with others leaves them some time there.
     #[must_use]
     pub fn with_rests(self, rest: impl Fn() + Send + 'static) -> Self {
