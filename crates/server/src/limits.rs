@@ -43,8 +43,9 @@ pub(crate) const ENTRY_BYTES_MAX: usize =
 /// Backups under way at a time: each is a thread and some tens of MiB.
 pub(crate) const SNAPSHOTS_MAX: usize = 4;
 
-/// How much longer than a stretch of making a backup the rest behind it is, while clients write: it gets an eighth of a core at most.
-pub(crate) const BACKUP_RESTS: u32 = 7;
+/// Into how many parts the machine's processor time is divided for a backup that is made while clients write: it takes one at the
+/// most. That is an eighth of a core of two, and a whole core of sixteen.
+pub(crate) const BACKUP_PARTS: u32 = 16;
 
 /// Longest rest: a client that goes away is noticed behind it.
 pub(crate) const BACKUP_REST_MAX: Duration = Duration::from_millis(200);
