@@ -25,13 +25,22 @@ impl Health {
         self.file_bytes.load(Ordering::Relaxed)
     }
 
-    /// Says that the file was opened anew: what is read through this handle may be written over.
+    /// Says that the file was opened anew or replaced: what is read through this handle may be written over, and nothing is
+    /// written through it any more.
     pub(crate) fn abandon(&self) {
         self.abandoned.store(true, Ordering::Release);
     }
 
     pub(crate) fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Refuses to write to a file that was opened anew or replaced: redb writes once more when it closes it.
+    fn check_in_use(&self) -> io::Result<()> {
+        match self.is_abandoned() {
+            true => Err(io::Error::other("the file has another owner, or none")),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn has_failed_sync(&self) -> bool {
@@ -68,6 +77,7 @@ impl StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.health.check_in_use()?;
         self.file.set_len(len)?;
         self.health.file_bytes.store(len, Ordering::Relaxed);
         Ok(())
@@ -75,6 +85,7 @@ impl StorageBackend for Backend {
 
     /// After a sync that failed none succeeds any more: the kernel may have dropped the pages and report success (W5).
     fn sync_data(&self) -> io::Result<()> {
+        self.health.check_in_use()?;
         if self.health.has_failed_sync() {
             return Err(io::Error::other("an earlier sync of this file failed"));
         }
@@ -82,6 +93,7 @@ impl StorageBackend for Backend {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.health.check_in_use()?;
         self.file.write_at(offset, data)
     }
 }

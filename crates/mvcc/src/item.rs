@@ -129,7 +129,7 @@ impl Change {
         if let Before::Lost(lost) = &self.before {
             return if self.shows_previous() { Err(lost.error(&self.key)) } else { Ok(self.detached()) };
         }
-        if !self.before.is_stored() {
+        if !self.before.is_stored() || !self.shows_previous() {
             return Ok(self.detached());
         }
         let before = match self.read_before() {

@@ -95,7 +95,7 @@ impl RewriteJob {
         let place = self.background.lock().tables.place();
         let (snapshot, mut done, hold) = self.begin()?;
         let mut filling = Filling::begin(&place, &snapshot)?;
-        while filling.step()? {
+        while self.inner.damage.noting(filling.step())? {
             if !goes_on() {
                 return Err(RewriteError::GivenUp);
             }
@@ -157,6 +157,7 @@ impl RewriteJob {
         };
         self.follow(&mut copy, done, mark.revision, hold, &|| true)?;
         copy.complete(&background.tables, &mark)?;
+        copy.close()?;
         let before = background.tables.file_bytes();
         // From here on a checkpoint must not be written before it is known which file has the name.
         background.is_closed = true;

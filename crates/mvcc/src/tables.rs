@@ -22,6 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::MappedRwLockReadGuard;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use wal::Disk;
 
@@ -119,14 +120,25 @@ impl Tables {
     }
 
     /// Closes a database that has a temporary name and gives it its name, durably (W4).
-    fn name(mut self, path: &Path) -> Result<(), Error> {
+    fn name(self, path: &Path) -> Result<(), Error> {
+        self.close_durably()?;
+        self.rename_to(path)
+    }
+
+    /// Closes the database, with all of its content on the disk.
+    fn close_durably(&self) -> Result<(), Error> {
         self.database.close();
+        let synced = self.disk.open(&self.path).and_then(|file| file.sync_data());
+        synced.map_err(|source| Error::Io { path: self.path.clone(), op: "sync", source })
+    }
+
+    /// Gives a database that was closed durably its name.
+    fn rename_to(self, path: &Path) -> Result<(), Error> {
         let Self { disk, path: temporary, .. } = self;
         let io = |op| {
             let path = temporary.clone();
             move |source| Error::Io { path, op, source }
         };
-        disk.open(&temporary).and_then(|file| file.sync_data()).map_err(io("sync"))?;
         disk.rename(&temporary, path).map_err(io("rename"))?;
         disk.sync_dir(path.parent().unwrap_or(Path::new("."))).map_err(io("sync the directory of"))
     }
@@ -156,7 +168,7 @@ impl Tables {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.database.get().is_some()
+        self.database.is_open()
     }
 
     /// Closes it until the next [`reopen`](Self::reopen).
@@ -164,7 +176,7 @@ impl Tables {
         self.database.close();
     }
 
-    fn database(&self) -> Result<&Database, Error> {
+    fn database(&self) -> Result<MappedRwLockReadGuard<'_, Database>, Error> {
         self.database.get().ok_or_else(|| Error::NotOpen { path: self.path.clone() })
     }
 
@@ -191,7 +203,8 @@ impl Tables {
             let values = transaction.open_table(VALUES)?;
             let mark = transaction.open_table(MARK)?.get(MARK_KEY)?.map(|mark| mark.value().to_vec());
             let (path, health) = (self.path.clone(), self.health.clone());
-            Ok(mark.map(|mark| Snapshot::new(path, health, transaction, values, mark)))
+            let keeps = self.database.clone();
+            Ok(mark.map(|mark| Snapshot::new(path, health, transaction, values, mark, keeps)))
         })?
         .ok_or_else(|| self.corrupt("it has no mark"))
     }
@@ -289,14 +302,14 @@ impl Tables {
     /// what it puts right it writes.
     pub(crate) fn check_integrity(&mut self) -> Result<bool, Error> {
         let Self { database, path, .. } = self;
-        let database = database.get_mut().ok_or_else(|| Error::NotOpen { path: path.clone() })?;
+        let mut database = database.get_mut().ok_or_else(|| Error::NotOpen { path: path.clone() })?;
         guard(path, || Ok(database.check_integrity()?))
     }
 
     /// Gives the space between its pages back. Returns whether there was any.
     pub(crate) fn shrink(&mut self) -> Result<bool, Error> {
         let Self { database, path, .. } = self;
-        let database = database.get_mut().ok_or_else(|| Error::NotOpen { path: path.clone() })?;
+        let mut database = database.get_mut().ok_or_else(|| Error::NotOpen { path: path.clone() })?;
         guard(path, || {
             let has_moved = database.compact()?;
             // What redb commits while it moves pages leaves no list of free pages for the next opening to begin with.

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use mvcc::*;
@@ -126,6 +127,30 @@ fn what_was_deleted_is_given_back_while_everybody_goes_on() {
     drop(subject.store);
     let store = open(&disk.crash(Crash::LoseAll));
     assert_eq!((content(&store), store.state_hash()), (keys, hash));
+}
+
+/// The old database is closed for nobody who reads it, nor for those who come while the new one is opened.
+#[test]
+fn reads_find_their_values_while_the_new_database_takes_its_place() {
+    let disk = SimDisk::new(1);
+    let subject = Subject::emptied(&disk);
+    let view = subject.store.view();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    for (key, value) in &subject.keys {
+                        assert_eq!(view.get(key).unwrap().unwrap().value(), value);
+                    }
+                }
+            });
+        }
+        for _ in 0..50 {
+            subject.store.rewrite().run(&|| true).unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]

@@ -1,38 +1,52 @@
 //! The handle of the database file, open or closed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
+use parking_lot::{MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use redb::Database;
 
-/// A database that may be open. It is closed when this is dropped.
+/// A database that may be open. Clones are the same: it is closed for all of them, or when the last one goes. redb lets nobody
+/// read any more whose database is closed, so those who read hold on to it with a clone, also when its file has lost its name.
+#[derive(Clone, Default)]
+pub(super) struct Handle(Arc<Slot>);
+
 #[derive(Default)]
-pub(super) struct Handle(Option<Database>);
+struct Slot(RwLock<Option<Database>>);
 
 impl Handle {
     pub(super) fn of(database: Database) -> Self {
-        Self(Some(database))
+        Self(Arc::new(Slot(RwLock::new(Some(database)))))
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.0.0.read().is_some()
     }
 
     /// Returns the database, or `None` while it is closed.
-    pub(super) fn get(&self) -> Option<&Database> {
-        self.0.as_ref()
+    pub(super) fn get(&self) -> Option<MappedRwLockReadGuard<'_, Database>> {
+        RwLockReadGuard::try_map(self.0.0.read(), Option::as_ref).ok()
     }
 
     /// Returns the database to change it, or `None` while it is closed.
-    pub(super) fn get_mut(&mut self) -> Option<&mut Database> {
-        self.0.as_mut()
+    pub(super) fn get_mut(&self) -> Option<MappedRwLockWriteGuard<'_, Database>> {
+        RwLockWriteGuard::try_map(self.0.0.write(), Option::as_mut).ok()
     }
 
-    /// Closes the database. redb commits once more here, its lists of free pages, and panics where those of the file are
-    /// damaged. Nothing is lost by leaving that commit out: the next opening computes the lists from the tables.
-    pub(super) fn close(&mut self) {
-        let database = self.0.take();
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
+    /// Closes the database for everybody.
+    pub(super) fn close(&self) {
+        close(self.0.0.write().take());
     }
 }
 
-impl Drop for Handle {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.close();
+        close(self.0.get_mut().take());
     }
+}
+
+/// Closes a database. redb commits once more here, its lists of free pages, and panics where those of the file are damaged.
+/// Nothing is lost by leaving that commit out: the next opening computes the lists from the tables.
+fn close(database: Option<Database>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
 }

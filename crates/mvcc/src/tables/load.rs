@@ -103,6 +103,7 @@ impl Loader {
             }
             transaction.as_ref().map_or(Ok(()), work)
         })?;
+        drop(database);
         self.bytes += bytes;
         if self.bytes >= TRANSACTION_BYTES { self.commit() } else { Ok(()) }
     }

@@ -162,14 +162,19 @@ impl Copy {
         self.tables.commit(&Batch { empties_keys: false, changes: Vec::new(), rows, mark: mark.encode() })
     }
 
-    /// Gives the copy the name of the database, and leaves it closed in the place of the one in use. After an error nobody knows
-    /// which of the two has the name.
+    /// Closes the copy, durably.
+    pub(crate) fn close(&self) -> Result<(), Error> {
+        self.tables.close_durably()
+    }
+
+    /// Gives the copy, which is closed, the name of the database, and leaves it closed in the place of the one in use. After an
+    /// error nobody knows which of the two has the name. Who reads the old one reads on: it is open for as long as there is a
+    /// snapshot of it, without a name, and nothing is written to it any more.
     pub(crate) fn replace(self, tables: &mut Tables) -> Result<(), Error> {
         let closed = Tables::closed(tables.disk.clone(), tables.path.clone(), Purpose::Service);
         let old = std::mem::replace(tables, closed);
-        self.tables.name(&tables.path)?;
-        // Readers that have it go on reading its file, which has no name any more.
-        drop(old);
+        self.tables.rename_to(&tables.path)?;
+        old.health.abandon();
         Ok(())
     }
 }

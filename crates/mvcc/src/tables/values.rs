@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::handle::Handle;
 use super::{guard, value_crc};
 use crate::Error;
 use crate::backend::Health;
@@ -25,6 +26,8 @@ pub(crate) struct Snapshot {
     values: Table,
     /// Read when the snapshot was taken: whoever wants to know it may hold a lock.
     mark: Vec<u8>,
+    /// Keeps the database open. After the others, as they end before it.
+    _keeps: Handle,
 }
 
 impl Snapshot {
@@ -34,8 +37,9 @@ impl Snapshot {
         transaction: redb::ReadTransaction,
         values: Table,
         mark: Vec<u8>,
+        keeps: Handle,
     ) -> Self {
-        Self { path, health, transaction, values, mark }
+        Self { path, health, transaction, values, mark, _keeps: keeps }
     }
 
     /// Its file.
