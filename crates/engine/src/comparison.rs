@@ -95,7 +95,12 @@ impl Comparison {
     /// Looks whether somebody has come across a damaged value. Where the others can replace it, they are asked whether they have
     /// everything; where not, the log says what to do.
     pub(crate) fn look_for_damage(&mut self, machine: &Machine) {
-        let Some(damage) = machine.store().damaged_value().filter(|_| !self.has_damage) else { return };
+        let damage = machine.store().damaged_value();
+        if damage.is_none() && std::mem::take(&mut self.has_damage) {
+            // The store was emptied, to follow another cluster.
+            self.agreement.forget_damage();
+        }
+        let Some(damage) = damage.filter(|_| !self.has_damage) else { return };
         self.has_damage = true;
         self.agreement.note_damage();
         let remedy = match machine.members().len() {

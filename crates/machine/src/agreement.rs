@@ -139,7 +139,12 @@ impl Agreement {
         let claims = std::mem::take(&mut self.claims);
         let own = self.claimed(self.checked?);
         let is_majority = |members: &BTreeSet<u64>| members.intersection(voters).count() > voters.len() / 2;
-        let (right, _) = claims.by_hash.iter().find(|(_, members)| is_majority(members))?;
+        let (right, members) = claims.by_hash.iter().find(|(_, members)| is_majority(members))?;
+        // It claimed the same before it knew of its damage. Whoever starts over must leave a majority behind without it.
+        let others: BTreeSet<u64> = members.iter().copied().filter(|id| *id != self.own_id).collect();
+        if own.hash != *right && !is_majority(&others) {
+            return None;
+        }
         let was_disputed = self.dispute.take().is_some();
         if own.hash != *right {
             Some(Finding::Wrong { own, right: *right })
@@ -163,6 +168,11 @@ impl Agreement {
     /// Notes that this member cannot read a value that it should have.
     pub fn note_damage(&mut self) {
         self.has_damage = true;
+    }
+
+    /// Forgets that: the state has been replaced.
+    pub fn forget_damage(&mut self) {
+        self.has_damage = false;
     }
 
     /// Returns the claim that a member with a damaged value makes of the mark that was checked last, if it has not made one: that
@@ -271,6 +281,25 @@ mod tests {
         let found = cluster.mark([4; 3]);
         assert_eq!(found[..2], [None, None]);
         assert!(matches!(found[2], Some(Finding::Wrong { right: 2, .. })), "{found:?}");
+    }
+
+    /// The second finds its damage when it has answered the first one's claim: of three, one must not be left alone.
+    #[test]
+    fn one_that_has_claimed_before_it_knew_of_its_damage_waits_for_the_others() {
+        let mut cluster = Cluster::new();
+        cluster.members[2].note_damage();
+        cluster.mark([1; 3]);
+        cluster.mark([2; 3]);
+        let claim = cluster.members[2].claim_of_damage().expect("a mark was passed");
+        let answers: Vec<_> = cluster.members.iter_mut().filter_map(|member| member.claim(&claim)).collect();
+        for answer in &answers {
+            cluster.members.iter_mut().for_each(|member| assert_eq!(member.claim(answer), None));
+        }
+        cluster.members[0].note_damage();
+        assert_eq!(cluster.members[0].claim_of_damage(), None, "it has claimed");
+        let found = cluster.mark([3; 3]);
+        assert_eq!(found[..2], [None, None], "two are left, and keep what they have");
+        assert!(matches!(found[2], Some(Finding::Wrong { right: 1, .. })), "{found:?}");
     }
 
     #[test]
