@@ -35,7 +35,7 @@ impl Api {
         }
     }
 
-    async fn authorise(&self, caller: &Caller, access: Access<'_>) -> Result<(), Status> {
+    pub(super) async fn authorise(&self, caller: &Caller, access: Access<'_>) -> Result<(), Status> {
         let (author, state) = self.identified(caller).await?;
         state.authorise(author.identity(), access).map_err(rejected)
     }
