@@ -4,10 +4,11 @@
 //! the command reads them first: if one is damaged, the caller is told, and there is no command in the log that a member of which
 //! the value is damaged can never apply.
 
+use bytes::Bytes;
 use mvcc::{KeyRange, RangeEnd, RangeQuery, ReadError, View};
 use proto::etcdserverpb::compare::CompareTarget;
 use proto::etcdserverpb::request_op::Request;
-use proto::etcdserverpb::{PutRequest, TxnRequest};
+use proto::etcdserverpb::{DeleteRangeRequest, PutRequest, TxnRequest};
 
 use crate::range::key_range;
 
@@ -52,6 +53,19 @@ impl Decisive {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Returns them as ranges that a client asks for, for a check of permissions.
+    pub fn requests(&self) -> impl Iterator<Item = DeleteRangeRequest> {
+        self.0.iter().map(|KeyRange { start, end }| {
+            let range_end = match end {
+                RangeEnd::Single => Bytes::new(),
+                RangeEnd::Before(end) => end.clone(),
+                RangeEnd::Open => Bytes::from_static(b"\0"),
+            };
+            let key = if start.is_empty() { Bytes::from_static(b"\0") } else { start.clone() };
+            DeleteRangeRequest { key, range_end, prev_kv: false }
+        })
     }
 
     /// Returns whether they are few enough to be read where others wait.

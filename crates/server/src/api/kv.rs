@@ -38,7 +38,7 @@ impl Api {
     pub(crate) async fn put(&self, caller: &Caller, request: PutRequest) -> Result<Spliced, Status> {
         self.check_quota(|| quota::put_cost(&request)).await?;
         validate::put(&request).map_err(rejected)?;
-        self.check_decisive(caller, Access::Put(&request), Decisive::of_put(&request)).await?;
+        self.check_decisive(caller, Decisive::of_put(&request)).await?;
         let reply = self.propose(caller, Field::Put, &request).await?;
         Ok(self.spliced(reply))
     }
@@ -78,21 +78,34 @@ impl Api {
             if txn::writes(&request) {
                 self.check_takes_writes()?;
             }
-            self.check_decisive(caller, Access::Txn(&request), Decisive::of_txn(&request)).await?;
+            self.check_decisive(caller, Decisive::of_txn(&request)).await?;
             self.propose(caller, Field::Txn, &request).await?
         };
         Ok(self.spliced(reply))
     }
 
+    /// Returns whether a caller may read or write all of these keys: otherwise the command is refused in apply, where it is looked
+    /// at as a whole.
+    async fn may_know_of(&self, caller: &Caller, values: &Decisive) -> bool {
+        if !self.is_auth_enabled() {
+            return true;
+        }
+        for write in values.requests() {
+            let (key, range_end) = (write.key.clone(), write.range_end.clone());
+            let read = RangeRequest { key, range_end, ..Default::default() };
+            if self.authorise(caller, Access::Range(&read)).await.is_err()
+                && self.authorise(caller, Access::DeleteRange(&write)).await.is_err()
+            {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Checks that the values can be read on which it depends what a command writes: once it is in the log, no member can go on
-    /// without them. Who may not see them is refused in apply, as with every command.
-    async fn check_decisive(
-        &self,
-        caller: &Caller,
-        access: Access<'_>,
-        values: Decisive,
-    ) -> Result<(), Status> {
-        if values.is_empty() || self.is_auth_enabled() && self.authorise(caller, access).await.is_err() {
+    /// without them.
+    async fn check_decisive(&self, caller: &Caller, values: Decisive) -> Result<(), Status> {
+        if values.is_empty() || !self.may_know_of(caller, &values).await {
             return Ok(());
         }
         let view = self.view();
