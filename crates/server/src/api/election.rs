@@ -47,7 +47,8 @@ impl Api {
         let lease = self.lease_for(caller, lease).await?;
         let Entered { place, found, is_first, header } =
             self.enter(caller, &name, lease, value.clone()).await?;
-        let waiting = Waiting::at(self, caller, place.clone());
+        // Who leads already goes on leading when the call is given up.
+        let waiting = (!is_first).then(|| Waiting::at(self, caller, place.clone()));
         if found.is_some_and(|found| found != value) {
             self.proclaim_at(caller, &place, value).await?;
         }
@@ -56,7 +57,9 @@ impl Api {
             // The lease may have ended while others led (rule L5).
             self.own_key(caller, &place).await?.0.ok_or_else(session_is_expired)?;
         }
-        waiting.keep();
+        if let Some(waiting) = waiting {
+            waiting.keep();
+        }
         let Place { key, lease, revision } = place;
         Ok(CampaignResponse { header, leader: Some(LeaderKey { name, key, rev: revision, lease }) })
     }

@@ -27,6 +27,7 @@ use proto::mvccpb::{Event, KeyValue, event::EventType};
 use tonic::{Code, Status};
 
 use super::Api;
+use super::status::corrupt;
 use super::watch::Watches;
 use crate::auth::Caller;
 use crate::grpc::encoding::Encoding;
@@ -195,6 +196,8 @@ impl Api {
             reached = self.wait_for_those_before(caller, name, place) => reached,
             lost = self.keep_alive_until_lost(caller, place.lease) => Err(lost),
             () = self.worker.streams_end() => Err(Status::unavailable("etcdserver: server stopped")),
+            // What this member holds may be wrong (rule A6).
+            () = self.shared.doubted() => Err(corrupt()),
         }
     }
 
@@ -228,8 +231,8 @@ impl Api {
         Ok(range.kvs.pop().map(|before| (before.key, revision)))
     }
 
-    /// Returns when a key that is there at a revision has been deleted after it. What the caller may not watch, or what is
-    /// compacted meanwhile, ends the wait as well: it is looked at again then.
+    /// Returns when a key that is there at a revision has been deleted after it, or when that is compacted: it is looked at again
+    /// then.
     async fn deleted(self: &Arc<Self>, caller: &Caller, key: &Bytes, since: i64) -> Result<(), Status> {
         let request = WatchCreateRequest {
             key: key.clone(),
