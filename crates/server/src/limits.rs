@@ -230,7 +230,7 @@ pub(crate) const SIMPLE_TOKENS_MAX: usize = 1 << 20;
 pub(crate) const TOKEN_BYTES_MAX: usize = 16 << 10;
 
 /// Bytes of a message or of JSON that the gateway converts on the thread that serves its client: about a millisecond's work.
-pub(crate) const CONVERTED_HERE_BYTES_MAX: usize = 64 << 10;
+pub(crate) const CONVERTED_HERE_BYTES_MAX: usize = 8 << 10;
 
 /// Longer conversions at the same time, each on a thread that serves nobody. A list of megabytes is there three times then.
 pub(crate) const CONVERTING_MAX: usize = 2;

@@ -60,8 +60,20 @@ impl Shapes {
     /// # Errors
     /// `Internal`, if it is not the message that the method answers with.
     pub(super) async fn encode(&self, message: Bytes) -> Result<Vec<u8>, Status> {
+        self.encode_all(message.len(), move || Ok(message)).await
+    }
+
+    /// Returns a reply of about so many bytes as JSON. Where it is long, it is put together when it has its turn, and not before.
+    ///
+    /// # Errors
+    /// `Internal`, and those of putting it together.
+    pub(super) async fn encode_all(
+        &self,
+        bytes: usize,
+        message: impl FnOnce() -> Result<Bytes, Status> + Send + 'static,
+    ) -> Result<Vec<u8>, Status> {
         let shape = self.reply.clone();
-        convert(message.len(), move || encode(shape, message)).await
+        convert(bytes, move || encode(shape, message()?)).await
     }
 }
 
@@ -73,8 +85,13 @@ async fn convert<T: Send + 'static>(
     if bytes <= CONVERTED_HERE_BYTES_MAX {
         return work();
     }
-    let _turn = CONVERTING.acquire().await;
-    let done = tokio::task::spawn_blocking(work).await;
+    // The work goes on when its caller has gone, and so does its turn.
+    let turn = CONVERTING.acquire().await;
+    let in_turn = move || {
+        let _turn = turn;
+        work()
+    };
+    let done = tokio::task::spawn_blocking(in_turn).await;
     done.unwrap_or_else(|_| Err(Status::internal("the conversion to or from JSON has failed")))
 }
 

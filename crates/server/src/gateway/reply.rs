@@ -1,6 +1,7 @@
 //! The reply of a unary call.
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt;
 use tonic::{Code, Status};
@@ -27,13 +28,14 @@ async fn json_of(shapes: &Shapes, reply: Response<ResponseBody>) -> Result<Vec<u
     if let Some(status) = status_of(reply.headers()) {
         return Err(status);
     }
-    shapes.encode(message_of(reply.into_body()).await?).await
+    let body = reply.into_body();
+    shapes.encode_all(body.bytes(), move || message_of(body)).await
 }
 
-/// Returns the message of a body that has one.
-async fn message_of(mut body: ResponseBody) -> Result<Bytes, Status> {
+/// Returns the message of a body that has one, and all of it at hand.
+fn message_of(mut body: ResponseBody) -> Result<Bytes, Status> {
     let mut bytes = BytesMut::with_capacity(body.bytes());
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = body.frame().now_or_never().flatten() {
         match frame?.into_data() {
             Ok(data) => bytes.extend_from_slice(&data),
             Err(frame) => match frame.trailers_ref().and_then(status_of) {
@@ -41,6 +43,9 @@ async fn message_of(mut body: ResponseBody) -> Result<Bytes, Status> {
                 _ => {}
             },
         }
+    }
+    if bytes.len() < PREFIX_BYTES {
+        return Err(Status::internal("a reply without a message"));
     }
     Ok(bytes.freeze().split_off(PREFIX_BYTES))
 }

@@ -11,13 +11,14 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method as Verb, Uri};
 use http_body::Body;
 use hyper::body::Incoming;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::json::Shapes;
 use super::split::Splitter;
 use super::{Call, path_of};
 use crate::api::Api;
 use crate::api::method::Method;
+use crate::grpc::messages::PREFIX_BYTES;
 use crate::grpc::request_body::{RequestBody, framed};
 use crate::grpc::unfinished::Unfinished;
 use crate::tls::CertificateName;
@@ -139,11 +140,24 @@ pub(super) fn stream(api: &Api, shapes: &Shapes, body: Incoming, fault: Fault) -
         let shapes = shapes.clone();
         async move { shapes.decode(object?).await }
     });
-    let messages = messages.scan(fault, |fault, message| {
-        let message = message.map_err(|status| fault.set(status));
-        std::future::ready(message.ok().map(|message| framed(&message)))
-    });
+    let messages = messages.scan(fault, |fault, message| std::future::ready(frame_or_fault(fault, message)));
     RequestBody::of_frames(messages)
+}
+
+/// Returns the frame of a message. What is none is noted, and is a frame that no call takes, so that the call ends; nothing follows
+/// it.
+fn frame_or_fault(fault: &Fault, message: Result<Vec<u8>, Status>) -> Option<Bytes> {
+    if fault.get().is_some() {
+        return None;
+    }
+    match message {
+        Ok(message) => Some(framed(&message)),
+        Err(status) => {
+            let is_gone = status.code() == Code::Cancelled;
+            let _ = fault.set(status);
+            (!is_gone).then_some(Bytes::from_static(&[0xff; PREFIX_BYTES]))
+        }
+    }
 }
 
 /// The objects of a body.

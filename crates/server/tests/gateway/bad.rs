@@ -59,10 +59,12 @@ fn each_mistake_has_its_error() {
 #[test]
 fn a_stream_that_is_none_ends_with_its_error() {
     let server = Server::start(&quorate(), &[]);
-    for body in ["[]", "{} 7", r#"{"ID":[]}"#, r#"{"ID":"#] {
-        let mut watch = Stream::of(&server, "lease/keepalive", body);
-        let last = std::iter::from_fn(|| watch.line()).last().expect("a line");
-        assert_eq!(last["error"]["code"], 3, "{body}: {last}");
+    for body in ["[]", "{} 7", r#"{"ID":[],"create_request":7}"#, r#"{"ID":"#] {
+        for path in ["lease/keepalive", "watch"] {
+            let mut stream = Stream::of(&server, path, body);
+            let last = std::iter::from_fn(|| stream.line()).last().expect("a line");
+            assert_eq!(last["error"]["code"], 3, "{path} {body}: {last}");
+        }
     }
 }
 
