@@ -126,14 +126,14 @@ async fn who_loses_the_lease_while_waiting_does_not_get_the_lock() {
     assert_eq!((lost.code(), lost.message()), (Code::Unknown, "mutex: session is expired"));
 }
 
-/// The lease lives for two seconds and the wait is longer: the member renews it.
+/// The lease lives for five seconds and the wait is longer: the member renews it.
 #[tokio::test]
 async fn a_lease_is_kept_alive_while_its_lock_is_waited_for() {
     let server = Server::start(&quorate(), &[]);
     let channel = channel(&server);
     grant(&channel, 1, 600).await;
-    grant(&channel, 2, 2).await;
-    grant(&channel, 3, 5).await;
+    grant(&channel, 2, 5).await;
+    grant(&channel, 3, 8).await;
     let first = lock(&channel, "l", 1).await.expect("a lock");
     let second = wait_for_lock(&channel, "l", 2).await;
     // A lease that nobody renews, granted later and for longer, has ended.
