@@ -42,11 +42,7 @@ impl ResponseBody {
 
     /// Returns whether some of a message was handed out, and not all of it.
     pub(crate) fn is_amid_message(&self) -> bool {
-        match self {
-            Self::Unary { message, .. } => message.left() > 0,
-            Self::Full(bytes) => bytes.is_some(),
-            Self::Stream(_) | Self::Http(_) => false,
-        }
+        matches!(self, Self::Unary { message, .. } if message.left() > 0)
     }
 
     /// A body without a byte.
@@ -100,14 +96,6 @@ impl Drop for Message {
     }
 }
 
-/// Takes a piece off the front: a connection copies what it is given.
-fn next_piece(bytes: &mut Option<Bytes>) -> Option<Bytes> {
-    match bytes {
-        Some(left) if left.len() > REPLY_PIECE_BYTES => Some(left.split_to(REPLY_PIECE_BYTES)),
-        last => last.take(),
-    }
-}
-
 fn ok_trailers() -> HeaderMap {
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
@@ -133,7 +121,7 @@ impl Body for ResponseBody {
             }),
             Self::Stream(body) => Pin::new(body).poll_frame(cx),
             Self::Http(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Self::Full(bytes) => Poll::Ready(next_piece(bytes).map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
