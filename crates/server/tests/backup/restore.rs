@@ -92,6 +92,8 @@ async fn what_a_killed_etcd_has_in_its_log_is_restored_too() {
     let etcd = require!("the data directory of an etcd", Program::etcd());
     let mut source = Server::start(&etcd, &[]);
     fill(&source).await;
+    // It commits to its database before it computes a hash: a password in a log of etcd 3.4 cannot be restored.
+    crate::hash_kv(&source, 0).await;
     let mut kv = KvClient::new(channel(&source));
     let mut leases = LeaseClient::new(channel(&source));
     leases.lease_grant(pb::LeaseGrantRequest { id: 70, ttl: 600 }).await.expect("a lease");
