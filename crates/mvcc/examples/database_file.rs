@@ -3,11 +3,14 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a measurement is about time")]
 
-use std::path::{Path, PathBuf};
+mod arguments;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use arguments::Arguments;
 use bytes::Bytes;
 use mvcc::{Applied, LeaseId, Options, Store};
 
@@ -16,24 +19,8 @@ const UPDATES: u64 = 200_000;
 /// Keys that are left after the deletes: one of so many.
 const KEPT_ONE_OF: u64 = 10;
 
-fn usage() -> ! {
-    eprintln!("usage: database_file [--keys N] [--value BYTES] [--dir DIRECTORY]");
-    std::process::exit(2)
-}
-
 fn main() {
-    let (mut keys, mut value_bytes) = (400_000_u64, 1024_usize);
-    let mut dir = None;
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let value = words.next().unwrap_or_else(|| usage());
-        match word.as_str() {
-            "--keys" => keys = value.parse().unwrap_or_else(|_| usage()),
-            "--value" => value_bytes = value.parse().unwrap_or_else(|_| usage()),
-            "--dir" => dir = Some(PathBuf::from(value)),
-            _ => usage(),
-        }
-    }
+    let Arguments { keys, value_bytes, dir } = Arguments::read("database_file", 400_000);
     let temporary = tempfile::tempdir().expect("a directory");
     let dir = dir.unwrap_or_else(|| temporary.path().join("store"));
     let mut store = Store::open(Arc::new(wal::OsDisk), &dir, Options::default()).expect("a store");

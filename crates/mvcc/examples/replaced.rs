@@ -3,10 +3,13 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a measurement is about time")]
 
-use std::path::{Path, PathBuf};
+mod arguments;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arguments::Arguments;
 use bytes::Bytes;
 use mvcc::{Applied, KeyRange, LeaseId, Options, Store};
 
@@ -15,24 +18,8 @@ const CACHE_BYTES: usize = 1 << 20;
 /// Cold keys that are put.
 const PUTS: u64 = 100_000;
 
-fn usage() -> ! {
-    eprintln!("usage: replaced [--keys N] [--value BYTES] [--dir DIRECTORY]");
-    std::process::exit(2)
-}
-
 fn main() {
-    let (mut keys, mut value_bytes) = (1_000_000_u64, 1024_usize);
-    let mut dir = None;
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let value = words.next().unwrap_or_else(|| usage());
-        match word.as_str() {
-            "--keys" => keys = value.parse().unwrap_or_else(|_| usage()),
-            "--value" => value_bytes = value.parse().unwrap_or_else(|_| usage()),
-            "--dir" => dir = Some(PathBuf::from(value)),
-            _ => usage(),
-        }
-    }
+    let Arguments { keys, value_bytes, dir } = Arguments::read("replaced", 1_000_000);
     let temporary = tempfile::tempdir().expect("a directory");
     let dir = dir.unwrap_or_else(|| temporary.path().join("store"));
     fill(&dir, keys, value_bytes);
