@@ -44,8 +44,6 @@ pub(crate) struct Comparison {
     /// A mark was proposed and is not applied yet.
     is_proposed: bool,
     marked: Instant,
-    /// It is known that the store has a damaged value.
-    has_damage: bool,
 }
 
 impl Comparison {
@@ -59,7 +57,6 @@ impl Comparison {
             is_unchecked: false,
             is_proposed: false,
             marked: Instant::now(),
-            has_damage: false,
         }
     }
 
@@ -88,7 +85,6 @@ impl Comparison {
     pub(crate) fn forget(&mut self) {
         self.agreement = Agreement::new(self.own_id);
         self.commands = 0;
-        self.has_damage = false;
         self.shared.set_in_doubt(Doubt::State, false);
     }
 
@@ -96,12 +92,11 @@ impl Comparison {
     /// everything; where not, the log says what to do.
     pub(crate) fn look_for_damage(&mut self, machine: &Machine) {
         let damage = machine.store().damaged_value();
-        if damage.is_none() && std::mem::take(&mut self.has_damage) {
+        if damage.is_none() && self.agreement.has_damage() {
             // The store was emptied, to follow another cluster.
             self.agreement.forget_damage();
         }
-        let Some(damage) = damage.filter(|_| !self.has_damage) else { return };
-        self.has_damage = true;
+        let Some(damage) = damage.filter(|_| !self.agreement.has_damage()) else { return };
         self.agreement.note_damage();
         let remedy = match machine.members().len() {
             0 | 1 => messages::DAMAGE_ALONE,
@@ -125,7 +120,7 @@ impl Comparison {
     }
 
     fn claim_damage(&mut self, machine: &Machine) {
-        if self.has_damage
+        if self.agreement.has_damage()
             && self.can_be_replaced(machine)
             && let Some(claim) = self.agreement.claim_of_damage()
         {

@@ -165,6 +165,12 @@ impl Agreement {
         is_asked.then(|| self.claim_of(own))
     }
 
+    /// Returns whether this member cannot read a value that it should have.
+    #[must_use]
+    pub fn has_damage(&self) -> bool {
+        self.has_damage
+    }
+
     /// Notes that this member cannot read a value that it should have.
     pub fn note_damage(&mut self) {
         self.has_damage = true;
