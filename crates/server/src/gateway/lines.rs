@@ -10,7 +10,6 @@ use http_body::{Body, Frame};
 use tonic::{Code, Status};
 
 use super::json::Shapes;
-use super::reply::status_of;
 use super::request::Fault;
 use super::status::{failure, json, last_line};
 use crate::grpc::body::ResponseBody;
@@ -18,7 +17,7 @@ use crate::grpc::messages::PREFIX_BYTES;
 
 /// Returns the response for the replies of a stream.
 pub(super) fn many(shapes: Shapes, replies: Response<ResponseBody>, fault: Fault) -> Response<ResponseBody> {
-    if let Some(status) = status_of(replies.headers()) {
+    if let Some(status) = Status::from_header_map(replies.headers()) {
         return failure(&status);
     }
     let lines = Lines {
@@ -62,7 +61,7 @@ impl Lines {
                 Some(Err(status)) => self.end = Some(status),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.have.extend_from_slice(&data),
-                    Err(frame) => self.end = frame.trailers_ref().and_then(status_of),
+                    Err(frame) => self.end = frame.trailers_ref().and_then(Status::from_header_map),
                 },
             }
         }

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use http::{HeaderMap, Response};
+use http::Response;
 use http_body_util::BodyExt;
 use tonic::{Code, Status};
 
@@ -10,11 +10,6 @@ use super::json::Shapes;
 use super::status::{failure, json};
 use crate::grpc::body::ResponseBody;
 use crate::grpc::messages::PREFIX_BYTES;
-
-/// Returns the status in the headers or trailers of a reply; `None` if there is none.
-pub(super) fn status_of(headers: &HeaderMap) -> Option<Status> {
-    Status::from_header_map(headers)
-}
 
 /// Returns the response for the reply of a unary call.
 pub(super) async fn one(shapes: &Shapes, reply: Response<ResponseBody>) -> Response<ResponseBody> {
@@ -25,7 +20,7 @@ pub(super) async fn one(shapes: &Shapes, reply: Response<ResponseBody>) -> Respo
 }
 
 async fn json_of(shapes: &Shapes, reply: Response<ResponseBody>) -> Result<Vec<u8>, Status> {
-    if let Some(status) = status_of(reply.headers()) {
+    if let Some(status) = Status::from_header_map(reply.headers()) {
         return Err(status);
     }
     let body = reply.into_body();
@@ -38,7 +33,7 @@ fn message_of(mut body: ResponseBody) -> Result<Bytes, Status> {
     while let Some(frame) = body.frame().now_or_never().flatten() {
         match frame?.into_data() {
             Ok(data) => bytes.extend_from_slice(&data),
-            Err(frame) => match frame.trailers_ref().and_then(status_of) {
+            Err(frame) => match frame.trailers_ref().and_then(Status::from_header_map) {
                 Some(status) if status.code() != Code::Ok => return Err(status),
                 _ => {}
             },
