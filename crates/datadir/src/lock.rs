@@ -13,7 +13,7 @@ use crate::{DataDirError, Layout, io_error};
 /// A lock on a data directory or a log, held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -60,10 +60,21 @@ impl Lock {
         in_use: impl FnOnce() -> DataDirError,
     ) -> Result<Self, DataDirError> {
         match lock(&file) {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(in_use()),
             Err(TryLockError::Error(source)) => Err(io_error("lock", path)(source)),
         }
+    }
+}
+
+impl Drop for Lock {
+    /// Releases the lock of the open file, and not only this descriptor of it.
+    ///
+    /// A child process that another thread has just forked has a copy of every descriptor until it becomes another program.
+    /// Closing ours alone would leave the directory locked for that time.
+    fn drop(&mut self) {
+        // An error leaves the descriptor, and closing it is the other way to release the lock.
+        drop(self.file.unlock());
     }
 }
 
@@ -92,5 +103,18 @@ mod tests {
         assert!(matches!(Lock::exclusive(&layout), Err(DataDirError::InUse(_))));
         drop(readers);
         Lock::exclusive(&layout).unwrap();
+    }
+
+    #[test]
+    fn a_copy_of_the_descriptor_holds_nobody_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::of(dir.path());
+        std::fs::create_dir(layout.member()).unwrap();
+        let lock = Lock::exclusive(&layout).unwrap();
+        // As a child process has one, between `fork` and `exec`.
+        let copy = lock.file.try_clone().unwrap();
+        drop(lock);
+        Lock::exclusive(&layout).unwrap();
+        drop(copy);
     }
 }
