@@ -3,12 +3,13 @@
 //! It takes committed entries in batches and, for each batch: applies, publishes the changes to the watchers,
 //! announces the applied index, and answers the callers, in this order.
 
+mod compactions;
 mod install;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use machine::auth::Identity;
 use machine::{Applied, ChangeRules, Effect, Machine, MemberChange, Outcome, Reading};
@@ -20,6 +21,7 @@ use proto::etcdserverpb::InternalRaftRequest;
 use proto::membershippb::Member;
 use raft::{Entry, Index, NodeId, Payload, SnapshotWanted};
 
+use self::compactions::Compactions;
 use crate::auth::Auth;
 use crate::checkpointer::Checkpointer;
 use crate::compaction_hash::CompactionHasher;
@@ -50,6 +52,7 @@ pub struct ApplyThread {
     defragmenter: Defragmenter,
     comparison: Comparison,
     hasher: CompactionHasher,
+    compactions: Compactions,
     /// `--warning-apply-duration`.
     slow_apply: Duration,
     batch: Batch,
@@ -116,6 +119,7 @@ impl ApplyThread {
         slow_apply: Duration,
     ) -> Self {
         let (own_id, shares) = (handles.status.own_id(), handles.shares);
+        let compact_revision = machine.store().compact_revision();
         Self {
             machine,
             place,
@@ -123,9 +127,10 @@ impl ApplyThread {
             auth,
             inbox,
             checkpointer: Checkpointer::new(handles.apply.clone()),
-            defragmenter: Defragmenter::default(),
+            defragmenter: Defragmenter::new(handles.metrics.clone()),
             comparison: Comparison::new(own_id, handles.consensus.clone(), handles.shared.clone()),
             hasher: CompactionHasher::default(),
+            compactions: Compactions::since(compact_revision, handles.metrics.clone()),
             handles,
             slow_apply,
             batch: Batch::default(),
@@ -279,10 +284,16 @@ impl ApplyThread {
             Operation::Txn => mvcc.txn.inc(),
             Operation::Put => mvcc.put.inc(),
             Operation::DeleteRange => mvcc.delete.inc(),
+            Operation::Compaction if outcome.result.is_ok() => {
+                mvcc.index_compaction_pause.observe(took);
+                mvcc.compaction_pause.observe(took);
+            }
             _ => {}
         }
-        let changes = outcome.changes.iter().chain(&outcome.followed);
-        mvcc.events.add(changes.map(|changes| changes.changes.len() as u64).sum());
+        for changes in outcome.changes.iter().chain(&outcome.followed) {
+            mvcc.events.add(changes.changes.len() as u64);
+            mvcc.total_put_size.add(put_bytes(changes) as i64);
+        }
         if took > self.slow_apply {
             self.handles.metrics.server.slow_apply.inc();
             tracing::warn!(
@@ -323,6 +334,7 @@ impl ApplyThread {
             Effect::FollowLoaded => self.loaded(),
             Effect::Compacted { revision } => {
                 self.batch.compacted = Some(*revision);
+                self.compactions.applied(*revision, self.applied());
                 if let Some(compaction) = self.machine.store_mut().compaction_hash() {
                     self.hasher.take(compaction);
                 }
@@ -445,6 +457,7 @@ impl ApplyThread {
         self.handles.metrics.disk.backend_commit_write.observe(took);
         let applied = Index(done.applied().index);
         self.machine.store_mut().complete(done);
+        self.compactions.checkpointed(applied, SystemTime::now());
         self.handles.shared.unstored.set_disk_full(false);
         self.checkpointer.finished(true);
         self.checkpointer.reached(applied);
@@ -489,6 +502,12 @@ impl ApplyThread {
             tracing::warn!(error = %error, "no checkpoint at the end");
         }
     }
+}
+
+/// Returns how many bytes of keys and values were put.
+fn put_bytes(changes: &Changes) -> usize {
+    let puts = changes.changes.iter().filter(|change| change.is_put());
+    puts.map(|change| change.key.len() + change.after.as_ref().map_or(0, |item| item.value().len())).sum()
 }
 
 /// The members and where to reach them.

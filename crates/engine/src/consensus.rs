@@ -24,6 +24,7 @@ use crate::consensus::clock::{Clock, Time};
 use crate::consensus::thread::ConsensusThread;
 use crate::event::{ApplyEvent, ConsensusEvent, LogEvent, Round};
 use crate::limits::CATCH_UP_ENTRIES_MAX;
+use crate::messages;
 use crate::peers::Heard;
 use crate::reply::Unserved;
 
@@ -41,6 +42,9 @@ impl ConsensusThread {
             // Never abandoned: the thread has a sender of its own.
             let _ = self.inbox.take(&mut events, Some(clock.next_tick));
             let time = clock.look();
+            if let Some(exceeded) = clock.exceeded() {
+                self.heartbeat_is_late(exceeded);
+            }
             if self.round(&mut events, time, clock.uptime()) == Round::Last {
                 return self.stop();
             }
@@ -98,6 +102,25 @@ impl ConsensusThread {
             ConsensusEvent::SnapshotInstalled(snapshot) => self.snapshot_installed(snapshot),
             ConsensusEvent::LogReset(snapshot) => self.log_reset(&snapshot),
             ConsensusEvent::Stop => {}
+        }
+    }
+
+    /// Notes that the followers have waited for a heartbeat, if this member leads.
+    fn heartbeat_is_late(&self, exceeded: Duration) {
+        if self.node.role() != RoleName::Leader {
+            return;
+        }
+        for follower in self.node.followers() {
+            let (interval, to) = (self.pace.tick, follower.id);
+            tracing::warn!(
+                %to,
+                "heartbeat-interval" = ?interval,
+                "expected-duration" = ?(2 * interval),
+                "exceeded-duration" = ?exceeded,
+                "{}",
+                messages::HEARTBEAT_LATE
+            );
+            self.handles.metrics.server.heartbeat_send_failures.inc();
         }
     }
 

@@ -3,21 +3,28 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
+use metrics::Metrics;
 use mvcc::{RewriteJob, Shrunk};
 
 use crate::request::{ShrinkAnswer, Unshrunk};
 use crate::{priority, spawn};
 
 /// Defragments one database at a time in the background.
-#[derive(Default)]
 pub(crate) struct Defragmenter {
+    metrics: Arc<Metrics>,
     running: Option<JoinHandle<()>>,
     /// Told to a thread that is to end before it is done.
     stop: Arc<AtomicBool>,
 }
 
 impl Defragmenter {
+    /// Returns one at rest.
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, running: None, stop: Arc::default() }
+    }
+
     /// Writes a database anew, and answers when that is done.
     pub(crate) fn start(&mut self, job: RewriteJob, answer: ShrinkAnswer) {
         if self.running.as_ref().is_some_and(|thread| !thread.is_finished()) {
@@ -25,10 +32,14 @@ impl Defragmenter {
             return;
         }
         self.stop = Arc::default();
-        let stop = self.stop.clone();
+        let (stop, metrics) = (self.stop.clone(), self.metrics.clone());
         let write = move || {
             priority::yield_often();
+            metrics.disk.defrag_inflight.set(1);
+            let started = Instant::now();
             let result = job.run(&|| !stop.load(Ordering::Relaxed));
+            metrics.disk.backend_defrag.observe(started.elapsed());
+            metrics.disk.defrag_inflight.set(0);
             match &result {
                 Ok(Shrunk { before, after }) => {
                     tracing::info!("bytes-before" = before, "bytes-after" = after, "finished defragmenting");
@@ -77,12 +88,14 @@ mod tests {
         txn.delete_range(&mvcc::KeyRange::all());
         txn.commit();
         store.checkpoint().unwrap();
-        let mut defragmenter = Defragmenter::default();
+        let metrics = Arc::new(Metrics::new(metrics::MetricsDetail::Basic, Vec::new()));
+        let mut defragmenter = Defragmenter::new(metrics.clone());
         let (answer, answered) = oneshot::channel();
         defragmenter.start(store.rewrite(), answer);
         let shrunk = answered.blocking_recv().unwrap().unwrap();
         assert!(shrunk.after * 2 < shrunk.before, "{shrunk:?}");
         defragmenter.stop();
         assert!(defragmenter.running.is_none());
+        assert_eq!((metrics.disk.backend_defrag.count(), metrics.disk.defrag_inflight.get()), (1, 0));
     }
 }

@@ -30,7 +30,7 @@ impl EngineInbound {
             consensus: handles.consensus.clone(),
             questions,
             shared: handles.shared.clone(),
-            snapshots: Receiver::new(place, handles.consensus.clone()),
+            snapshots: Receiver::new(place, handles.consensus.clone(), handles.metrics.clone()),
         }
     }
 }

@@ -14,6 +14,9 @@ pub const APPLY_LAG_ENTRIES_MAX: u64 = 5_000;
 /// Bytes of a piece of a long reply. A value that is longer is a piece by itself.
 pub const REPLY_PIECE_BYTES: usize = 64 << 10;
 
+/// A sync of the raft log that takes longer is logged, as in etcd.
+pub const SLOW_SYNC_MIN: Duration = Duration::from_secs(1);
+
 /// Questions of other members that this one has not answered; one keepalive of a client on a follower is one question.
 /// Beyond it they are not heard, and asked again.
 pub const QUESTIONS_MAX: usize = 16 * 1024;

@@ -14,8 +14,10 @@ use crate::event::{ConsensusEvent, LogEvent, Prepare, ReadLog, Round};
 use crate::fatal::stop_process;
 use crate::handles::Handles;
 use crate::inbox::{self, Inbox, Sender};
+use crate::limits::SLOW_SYNC_MIN;
 use crate::log_preparer::LogPreparer;
 use crate::log_reader::LogReader;
+use crate::messages;
 use crate::snapshots::place::ReceivedStore;
 
 /// How long nothing must happen before the end of the log is marked as synced.
@@ -270,15 +272,21 @@ impl LogWriter {
         if let Err(error) = self.log.sync() {
             stop_process("the raft log cannot be synced", &error);
         }
-        self.handles.metrics.disk.wal_fsync.observe(started.elapsed());
+        let took = started.elapsed();
+        self.handles.metrics.disk.wal_fsync.observe(took);
+        if took > SLOW_SYNC_MIN {
+            tracing::warn!(took = ?took, "expected-duration" = ?SLOW_SYNC_MIN, "{}", messages::SLOW_SYNC);
+        }
     }
 
     /// Notes that a snapshot comes, so that a start after a crash knows what to make of a state ahead of the log.
     fn expect(&mut self, snapshot: SnapshotMeta, received: ReceivedStore) -> Option<LogEvent> {
+        let started = Instant::now();
         if let Err(error) = self.log.expect_snapshot(&snapshot) {
             self.expect_no_space("a snapshot cannot be noted in the raft log", &error);
             return Some(LogEvent::Expect(snapshot, received));
         }
+        self.handles.metrics.disk.snap_fsync.observe(started.elapsed());
         let _ = self.handles.consensus.send(ConsensusEvent::SnapshotExpected(snapshot, received));
         None
     }

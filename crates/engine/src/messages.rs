@@ -3,6 +3,17 @@
 /// A command took longer to apply than `--warning-apply-duration`.
 pub(crate) const SLOW_APPLY: &str = "apply request took too long";
 
+/// A sync of the raft log took longer than [`SLOW_SYNC_MIN`](crate::limits::SLOW_SYNC_MIN).
+pub(crate) const SLOW_SYNC: &str = "slow fdatasync";
+
+/// A leader's heartbeats were not sent for more than two intervals.
+pub(crate) const HEARTBEAT_LATE: &str =
+    "leader failed to send out heartbeat on time; took too long, leader is overloaded likely from slow disk";
+
+/// Nobody has confirmed a read barrier in the time that a request may take.
+pub(crate) const READ_INDEX_LATE: &str =
+    "timed out waiting for read index response (local node might have slow network)";
+
 /// Another state than the leader's: nobody is served until it is known who is wrong.
 pub(crate) const STATE_DIFFERS: &str = "found data inconsistency with peers";
 

@@ -108,7 +108,7 @@ impl Member {
             owners,
             shared: handles.shared,
             mailbox: handles.mailboxes[0].clone(),
-            snapshots: Receiver::new(place, handles.consensus.clone()),
+            snapshots: Receiver::new(place, handles.consensus.clone(), handles.metrics.clone()),
             events: handles.consensus,
             is_apply_held: false,
         }

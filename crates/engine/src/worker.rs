@@ -5,7 +5,7 @@
 //! gets its turn, behind everything that was ready: one lock, one wake-up, one batch.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use metrics::Metrics;
@@ -24,9 +24,9 @@ use crate::mailbox::{Delivery, Mailbox};
 use crate::reply::{CommandReply, Unserved};
 use crate::request::{Proposal, ReadBatch, RequestId};
 use crate::shared::Shared;
-use crate::spawn;
 use crate::waiters::Waiter;
 use crate::watch::hub::Hub;
+use crate::{messages, spawn};
 
 /// Who may propose a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct Watching {
     pub watchers: usize,
     /// Watchers that are behind.
     pub slow_watchers: usize,
+    /// Events that wait until they can be sent.
+    pub pending_events: usize,
 }
 
 impl Watching {
@@ -57,6 +59,7 @@ impl Watching {
             streams: self.streams + other.streams,
             watchers: self.watchers + other.watchers,
             slow_watchers: self.slow_watchers + other.slow_watchers,
+            pending_events: self.pending_events + other.pending_events,
         }
     }
 }
@@ -91,6 +94,8 @@ pub struct Worker {
     catch_up: CatchUp,
     auth: Arc<Auth>,
     metrics: Arc<Metrics>,
+    /// Second (of the process) in which a late read barrier was last logged.
+    late_barrier_logged: AtomicU32,
     /// Whether streams without an end of their own are to end.
     ends_streams: watch::Sender<bool>,
 }
@@ -113,6 +118,7 @@ impl Worker {
             catch_up,
             auth,
             metrics: handles.metrics.clone(),
+            late_barrier_logged: AtomicU32::new(0),
             ends_streams: watch::Sender::new(false),
         })
     }
@@ -157,7 +163,27 @@ impl Worker {
         if self.shared.sole_voter_is_caught_up() {
             return Ok(());
         }
-        self.ask_consensus(|outbox| &mut outbox.reads).await
+        let barrier = self.ask_consensus(|outbox| &mut outbox.reads).await;
+        if let Err(unserved) = &barrier {
+            self.barrier_failed(unserved);
+        }
+        barrier
+    }
+
+    /// Notes that a read has no barrier.
+    fn barrier_failed(&self, unserved: &Unserved) {
+        let server = &self.metrics.server;
+        match unserved {
+            Unserved::TimedOut | Unserved::NoLeader | Unserved::ConnectionLost => {
+                server.slow_read_indexes.inc();
+                // All that wait are late together.
+                let second = self.shared.second.load(Ordering::Relaxed);
+                if self.late_barrier_logged.swap(second, Ordering::Relaxed) != second {
+                    tracing::warn!(timeout = ?self.shared.request_timeout, "{}", messages::READ_INDEX_LATE);
+                }
+            }
+            _ => server.read_indexes_failed.inc(),
+        }
     }
 
     /// Returns when a quorum has confirmed, since this call, that this member leads (rule L2). It does not wait until
@@ -225,6 +251,7 @@ impl Worker {
             streams: hub.stream_count(),
             watchers: hub.watcher_count(),
             slow_watchers: hub.slow_watcher_count(),
+            pending_events: hub.pending_event_count(),
         }
     }
 

@@ -84,14 +84,14 @@ group! {
         is_learner: Gauge = gauge(), "etcd_server_is_learner", "1 while this member is a learner, else 0.";
         leader_changes_seen: Counter = counter(), "etcd_server_leader_changes_seen_total", "Changes of leader seen.";
         learner_promote_successes: Counter = counter(), "etcd_server_learner_promote_successes", "Learners promoted by this member as the leader.";
-        heartbeat_send_failures: Counter = counter(), "etcd_server_heartbeat_send_failures_total", "Heartbeats the leader failed to send in time.";
+        heartbeat_send_failures: Counter = counter(), "etcd_server_heartbeat_send_failures_total", "Heartbeats that this member, as the leader, sent an interval too late or more, one for each follower.";
         slow_apply: Counter = counter(), "etcd_server_slow_apply_total", "Commands whose application took too long.";
         proposals_committed: Gauge = gauge(), "etcd_server_proposals_committed_total", "The committed index of the raft log.";
         proposals_applied: Gauge = gauge(), "etcd_server_proposals_applied_total", "The applied index of the raft log.";
         proposals_pending: Gauge = gauge(), "etcd_server_proposals_pending", "Proposals waiting for their outcome.";
         proposals_failed: Counter = counter(), "etcd_server_proposals_failed_total", "Proposals that failed.";
-        slow_read_indexes: Counter = counter(), "etcd_server_slow_read_indexes_total", "Read barriers that took longer than the heartbeat allows.";
-        read_indexes_failed: Counter = counter(), "etcd_server_read_indexes_failed_total", "Read barriers that failed.";
+        slow_read_indexes: Counter = counter(), "etcd_server_slow_read_indexes_total", "Read barriers that nobody confirmed in the time that a request may take.";
+        read_indexes_failed: Counter = counter(), "etcd_server_read_indexes_failed_total", "Read barriers that failed: too many at once, or the member stopped.";
         quota_backend_bytes: Gauge = gauge(), "etcd_server_quota_backend_bytes", "Size of the store at which writes are refused, in bytes.";
         snapshot_apply_in_progress: Gauge = gauge(), "etcd_server_snapshot_apply_in_progress_total", "1 while a received snapshot is being installed, else 0.";
         version: Info = Info::new("server_version"), "etcd_server_version", "The version served, as a label.";
@@ -120,7 +120,7 @@ group! {
         txn: Counter = counter(), "etcd_mvcc_txn_total", "Transactions.";
         db_total_size: Gauge = gauge(), "etcd_mvcc_db_total_size_in_bytes", "Bytes the store takes on disk.";
         db_size_in_use: Gauge = gauge(), "etcd_mvcc_db_total_size_in_use_in_bytes", "Bytes of the store that hold data.";
-        db_open_read_transactions: Gauge = gauge(), "etcd_mvcc_db_open_read_transactions", "Views being read.";
+        db_open_read_transactions: Gauge = gauge(), "etcd_mvcc_db_open_read_transactions", "Reads under way that history is kept for, backups among them.";
         hash_duration: Histogram = seconds(0.01, 15), "etcd_mvcc_hash_duration_seconds", "Time to hash the whole store.";
         hash_rev_duration: Histogram = seconds(0.01, 15), "etcd_mvcc_hash_rev_duration_seconds", "Time to hash the keys at a revision.";
         keys: Gauge = gauge(), "etcd_debugging_mvcc_keys_total", "Live keys.";
@@ -132,15 +132,15 @@ group! {
         current_revision: Gauge = gauge(), "etcd_debugging_mvcc_current_revision", "The revision of the store.";
         compact_revision: Gauge = gauge(), "etcd_debugging_mvcc_compact_revision", "The last compaction's revision, -1 before the first.";
         total_put_size: Gauge = gauge(), "etcd_debugging_mvcc_total_put_size_in_bytes", "Bytes of all keys and values put.";
-        compaction_keys: Counter = counter(), "etcd_debugging_mvcc_db_compaction_keys_total", "Changes released by compactions.";
-        compaction_last: Gauge = gauge(), "etcd_debugging_mvcc_db_compaction_last", "Unix time of the last compaction.";
-        index_compaction_pause: Histogram = milliseconds(0.5, 14), "etcd_debugging_mvcc_index_compaction_pause_duration_milliseconds", "Time a compaction held up the index.";
-        compaction_pause: Histogram = milliseconds(1.0, 13), "etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds", "Time a compaction held up the store.";
-        compaction_total: Histogram = milliseconds(100.0, 14), "etcd_debugging_mvcc_db_compaction_total_duration_milliseconds", "Time of a whole compaction.";
-        watch_send_loop_watch_stream: Histogram = seconds(0.001, 14), "etcd_debugging_server_watch_send_loop_watch_stream_duration_seconds", "Time to send one watch response with all its events.";
+        compaction_keys: Counter = counter(), "etcd_debugging_mvcc_db_compaction_keys_total", "Revisions given up by compactions.";
+        compaction_last: Gauge = gauge(), "etcd_debugging_mvcc_db_compaction_last", "Unix time at which the files had given up what the last compaction was about.";
+        index_compaction_pause: Histogram = milliseconds(0.5, 14), "etcd_debugging_mvcc_index_compaction_pause_duration_milliseconds", "Time a compaction held up the index: the application of its command.";
+        compaction_pause: Histogram = milliseconds(1.0, 13), "etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds", "Time a compaction held up the store: the application of its command. Files are released beside everything else.";
+        compaction_total: Histogram = milliseconds(100.0, 14), "etcd_debugging_mvcc_db_compaction_total_duration_milliseconds", "Time from the application of a compaction until the files had given up what it was about.";
+        watch_send_loop_watch_stream: Histogram = seconds(0.001, 14), "etcd_debugging_server_watch_send_loop_watch_stream_duration_seconds", "Time from taking a watch response out of its queue until the next could be taken: it was encoded, and if it is long, sent.";
         watch_send_loop_per_event: Histogram = seconds(0.001, 14), "etcd_debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds", "The same, divided by the number of events.";
-        watch_send_loop_control_stream: Histogram = seconds(0.001, 14), "etcd_debugging_server_watch_send_loop_control_stream_duration_seconds", "Time to send one answer to a create or cancel.";
-        watch_send_loop_progress: Histogram = seconds(0.001, 14), "etcd_debugging_server_watch_send_loop_progress_duration_seconds", "Time to send one progress notification.";
+        watch_send_loop_control_stream: Histogram = seconds(0.001, 14), "etcd_debugging_server_watch_send_loop_control_stream_duration_seconds", "The same, of an answer to a create or cancel.";
+        watch_send_loop_progress: Histogram = seconds(0.001, 14), "etcd_debugging_server_watch_send_loop_progress_duration_seconds", "The same, of a progress notification.";
     }
 }
 
@@ -155,8 +155,8 @@ group! {
         backend_snapshot: Histogram = seconds(0.01, 17), "etcd_disk_backend_snapshot_duration_seconds", "Time to send a backup of the store.";
         backend_defrag: Histogram = seconds(0.1, 13), "etcd_disk_backend_defrag_duration_seconds", "Time of a defragmentation.";
         defrag_inflight: Gauge = gauge(), "etcd_disk_defrag_inflight", "1 while a defragmentation runs, else 0.";
-        snap_fsync: Histogram = seconds(0.001, 14), "etcd_snap_fsync_duration_seconds", "Time to sync a snapshot file.";
-        snap_db_fsync: Histogram = seconds(0.001, 14), "etcd_snap_db_fsync_duration_seconds", "Time to sync a received store.";
+        snap_fsync: Histogram = seconds(0.001, 14), "etcd_snap_fsync_duration_seconds", "Time to note a snapshot in the raft log before it is installed: there is no snapshot file beside it.";
+        snap_db_fsync: Histogram = seconds(0.001, 14), "etcd_snap_db_fsync_duration_seconds", "Time to write and sync the last part of a received store.";
         snap_db_save: Histogram = seconds(0.1, 10), "etcd_snap_db_save_total_duration_seconds", "Time to receive and keep a store.";
     }
 }

@@ -35,6 +35,12 @@ impl View {
         self.inner.shared.read().compact_revision
     }
 
+    /// Returns how many reads are under way that history is kept for.
+    #[must_use]
+    pub fn reads_under_way(&self) -> usize {
+        self.inner.reader.pins()
+    }
+
     /// The newest version of a key without its value. Never blocks on the disk.
     #[must_use]
     pub fn meta(&self, key: &[u8]) -> Option<Meta> {

@@ -31,6 +31,16 @@ pub fn try_get(address: &str, path: &str) -> Result<Response, String> {
     request("GET", address, path, "")
 }
 
+/// Returns the value of a series of `/metrics`, named with its labels; `None` if it is not exposed.
+///
+/// # Panics
+/// When the server cannot be reached.
+pub fn metric(address: &str, series: &str) -> Option<f64> {
+    let text = get(address, "/metrics").body;
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value.and_then(|value| value.parse().ok())
+}
+
 /// Any request on a connection of its own.
 pub fn request(method: &str, address: &str, path: &str, body: &str) -> Result<Response, String> {
     let raw = exchange(method, address, path, body).map_err(|error| error.to_string())?;

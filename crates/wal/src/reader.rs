@@ -193,6 +193,12 @@ impl Reader {
         Pin { segment }
     }
 
+    /// Returns how many pins there are.
+    pub fn pins(&self) -> usize {
+        let segments = self.shared.segments.read();
+        segments.iter().map(|segment| segment.pins.load(Ordering::Relaxed)).sum()
+    }
+
     /// The segments, oldest first. The last one is being written.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         self.shared.describe()

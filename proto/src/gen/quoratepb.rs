@@ -501,6 +501,9 @@ pub struct PeerPing {
     /// The sender's own clock, in nanoseconds; echoed.
     #[prost(uint64, tag = "1")]
     pub sent: u64,
+    /// In an answer, what time of day it is for who answers, in nanoseconds of Unix time; 0: not said.
+    #[prost(uint64, tag = "2")]
+    pub answered: u64,
 }
 /// Commands of clients of the sender, for the leader to propose.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -52,6 +52,7 @@ impl ApplyThread {
     /// Puts a received store in the place of this one, while everybody goes on: readers find the new one, watchers are
     /// caught up from where they were.
     pub(super) fn install(&mut self, snapshot: SnapshotMeta, received: ReceivedStore) {
+        self.handles.metrics.server.snapshot_apply_in_progress.set(1);
         self.checkpointer.start_over();
         // What it would rename belongs to the store that comes.
         self.defragmenter.stop();
@@ -72,7 +73,9 @@ impl ApplyThread {
         let applied = EntryId::new(Index(applied.index), Term(applied.term));
         assert_eq!(applied, snapshot.last, "the store is the one that the snapshot announced");
         self.comparison.forget();
+        self.compactions.start_over(self.machine.store().compact_revision());
         self.announce();
+        self.handles.metrics.server.snapshot_apply_in_progress.set(0);
         tracing::info!(
             "snapshot-index" = snapshot.last.index.0,
             "snapshot-term" = snapshot.last.term.0,

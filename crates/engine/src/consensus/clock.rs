@@ -21,6 +21,8 @@ pub(super) struct Clock {
     pub(super) started: Instant,
     last_tick: Instant,
     pub(super) next_tick: Instant,
+    /// By how much the last tick was later than heartbeats may be.
+    exceeded: Option<Duration>,
 }
 
 /// What a look at the clock says.
@@ -37,7 +39,7 @@ pub enum Time {
 impl Clock {
     pub(super) fn new(pace: Pace) -> Self {
         let now = Instant::now();
-        Self { pace, started: now, last_tick: now, next_tick: now + pace.tick }
+        Self { pace, started: now, last_tick: now, next_tick: now + pace.tick, exceeded: None }
     }
 
     pub(super) fn uptime(&self) -> Duration {
@@ -50,11 +52,18 @@ impl Clock {
         self.look_at(Instant::now())
     }
 
+    /// Returns by how much the tick that was just counted came later than two intervals after the one before.
+    pub(super) fn exceeded(&self) -> Option<Duration> {
+        self.exceeded
+    }
+
     pub(super) fn look_at(&mut self, now: Instant) -> Time {
+        self.exceeded = None;
         if now < self.next_tick {
             return Time::Early;
         }
         let gap = now - self.last_tick;
+        self.exceeded = gap.checked_sub(2 * self.pace.tick).filter(|late| !late.is_zero());
         self.last_tick = now;
         self.next_tick = now + self.pace.tick;
         if gap > self.pace.election_timeout { Time::WasLost } else { Time::TickDue }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
+use metrics::Metrics;
 use mvcc::snapshot::{SnapshotImport, incoming_dir};
 use raft::{Body, Message};
 
@@ -19,12 +21,13 @@ pub struct Receiver {
     consensus: Sender<ConsensusEvent>,
     is_busy: Arc<AtomicBool>,
     number: AtomicU64,
+    metrics: Arc<Metrics>,
 }
 
 impl Receiver {
-    /// For the store in `place`.
-    pub fn new(place: StorePlace, consensus: Sender<ConsensusEvent>) -> Self {
-        Self { place, consensus, is_busy: Arc::default(), number: AtomicU64::new(0) }
+    /// Returns a receiver for the store in `place`.
+    pub fn new(place: StorePlace, consensus: Sender<ConsensusEvent>, metrics: Arc<Metrics>) -> Self {
+        Self { place, consensus, metrics, is_busy: Arc::default(), number: AtomicU64::new(0) }
     }
 
     /// Begins to take a snapshot.
@@ -38,6 +41,8 @@ impl Receiver {
             store: ReceivedStore::new(self.place.clone(), dir, slot),
             content: offer.content.clone(),
             consensus: self.consensus.clone(),
+            metrics: self.metrics.clone(),
+            began: Instant::now(),
         }))
     }
 }
@@ -47,6 +52,9 @@ struct Sink {
     store: ReceivedStore,
     content: Bytes,
     consensus: Sender<ConsensusEvent>,
+    metrics: Arc<Metrics>,
+    /// When the first part could come.
+    began: Instant,
 }
 
 impl SnapshotSink for Sink {
@@ -57,7 +65,10 @@ impl SnapshotSink for Sink {
 
     fn finish(mut self: Box<Self>, message: Message) -> Result<(), SnapshotFault> {
         let import = self.import.take().ok_or("it is finished")?;
+        let ends = Instant::now();
         let id = import.finish()?;
+        self.metrics.disk.snap_db_fsync.observe(ends.elapsed());
+        self.metrics.disk.snap_db_save.observe(self.began.elapsed());
         let Body::InstallSnapshot { snapshot, .. } = &message.body else {
             return Err("the message of a snapshot is about something else".into());
         };

@@ -33,7 +33,8 @@ fn joiner() -> Joiner {
     let place = StorePlace { disk, dir: "/data/member/kv".into(), options: Options::default() };
     drop(place.open().expect("an empty store"));
     let (consensus, inbox) = inbox();
-    Joiner { receiver: Receiver::new(place.clone(), consensus), place, inbox }
+    let metrics = Arc::new(metrics::Metrics::new(metrics::MetricsDetail::Basic, Vec::new()));
+    Joiner { receiver: Receiver::new(place.clone(), consensus, metrics), place, inbox }
 }
 
 /// A checkpoint of another member, whose store is open for as long as it is read.

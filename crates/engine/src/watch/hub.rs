@@ -89,6 +89,11 @@ impl Hub {
         self.watchers.values().filter(|watcher| watcher.feed != Feed::Live).count()
     }
 
+    /// Number of events that wait in the queues of the streams.
+    pub fn pending_event_count(&self) -> usize {
+        self.streams.values().map(Stream::queued_events).sum()
+    }
+
     /// Number of streams.
     pub fn stream_count(&self) -> usize {
         self.streams.len()

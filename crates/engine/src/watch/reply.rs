@@ -117,6 +117,11 @@ pub struct WatchReply {
 }
 
 impl WatchReply {
+    /// Returns how many events it brings.
+    pub fn event_count(&self) -> usize {
+        if let Kind::Events { events, .. } = &self.kind { events.len() } else { 0 }
+    }
+
     fn tail_len(&self) -> usize {
         let id = if self.watch_id == 0 { 0 } else { 1 + encoded_len_varint(self.watch_id as u64) };
         id + match &self.kind {

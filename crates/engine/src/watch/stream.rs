@@ -29,6 +29,7 @@ pub(crate) struct Stream {
     queues: Arc<WatchQueues>,
     queue: VecDeque<(WatchReply, usize)>,
     queued_bytes: usize,
+    queued_events: usize,
     /// Who writes the messages.
     waker: Option<Waker>,
     /// Who reads the requests, while the queue is full.
@@ -52,6 +53,7 @@ impl Stream {
             queues,
             queue: VecDeque::new(),
             queued_bytes: 0,
+            queued_events: 0,
             waker: None,
             requests_waker: None,
             ids: BTreeMap::new(),
@@ -60,6 +62,11 @@ impl Stream {
             reading: 0,
             standing: Standing::default(),
         }
+    }
+
+    /// Returns how many events wait in the queue.
+    pub(crate) fn queued_events(&self) -> usize {
+        self.queued_events
     }
 
     /// Whether watchers should be fed from history for now.
@@ -112,6 +119,7 @@ impl Stream {
     pub(crate) fn push(&mut self, reply: WatchReply) {
         let bytes = reply.wire_len();
         self.queued_bytes += bytes;
+        self.queued_events += reply.event_count();
         self.queues.add(bytes);
         self.queue.push_back((reply, bytes));
         self.wake();
@@ -133,6 +141,7 @@ impl Stream {
             && let Kind::Events { events: queued, fragment: Fragment::Whole } = &mut last.kind
             && queued.len() + events.len() <= self.bounds.response_revisions
         {
+            self.queued_events += events.len();
             queued.extend(events);
             last.header = header;
             *bytes += added;
@@ -150,6 +159,7 @@ impl Stream {
             return None;
         };
         self.queued_bytes -= bytes;
+        self.queued_events -= reply.event_count();
         self.queues.remove(bytes);
         if self.has_room()
             && let Some(waker) = self.requests_waker.take()

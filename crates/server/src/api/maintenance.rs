@@ -87,7 +87,9 @@ impl Api {
         _caller: &Caller,
         _request: HashRequest,
     ) -> Result<Plain<HashResponse>, Status> {
+        let started = Instant::now();
         let state = self.ask(|machine| machine.store().state_hash()).await?;
+        self.metrics.mvcc.hash_duration.observe(started.elapsed());
         let hash = (0..4).fold(0, |hash, part| hash ^ (state >> (32 * part)) as u32);
         Ok(Plain(HashResponse { header: Some(self.header_now().to_message()), hash }))
     }
@@ -100,8 +102,10 @@ impl Api {
     ) -> Result<Plain<HashKvResponse>, Status> {
         let view = self.view();
         let at = (request.revision > 0).then_some(request.revision);
+        let started = Instant::now();
         // It reads all keys and all history.
         let hashed = self.read_at_leisure(caller, move |_| view.hash_kv(at)).await?.map_err(read_failed)?;
+        self.metrics.mvcc.hash_rev_duration.observe(started.elapsed());
         Ok(Plain(HashKvResponse {
             header: Some(self.header_now().to_message()),
             hash: hashed.hash,

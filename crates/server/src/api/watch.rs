@@ -1,5 +1,7 @@
 //! `etcdserverpb.Watch`.
 
+mod sending;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,6 +21,7 @@ use proto::etcdserverpb::{WatchCreateRequest, WatchRequest};
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
+use self::sending::Sending;
 use super::Api;
 use super::status::rejected;
 use crate::auth::Caller;
@@ -30,6 +33,8 @@ pub(crate) struct Watches {
     stream: StreamId,
     requests: tokio::task::AbortHandle,
     ended: tokio::sync::oneshot::Receiver<Status>,
+    /// The response that is on its way.
+    sending: Option<Sending>,
 }
 
 impl Api {
@@ -43,6 +48,7 @@ impl Api {
             stream,
             requests: spawn::task("watch stream", serve).abort_handle(),
             ended,
+            sending: None,
         }
     }
 }
@@ -51,11 +57,17 @@ impl Stream for Watches {
     type Item = Result<WatchReply, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(sent) = self.sending.take() {
+            sent.observe(&self.api.metrics.mvcc);
+        }
         if let Poll::Ready(Ok(status)) = Pin::new(&mut self.ended).poll(cx) {
             return Poll::Ready(Some(Err(status)));
         }
         match self.api.worker.with_hub(|hub| hub.next_reply(self.stream, cx.waker())) {
-            Some(reply) => Poll::Ready(Some(Ok(reply))),
+            Some(reply) => {
+                self.sending = Some(Sending::begin(&reply));
+                Poll::Ready(Some(Ok(reply)))
+            }
             None => Poll::Pending,
         }
     }

@@ -54,7 +54,8 @@ pub(crate) async fn respond(
     body: Incoming,
 ) -> Response<ResponseBody> {
     // The caller would be another than with gRPC, without a word: refused as in etcd.
-    if head.extensions.get::<CertificateName>().is_some() && api.is_auth_enabled() {
+    let is_named = |name: &CertificateName| !name.as_str().is_empty();
+    if head.extensions.get().is_some_and(is_named) && api.is_auth_enabled() {
         return status::common_name_is_ignored();
     }
     let Some(method) = routes::method_of(head.uri.path()) else {

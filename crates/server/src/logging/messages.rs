@@ -61,6 +61,9 @@ pub const CHECKS_NOT_EXCLUDED: &str = "some health checks cannot be excluded";
 /// The connection to a peer stands.
 pub const PEER_ACTIVE: &str = "peer became active";
 
+/// A peer's time of day is another.
+pub const CLOCK_DRIFT: &str = "prober found high clock drift";
+
 /// The connection to a peer broke.
 pub const PEER_INACTIVE: &str = "peer became inactive (message send to peer failed)";
 

@@ -209,6 +209,8 @@ fn refresh_gauges(api: &Api, workers: &[Arc<Worker>]) {
     metrics.mvcc.watch_streams.set(watching.streams as i64);
     metrics.mvcc.watchers.set(watching.watchers as i64);
     metrics.mvcc.slow_watchers.set(watching.slow_watchers as i64);
+    metrics.mvcc.pending_events.set(watching.pending_events as i64);
+    metrics.mvcc.db_open_read_transactions.set(view.reads_under_way() as i64);
     metrics.server.alarms.set_raised(raised_alarms(api));
     let phase = crate::api::follow::phase_of(api.status.follow().as_deref());
     api.follow.observe(phase as i64, view.revision(), metrics);

@@ -135,6 +135,7 @@ mod tests {
 
     use raft::{Body, Entry, EntryId, Incarnation, Index, Message, NodeId, Payload, Session, Term};
 
+    use super::super::codec::Pong;
     use super::*;
 
     fn append(command: Vec<u8>) -> Frame {
@@ -156,7 +157,10 @@ mod tests {
     fn frames() -> Vec<Frame> {
         let lengths = [0, 1, 100, COPIED_BYTES_MAX - 60, COPIED_BYTES_MAX, 100_000, 3 << 20, 7];
         let appends = lengths.into_iter().map(|length| append(vec![length as u8; length]));
-        std::iter::once(Frame::Ping(1)).chain(appends).chain([Frame::Pong(2)]).collect()
+        std::iter::once(Frame::Ping(1))
+            .chain(appends)
+            .chain([Frame::Pong(Pong { sent: 2, answered: 3 })])
+            .collect()
     }
 
     fn wire(frames: &[Frame]) -> BytesMut {
@@ -194,7 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn damage_to_any_byte_is_noticed() {
-        let wire = wire(&[Frame::Ping(77), Frame::Pong(1)]);
+        let wire = wire(&[Frame::Ping(77), Frame::Pong(Pong { sent: 1, answered: 0 })]);
         for place in 0..wire.len() {
             let mut damaged = wire.to_vec();
             damaged[place] ^= 0x10;

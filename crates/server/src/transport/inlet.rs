@@ -1,7 +1,7 @@
 //! What a peer says: its stream of messages, read and handed to the engine.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
 use engine::note::PeerNote;
@@ -11,8 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::codec::Frame;
+use super::codec::{Frame, Pong};
 use super::context::Context;
+use super::drift;
 use super::frame::{self, FrameError, FrameReader};
 use super::limits::{INBOUND_BYTES_MAX, PING_INTERVAL};
 
@@ -126,7 +127,7 @@ where
     S: AsyncWrite + Unpin,
 {
     let mut pong = BytesMut::new();
-    frame::put(Frame::Pong(sent), &mut pong);
+    frame::put(Frame::Pong(Pong { sent, answered: drift::unix_nanos(SystemTime::now()) }), &mut pong);
     // A peer that does not read the answers to its questions has them pile up here, in the system's buffers, and then
     // is given up.
     Ok(timeout(stall, stream.write_all(&pong)).await.map_err(|_| Ended::Stall(stall))??)

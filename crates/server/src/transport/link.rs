@@ -9,7 +9,7 @@
 //! leaves in one write.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::BytesMut;
 use engine::note::PeerNote;
@@ -22,6 +22,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 use super::codec::Frame;
 use super::context::Context;
 use super::dial::{self, DialError, PeerStream};
+use super::drift::Drift;
 use super::frame::{self, FrameError, FrameReader};
 use super::handshake::StreamKind;
 use super::limits::{PAUSE_MAX, PEER_QUEUE_BYTES_MAX, PEER_QUEUE_FRAMES_MAX, PING_INTERVAL, STOP_GRACE};
@@ -311,6 +312,7 @@ impl Link {
     ) -> Result<std::convert::Infallible, Ended> {
         let silence = context.settings.read_timeout;
         let mut reader = FrameReader::default();
+        let mut drift = Drift::of(self.id);
         loop {
             match timeout(silence, reader.fill(&mut stream)).await {
                 Ok(Ok(1..)) => {}
@@ -321,9 +323,10 @@ impl Link {
                 Err(_) => return Err(Ended::Silence(silence)),
             }
             while let Some((frame, _)) = reader.next()? {
-                if let Frame::Pong(sent) = frame {
-                    let elapsed = context.clock().saturating_sub(sent);
-                    self.metrics.round_trip.observe(Duration::from_nanos(elapsed));
+                if let Frame::Pong(pong) = frame {
+                    let round_trip = Duration::from_nanos(context.clock().saturating_sub(pong.sent));
+                    self.metrics.round_trip.observe(round_trip);
+                    drift.look(pong.answered, round_trip, SystemTime::now());
                 }
             }
         }

@@ -8,6 +8,7 @@ mod codec;
 mod context;
 mod dial;
 mod door;
+mod drift;
 mod frame;
 mod handle;
 mod handshake;

@@ -140,9 +140,7 @@ fn millis() -> u64 {
 
 /// A number of the metrics; 0 if it is not there.
 fn metric(server: &Server, name: &str) -> f64 {
-    let body = http::get(&server.client_address(), "/metrics").body;
-    let line = body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
-    line.map_or(0.0, |value| value.parse().expect("a number"))
+    http::metric(&server.client_address(), name).unwrap_or(0.0)
 }
 
 #[test]

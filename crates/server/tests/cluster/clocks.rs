@@ -91,6 +91,11 @@ async fn a_clock_that_leaps_moves_no_lease_and_no_leader() {
         assert_eq!(status(cluster.member(leads)).await.expect("a status").raft_term, term, "{what}");
         assert_eq!(keep_alive(cluster.member(others[0]), long).await.expect("a renewal"), LONG_SECONDS);
     }
+    // Who is ahead does not know that it is, and everybody says so.
+    for member in cluster.members() {
+        let says = || member.log().contains("prober found high clock drift").then_some(());
+        eventually("the log to say that the clocks differ", || async { says() }).await;
+    }
 }
 
 #[tokio::test]

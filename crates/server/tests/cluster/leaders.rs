@@ -3,7 +3,7 @@
 use proto::etcdserverpb as pb;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::watch_client::WatchClient;
-use testkit::{Cluster, wait};
+use testkit::{Cluster, http, wait};
 use tonic::{Code, Request};
 
 use crate::client::{channel, eventually, get, get_serializable, leader, leaderless, put, status};
@@ -122,7 +122,13 @@ async fn a_write_that_waits_for_a_leader_goes_with_its_caller() {
     cluster.member_mut(1).kill();
     cluster.member_mut(2).kill();
     leaderless(cluster.member(0)).await;
-    let refused = put(cluster.member(0), "key", "patient").await.expect_err("nobody leads");
+    let (put_alone, got_alone) =
+        tokio::join!(put(cluster.member(0), "key", "patient"), get(cluster.member(0), "key"));
+    got_alone.expect_err("nobody confirms that it is up to date");
+    let late = http::metric(&cluster.member(0).client_address(), "etcd_server_slow_read_indexes_total");
+    assert_eq!(late, Some(1.0));
+    assert!(cluster.member(0).log().contains("timed out waiting for read index response"));
+    let refused = put_alone.expect_err("nobody leads");
     assert_eq!((refused.code(), refused.message()), (Code::DeadlineExceeded, "context deadline exceeded"));
     let hasty = put(cluster.member(0), "key", "hasty");
     assert!(tokio::time::timeout(HASTE, hasty).await.is_err(), "it waits");

@@ -76,7 +76,7 @@ fn send(stream: &mut TcpStream, content: Content) {
 
 /// Returns when the member has read everything that was sent before: it answers a ping behind it.
 fn await_pong(stream: &mut TcpStream) {
-    send(stream, Content::Ping(peer::PeerPing { sent: 9 }));
+    send(stream, Content::Ping(peer::PeerPing { sent: 9, ..Default::default() }));
     let mut head = [0; 8];
     stream.read_exact(&mut head).expect("a pong");
     let mut body = vec![0; u32::from_le_bytes(head[..4].try_into().expect("four bytes")) as usize];

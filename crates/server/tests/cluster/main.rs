@@ -6,6 +6,7 @@ mod discovery;
 mod disks;
 mod divergence;
 mod downgrades;
+mod figures;
 mod full_disks;
 #[path = "../crash/history.rs"]
 mod history;

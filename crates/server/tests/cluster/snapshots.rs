@@ -3,7 +3,7 @@
 use proto::etcdserverpb as pb;
 use proto::etcdserverpb::cluster_client::ClusterClient;
 use proto::etcdserverpb::kv_client::KvClient;
-use testkit::{Cluster, Server, wait};
+use testkit::{Cluster, Server, http, wait};
 
 use crate::client::{channel, eventually, get, leader, put, status};
 use crate::history::watch;
@@ -61,6 +61,10 @@ async fn a_follower_far_behind_gets_a_snapshot_and_its_watchers_miss_nothing() {
     let seen = seen.await.expect("the watcher sees everything in the end");
     assert!(seen.into_iter().eq(first..=first + MANY), "every event once, in order");
     assert!(follower.log().contains(INSTALLED), "the follower got a snapshot");
+    for histogram in ["etcd_snap_fsync", "etcd_snap_db_fsync", "etcd_snap_db_save_total"] {
+        let series = format!("{histogram}_duration_seconds_count");
+        assert_eq!(http::metric(&follower.client_address(), &series), Some(1.0), "{series}");
+    }
     let found = eventually("a read on the follower", || async { get(follower, "key").await.ok() }).await;
     assert_eq!(found, Some(MANY.to_string()));
 }

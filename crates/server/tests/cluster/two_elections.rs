@@ -38,9 +38,7 @@ async fn introduce(cluster: &Cluster, network: &Network) {
 
 /// Bytes that a member has written to its log.
 fn log_bytes(member: &Server) -> f64 {
-    let text = http::get(&member.client_address(), "/metrics").body;
-    let value = text.lines().find_map(|line| line.strip_prefix("etcd_disk_wal_write_bytes_total "));
-    value.and_then(|value| value.parse().ok()).expect("a metric")
+    http::metric(&member.client_address(), "etcd_disk_wal_write_bytes_total").expect("a metric")
 }
 
 /// Has three values appended to the log of the leader, which is cut off.

@@ -52,9 +52,7 @@ fn http2(server: &Server) -> TcpStream {
 
 /// The value of a metric without labels.
 fn metric(server: &Server, name: &str) -> f64 {
-    let text = http::get(&server.client_address(), "/metrics").body;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{name} is exposed")).parse().expect("a number")
+    http::metric(&server.client_address(), name).unwrap_or_else(|| panic!("{name} is exposed"))
 }
 
 /// What a client sends for thousands of leases while a member is paused: one small frame each.

@@ -292,3 +292,22 @@ async fn a_call_in_http_1_does_not_get_past_the_host_whitelist() {
     );
     assert!(other.expect("an answer").starts_with("HTTP/1.1 421 "));
 }
+
+/// The gateway takes a token and no certificate. Who shows one with a name would be taken for another than with gRPC, and is refused.
+#[tokio::test]
+async fn the_gateway_ignores_certificates_and_refuses_names() {
+    let world = World::new(&[]).await;
+    let put = r#"{"key":"YQ==","value":"YQ=="}"#;
+    let ask = |name: &str| {
+        let config = world.showing(name);
+        post(&world.secure, "/v3/kv/put", "application/json", put.as_bytes(), &config).expect("an answer")
+    };
+    let named = ask("alice");
+    assert!(named.starts_with("HTTP/1.1 400 "), "{named}");
+    assert!(
+        named.contains("CommonName of client sending a request against gateway will be ignored"),
+        "{named}"
+    );
+    let nameless = ask("");
+    assert!(nameless.contains(NO_USER.1), "{nameless}");
+}

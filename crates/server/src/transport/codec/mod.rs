@@ -28,12 +28,21 @@ pub(super) enum Frame {
     Note(PeerNote),
     /// "Are you there?" With the asker's clock, in nanoseconds.
     Ping(u64),
-    /// "Yes." Echoed.
-    Pong(u64),
+    /// "Yes."
+    Pong(Pong),
     /// A part of the transfer of a snapshot.
     Snapshot(SnapshotFrame),
     /// Something that only newer versions know.
     Unknown,
+}
+
+/// The answer to a ping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pong {
+    /// The asker's clock, echoed.
+    pub(super) sent: u64,
+    /// What time of day it is for who answers, in nanoseconds of Unix time; 0: a member of an older release does not say.
+    pub(super) answered: u64,
 }
 
 /// Why bytes are no frame.
@@ -59,8 +68,8 @@ impl Frame {
         let content = match self {
             Frame::Message(message) => Some(Content::Message(message::encode(message))),
             Frame::Note(note) => Some(note::encode(note)),
-            Frame::Ping(sent) => Some(Content::Ping(PeerPing { sent })),
-            Frame::Pong(sent) => Some(Content::Pong(PeerPing { sent })),
+            Frame::Ping(sent) => Some(Content::Ping(PeerPing { sent, answered: 0 })),
+            Frame::Pong(Pong { sent, answered }) => Some(Content::Pong(PeerPing { sent, answered })),
             Frame::Snapshot(part) => Some(snapshot::encode(part)),
             Frame::Unknown => None,
         };
@@ -76,7 +85,7 @@ impl Frame {
         let known = match PeerFrame::decode(bytes)?.content {
             Some(Content::Message(message)) => message::decode(message)?.map(Frame::Message),
             Some(Content::Ping(ping)) => Some(Frame::Ping(ping.sent)),
-            Some(Content::Pong(ping)) => Some(Frame::Pong(ping.sent)),
+            Some(Content::Pong(PeerPing { sent, answered })) => Some(Frame::Pong(Pong { sent, answered })),
             Some(content) => match snapshot::decode(content)? {
                 Ok(part) => Some(Frame::Snapshot(part)),
                 Err(content) => note::decode(content)?.map(Frame::Note),

@@ -172,7 +172,7 @@ fn frame() -> impl Strategy<Value = Frame> {
         4 => note().prop_map(Frame::Note),
         2 => snapshot_frame().prop_map(Frame::Snapshot),
         1 => any::<u64>().prop_map(Frame::Ping),
-        1 => any::<u64>().prop_map(Frame::Pong),
+        1 => (any::<u64>(), any::<u64>()).prop_map(|(sent, answered)| Frame::Pong(Pong { sent, answered })),
     ]
 }
 

@@ -8,8 +8,8 @@ use bytes::BytesMut;
 use engine::peers::Peers;
 use raft::{Body, Membership, Message, SnapshotMeta};
 
-use super::super::codec::Frame;
-use super::super::frame;
+use super::super::codec::{Frame, Pong};
+use super::super::frame::{self, HEAD_BYTES};
 use super::harness::*;
 use crate::transport::limits::FRAME_BYTES_MAX;
 
@@ -91,7 +91,7 @@ fn garbage_ends_a_stream_and_nothing_else() {
     let too_long = (FRAME_BYTES_MAX as u32 + 1).to_le_bytes();
     let mut damaged = wire(Frame::Ping(1));
     *damaged.last_mut().unwrap() ^= 1;
-    let out_of_place = wire(Frame::Pong(1));
+    let out_of_place = wire(Frame::Pong(Pong { sent: 1, answered: 0 }));
     let for_another = wire(Frame::Message(append(&member, raft::NodeId(0xc), 1, "x")));
     let install = Message {
         from: raft::NodeId(0xb),
@@ -124,10 +124,22 @@ fn garbage_ends_a_stream_and_nothing_else() {
     // It listens still.
     let mut stream = intrude(&member);
     stream.write_all(&wire(Frame::Ping(77))).unwrap();
-    let pong = wire(Frame::Pong(77));
-    let mut answer = vec![0; pong.len()];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(answer, pong);
+    let pong = read_pong(&mut stream);
+    assert_eq!(pong.sent, 77);
+    assert_ne!(pong.answered, 0, "it says what time it is");
+}
+
+/// The answer to a ping.
+fn read_pong(stream: &mut TcpStream) -> Pong {
+    let mut head = [0; HEAD_BYTES];
+    stream.read_exact(&mut head).unwrap();
+    let [length, _] = [0, 4].map(|at| u32::from_le_bytes(head[at..at + 4].try_into().unwrap()));
+    let mut content = vec![0; length as usize];
+    stream.read_exact(&mut content).unwrap();
+    match Frame::decode(content.into()).unwrap() {
+        Frame::Pong(pong) => pong,
+        frame => panic!("{frame:?}"),
+    }
 }
 
 #[test]
@@ -151,8 +163,7 @@ fn a_new_stream_of_a_peer_ends_its_old_one() {
     let mut second = intrude(&member);
     wait_closed(&mut first);
     second.write_all(&wire(Frame::Ping(1))).unwrap();
-    let mut answer = vec![0; wire(Frame::Pong(1)).len()];
-    second.read_exact(&mut answer).unwrap();
+    assert_eq!(read_pong(&mut second).sent, 1);
 }
 
 /// A stream of this kind, if the member takes it.
