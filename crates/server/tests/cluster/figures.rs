@@ -1,9 +1,15 @@
 //! Figures of `/metrics` that dashboards show: what they are about happens, and they move.
 
+use std::future::ready;
+
+use futures_util::{StreamExt, stream};
 use proto::etcdserverpb as pb;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use proto::etcdserverpb::watch_client::WatchClient;
+use proto::etcdserverpb::watch_request::RequestUnion;
 use testkit::{Cluster, Server, http};
+use tokio::sync::oneshot;
 
 use crate::client::{channel, eventually, leader, put};
 use crate::history::watch;
@@ -54,14 +60,24 @@ async fn what_a_member_does_shows_in_its_figures() {
     }
 }
 
+/// Opens a watch of a key whose messages nobody takes; it ends when what is returned is dropped.
+async fn unread_watch(member: &Server) -> impl Sized {
+    let create = pb::WatchCreateRequest { key: "key".into(), ..Default::default() };
+    let request = pb::WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
+    let (end, ended) = oneshot::channel::<pb::WatchRequest>();
+    let last = stream::once(ended).filter_map(|last| ready(last.ok()));
+    let requests = stream::once(ready(request)).chain(last);
+    let messages = WatchClient::new(channel(member)).watch(requests).await.expect("a watch").into_inner();
+    (end, messages)
+}
+
 /// A client that does not read has events wait for it, and whoever reads at a revision holds on to history.
 #[tokio::test]
 async fn what_waits_shows_while_it_waits() {
     let member = Server::start(&program(), &[]);
     let address = member.client_address();
-    let (big, first) = ("x".repeat(1 << 20), put(&member, "key", "0").await.expect("a write"));
-    // Its messages are never asked for.
-    let unread = watch(&channel(&member), first).await.expect("a watch");
+    let big = "x".repeat(1 << 20);
+    let unread = unread_watch(&member).await;
     let pending = || http::metric(&address, "etcd_debugging_mvcc_pending_events_total");
     eventually("events that wait", || async {
         put(&member, "key", &big).await.expect("a write");
