@@ -78,6 +78,8 @@ struct Batch {
     compacted: Option<i64>,
     status_changed: bool,
     auth_changed: bool,
+    /// When its first entry began to be applied.
+    began: Option<Instant>,
 }
 
 /// What watchers are shown, in order.
@@ -233,6 +235,7 @@ impl ApplyThread {
     fn apply(&mut self, entries: Vec<Entry>) {
         let Some(last) = entries.last().map(Entry::id) else { return };
         let mut started = Instant::now();
+        self.batch.began = Some(started);
         for entry in entries {
             started = self.apply_entry(entry, started);
         }
@@ -397,6 +400,9 @@ impl ApplyThread {
         self.handles.shared.waiters.take_all(batch.answers.iter().map(|(id, _)| *id), &mut callers);
         for (caller, (_, answer)) in callers.into_iter().zip(batch.answers) {
             if let Some(caller) = caller {
+                if let Some((timing, began)) = caller.timing.as_ref().zip(batch.began) {
+                    timing.was_applied(began, Instant::now());
+                }
                 outgoing[caller.worker].push(Delivery::Reply(caller.reply, answer));
             }
         }

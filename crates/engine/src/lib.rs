@@ -76,6 +76,7 @@ pub mod shared;
 pub mod snapshots;
 pub mod spawn;
 pub mod status;
+pub mod timing;
 pub mod unstored;
 pub mod views;
 pub mod waiters;

@@ -243,7 +243,7 @@ mod tests {
             shared.second.store(10, Ordering::Relaxed);
             let (reply, _answer) = oneshot::channel();
             let deadline_second = shared.deadline_second();
-            let waiter = Waiter { worker: 0, reply, started_millis: 10_000, deadline_second };
+            let waiter = Waiter { worker: 0, reply, started_millis: 10_000, deadline_second, timing: None };
             shared.waiters.register(waiter).unwrap();
             assert!(shared.waiters.expire(last_second).is_empty(), "{millis} ms may not have passed");
             assert_eq!(shared.waiters.expire(last_second + 1).len(), 1, "{millis} ms");

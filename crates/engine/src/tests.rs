@@ -182,7 +182,7 @@ impl Member {
     /// A put of a client here, and where its answer comes.
     fn put(&mut self, key: &str, value: &str) -> (RequestId, oneshot::Receiver<CommandReply>) {
         let (reply, answer) = oneshot::channel();
-        let waiter = Waiter { worker: 0, reply, started_millis: 0, deadline_second: u32::MAX };
+        let waiter = Waiter { worker: 0, reply, started_millis: 0, deadline_second: u32::MAX, timing: None };
         let id = self.shared.waiters.register(waiter).expect("there is room");
         let proposal = Proposal { id, command: put(id, key, value) };
         self.events.send(ConsensusEvent::Propose(vec![proposal])).expect("consensus is there");

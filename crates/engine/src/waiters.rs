@@ -7,12 +7,15 @@
 //! Consecutive ids fall into consecutive slots of a fixed table, so looking one up is an
 //! index and a comparison.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::limits::IN_FLIGHT_MAX;
 use crate::reply::CommandReply;
 use crate::request::RequestId;
+use crate::timing::Timing;
 
 const SLOTS: usize = (IN_FLIGHT_MAX * 2).next_power_of_two();
 /// What the member does not take of an id.
@@ -29,6 +32,8 @@ pub struct Waiter {
     pub started_millis: u64,
     /// Second (of the process) in which it gives up.
     pub deadline_second: u32,
+    /// Where to note when its command was applied, if it wants to know.
+    pub timing: Option<Arc<Timing>>,
 }
 
 struct Slot {
@@ -193,7 +198,7 @@ mod tests {
 
     fn waiter(deadline_second: u32) -> (Waiter, oneshot::Receiver<CommandReply>) {
         let (reply, receiver) = oneshot::channel();
-        (Waiter { worker: 0, reply, started_millis: 0, deadline_second }, receiver)
+        (Waiter { worker: 0, reply, started_millis: 0, deadline_second, timing: None }, receiver)
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::mailbox::{Delivery, Mailbox};
 use crate::reply::{CommandReply, Unserved};
 use crate::request::{Proposal, ReadBatch, RequestId};
 use crate::shared::Shared;
+use crate::timing::Timing;
 use crate::waiters::Waiter;
 use crate::watch::hub::Hub;
 use crate::{messages, spawn};
@@ -123,18 +124,23 @@ impl Worker {
         })
     }
 
-    /// Proposes a command (built for the id it is given) and waits until it is applied.
+    /// Proposes a command (built for the id it is given) and waits until it is applied, which is noted in `timing`.
     ///
     /// # Errors
     /// See [`Unserved`]; after `TimedOut` and `Stopped` the command may still be applied.
-    pub async fn propose(&self, proposer: Proposer, build: impl FnOnce(RequestId) -> Bytes) -> CommandReply {
+    pub async fn propose(
+        &self,
+        proposer: Proposer,
+        timing: Option<Arc<Timing>>,
+        build: impl FnOnce(RequestId) -> Bytes,
+    ) -> CommandReply {
         if self.shared.apply_lag() > APPLY_LAG_ENTRIES_MAX {
             return Err(Unserved::TooMany);
         }
         let (reply, answer) = oneshot::channel();
         let deadline_second = self.shared.deadline_second();
         let started_millis = self.shared.millis.load(Ordering::Relaxed);
-        let waiter = Waiter { worker: self.index, reply, started_millis, deadline_second };
+        let waiter = Waiter { worker: self.index, reply, started_millis, deadline_second, timing };
         let id = self.shared.waiters.register(waiter).map_err(|_| Unserved::TooMany)?;
         let command = build(id);
         self.shared.waiters.weigh(id, command.len()).map_err(|_| {

@@ -62,6 +62,9 @@ pub enum StartError {
     /// Tokens cannot be given out or checked as `--auth-token` says.
     #[error(transparent)]
     Tokens(#[from] crate::auth::tokens::options::OptionsError),
+    /// Calls cannot be traced.
+    #[error(transparent)]
+    Spans(#[from] crate::spans::SpansError),
     /// The cluster has no place for the member any more.
     #[error("the member has been permanently removed from the cluster")]
     Removed,

@@ -10,7 +10,7 @@
 //! * `auth`: on whose behalf a request is made;
 //! * `transport`: members among each other;
 //! * `follow`: following another cluster; `tasks`: what a member does by the clock;
-//! * [`http`], [`metrics`], [`logging`]: what operators see.
+//! * [`http`], [`metrics`], [`logging`], `spans`: what operators see.
 //!
 //! It does not know how consensus is reached, what a command means, or how a key is stored.
 
@@ -37,6 +37,7 @@ pub mod notify;
 mod random;
 mod readers;
 pub mod signals;
+mod spans;
 mod tasks;
 mod tls;
 mod transport;

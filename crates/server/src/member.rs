@@ -51,6 +51,7 @@ use crate::net::connection::Budgets;
 use crate::net::serve::PeerPort;
 use crate::random::random;
 use crate::readers::Readers;
+use crate::spans::Spans;
 use crate::tls::{Connector, Setup};
 use crate::transport::{self, Transport, TransportThread};
 use crate::version;
@@ -170,6 +171,7 @@ struct Assembly {
     passwords: Arc<Passwords>,
     readers: Arc<Readers>,
     tokens: Arc<Tokens>,
+    spans: Option<Arc<Spans>>,
 }
 
 impl Assembly {
@@ -202,7 +204,8 @@ impl Assembly {
         let readers = Readers::start(opened.shares.one_read)
             .map_err(|source| StartError::System { what: "cannot start a thread", source })?;
         let tokens = Arc::new(Tokens::open(&config.auth.token, config.auth.token_ttl)?);
-        Ok(Self { handles, inboxes, transport, connector, passwords, readers, tokens })
+        let spans = config.distributed_tracing.as_ref().map(Spans::start).transpose()?;
+        Ok(Self { handles, inboxes, transport, connector, passwords, readers, tokens, spans })
     }
 
     fn start(self, config: &Config, opened: Opened, listeners: Listeners) -> Result<Running, StartError> {
@@ -253,7 +256,7 @@ impl Assembly {
             fragment_bytes: settings.receive_bytes_max,
             first_question: random(),
         };
-        let Self { handles, inboxes, transport, connector, passwords, readers, tokens } = self;
+        let Self { handles, inboxes, transport, connector, passwords, readers, tokens, spans } = self;
         let (owners, services) = assemble(&engine_settings, opened, tokens.clone(), &handles, inboxes);
         let Services { views, auth, workers, questions, asked } = services;
         let snapshots = Arc::new(Semaphore::new(SNAPSHOTS_MAX));
@@ -282,6 +285,7 @@ impl Assembly {
                 snapshots: snapshots.clone(),
                 settings: settings.clone(),
                 unfinished: unfinished.clone(),
+                spans: spans.clone(),
             })
         };
         let apis = workers.into_iter().map(api).collect();

@@ -127,7 +127,7 @@ impl Bench {
     /// A command of a client here, and where its answer comes.
     fn propose(&mut self, bytes: usize) -> (RequestId, oneshot::Receiver<CommandReply>) {
         let (reply, answer) = oneshot::channel();
-        let waiter = Waiter { worker: 0, reply, started_millis: 0, deadline_second: u32::MAX };
+        let waiter = Waiter { worker: 0, reply, started_millis: 0, deadline_second: u32::MAX, timing: None };
         let id = self.thread.handles.shared.waiters.register(waiter).unwrap();
         let proposal = Proposal { id, command: vec![0; bytes].into() };
         self.thread.handle(ConsensusEvent::Propose(vec![proposal]));

@@ -17,6 +17,7 @@ use super::method::Method;
 use super::status::{self, failed, rejected};
 use crate::auth::Caller;
 use crate::readers::OnWorker;
+use crate::spans;
 
 impl Api {
     /// Returns whether the caller may call the method at all. This member's state may be an old
@@ -149,6 +150,7 @@ impl Api {
         caller: &Caller,
         read: impl FnOnce(&dyn Pace) -> T + Send + 'static,
     ) -> Result<T, Status> {
+        let _stage = spans::stage("read");
         let answer = self.readers.read(caller.connection(), read).await;
         answer.map_err(status::unread)
     }

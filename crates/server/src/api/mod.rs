@@ -38,6 +38,7 @@ use engine::questions::Questions;
 use engine::reply::{Answer, Unserved};
 use engine::shared::Shared;
 use engine::status::EngineStatus;
+use engine::timing::Timing;
 use engine::views::Views;
 use engine::wire::Header;
 use engine::worker::{Proposer, Worker};
@@ -56,6 +57,7 @@ use crate::grpc::reply::Spliced;
 use crate::metrics::{Metrics, Operation, Success};
 use crate::net::backlog::Backlog;
 use crate::readers::Readers;
+use crate::spans::{self, Spans};
 use crate::tls::Connector;
 use crate::transport::Transport;
 
@@ -84,6 +86,8 @@ pub(crate) struct Api {
     /// Backups that may be under way beside those that are.
     pub(crate) snapshots: Arc<Semaphore>,
     pub(crate) settings: Settings,
+    /// `None`: calls are not traced.
+    pub(crate) spans: Option<Arc<Spans>>,
     /// Request messages of all clients of the member that have come in part.
     pub(crate) unfinished: Arc<Backlog>,
 }
@@ -148,6 +152,7 @@ impl Api {
 
     /// Waits until a read of the local state is linearizable.
     pub(crate) async fn read_barrier(&self) -> Result<(), Status> {
+        let _stage = spans::stage("read barrier");
         self.worker.read_barrier().await.map_err(|unserved| status::of(&unserved))
     }
 
@@ -260,7 +265,12 @@ impl Api {
         request: &M,
     ) -> Result<Answer, Status> {
         let started = Instant::now();
-        let outcome = self.worker.propose(proposer, |id| encode_command(id, author, field, request)).await;
+        let timing: Option<Arc<Timing>> = spans::is_wanted().then(Arc::default);
+        let build = |id| encode_command(id, author, field, request);
+        let outcome = self.worker.propose(proposer, timing.clone(), build).await;
+        if let Some(timing) = timing {
+            spans::command_stages(started, &timing);
+        }
         self.observe(operation::of_field(field), started, Success::of(&outcome));
         outcome.map_err(|unserved| {
             if !matches!(unserved, Unserved::Rejected(_)) {

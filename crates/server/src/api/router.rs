@@ -28,6 +28,7 @@ use crate::grpc::request_body::RequestBody;
 use crate::grpc::unary::{check_sent, failure, respond};
 use crate::logging::messages;
 use crate::readers::ConnectionId;
+use crate::spans::{self, CallSpan};
 use crate::tls::CertificateName;
 
 /// Serves one gRPC request, and ends it at its deadline.
@@ -44,8 +45,10 @@ pub(crate) async fn serve(
     let Some(method) = Method::of(request.uri().path()) else {
         return failure(&unknown(request.uri().path()));
     };
-    let ending =
-        Ending { api: api.clone(), method, started: api.observer.started(method), deadline, code: None };
+    let span = api.spans.as_ref();
+    let span = span.and_then(|spans| spans.begin(method.service(), method.name(), request.headers()));
+    let started = api.observer.started(method);
+    let ending = Ending { api: api.clone(), method, started, deadline, span: span.clone(), code: None };
     let encoding = match admit(&api, method, &metadata) {
         Ok(encoding) => encoding,
         Err(status) => return ending.fail(&status),
@@ -53,7 +56,8 @@ pub(crate) async fn serve(
     let wants_leader = wants_leader(&metadata);
     let caller = Caller::of(&metadata, request.extensions().get::<CertificateName>(), connection);
     let call = Call { ending, caller, encoding, wants_leader, body: request.into_body() };
-    within(deadline, dispatch(call)).await.unwrap_or_else(|| failure(&exceeded()))
+    let served = within(deadline, spans::within(span, dispatch(call))).await;
+    served.unwrap_or_else(|| failure(&exceeded()))
 }
 
 /// The checks that come before any method's own (contract: semantics, section 1).
@@ -121,10 +125,16 @@ impl Call {
     {
         let Self { mut ending, caller, encoding, body, .. } = self;
         let (api, method, started) = (ending.api.clone(), ending.method, ending.started);
-        let reply = match api.messages(body, encoding).only(|wire| api.check_wire(method, wire)).await {
+        let receive = spans::stage("receive");
+        let received = api.messages(body, encoding).only(|wire| api.check_wire(method, wire)).await;
+        drop(receive);
+        let reply = match received {
             Ok((request, bytes)) => {
                 api.observer.received(method, bytes);
-                match api.admit(method, &caller).await {
+                let authorise = spans::stage("authorise");
+                let admitted = api.admit(method, &caller).await;
+                drop(authorise);
+                match admitted {
                     Ok(()) => serve(api.clone(), caller, request).await,
                     Err(status) => Err(status),
                 }
@@ -132,7 +142,9 @@ impl Call {
             Err(status) => Err(status),
         };
         let bytes = reply.as_ref().map_or(0, WireReply::wire_len);
+        let write = spans::stage("reply");
         let (code, response) = respond(reply, encoding).await;
+        drop(write);
         if code == Code::Ok {
             api.observer.sent(method, bytes);
         }
@@ -298,6 +310,8 @@ struct Ending {
     method: Method,
     started: Started,
     deadline: Option<Deadline>,
+    /// `None`: the call is not sampled.
+    span: Option<CallSpan>,
     /// `None`, as long as the client or the deadline may end it.
     code: Option<Code>,
 }
@@ -313,6 +327,10 @@ impl Drop for Ending {
     fn drop(&mut self) {
         let is_late = self.deadline.is_some_and(Deadline::has_passed);
         let given_up = if is_late { Code::DeadlineExceeded } else { Code::Cancelled };
-        self.api.observer.handled(self.method, self.started, self.code.unwrap_or(given_up));
+        let code = self.code.unwrap_or(given_up);
+        self.api.observer.handled(self.method, self.started, code);
+        if let Some(span) = &self.span {
+            span.end(code);
+        }
     }
 }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Allowed, AuthSettings, AutoCompaction, Backups, Cluster, ClusterState, Config, ConfigError, FeatureGates,
-    FollowSettings, HttpAccess, Keepalive, Limits, Listen, Log, LogFormat, LogOutput, MetricsDetail, Nanos,
-    Notice, Quota, Raft, Settings, Source, SrvDiscovery, Tls, Url, Warnings, go, table, url, validate,
+    Allowed, AuthSettings, AutoCompaction, Backups, Cluster, ClusterState, Config, ConfigError,
+    DistributedTracing, FeatureGates, FollowSettings, HttpAccess, Keepalive, Limits, Listen, Log, LogFormat,
+    LogOutput, MetricsDetail, Nanos, Notice, Quota, Raft, Settings, Source, SrvDiscovery, Tls, Url, Warnings,
+    go, table, url, validate,
 };
 
 impl Config {
@@ -66,6 +67,7 @@ impl Config {
                 "extensive" => MetricsDetail::Extensive,
                 _ => MetricsDetail::Basic,
             },
+            distributed_tracing: distributed_tracing(settings),
             backups: Backups::from_settings(settings)?,
             log: log(settings),
             serves_gateway: settings.bool("enable-grpc-gateway"),
@@ -74,6 +76,16 @@ impl Config {
             notices,
         })
     }
+}
+
+/// The collector of spans. The sampling rate has been checked.
+fn distributed_tracing(settings: &Settings) -> Option<DistributedTracing> {
+    settings.bool("enable-distributed-tracing").then(|| DistributedTracing {
+        address: settings.text("distributed-tracing-address").to_owned(),
+        service_name: settings.text("distributed-tracing-service-name").to_owned(),
+        instance_id: settings.text("distributed-tracing-instance-id").to_owned(),
+        sampling_rate: u32::try_from(settings.int("distributed-tracing-sampling-rate")).unwrap_or(0),
+    })
 }
 
 /// The cluster that is followed. The combinations have been checked.

@@ -92,6 +92,8 @@ pub struct Config {
     pub tls: Tls,
     /// Detail of the metrics.
     pub metrics: MetricsDetail,
+    /// The collector of spans (`--enable-distributed-tracing`).
+    pub distributed_tracing: Option<DistributedTracing>,
     /// Backups by the clock.
     pub backups: Option<Backups>,
     /// Logging.
@@ -104,6 +106,19 @@ pub struct Config {
     pub feature_gates: FeatureGates,
     /// What should be said about all this in the log.
     pub notices: Vec<Notice>,
+}
+
+/// Spans of calls, and who collects them.
+#[derive(Clone, Debug)]
+pub struct DistributedTracing {
+    /// Host and port of the collector.
+    pub address: String,
+    /// Name of the service in the spans.
+    pub service_name: String,
+    /// Id of this instance of it; may be empty.
+    pub instance_id: String,
+    /// Calls that are sampled, of a million that no client has decided on.
+    pub sampling_rate: u32,
 }
 
 /// Tokens and passwords.

@@ -85,7 +85,6 @@ const NO_DOWNGRADE: Standing = NoEffect("a downgrade ends when it is called off"
 const DISCOVERY: Standing = NotYetToFound("a discovery service");
 const NO_OWN_CONNECTION: Standing =
     NoEffect("a member does not connect to its own client port: the files are checked, and not used");
-const TRACING: Standing = NotYet("distributed tracing");
 
 /// All flags, grouped as `--help` shows them.
 pub static GROUPS: &[Group] = &[
@@ -218,11 +217,11 @@ static AUTHENTICATION: &[Flag] = &[
 static OBSERVATION: &[Flag] = &[
     flag("enable-pprof", Bool, "false", Same, NoEffect("profiles are not served"), "Serve profiles under /debug/pprof."),
     flag("metrics", Text, "basic", Same, Served, "Detail of the metrics: 'extensive' adds latency histograms of gRPC calls; any other word means 'basic'."),
-    flag("enable-distributed-tracing", Bool, "false", Same, TRACING, "Export traces."),
-    flag("distributed-tracing-address", Text, "localhost:4317", Same, TRACING, "Address of the trace collector."),
-    flag("distributed-tracing-service-name", Text, "etcd", Same, TRACING, "Service name in traces."),
-    flag("distributed-tracing-instance-id", Text, "", Same, TRACING, "Instance id in traces."),
-    flag("distributed-tracing-sampling-rate", Int, "0", Same, TRACING, "Spans sampled of a million."),
+    flag("enable-distributed-tracing", Bool, "false", Same, Served, "Export traces."),
+    flag("distributed-tracing-address", Text, "localhost:4317", Same, Served, "Address of the trace collector."),
+    flag("distributed-tracing-service-name", Text, "etcd", Same, Served, "Service name in traces."),
+    flag("distributed-tracing-instance-id", Text, "", Same, Served, "Instance id in traces."),
+    flag("distributed-tracing-sampling-rate", Int, "0", Same, Served, "Spans sampled of a million."),
     flag("enable-grpc-gateway", Bool, "true", Same, Served, "Serve the JSON gateway under /v3/."),
 ];
 

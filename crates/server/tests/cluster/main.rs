@@ -23,6 +23,7 @@ mod replication;
 mod restarts;
 mod snapshots;
 mod sockets;
+mod spans;
 mod traffic;
 mod two_elections;
 #[path = "../crash/writer.rs"]
