@@ -61,6 +61,7 @@ impl Config {
             http: HttpAccess {
                 cors: Allowed::from_flag(settings.list("cors")),
                 hosts: Allowed::from_flag(settings.list("host-whitelist")),
+                profiles: settings.bool("enable-pprof"),
             },
             tls,
             metrics: match settings.text("metrics") {

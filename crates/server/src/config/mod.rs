@@ -288,13 +288,15 @@ pub struct Warnings {
     pub unary_request: Duration,
 }
 
-/// Who may use plain HTTP.
+/// Who may use plain HTTP, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpAccess {
     /// Origins allowed in cross-origin requests.
     pub cors: Allowed,
     /// Names accepted in the `Host` header.
     pub hosts: Allowed,
+    /// Whether profiles are served (`--enable-pprof`).
+    pub profiles: bool,
 }
 
 /// A list of what is allowed.

@@ -215,7 +215,7 @@ static AUTHENTICATION: &[Flag] = &[
 
 #[rustfmt::skip] // one row, one flag
 static OBSERVATION: &[Flag] = &[
-    flag("enable-pprof", Bool, "false", Same, NoEffect("profiles are not served"), "Serve profiles under /debug/pprof."),
+    flag("enable-pprof", Bool, "false", Same, Served, "Serve profiles under /debug/pprof."),
     flag("metrics", Text, "basic", Same, Served, "Detail of the metrics: 'extensive' adds latency histograms of gRPC calls; any other word means 'basic'."),
     flag("enable-distributed-tracing", Bool, "false", Same, Served, "Export traces."),
     flag("distributed-tracing-address", Text, "localhost:4317", Same, Served, "Address of the trace collector."),

@@ -52,7 +52,7 @@ fn the_defaults_are_etcds() {
     assert_eq!(config.auto_compaction, AutoCompaction::Off);
     assert_eq!(config.log.outputs, [LogOutput::Stderr]);
     assert_eq!(config.cluster.initial.keys().collect::<Vec<_>>(), ["default"]);
-    assert_eq!(config.http, HttpAccess { cors: Allowed::All, hosts: Allowed::All });
+    assert_eq!(config.http, HttpAccess { cors: Allowed::All, hosts: Allowed::All, profiles: false });
 }
 
 #[test]

@@ -9,6 +9,7 @@
 mod encoding;
 mod health;
 pub mod probe;
+mod profile;
 mod query;
 mod reply;
 
@@ -137,6 +138,9 @@ impl<P: HealthProbe> Http<P> {
 
     async fn route(&self, surface: Surface, head: &Parts) -> Response<Body> {
         let path = head.uri.path();
+        if let Some(name) = self.profile_of(surface, path) {
+            return profile::respond(name, head).await;
+        }
         match (surface, path) {
             (Surface::Client | Surface::Peer, "/version") => reply::only_get(head, || self.version()),
             (Surface::Client, "/debug/vars") => reply::only_get(head, || self.debug_vars()),
@@ -148,6 +152,12 @@ impl<P: HealthProbe> Http<P> {
                 None => reply::not_found(),
             },
         }
+    }
+
+    /// Returns which profile a path asks for, if profiles are served.
+    fn profile_of<'a>(&self, surface: Surface, path: &'a str) -> Option<&'a str> {
+        let is_served = self.access.profiles && surface == Surface::Client;
+        is_served.then(|| profile::name_of(path)).flatten()
     }
 
     fn version(&self) -> Response<Body> {

@@ -85,7 +85,7 @@ fn http(patient: Patient, access: HttpAccess) -> Http<Patient> {
     Http::new(Arc::new(patient), Arc::new(crate::metrics::of_server(MetricsDetail::Basic)), access)
 }
 
-const OPEN: HttpAccess = HttpAccess { cors: Allowed::All, hosts: Allowed::All };
+const OPEN: HttpAccess = HttpAccess { cors: Allowed::All, hosts: Allowed::All, profiles: false };
 
 /// Status and body of a GET on the client port.
 fn get(http: &Http<Patient>, path: &str) -> (u16, String) {
@@ -161,6 +161,7 @@ fn host_and_origin_rules_answer_as_a_real_etcd() {
     let access = HttpAccess {
         cors: Allowed::Only(vec!["http://good:80".into()]),
         hosts: Allowed::Only(vec!["127.0.0.1".into(), "ok.example".into()]),
+        profiles: false,
     };
     assert_replays(&http(healthy(), access), include_str!("../../testdata/etcd-3.7.1-http-closed.txt"));
 }
@@ -304,4 +305,18 @@ async fn the_metrics_are_compressed_for_those_who_ask_and_count_their_scrapes() 
     let mut text = String::new();
     flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
     assert!(text.contains("\npromhttp_metric_handler_requests_total{code=\"200\"} 1\n"));
+}
+
+#[test]
+fn profiles_are_there_if_they_are_asked_for() {
+    for path in ["/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/profile"] {
+        assert_eq!(get(&http(healthy(), OPEN), path).0, 404, "{path}");
+    }
+    let http = http(healthy(), HttpAccess { profiles: true, ..OPEN });
+    assert!(get(&http, "/debug/pprof/").1.contains("profile?seconds=30"));
+    assert_eq!(get(&http, "/debug/pprof/symbol"), (200, "num_symbols: 1\n".to_owned()));
+    assert_eq!(get(&http, "/debug/pprof/heap"), (404, "Unknown profile\n".to_owned()));
+    for seconds in ["0", "3601", "-1", "x", ""] {
+        assert_eq!(get(&http, &format!("/debug/pprof/profile?seconds={seconds}")).0, 400, "{seconds}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Figures of `/metrics` that dashboards show: what they are about happens, and they move.
 
 use std::future::ready;
+use std::io::{Read, Write};
 
 use futures_util::{StreamExt, stream};
 use proto::etcdserverpb as pb;
@@ -112,4 +113,30 @@ async fn a_leader_that_was_asleep_counts_the_heartbeats_that_it_missed() {
     })
     .await;
     assert!(cluster.member(asleep).log().contains("leader failed to send out heartbeat on time"));
+}
+
+/// A profile of a member that has something to do has its functions by name.
+#[tokio::test]
+async fn a_profile_says_where_the_time_goes() {
+    let member = Server::start(&program(), &["--enable-pprof"]);
+    let address = member.client_address();
+    let asked = tokio::task::spawn_blocking(move || bytes_of(&address, "/debug/pprof/profile?seconds=1"));
+    while !asked.is_finished() {
+        put(&member, "key", "value").await.expect("writes go on");
+    }
+    let profile = asked.await.expect("a profile");
+    let start = profile.windows(2).position(|pair| pair == [0x1f, 0x8b]).expect("gzip");
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(&profile[start..]).read_to_end(&mut plain).expect("gzip");
+    let text = String::from_utf8_lossy(&plain);
+    assert!(text.contains("quorate") || text.contains("engine::"), "functions have names");
+}
+
+/// An answer to a GET, head and all.
+fn bytes_of(address: &str, path: &str) -> Vec<u8> {
+    let mut stream = std::net::TcpStream::connect(address).expect("a member");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("a member");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    answer
 }
