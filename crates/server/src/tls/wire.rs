@@ -87,6 +87,15 @@ impl Wire {
         }
     }
 
+    /// Returns whether the other end is on this machine for certain: a loopback address, also in the form that it has on a
+    /// socket of IPv6, or a Unix socket.
+    fn is_of_this_machine(&self) -> bool {
+        match &self.0 {
+            State::Unix(_) | State::Detached(Detached::Unix(_)) => true,
+            _ => self.remote().is_some_and(|remote| remote.ip().to_canonical().is_loopback()),
+        }
+    }
+
     /// Waits for the first byte that the other side sends, and leaves it to be read. `None`: there is none, because the
     /// other side has closed the connection; and of Unix sockets, which cannot be looked into, it is not known.
     ///
@@ -148,6 +157,10 @@ pub(crate) enum Stream {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Encrypted;
 
+/// Marks a request whose connection is from the machine on which the member runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OfThisMachine;
+
 #[cfg(test)]
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Stream {
@@ -162,6 +175,15 @@ impl Stream {
             Stream::Plain(_) => None,
             Stream::Tls(_) => Some(Encrypted),
         }
+    }
+
+    /// Returns the mark of requests on this stream if its other end is a loopback address or that of a Unix socket.
+    pub(crate) fn of_this_machine(&self) -> Option<OfThisMachine> {
+        let wire = match self {
+            Stream::Plain(wire) => wire,
+            Stream::Tls(stream) => stream.get_ref().0,
+        };
+        wire.is_of_this_machine().then_some(OfThisMachine)
     }
 
     /// See [`Wire::detach`].

@@ -1,0 +1,91 @@
+//! The live watch, and what is told from the metrics.
+
+use testkit::{Server, require};
+
+use crate::page::Page;
+use crate::{browser, put, quorate};
+
+/// The keys of the changes that are shown, the oldest first.
+const SHOWN: &str =
+    "Array.from(document.querySelectorAll('.event-key'), (key) => key.textContent).reverse().join(' ')";
+
+#[test]
+fn a_watch_goes_on_where_it_stopped_when_the_connection_was_lost() {
+    let program = require!("a live watch", browser::program());
+    let mut server = Server::start(&quorate(), &[]);
+    let mut page = Page::open(program, &server);
+    page.go("watch");
+    page.click("Start");
+    page.browser.until("document.querySelector('[data-state=live]')");
+    put(&server, "k1", "one");
+    page.browser.until(&format!("{SHOWN} === 'k1'"));
+    page.sees("Live. 1 change so far.");
+    server.kill();
+    page.browser.until("document.querySelector('[data-state=lost]')");
+    // The page tries again by the clock, and these come before or after it has: either way it shows all.
+    server.restart();
+    for key in ["k2", "k3", "k4"] {
+        put(&server, key, "more");
+    }
+    page.browser.until(&format!("{SHOWN} === 'k1 k2 k3 k4'"));
+    page.sees("Live. 4 changes so far.");
+
+    // What comes while the list is held is shown when it goes on.
+    page.click("Hold");
+    put(&server, "k5", "held");
+    page.browser.until("t.find('Go on (1 held)')");
+    assert!(!page.browser.value(SHOWN).to_string().contains("k5"));
+    page.click("Go on (1 held)");
+    page.browser.until(&format!("{SHOWN}.endsWith('k5')"));
+    page.click("Stop");
+    page.sees("Not watching.");
+    page.assert_no_complaints();
+}
+
+#[test]
+fn a_watch_says_what_is_missing_because_it_was_compacted() {
+    let program = require!("a watch and a compaction", browser::program());
+    let mut server = Server::start(&quorate(), &[]);
+    put(&server, "a", "1");
+    let mut page = Page::open(program, &server);
+    page.go("watch");
+    page.click("Start");
+    page.browser.until("document.querySelector('[data-state=live]')");
+    // The browser has no network: the compaction comes before it can ask again.
+    let offline = |offline: bool| serde_json::json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
+    page.browser.command("Network.enable", serde_json::json!({}));
+    page.browser.command("Network.emulateNetworkConditions", offline(true));
+    server.kill();
+    page.browser.until("document.querySelector('[data-state=lost]')");
+    server.restart();
+    for value in ["2", "3", "4"] {
+        put(&server, "a", value);
+    }
+    crate::answer(&server, "kv/compaction", &serde_json::json!({ "revision": "4" }));
+    page.browser.command("Network.emulateNetworkConditions", offline(false));
+    page.sees("The changes from revision 3 to 3 have been compacted while the connection was lost: they are missing here.");
+    page.browser.until(&format!("{SHOWN} === 'a a'"));
+    page.assert_no_complaints();
+}
+
+#[test]
+fn the_load_is_told_from_the_metrics() {
+    let program = require!("the load", browser::program());
+    let server = Server::start(&quorate(), &["--metrics=extensive"]);
+    put(&server, "/app/x", "1");
+    let mut page = Page::open(program, &server);
+    page.go("load");
+    page.click("Count them");
+    // A row for the calls that were made before the page was there.
+    page.browser.until(
+        "Array.from(document.querySelectorAll('tbody tr')).some((row) => row.innerText.startsWith('Put'))",
+    );
+    let keys = "document.querySelector('[aria-label^=\"Keys: \"]').ariaLabel";
+    page.browser.until(&format!("{keys} === 'Keys: 1'"));
+    let bars = "Array.from(document.querySelectorAll('.bars .mono'), (bar) => bar.textContent).join(' ')";
+    testkit::wait::until("a part of the store that is busy", || {
+        put(&server, "/app/x", "2");
+        (page.browser.value(bars) == "/app/x").then_some(())
+    });
+    page.assert_no_complaints();
+}
