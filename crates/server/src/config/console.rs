@@ -32,3 +32,32 @@ impl Console {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Console;
+    use crate::config::{Config, Invocation};
+
+    fn of(flags: &[&str]) -> Result<Console, String> {
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        match Config::load(&flags, &[]).map_err(|error| error.to_string())? {
+            Invocation::Serve(config) => Ok(config.console),
+            Invocation::Print(text) => Err(text),
+        }
+    }
+
+    #[test]
+    fn the_flag_and_the_gateway_decide_together() {
+        let without = "--enable-grpc-gateway=false";
+        assert_eq!(of(&[]), Ok(Console::Auto));
+        assert_eq!(of(&["--console=auto"]), Ok(Console::Auto));
+        assert_eq!(of(&["--console=on"]), Ok(Console::On));
+        assert_eq!(of(&["--console=off"]), Ok(Console::Off));
+        assert_eq!(of(&[without]), Ok(Console::Off));
+        assert_eq!(of(&["--console=off", without]), Ok(Console::Off));
+        let refusal = of(&["--console=on", without]).unwrap_err();
+        assert!(refusal.contains("--console=on needs the JSON gateway"), "{refusal}");
+        let refusal = of(&["--console=yes"]).unwrap_err();
+        assert!(refusal.contains("invalid value \"yes\" for flag -console"), "{refusal}");
+    }
+}

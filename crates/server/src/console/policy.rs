@@ -1,7 +1,7 @@
 //! The headers with which a browser refuses everything that is not the console's own.
 //!
 //! Names, keys and values come from whoever may write them. The scripts put them into a page as text only; these headers
-//! are the second wall: no script and no style but from the member itself, no frame around the page, no form that goes
+//! are the second wall (rule S11): no script and no style but from the member itself, no frame around the page, no form that goes
 //! elsewhere, and no text that becomes HTML (trusted types).
 
 use http::{HeaderName, HeaderValue, Response, header};

@@ -3,7 +3,9 @@ window.t = {
   // Returns the element that can be used and is called `name`.
   find(name, selector = "button, a, summary, [role=tab], [role=treeitem]") {
     const called = (element) => (element.getAttribute("aria-label") ?? element.textContent).trim();
-    return Array.from((document.querySelector("dialog[open]") ?? document).querySelectorAll(selector)).find((element) => called(element) === name);
+    return Array.from((document.querySelector("dialog[open]") ?? document).querySelectorAll(selector)).find(
+      (element) => called(element) === name,
+    );
   },
   click(name, selector) {
     const element = t.find(name, selector);

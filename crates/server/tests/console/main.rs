@@ -7,6 +7,7 @@
 //! ```
 
 mod browser;
+mod cluster;
 mod hostile;
 mod keys;
 mod page;

@@ -11,6 +11,9 @@ use crate::keys::kubernetes;
 use crate::page::Page;
 use crate::{answer, base64, browser, put, put_many, quorate};
 
+/// The size of most pictures.
+const WIDE: (u32, u32) = (1280, 760);
+
 const VARIABLE: &str = "UPDATE_PICTURES";
 
 fn is_wanted() -> bool {
@@ -61,11 +64,11 @@ fn seed(server: &Server) {
     }
 }
 
-/// Opens a key with its branch, and the newest step of its history.
+/// Opens a key, to which the tree opens its branches.
 fn open_key(page: &mut Page) {
     page.reopen("keys/%2Fshop%2Fgateway%2Fconfig");
-    page.browser.until("t.items().includes('/shop/gateway/') || t.click('shop/')");
-    page.browser.until("t.items().includes('/shop/gateway/config') || t.click('gateway/')");
+    page.browser
+        .until("document.querySelector('[aria-selected=true]')?.dataset.key === '/shop/gateway/config'");
     page.sees("requests_per_second");
 }
 
@@ -81,6 +84,7 @@ fn picture_of_keys(page: &mut Page, name: &str) {
 
 fn picture_of_a_conflict(page: &mut Page, server: &Server, name: &str) {
     page.reopen("keys/%2Fshop%2Fpayments%2Fflags");
+    page.browser.until("t.items().includes('/shop/payments/flags')");
     page.click("Edit");
     page.fill("Value", "dark_launch=true\nretry=3\n");
     put(server, "/shop/payments/flags", "dark_launch=false\nretry=5\n");
@@ -90,6 +94,7 @@ fn picture_of_a_conflict(page: &mut Page, server: &Server, name: &str) {
 }
 
 fn picture_of_load(page: &mut Page, server: &Server, name: &str) {
+    page.browser.resize(1280, 1000);
     page.reopen("load");
     page.click("Count them");
     // So many readings as make a line. Each makes every plot longer by a piece.
@@ -98,15 +103,16 @@ fn picture_of_load(page: &mut Page, server: &Server, name: &str) {
         for service in ["cart", "cart", "cart", "search", "payments"] {
             put(server, &format!("/shop/{service}/visits"), "1");
         }
-        (page.browser.value(drawn).as_u64() > Some(if is_wanted() { 20 } else { 2 })).then_some(())
+        (page.browser.value(drawn).as_u64() > Some(if is_wanted() { 25 } else { 2 })).then_some(())
     });
     page.browser.until("document.querySelector('.bars .mono')");
     save(page, name);
+    page.browser.resize(WIDE.0, WIDE.1);
 }
 
 fn pictures_in(page: &mut Page, scheme: &str) {
     page.browser.prefer(scheme);
-    page.browser.resize(1280, 860);
+    page.browser.resize(WIDE.0, WIDE.1);
     page.reopen("cluster");
     page.sees("All 3 members are well.");
     save(page, &format!("console-cluster-{scheme}.png"));

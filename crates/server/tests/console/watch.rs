@@ -1,5 +1,6 @@
 //! The live watch, and what is told from the metrics.
 
+use serde_json::json;
 use testkit::{Server, require};
 
 use crate::page::Page;
@@ -8,6 +9,23 @@ use crate::{browser, put, quorate};
 /// The keys of the changes that are shown, the oldest first.
 const SHOWN: &str =
     "Array.from(document.querySelectorAll('.event-key'), (key) => key.textContent).reverse().join(' ')";
+
+/// Takes the browser's network away, or gives it back.
+fn set_offline(page: &mut Page, offline: bool) {
+    let conditions =
+        json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
+    page.browser.command("Network.enable", json!({}));
+    page.browser.command("Network.emulateNetworkConditions", conditions);
+}
+
+/// Ends the connection and starts the server again, while the browser has no network: what happens now happens before the
+/// page can ask again.
+fn lose_connection(page: &mut Page, server: &mut Server) {
+    set_offline(page, true);
+    server.kill();
+    page.browser.until("document.querySelector('[data-state=lost]')");
+    server.restart();
+}
 
 #[test]
 fn a_watch_goes_on_where_it_stopped_when_the_connection_was_lost() {
@@ -20,13 +38,11 @@ fn a_watch_goes_on_where_it_stopped_when_the_connection_was_lost() {
     put(&server, "k1", "one");
     page.browser.until(&format!("{SHOWN} === 'k1'"));
     page.sees("Live. 1 change so far.");
-    server.kill();
-    page.browser.until("document.querySelector('[data-state=lost]')");
-    // The page tries again by the clock, and these come before or after it has: either way it shows all.
-    server.restart();
+    lose_connection(&mut page, &mut server);
     for key in ["k2", "k3", "k4"] {
         put(&server, key, "more");
     }
+    set_offline(&mut page, false);
     page.browser.until(&format!("{SHOWN} === 'k1 k2 k3 k4'"));
     page.sees("Live. 4 changes so far.");
 
@@ -51,18 +67,12 @@ fn a_watch_says_what_is_missing_because_it_was_compacted() {
     page.go("watch");
     page.click("Start");
     page.browser.until("document.querySelector('[data-state=live]')");
-    // The browser has no network: the compaction comes before it can ask again.
-    let offline = |offline: bool| serde_json::json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
-    page.browser.command("Network.enable", serde_json::json!({}));
-    page.browser.command("Network.emulateNetworkConditions", offline(true));
-    server.kill();
-    page.browser.until("document.querySelector('[data-state=lost]')");
-    server.restart();
+    lose_connection(&mut page, &mut server);
     for value in ["2", "3", "4"] {
         put(&server, "a", value);
     }
-    crate::answer(&server, "kv/compaction", &serde_json::json!({ "revision": "4" }));
-    page.browser.command("Network.emulateNetworkConditions", offline(false));
+    crate::answer(&server, "kv/compaction", &json!({ "revision": "4" }));
+    set_offline(&mut page, false);
     page.sees("The changes from revision 3 to 3 have been compacted while the connection was lost: they are missing here.");
     page.browser.until(&format!("{SHOWN} === 'a a'"));
     page.assert_no_complaints();

@@ -12,7 +12,11 @@ export class ApiError extends Error {
 
   // Whether logging in (again) may help.
   get needsLogin() {
-    return this.code === CODES.UNAUTHENTICATED || this.message.includes("user name is empty") || this.message.includes("revision in header is old");
+    return (
+      this.code === CODES.UNAUTHENTICATED ||
+      this.message.includes("user name is empty") ||
+      this.message.includes("revision in header is old")
+    );
   }
 
   get isDenied() {

@@ -25,25 +25,37 @@ export function asText(bytes) {
 }
 
 // What would not be seen, or would make other text look different: controls, directions, blanks of no width.
-const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/u;
+const HIDDEN =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/u;
 const hex2 = (byte) => byte.toString(16).padStart(2, "0");
 
 // Returns bytes as text in which every byte can be told: \xNN for what is not text, \\ for a backslash.
 export function showBytes(bytes) {
   const text = asText(bytes);
-  if (text === null) return Array.from(bytes, (byte) => (byte < 0x20 || byte > 0x7e ? `\\x${hex2(byte)}` : byte === 0x5c ? "\\\\" : String.fromCharCode(byte))).join("");
-  return Array.from(text, (char) => (char === "\\" ? "\\\\" : HIDDEN.test(char) ? Array.from(utf8(char), (byte) => `\\x${hex2(byte)}`).join("") : char)).join("");
+  if (text === null)
+    return Array.from(bytes, (byte) =>
+      byte < 0x20 || byte > 0x7e ? `\\x${hex2(byte)}` : byte === 0x5c ? "\\\\" : String.fromCharCode(byte),
+    ).join("");
+  return Array.from(text, (char) =>
+    char === "\\" ? "\\\\" : HIDDEN.test(char) ? Array.from(utf8(char), (byte) => `\\x${hex2(byte)}`).join("") : char,
+  ).join("");
 }
 
 // Returns text as it is, with what would not be seen made visible.
 export function showText(text) {
-  return Array.from(text, (char) => (HIDDEN.test(char) && char !== "\n" && char !== "\t" ? `␛${char.codePointAt(0).toString(16).padStart(4, "0")}` : char)).join("");
+  return Array.from(text, (char) =>
+    HIDDEN.test(char) && char !== "\n" && char !== "\t"
+      ? `␛${char.codePointAt(0).toString(16).padStart(4, "0")}`
+      : char,
+  ).join("");
 }
 
 // Undoes showBytes: what a person types as a key.
 export function parseBytes(text) {
   const parts = text.split(/(\\x[0-9a-fA-F]{2}|\\\\)/);
-  const pieces = parts.map((part) => (/^\\x[0-9a-fA-F]{2}$/.test(part) ? [parseInt(part.slice(2), 16)] : utf8(part === "\\\\" ? "\\" : part)));
+  const pieces = parts.map((part) =>
+    /^\\x[0-9a-fA-F]{2}$/.test(part) ? [parseInt(part.slice(2), 16)] : utf8(part === "\\\\" ? "\\" : part),
+  );
   return Uint8Array.from(pieces.flatMap((piece) => Array.from(piece)));
 }
 
@@ -73,7 +85,8 @@ export function compare(a, b) {
 }
 
 export const same = (a, b) => compare(a, b) === 0;
-export const startsWith = (bytes, prefix) => bytes.length >= prefix.length && same(bytes.subarray(0, prefix.length), prefix);
+export const startsWith = (bytes, prefix) =>
+  bytes.length >= prefix.length && same(bytes.subarray(0, prefix.length), prefix);
 
 export function concat(...pieces) {
   return Uint8Array.from(pieces.flatMap((piece) => Array.from(piece)));
@@ -100,7 +113,12 @@ export const plural = (number, one, many = `${one}s`) => `${count(number)} ${Num
 export function span(seconds) {
   let rest = Math.max(0, Math.round(Number(seconds)));
   const parts = [];
-  for (const [unit, length] of [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]]) {
+  for (const [unit, length] of [
+    ["d", 86400],
+    ["h", 3600],
+    ["min", 60],
+    ["s", 1],
+  ]) {
     if (rest >= length || (unit === "s" && !parts.length)) parts.push(`${Math.floor(rest / length)} ${unit}`);
     rest %= length;
   }

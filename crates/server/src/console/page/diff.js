@@ -16,7 +16,8 @@ export function diff(before, after) {
   let start = 0;
   while (start < a.length && start < b.length && a[start] === b[start]) start += 1;
   let end = 0;
-  while (end < a.length - start && end < b.length - start && a[a.length - 1 - end] === b[b.length - 1 - end]) end += 1;
+  while (end < a.length - start && end < b.length - start && a[a.length - 1 - end] === b[b.length - 1 - end])
+    end += 1;
   const same = (lines) => lines.map((line) => [" ", line]);
   return [
     ...same(a.slice(0, start)),
@@ -43,7 +44,8 @@ function middle(a, b) {
       lines.push([" ", a[i]]);
       i += 1;
       j += 1;
-    } else if (j >= b.length || (i < a.length && common[(i + 1) * width + j] >= common[i * width + j + 1])) lines.push(gone[i++]);
+    } else if (j >= b.length || (i < a.length && common[(i + 1) * width + j] >= common[i * width + j + 1]))
+      lines.push(gone[i++]);
     else lines.push(come[j++]);
   }
   return lines;
@@ -58,7 +60,8 @@ export function drawDiff(before, after) {
   const isNear = lines.map(() => false);
   lines.forEach(([kind], at) => {
     if (kind === " ") return;
-    for (let near = Math.max(0, at - AROUND); near <= Math.min(lines.length - 1, at + AROUND); near++) isNear[near] = true;
+    for (let near = Math.max(0, at - AROUND); near <= Math.min(lines.length - 1, at + AROUND); near++)
+      isNear[near] = true;
   });
   const rows = [];
   for (let at = 0; at < lines.length; at++) {
@@ -70,7 +73,15 @@ export function drawDiff(before, after) {
     }
     const [kind, line] = lines[at];
     const name = NAMES[kind] ? h("span", { class: "unseen" }, NAMES[kind], " ") : null;
-    rows.push(h("div", { class: `diff-line ${NAMES[kind] ?? ""}` }, name, h("span", { class: "diff-mark", "aria-hidden": "true" }, kind), showText(line) || " "));
+    rows.push(
+      h(
+        "div",
+        { class: `diff-line ${NAMES[kind] ?? ""}` },
+        name,
+        h("span", { class: "diff-mark", "aria-hidden": "true" }, kind),
+        showText(line) || " ",
+      ),
+    );
   }
   return h("div", { class: "code diff", tabindex: "0", role: "region", "aria-label": "Differences" }, rows);
 }

@@ -33,7 +33,12 @@ export const quiet = (...text) => h("p", { class: "quiet" }, ...text);
 
 // What stands where there is nothing: what it is that is not there, and what to do.
 export function empty(title, ...more) {
-  return h("div", { class: "empty" }, h("p", { class: "empty-title" }, title), more.length ? h("p", {}, ...more) : null);
+  return h(
+    "div",
+    { class: "empty" },
+    h("p", { class: "empty-title" }, title),
+    more.length ? h("p", {}, ...more) : null,
+  );
 }
 
 export function loading(what = "Loading") {
@@ -65,7 +70,12 @@ export function dialog(title, make, kind = "") {
   const box = h("dialog", { class: kind, "aria-label": title });
   const close = () => box.close();
   box.append(
-    h("div", { class: "dialog-head" }, h("h2", {}, title), h("button", { class: "icon", "aria-label": "Close", onclick: close }, "×")),
+    h(
+      "div",
+      { class: "dialog-head" },
+      h("h2", {}, title),
+      h("button", { class: "icon", "aria-label": "Close", onclick: close }, "×"),
+    ),
     ...[make(close)].flat(),
   );
   box.addEventListener("close", () => {

@@ -46,18 +46,33 @@ function turnTheme() {
 
 function drawBar() {
   const [icon, words] = THEMES[theme()];
-  const links = VIEWS.map(([name, title], at) => h("a", { href: `#/${name}`, "aria-current": shown?.name === name ? "page" : null, title: `${title} (${at + 1})` }, title));
+  const links = VIEWS.map(([name, title], at) =>
+    h(
+      "a",
+      { href: `#/${name}`, "aria-current": shown?.name === name ? "page" : null, title: `${title} (${at + 1})` },
+      title,
+    ),
+  );
   const person = session.user();
   show(
     bar,
-    h("a", { class: "brand", href: "#/cluster", "aria-label": "Quorate" }, h("img", { src: "icon.svg", alt: "", width: 24, height: 24 }), h("span", {}, "Quorate")),
+    h(
+      "a",
+      { class: "brand", href: "#/cluster", "aria-label": "Quorate" },
+      h("img", { src: "icon.svg", alt: "", width: 24, height: 24 }),
+      h("span", {}, "Quorate"),
+    ),
     shown ? h("nav", { "aria-label": "Views" }, links) : h("span", { class: "grow" }),
     h(
       "div",
       { class: "tools" },
       person ? h("span", { class: "person", title: "Logged in" }, showText(person)) : null,
       person ? h("button", { onclick: logOut }, "Log out") : null,
-      h("button", { class: "icon", onclick: turnTheme, "aria-label": `Colours: ${words}`, title: `Colours: ${words}` }, icon),
+      h(
+        "button",
+        { class: "icon", onclick: turnTheme, "aria-label": `Colours: ${words}`, title: `Colours: ${words}` },
+        icon,
+      ),
       h("button", { class: "icon", onclick: help, "aria-label": "Help", title: "Help (?)" }, "?"),
     ),
   );
@@ -115,17 +130,41 @@ function logIn(why) {
     event.preventDefault();
     button.disabled = true;
     try {
-      const { token } = await call("auth/authenticate", { name: name.value, password: password.value }, { isAnonymous: true });
+      const { token } = await call(
+        "auth/authenticate",
+        { name: name.value, password: password.value },
+        { isAnonymous: true },
+      );
       session.begin(name.value, token);
       route();
     } catch (error) {
-      show(problem, failure("You are not logged in", error.message.includes("invalid user ID or password") ? new Error("There is no such user, or the password is another.") : error));
+      show(
+        problem,
+        failure(
+          "You are not logged in",
+          error.message.includes("invalid user ID or password")
+            ? new Error("There is no such user, or the password is another.")
+            : error,
+        ),
+      );
       password.value = "";
       password.focus();
     }
     button.disabled = false;
   };
-  show(view, h("form", { class: "login card", onsubmit: submit }, h("h1", {}, "Log in"), quiet("With a user of this cluster. You see and change what that user may."), problem, field("User", name), field("Password", password), button));
+  show(
+    view,
+    h(
+      "form",
+      { class: "login card", onsubmit: submit },
+      h("h1", {}, "Log in"),
+      quiet("With a user of this cluster. You see and change what that user may."),
+      problem,
+      field("User", name),
+      field("Password", password),
+      button,
+    ),
+  );
   name.focus();
 }
 
@@ -141,13 +180,20 @@ function help() {
     ["Esc", "close what is open"],
     ["?", "this help"],
   ];
-  dialog("Keyboard", () => h("dl", { class: "shortcuts" }, rows.map(([key, what]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)))));
+  dialog("Keyboard", () =>
+    h(
+      "dl",
+      { class: "shortcuts" },
+      rows.map(([key, what]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, what))),
+    ),
+  );
 }
 
 addEventListener("keydown", (event) => {
   const isTyping = event.target.closest?.("input, textarea, select, dialog");
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "Escape" && event.target.closest?.("input") && !event.target.closest("dialog")) return event.target.blur();
+  if (event.key === "Escape" && event.target.closest?.("input") && !event.target.closest("dialog"))
+    return event.target.blur();
   if (isTyping) return;
   if (event.key === "?") help();
   else if (event.key === "/") {
@@ -158,7 +204,9 @@ addEventListener("keydown", (event) => {
     field.select();
   } else if (event.key === "n" && shown?.name === "keys") {
     event.preventDefault();
-    Array.from(view.querySelectorAll("button")).find((button) => button.textContent === "New key")?.click();
+    Array.from(view.querySelectorAll("button"))
+      .find((button) => button.textContent === "New key")
+      ?.click();
   } else if (VIEWS[Number(event.key) - 1] && shown) go(VIEWS[Number(event.key) - 1][0]);
 });
 

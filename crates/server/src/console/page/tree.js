@@ -19,7 +19,12 @@ export async function children({ prefix, from, end }, signal) {
   const found = [];
   let at = from;
   for (let requests = 0; requests < PAGE_REQUESTS && found.length < PAGE_CHILDREN; requests++) {
-    const body = { key: toBase64(at.length ? at : ALL), range_end: toBase64(end), limit: KEYS_A_REQUEST, keys_only: true };
+    const body = {
+      key: toBase64(at.length ? at : ALL),
+      range_end: toBase64(end),
+      limit: KEYS_A_REQUEST,
+      keys_only: true,
+    };
     const answer = await call("kv/range", body, { signal });
     const keys = (answer.kvs ?? []).map((pair) => fromBase64(pair.key));
     let branch = null;
@@ -42,12 +47,20 @@ export async function children({ prefix, from, end }, signal) {
 async function readable(name, signal) {
   const user = await call("auth/user/get", { name }, { signal });
   const roles = await Promise.all((user.roles ?? []).map((role) => call("auth/role/get", { role }, { signal })));
-  const permissions = roles.flatMap((role) => role.perm ?? []).filter((permission) => permission.permType !== "WRITE");
+  const permissions = roles
+    .flatMap((role) => role.perm ?? [])
+    .filter((permission) => permission.permType !== "WRITE");
   return permissions.map((permission) => {
     const [from, end] = [fromBase64(permission.key), fromBase64(permission.range_end)];
     if (!end.length) return { isLeaf: true, key: from };
     const isPrefix = same(end, prefixEnd(from));
-    return { isLeaf: false, key: isPrefix ? from : new Uint8Array(), from, end, label: isPrefix ? null : `${showBytes(from)} … ${showBytes(end)}` };
+    return {
+      isLeaf: false,
+      key: isPrefix ? from : new Uint8Array(),
+      from,
+      end,
+      label: isPrefix ? null : `${showBytes(from)} … ${showBytes(end)}`,
+    };
   });
 }
 
@@ -63,7 +76,13 @@ function clipped(child, { from, end }) {
 export class Tree {
   constructor({ choose, user, signal }) {
     Object.assign(this, { choose, user, signal, name: null });
-    this.element = h("ul", { role: "tree", class: "tree", "aria-label": "Keys", onkeydown: (event) => this.key(event), onclick: (event) => this.click(event) });
+    this.element = h("ul", {
+      role: "tree",
+      class: "tree",
+      "aria-label": "Keys",
+      onkeydown: (event) => this.key(event),
+      onclick: (event) => this.click(event),
+    });
     this.nodes = new WeakMap();
   }
 
@@ -75,7 +94,9 @@ export class Tree {
       await this.read(root);
     } catch (error) {
       if (!(error instanceof ApiError) || !error.isDenied || !this.user) throw error;
-      const parts = (await readable(this.user, this.signal)).filter((part) => part.label || part.isLeaf || startsWith(part.key, prefix) || startsWith(prefix, part.key));
+      const parts = (await readable(this.user, this.signal)).filter(
+        (part) => part.label || part.isLeaf || startsWith(part.key, prefix) || startsWith(prefix, part.key),
+      );
       if (!parts.length) throw error;
       this.element.replaceChildren();
       this.add(root, parts);
@@ -91,32 +112,54 @@ export class Tree {
   }
 
   async read(node) {
-    const { found, next } = await children({ prefix: node.key, from: node.next ?? node.from, end: node.end }, this.signal);
+    const { found, next } = await children(
+      { prefix: node.key, from: node.next ?? node.from, end: node.end },
+      this.signal,
+    );
     if (node.next === undefined) node.list.replaceChildren();
-    const already = node.next === undefined ? [] : Array.from(node.list.children, (item) => this.nodes.get(item)?.key).filter(Boolean);
+    const already =
+      node.next === undefined
+        ? []
+        : Array.from(node.list.children, (item) => this.nodes.get(item)?.key).filter(Boolean);
     node.next = next;
-    this.add(node, found.filter((child) => child.isLeaf || !already.some((key) => same(key, child.key))));
+    this.add(
+      node,
+      found.filter((child) => child.isLeaf || !already.some((key) => same(key, child.key))),
+    );
     if (next) node.list.append(this.more(node));
   }
 
   add(node, found) {
     for (const child of found) {
-      const label = child.label ?? showBytes(child.key.subarray(startsWith(child.key, node.key) ? node.key.length : 0));
+      const label =
+        child.label ?? showBytes(child.key.subarray(startsWith(child.key, node.key) ? node.key.length : 0));
       const below = { ...clipped(child, node), level: node.level + 1 };
       const item = h(
         "li",
-        { role: "treeitem", "aria-level": below.level, tabindex: "-1", "aria-expanded": child.isLeaf ? null : "false", "aria-label": label, "data-key": showBytes(child.key) },
+        {
+          role: "treeitem",
+          "aria-level": below.level,
+          tabindex: "-1",
+          "aria-expanded": child.isLeaf ? null : "false",
+          "aria-label": label,
+          "data-key": showBytes(child.key),
+        },
         h("span", { class: child.isLeaf ? "leaf" : "branch" }, label === "" ? "(this name itself)" : label),
       );
       this.nodes.set(item, below);
       this.markItem(item);
       node.list.append(item);
     }
-    if (!this.element.querySelector('[tabindex="0"]')) this.element.querySelector("[role=treeitem]")?.setAttribute("tabindex", "0");
+    if (!this.element.querySelector('[tabindex="0"]'))
+      this.element.querySelector("[role=treeitem]")?.setAttribute("tabindex", "0");
   }
 
   more(node) {
-    const item = h("li", { role: "treeitem", "aria-level": node.level + 1, tabindex: "-1", class: "more" }, h("span", { class: "leaf" }, "Show more"));
+    const item = h(
+      "li",
+      { role: "treeitem", "aria-level": node.level + 1, tabindex: "-1", class: "more" },
+      h("span", { class: "leaf" }, "Show more"),
+    );
     this.nodes.set(item, { isMore: true, level: node.level + 1, node });
     return item;
   }
@@ -157,10 +200,18 @@ export class Tree {
     delete node.next;
   }
 
-  // Marks the key that is shown beside the tree.
-  mark(name) {
+  // Marks the key that is shown beside the tree, and opens the branches that lead to it.
+  async mark(name) {
     this.name = name;
     for (const item of this.element.querySelectorAll("[data-key]")) this.markItem(item);
+    const tried = new Set();
+    while (name && this.name === name) {
+      const closed = Array.from(this.element.querySelectorAll('[aria-expanded="false"]'));
+      const next = closed.find((item) => !tried.has(item) && item.dataset.key && name.startsWith(item.dataset.key));
+      if (!next) return;
+      tried.add(next);
+      await this.open(next);
+    }
   }
 
   markItem(item) {
@@ -186,7 +237,9 @@ export class Tree {
   key(event) {
     const item = event.target.closest("[role=treeitem]");
     if (!item || event.altKey || event.ctrlKey || event.metaKey) return;
-    const shown = Array.from(this.element.querySelectorAll("[role=treeitem]")).filter((other) => !other.parentElement.closest('[aria-expanded="false"]'));
+    const shown = Array.from(this.element.querySelectorAll("[role=treeitem]")).filter(
+      (other) => !other.parentElement.closest('[aria-expanded="false"]'),
+    );
     const at = shown.indexOf(item);
     const isOpen = item.getAttribute("aria-expanded");
     const keys = {
@@ -194,7 +247,8 @@ export class Tree {
       ArrowUp: () => shown[at - 1] && this.focus(shown[at - 1]),
       Home: () => this.focus(shown[0]),
       End: () => this.focus(shown.at(-1)),
-      ArrowRight: () => (isOpen === "false" ? this.open(item) : isOpen === "true" && shown[at + 1] && this.focus(shown[at + 1])),
+      ArrowRight: () =>
+        isOpen === "false" ? this.open(item) : isOpen === "true" && shown[at + 1] && this.focus(shown[at + 1]),
       ArrowLeft: () => {
         if (isOpen === "true") return this.close(item);
         const parent = item.parentElement.closest("[role=treeitem]");

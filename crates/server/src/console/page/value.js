@@ -91,7 +91,20 @@ const text = (fields, number) => {
 };
 
 // The fields of the metadata of every object of Kubernetes, by number.
-const METADATA = { 1: "name", 2: "generateName", 3: "namespace", 5: "uid", 6: "resourceVersion", 7: "generation", 8: "creationTimestamp", 11: "labels", 12: "annotations", 13: "ownerReferences", 14: "finalizers", 17: "managedFields" };
+const METADATA = {
+  1: "name",
+  2: "generateName",
+  3: "namespace",
+  5: "uid",
+  6: "resourceVersion",
+  7: "generation",
+  8: "creationTimestamp",
+  11: "labels",
+  12: "annotations",
+  13: "ownerReferences",
+  14: "finalizers",
+  17: "managedFields",
+};
 
 // Returns what can be told of an object of Kubernetes in its binary form, or null when it is none.
 function kubernetes(bytes) {
@@ -106,7 +119,14 @@ function kubernetes(bytes) {
     kind: text(type, 2),
     namespace: text(metadata, 3),
     name: text(metadata, 1),
-    lines: [...(metadata ? ["metadata:", ...describe(metadata, 1, METADATA)] : []), ...describe((object ?? []).filter(([number]) => number !== 1), 0, {})].join("\n"),
+    lines: [
+      ...(metadata ? ["metadata:", ...describe(metadata, 1, METADATA)] : []),
+      ...describe(
+        (object ?? []).filter(([number]) => number !== 1),
+        0,
+        {},
+      ),
+    ].join("\n"),
     isRead: object !== null,
   };
 }
@@ -118,13 +138,18 @@ function describe(fields, depth, names) {
     if (!(value instanceof Uint8Array)) return [`${label} ${value}`];
     if (value.length === 0) return [`${label} ""`];
     const inner = depth < 12 ? message(value) : null;
-    if (names[number] === "creationTimestamp" && inner) return [`${label} ${new Date(Number(first(inner, 1) ?? 0) * 1000).toISOString()}`];
-    if ((names[number] === "labels" || names[number] === "annotations") && inner) return [label, `${pad}  ${text(inner, 1)}: ${showText(text(inner, 2))}`];
+    if (names[number] === "creationTimestamp" && inner)
+      return [`${label} ${new Date(Number(first(inner, 1) ?? 0) * 1000).toISOString()}`];
+    if ((names[number] === "labels" || names[number] === "annotations") && inner)
+      return [label, `${pad}  ${text(inner, 1)}: ${showText(text(inner, 2))}`];
     const string = asText(value);
     // A short text may look like a message; what reads as text is taken for one.
-    if (string !== null && !/[\u0000-\u0008\u000e-\u001f]/.test(string)) return [`${label} ${JSON.stringify(string)}`];
+    if (string !== null && !/[\u0000-\u0008\u000e-\u001f]/.test(string))
+      return [`${label} ${JSON.stringify(string)}`];
     if (inner) return [label, ...describe(inner, depth + 1, {})];
-    return [`${label} ${plural(value.length, "byte")}: ${hexDigits(value.subarray(0, 24))}${value.length > 24 ? "…" : ""}`];
+    return [
+      `${label} ${plural(value.length, "byte")}: ${hexDigits(value.subarray(0, 24))}${value.length > 24 ? "…" : ""}`,
+    ];
   });
 }
 
@@ -150,17 +175,35 @@ function code(content, label) {
 }
 
 function drawKubernetes(object) {
-  const facts = [["API version", object.apiVersion], ["Kind", object.kind], ["Namespace", object.namespace], ["Name", object.name]];
+  const facts = [
+    ["API version", object.apiVersion],
+    ["Kind", object.kind],
+    ["Namespace", object.namespace],
+    ["Name", object.name],
+  ];
   return [
-    h("dl", { class: "facts" }, facts.filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, showText(value))))),
+    h(
+      "dl",
+      { class: "facts" },
+      facts
+        .filter(([, value]) => value)
+        .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, showText(value)))),
+    ),
     code(showText(object.lines), "Fields of the object"),
-    quiet(object.isRead ? "The value has numbers for its fields, not names. Those of the metadata are known here; the others are shown by number, as text where they read as text." : "What is in the object is packed in a form that is not read here."),
+    quiet(
+      object.isRead
+        ? "The value has numbers for its fields, not names. Those of the metadata are known here; the others are shown by number, as text where they read as text."
+        : "What is in the object is packed in a form that is not read here.",
+    ),
   ];
 }
 
 function drawHex(bytes) {
   const part = bytes.subarray(0, HEX_BYTES_MAX);
-  return [code(hexDump(part), "Bytes of the value"), part.length < bytes.length ? quiet(`The first ${size(part.length)} of ${size(bytes.length)}.`) : null];
+  return [
+    code(hexDump(part), "Bytes of the value"),
+    part.length < bytes.length ? quiet(`The first ${size(part.length)} of ${size(bytes.length)}.`) : null,
+  ];
 }
 
 // Returns the forms in which a value can be shown, the best first: [name, draw].
@@ -170,7 +213,10 @@ function forms(bytes) {
   return [
     object && ["Kubernetes", () => drawKubernetes(object)],
     json !== null && ["JSON", () => code(showText(json), "The value as JSON")],
-    string !== null && ["Text", () => (string === "" ? quiet("The value is empty.") : code(showText(string), "The value as text"))],
+    string !== null && [
+      "Text",
+      () => (string === "" ? quiet("The value is empty.") : code(showText(string), "The value as text")),
+    ],
     ["Hex", () => (bytes.length ? drawHex(bytes) : quiet("The value is empty."))],
   ].filter(Boolean);
 }
@@ -199,5 +245,10 @@ export function drawValue(bytes) {
     });
   });
   choose(0);
-  return h("div", { class: "value" }, h("div", { role: "tablist", "aria-label": "Form of the value", class: "tabs" }, tabs), panel);
+  return h(
+    "div",
+    { class: "value" },
+    h("div", { role: "tablist", "aria-label": "Form of the value", class: "tabs" }, tabs),
+    panel,
+  );
 }

@@ -24,7 +24,12 @@ export async function follow(range, on, signal) {
   let next = null;
   let failures = 0;
   while (!signal.aborted) {
-    const create = { ...range, prev_kv: Boolean(on.previous), progress_notify: true, ...(next ? { start_revision: String(next) } : {}) };
+    const create = {
+      ...range,
+      prev_kv: Boolean(on.previous),
+      progress_notify: true,
+      ...(next ? { start_revision: String(next) } : {}),
+    };
     try {
       await stream(
         "watch",
@@ -51,7 +56,8 @@ export async function follow(range, on, signal) {
     } catch (error) {
       if (error.name === "AbortError") return;
       if (error instanceof Compacted) continue;
-      if (error instanceof ApiError && (error.isDenied || error.needsLogin || [3, 12].includes(error.code))) return on.state?.("failed", error);
+      if (error instanceof ApiError && (error.isDenied || error.needsLogin || [3, 12].includes(error.code)))
+        return on.state?.("failed", error);
     }
     if (signal.aborted) return;
     failures += 1;
@@ -61,8 +67,19 @@ export async function follow(range, on, signal) {
 }
 
 export function watch(view, { signal, rest, go }) {
-  const name = h("input", { value: rest ?? "", spellcheck: "false", autocomplete: "off", "data-search": true, placeholder: "everything" });
-  const kind = h("select", { "aria-label": "What to watch" }, h("option", { value: "prefix" }, "all that begins with"), h("option", { value: "key" }, "the one key"));
+  const name = h("input", {
+    value: rest ?? "",
+    spellcheck: "false",
+    autocomplete: "off",
+    "data-search": true,
+    placeholder: "everything",
+  });
+  const kind = h(
+    "select",
+    { "aria-label": "What to watch" },
+    h("option", { value: "prefix" }, "all that begins with"),
+    h("option", { value: "key" }, "the one key"),
+  );
   kind.value = rest ? "key" : "prefix";
   const state = h("p", { class: "state", role: "status" });
   const rows = h("ol", { class: "events", "aria-label": "Changes, the newest first" });
@@ -124,7 +141,16 @@ export function watch(view, { signal, rest, go }) {
         events.slice(-ROWS_MAX).forEach((event) => put(eventRow(event, go)));
         say("live");
       },
-      gap: (from, to) => put(h("li", { class: "event gap" }, from ? `The changes from revision ${count(from)} to ${count(to - 1n)} have been compacted while the connection was lost: they are missing here.` : `Earlier changes have been compacted.`)),
+      gap: (from, to) =>
+        put(
+          h(
+            "li",
+            { class: "event gap" },
+            from
+              ? `The changes from revision ${count(from)} to ${count(to - 1n)} have been compacted while the connection was lost: they are missing here.`
+              : `Earlier changes have been compacted.`,
+          ),
+        ),
       state: say,
     };
     follow(range, on, running.signal);
@@ -137,7 +163,14 @@ export function watch(view, { signal, rest, go }) {
   show(
     view,
     h("h1", {}, "Watch"),
-    h("form", { class: "row watch-form", onsubmit: submit }, kind, h("span", { class: "grow" }, h("label", { class: "unseen", for: "watch-name" }, "Key or beginning"), name), toggle, hold),
+    h(
+      "form",
+      { class: "row watch-form", onsubmit: submit },
+      kind,
+      h("span", { class: "grow" }, h("label", { class: "unseen", for: "watch-name" }, "Key or beginning"), name),
+      toggle,
+      hold,
+    ),
     state,
     nothing,
     rows,
@@ -146,7 +179,9 @@ export function watch(view, { signal, rest, go }) {
   say("ended");
   if (rest) start();
   else show(nothing, empty("See changes as they happen.", "Leave the field empty for all keys that you may read."));
-  return { turn: (next) => next && next !== name.value && ((name.value = next), (kind.value = "key"), stop(), start()) };
+  return {
+    turn: (next) => next && next !== name.value && ((name.value = next), (kind.value = "key"), stop(), start()),
+  };
 }
 
 function eventRow(event, go) {
@@ -159,9 +194,18 @@ function eventRow(event, go) {
   return h(
     "li",
     { class: "event" },
-    h("span", { class: `mark ${isDeletion ? "removed" : isNew ? "added" : "changed"}` }, isDeletion ? "deleted" : isNew ? "created" : "changed"),
+    h(
+      "span",
+      { class: `mark ${isDeletion ? "removed" : isNew ? "added" : "changed"}` },
+      isDeletion ? "deleted" : isNew ? "created" : "changed",
+    ),
     h("a", { class: "event-key", href: `#/keys/${encodeURIComponent(name)}` }, name),
-    h("span", { class: "event-revision" }, `revision ${count(event.kv.mod_revision)}`, h("time", {}, ` · ${new Date().toLocaleTimeString()}`)),
+    h(
+      "span",
+      { class: "event-revision" },
+      `revision ${count(event.kv.mod_revision)}`,
+      h("time", {}, ` · ${new Date().toLocaleTimeString()}`),
+    ),
     shown ? h("pre", { class: "event-value" }, showText(shown)) : null,
   );
 }
