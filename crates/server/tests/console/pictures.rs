@@ -112,10 +112,11 @@ fn picture_of_load(page: &mut Page, server: &Server, name: &str) {
 
 fn pictures_in(page: &mut Page, scheme: &str) {
     page.browser.prefer(scheme);
-    page.browser.resize(WIDE.0, WIDE.1);
+    page.browser.resize(WIDE.0, 480);
     page.reopen("cluster");
     page.sees("All 3 members are well.");
     save(page, &format!("console-cluster-{scheme}.png"));
+    page.browser.resize(WIDE.0, WIDE.1);
     picture_of_keys(page, &format!("console-keys-{scheme}.png"));
 }
 
