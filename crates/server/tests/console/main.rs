@@ -8,6 +8,7 @@
 
 mod browser;
 mod cluster;
+mod frame;
 mod hostile;
 mod keys;
 mod page;

@@ -37,14 +37,14 @@ fn a_watch_goes_on_where_it_stopped_when_the_connection_was_lost() {
     page.browser.until("document.querySelector('[data-state=live]')");
     put(&server, "k1", "one");
     page.browser.until(&format!("{SHOWN} === 'k1'"));
-    page.sees("Live. 1 change so far.");
+    page.sees("1 change so far.");
     lose_connection(&mut page, &mut server);
     for key in ["k2", "k3", "k4"] {
         put(&server, key, "more");
     }
     set_offline(&mut page, false);
     page.browser.until(&format!("{SHOWN} === 'k1 k2 k3 k4'"));
-    page.sees("Live. 4 changes so far.");
+    page.sees("4 changes so far.");
 
     // What comes while the list is held is shown when it goes on.
     page.click("Hold");

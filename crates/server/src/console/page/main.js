@@ -42,6 +42,7 @@ function turnTheme() {
   localStorage.setItem("quorate-theme", names[(names.indexOf(theme()) + 1) % names.length]);
   applyTheme();
   drawBar();
+  bar.querySelector('[aria-label^="Colours"]').focus();
 }
 
 function drawBar() {
@@ -99,6 +100,7 @@ function route() {
     // The view stays; it shows another of its things, if it can.
     return shown.page?.turn?.(below);
   }
+  const isTurn = Boolean(shown);
   shown?.controller.abort();
   const controller = new AbortController();
   shown = { name: found[0], controller };
@@ -106,6 +108,8 @@ function route() {
   document.title = `${found[1]} · Quorate`;
   view.className = `view-${found[0]}`;
   shown.page = found[2](view, { signal: controller.signal, rest: below, go });
+  // The link that was followed has been drawn anew: the focus goes where it leads.
+  if (isTurn) view.focus({ preventScroll: true });
 }
 
 function logOut() {
@@ -117,6 +121,10 @@ function leave() {
   shown?.controller.abort();
   shown = null;
   drawBar();
+}
+
+function isReadOnItsWay() {
+  return location.protocol === "http:" && !/^(localhost|127\.[\d.]+|\[::1\])$/.test(location.hostname);
 }
 
 // Asks for a name and a password where the cluster asks for a user.
@@ -159,6 +167,13 @@ function logIn(why) {
       { class: "login card", onsubmit: submit },
       h("h1", {}, "Log in"),
       quiet("With a user of this cluster. You see and change what that user may."),
+      isReadOnItsWay()
+        ? h(
+            "p",
+            { class: "notice warn" },
+            "This connection is not encrypted: whoever is on its way can read the password.",
+          )
+        : null,
       problem,
       field("User", name),
       field("Password", password),

@@ -3,7 +3,7 @@
 
 import { empty, h, show } from "./dom.js";
 import { ApiError, pause, stream } from "./api.js";
-import { count, fromBase64, parseBytes, rangeOf, showBytes, showText, toBase64 } from "./bytes.js";
+import { count, fromBase64, parseBytes, plural, rangeOf, showBytes, showText, toBase64 } from "./bytes.js";
 import { comparable } from "./value.js";
 
 const ROWS_MAX = 500;
@@ -81,7 +81,9 @@ export function watch(view, { signal, rest, go }) {
     h("option", { value: "key" }, "the one key"),
   );
   kind.value = rest ? "key" : "prefix";
-  const state = h("p", { class: "state", role: "status" });
+  // The number is not announced: it would never stop talking.
+  const [stateText, changes] = [h("span", { role: "status" }), h("span", {})];
+  const state = h("p", { class: "state" }, stateText, changes);
   const rows = h("ol", { class: "events", "aria-label": "Changes, the newest first" });
   const nothing = h("div", {});
   const toggle = h("button", { class: "main", type: "submit" }, "Start");
@@ -106,7 +108,7 @@ export function watch(view, { signal, rest, go }) {
     hold.textContent = `Go on (${held.length} held)`;
   };
   const texts = {
-    live: () => ["live", `Live. ${count(total)} ${total === 1 ? "change" : "changes"} so far.`],
+    live: () => ["live", "Live."],
     lost: () => ["lost", "The connection is lost. It is tried again; the watch goes on where it stopped."],
     failed: (error) => ["failed", `The watch has ended. ${error.message}`],
     ended: () => ["", "Not watching."],
@@ -114,7 +116,9 @@ export function watch(view, { signal, rest, go }) {
   const say = (what, error) => {
     const [mark, text] = texts[what](error);
     state.className = `state ${mark}`;
-    state.textContent = text;
+    // Only what is new is announced.
+    if (stateText.textContent !== text) stateText.textContent = text;
+    changes.textContent = running ? `${plural(total, "change")} so far.` : "";
     state.dataset.state = what;
   };
   const stop = () => {
