@@ -26,6 +26,12 @@ fn the_tree_is_read_as_it_is_opened_and_walked_by_the_keyboard() {
     page.browser.press("ArrowRight");
     page.browser.until("t.items().length === 4");
     assert_eq!(page.tree(), ["/", "/app/", "/deep/", "plain"]);
+    // What is below a branch is not read before it is opened: the thousand keys here are some 90,000 bytes.
+    let read = page.browser.value(
+        "performance.getEntriesByType('resource').filter((entry) => entry.name.endsWith('/v3/kv/range'))
+             .reduce((bytes, entry) => bytes + entry.decodedBodySize, 0)",
+    );
+    assert!(read.as_u64().is_some_and(|bytes| (1..60_000).contains(&bytes)), "{read}");
     page.browser.press("ArrowDown");
     page.browser.press("Enter");
     page.browser.until("t.items().includes('/app/config')");

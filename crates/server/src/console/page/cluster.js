@@ -30,7 +30,7 @@ export function cluster(view, { signal }) {
       known = state.members.filter((member) => member.ID !== state.self);
       const text = JSON.stringify(state);
       // Drawn when it has changed: nothing moves under a reader's eyes for no reason.
-      if (text !== last) show(box, draw(state));
+      if (text !== last) redraw(box, state);
       last = text;
     } catch (error) {
       last = null;
@@ -49,6 +49,15 @@ export function cluster(view, { signal }) {
         );
     }
   });
+}
+
+// Draws the cluster anew. The link that has the focus keeps it.
+function redraw(box, state) {
+  const focused = box.contains(document.activeElement) ? document.activeElement.href : null;
+  show(box, draw(state));
+  Array.from(box.querySelectorAll("a"))
+    .find((link) => link.href === focused)
+    ?.focus();
 }
 
 // Asks this member about the cluster, and every member about itself.

@@ -80,7 +80,8 @@ export function dialog(title, make, kind = "") {
   );
   box.addEventListener("close", () => {
     box.remove();
-    before?.focus?.();
+    // What it was may have been drawn anew meanwhile.
+    (before?.isConnected ? before : document.getElementById("view")).focus();
   });
   document.body.append(box);
   box.showModal();
