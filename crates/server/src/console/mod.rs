@@ -1,8 +1,9 @@
 //! The web console: pages for operators, under `/console/` of the client addresses.
 //!
-//! The console is a handful of files that are part of the binary. Its scripts run in the browser and call the JSON
-//! gateway (`/v3/`) as any other program would: what a person may see and change there is decided by the same permissions,
-//! and nothing here knows a key, a user or a password.
+//! The console is a handful of files that are part of the binary. Its scripts are plain modules, without a library and
+//! without anything that has to be built. They run in the browser and call the JSON gateway (`/v3/`) as any other program
+//! would: what a person may see and change there is decided by the same permissions, and nothing here knows a key, a user
+//! or a password.
 //!
 //! * [`files`]: the files, and what they are called;
 //! * [`visibility`]: who gets them;

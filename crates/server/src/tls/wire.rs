@@ -7,7 +7,7 @@
 //! A [`Stream`] is what clients and peers are served on: such a socket, with TLS around it or without.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -87,12 +87,11 @@ impl Wire {
         }
     }
 
-    /// Returns whether the other end is on this machine for certain: a loopback address, also in the form that it has on a
-    /// socket of IPv6, or a Unix socket.
+    /// Returns whether the other end is on this machine for certain: a loopback address or a Unix socket.
     fn is_of_this_machine(&self) -> bool {
         match &self.0 {
             State::Unix(_) | State::Detached(Detached::Unix(_)) => true,
-            _ => self.remote().is_some_and(|remote| remote.ip().to_canonical().is_loopback()),
+            _ => self.remote().is_some_and(|remote| is_loopback(remote.ip())),
         }
     }
 
@@ -160,6 +159,11 @@ pub(crate) struct Encrypted;
 /// Marks a request whose connection is from the machine on which the member runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OfThisMachine;
+
+/// Returns whether an address is a loopback one, also one of IPv4 in the form that it has on a socket of IPv6.
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
 
 #[cfg(test)]
 impl From<TcpStream> for Stream {
@@ -286,5 +290,26 @@ impl AsyncWrite for Wire {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket()?.poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn loopback_addresses_are_those_of_this_machine() {
+        for (address, is_here) in [
+            ("127.0.0.1", true),
+            ("127.3.2.1", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("10.0.0.1", false),
+            ("::ffff:10.0.0.1", false),
+            ("fe80::1", false),
+            ("0.0.0.0", false),
+        ] {
+            assert_eq!(is_loopback(address.parse().unwrap()), is_here, "{address}");
+        }
     }
 }
