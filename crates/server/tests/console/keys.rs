@@ -160,6 +160,8 @@ fn history_goes_back_to_the_compaction() {
 
     answer(&server, "kv/compaction", &json!({ "revision": "4" }));
     answer(&server, "kv/deleterange", &json!({ "key": base64("k") }));
+    // What is changed after it says nothing about it.
+    put(&server, "other", "value");
     page.reopen("keys/k");
     page.click("What it was before");
     page.sees("What was before revision 4 has been compacted");

@@ -2,12 +2,19 @@
 
 import { dialog, failure, h, loading, quiet, show } from "./dom.js";
 import { stream } from "./api.js";
-import { count, size, toBase64 } from "./bytes.js";
+import { count, size, span, toBase64 } from "./bytes.js";
 import { drawDiff } from "./diff.js";
 import { pairOf, read } from "./pair.js";
 import { comparable, drawValue } from "./value.js";
+import { ended } from "./watch.js";
 
 const VERSIONS_A_PAGE = 10;
+
+// Changes of one key that are shown at most.
+const FOUND_MAX = 1000;
+
+// How long the next change of a key that is gone is waited for.
+const PATIENCE_MS = 3000;
 
 // The versions of a key, the newest first. Each is found by reading at the revision before the one that came after it,
 // up to the compaction. What was before the key was created anew is found in the history of changes.
@@ -47,65 +54,100 @@ export async function history(page, key, newest, at) {
         );
     }
   };
-  const before = () =>
-    earlier(
-      page,
-      key,
-      String(BigInt(rows.lastChild ? rows.lastChild.dataset.revision : at) - (rows.lastChild ? 1n : 0n)),
-      rows,
-      foot,
-    );
+  const before = () => {
+    const oldest = rows.lastChild?.dataset.revision;
+    // The change that created the oldest version that is shown will come, and all before it has come then.
+    const search = oldest ? { last: BigInt(oldest) - 1n } : { last: BigInt(at), patience: PATIENCE_MS };
+    return earlier(page, key, search, rows, foot);
+  };
   if (newest) await more();
   else await before();
 }
 
-// Reads the changes of a key up to a revision, oldest first as they come, and puts the newest on top.
-async function earlier(page, key, last, rows, foot, from = "1") {
+// Puts the changes of a key up to the revision `search.last` below the versions that are shown.
+async function earlier(page, key, search, rows, foot) {
   show(foot, loading("Reading the history of changes"));
-  const found = [];
-  const controller = new AbortController();
-  const stop = () => controller.abort();
-  page.signal.addEventListener("abort", stop, { once: true });
-  const request = { create_request: { key: toBase64(key), start_revision: from, prev_kv: false } };
-  let compacted = null;
+  let result;
   try {
-    // The answer to the second request says that all before it has been sent.
-    await stream(
-      "watch",
-      `${JSON.stringify(request)}${JSON.stringify({ progress_request: {} })}`,
-      (result) => {
-        if (result.compact_revision) compacted = result.compact_revision;
-        for (const event of result.events ?? []) {
-          if (BigInt(event.kv.mod_revision) <= BigInt(last))
-            found.push({ ...pairOf(event.kv), isDeletion: event.type === "DELETE" });
-        }
-        const isPast = BigInt(result.events?.at(-1)?.kv.mod_revision ?? 0) >= BigInt(last);
-        if (
-          compacted ||
-          isPast ||
-          (!result.created && !result.events && BigInt(result.header.revision) >= BigInt(last))
-        )
-          stop();
-      },
-      { signal: controller.signal },
-    );
+    result = await changes(page, key, { from: "1", ...search });
+    if (result.compacted) result = await changes(page, key, { from: result.compacted, ...search });
   } catch (error) {
-    if (error.name !== "AbortError") return show(foot, failure("The history cannot be read", error));
+    if (error.name !== "AbortError") show(foot, failure("The history cannot be read", error));
+    return;
   }
-  if (page.signal.aborted) return;
-  if (compacted && from === "1") return earlier(page, key, last, rows, foot, compacted);
-  found.reverse().forEach((pair, at) =>
+  const { found, from, isComplete, isCut } = result;
+  found.reverse().forEach((pair, at) => {
+    const previous = found[at + 1];
     rows.append(
-      versionRow(page, key, pair, async () => ({
-        pair: found[at + 1]?.isDeletion ? null : (found[at + 1] ?? null),
-      })),
-    ),
-  );
+      versionRow(page, key, pair, async () => ({ pair: previous && !previous.isDeletion ? previous : null })),
+    );
+  });
+  const longer = { ...search, patience: search.patience * 4 };
+  const again = () => (found.forEach(() => rows.lastChild.remove()), earlier(page, key, longer, rows, foot));
   const end =
     from === "1"
       ? "Nothing was before that."
       : `What was before revision ${count(from)} has been compacted: it is not kept any more.`;
-  show(foot, quiet(found.length ? end : `Nothing was there before. ${from === "1" ? "" : end}`));
+  show(
+    foot,
+    isCut
+      ? quiet(`These are the last ${count(FOUND_MAX)} of its changes.`)
+      : found.length || isComplete
+        ? quiet(end)
+        : null,
+    isComplete
+      ? null
+      : [
+          quiet(
+            `${found.length ? "No more was" : "Nothing was"} found within ${span(search.patience / 1000)}. The member may still be searching.`,
+          ),
+          h("button", { onclick: again }, "Search longer"),
+        ],
+  );
+}
+
+// Reads the changes of a key from one revision up to another, the oldest first. Without `patience` a change after `last`
+// is known to come. With it the reading ends when the member says that it has sent all, which it does only if it has
+// found all by the time it is asked, or when nothing has come for so many milliseconds.
+async function changes(page, key, { from, last, patience }) {
+  const [found, controller] = [[], new AbortController()];
+  let [compacted, isComplete, isCut, timer] = [null, false, false, null];
+  const stop = () => controller.abort();
+  const end = () => ((isComplete = true), stop());
+  const wait = () => {
+    clearTimeout(timer);
+    if (patience) timer = setTimeout(stop, patience);
+  };
+  page.signal.addEventListener("abort", stop, { once: true });
+  const take = (result) => {
+    wait();
+    if (result.compact_revision) {
+      compacted = result.compact_revision;
+      return stop();
+    }
+    if (result.canceled) throw ended(result.cancel_reason ?? "");
+    const events = result.events ?? [];
+    for (const event of events) {
+      if (BigInt(event.kv.mod_revision) <= last)
+        found.push({ ...pairOf(event.kv), isDeletion: event.type === "DELETE" });
+    }
+    if (found.length > FOUND_MAX) isCut = Boolean(found.splice(0, found.length - FOUND_MAX));
+    const isProgress = !result.created && !events.length && BigInt(result.header.revision) >= last;
+    if (isProgress || BigInt(events.at(-1)?.kv.mod_revision ?? 0) >= last) end();
+  };
+  const requests = [{ create_request: { key: toBase64(key), start_revision: from } }, { progress_request: {} }];
+  wait();
+  try {
+    await stream("watch", requests.map((request) => JSON.stringify(request)).join(""), take, {
+      signal: controller.signal,
+    });
+  } catch (error) {
+    if (error.name !== "AbortError" || page.signal.aborted) throw error;
+  } finally {
+    clearTimeout(timer);
+    page.signal.removeEventListener("abort", stop);
+  }
+  return { found, from, compacted, isComplete, isCut };
 }
 
 // `previous` reads the version before.

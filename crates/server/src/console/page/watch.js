@@ -14,7 +14,7 @@ const RETRY_MS_MAX = 8_000;
 class Compacted extends Error {}
 
 // Says why a member has ended a watch.
-function ended(reason) {
+export function ended(reason) {
   if (reason.includes("permission denied")) return new ApiError(7, "Your user may not read all of these keys.");
   return new ApiError(2, reason || "The member has ended it.");
 }
