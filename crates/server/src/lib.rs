@@ -6,7 +6,7 @@
 //! * `bootstrap`: who it is, which a new member may have to ask others; `member`: how it is put together, started and stopped;
 //! * `net`: clients' sockets and connections; `tls`: certificates and handshakes;
 //! * `api`: the gRPC services, one file each, on the framing of `grpc`; `readers`: what takes long to read;
-//! * `gateway`: the same services in JSON;
+//! * `gateway`: the same services in JSON; `console`: pages in a browser that call it;
 //! * `auth`: on whose behalf a request is made;
 //! * `transport`: members among each other;
 //! * `follow`: following another cluster; `tasks`: what a member does by the clock;
@@ -19,6 +19,7 @@ mod auth;
 mod backup_pace;
 mod bootstrap;
 pub mod config;
+mod console;
 mod error;
 mod follow;
 pub mod fuzz;

@@ -11,7 +11,8 @@ const SKIPPED_PATHS: [&str; 1] = ["proto/src/gen"];
 const SKIPPED_NAMES: [&str; 3] = [".git", "target", "golden"];
 
 /// Endings of the texts that are read.
-const TEXT_ENDINGS: [&str; 9] = ["rs", "md", "toml", "proto", "tsv", "txt", "sh", "yml", "yaml"];
+const TEXT_ENDINGS: [&str; 12] =
+    ["rs", "md", "toml", "proto", "tsv", "txt", "sh", "yml", "yaml", "js", "css", "html"];
 
 /// Every text file, by its path below the root, and the names of all files and directories.
 #[derive(Debug, Default)]

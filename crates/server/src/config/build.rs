@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Allowed, AuthSettings, AutoCompaction, Backups, Cluster, ClusterState, Config, ConfigError,
+    Allowed, AuthSettings, AutoCompaction, Backups, Cluster, ClusterState, Config, ConfigError, Console,
     DistributedTracing, FeatureGates, FollowSettings, HttpAccess, Keepalive, Limits, Listen, Log, LogFormat,
     LogOutput, MetricsDetail, Nanos, Notice, Quota, Raft, Settings, Source, SrvDiscovery, Tls, Url, Warnings,
     go, table, url, validate,
@@ -72,6 +72,7 @@ impl Config {
             backups: Backups::from_settings(settings)?,
             log: log(settings),
             serves_gateway: settings.bool("enable-grpc-gateway"),
+            console: Console::from_settings(settings)?,
             traces_requests: false,
             feature_gates: gates,
             notices,

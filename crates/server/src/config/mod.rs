@@ -13,6 +13,7 @@
 mod arguments;
 mod backups;
 mod build;
+mod console;
 mod environment;
 pub mod error;
 pub mod features;
@@ -32,6 +33,7 @@ use std::time::Duration;
 
 pub use backups::Backups;
 pub(crate) use build::parse_go_duration;
+pub use console::Console;
 pub use datadir::Url;
 pub use datadir::url;
 pub use error::ConfigError;
@@ -100,6 +102,8 @@ pub struct Config {
     pub log: Log,
     /// Whether the API is served in JSON (`--enable-grpc-gateway`).
     pub serves_gateway: bool,
+    /// Who gets the web console.
+    pub console: Console,
     /// Whether the heads of gRPC requests are written to standard error (`GODEBUG=http2debug=2`).
     pub traces_requests: bool,
     /// Feature gates.

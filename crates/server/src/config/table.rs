@@ -223,6 +223,7 @@ static OBSERVATION: &[Flag] = &[
     flag("distributed-tracing-instance-id", Text, "", Same, Served, "Instance id in traces."),
     flag("distributed-tracing-sampling-rate", Int, "0", Same, Served, "Spans sampled of a million."),
     flag("enable-grpc-gateway", Bool, "true", Same, Served, "Serve the JSON gateway under /v3/."),
+    flag("console", Choice(&["auto", "on", "off"]), "auto", Same, Served, "Serve the web console under /console/: 'on', 'off', or 'auto': to everybody while requests need a user, else to this machine only. Needs the gateway. Not a flag of etcd."),
 ];
 
 #[rustfmt::skip] // one row, one flag

@@ -7,7 +7,7 @@ use super::{Body, reply};
 use crate::gzip::deflated;
 
 /// Returns whether the client takes a body in gzip (RFC 9110, section 12.5.3), which is sent then.
-pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT_ENCODING).iter();
     let codings: Vec<&str> =
         values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).collect();

@@ -6,7 +6,7 @@
 //!
 //! What it asks of the member goes through [`HealthProbe`].
 
-mod encoding;
+pub(crate) mod encoding;
 mod health;
 pub mod probe;
 mod profile;

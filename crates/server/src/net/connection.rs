@@ -132,8 +132,8 @@ pub(crate) type NotTold = mpsc::Sender<Infallible>;
 
 /// Serves a connection until the peer closes it, or until `stop` says so and its requests are answered. Until then the client
 /// is told by GOAWAY that its next requests have to go elsewhere; those that cross it on the way are served. Each request
-/// carries the `name` of the client's certificate as an extension, and [`Encrypted`](crate::tls::Encrypted) if
-/// there is TLS.
+/// carries the `name` of the client's certificate as an extension, [`Encrypted`](crate::tls::Encrypted) if
+/// there is TLS, and [`OfThisMachine`](crate::tls::OfThisMachine) if the client is on this machine.
 pub(crate) async fn serve<S, F>(
     stream: Stream,
     name: Option<CertificateName>,
@@ -151,7 +151,7 @@ pub(crate) async fn serve<S, F>(
     let Terms { builder, settings, budgets } = terms;
     let conversation = Arc::new(Conversation::new());
     let pings = Pings::new(settings.ping_min_time);
-    let encrypted = stream.encrypted();
+    let (encrypted, of_this_machine) = (stream.encrypted(), stream.of_this_machine());
     let socket = Socket::new(stream, pings, Head::new(budgets.heads), conversation.clone());
     let unread = Unread::new(budgets.unread, conversation.clone());
     let requests = conversation.clone();
@@ -161,6 +161,9 @@ pub(crate) async fn serve<S, F>(
         }
         if let Some(encrypted) = encrypted {
             request.extensions_mut().insert(encrypted);
+        }
+        if let Some(of_this_machine) = of_this_machine {
+            request.extensions_mut().insert(of_this_machine);
         }
         let open = Open::new(requests.clone(), &request);
         let (service, unread) = (service.clone(), unread.clone());

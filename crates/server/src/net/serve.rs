@@ -14,7 +14,8 @@ use serde::Serialize;
 
 use crate::api::{Api, router};
 use crate::bootstrap::{PROTOCOL, PROTOCOL_HEADER};
-use crate::config::Config;
+use crate::config::{Config, Console};
+use crate::console;
 use crate::gateway;
 use crate::grpc::admission::looks_like_grpc;
 use crate::grpc::body::ResponseBody;
@@ -38,6 +39,7 @@ pub(crate) struct ClientPort {
     /// HTTP has addresses of its own (`--listen-client-http-urls`).
     grpc_only: bool,
     serves_gateway: bool,
+    console: Console,
     traces_requests: bool,
 }
 
@@ -47,7 +49,8 @@ impl ClientPort {
         let http = Http::new(probe, api.metrics.clone(), config.http.clone());
         let grpc_only = !config.listen.client_http.is_empty();
         let (serves_gateway, traces_requests) = (config.serves_gateway, config.traces_requests);
-        Self { api, workers, http, grpc_only, serves_gateway, traces_requests }
+        let console = config.console;
+        Self { api, workers, http, grpc_only, serves_gateway, console, traces_requests }
     }
 
     /// Answers a request on a client address.
@@ -95,6 +98,9 @@ impl ClientPort {
         if surface == Surface::Client && self.serves_gateway && gateway::serves(head.uri.path()) {
             return self.gateway(connection, &head, body).await;
         }
+        if surface == Surface::Client && console::serves(head.uri.path()) {
+            return self.console(&head).await;
+        }
         // Who the client is by its certificate counts for gRPC alone (rule S5).
         head.extensions.remove::<CertificateName>();
         if head.uri.path() != "/metrics" {
@@ -120,6 +126,23 @@ impl ClientPort {
         let mut response = gateway::respond(&self.api, connection, head, body).await;
         self.http.allow_origin(head, &mut response);
         response
+    }
+
+    /// Answers a request for the web console, behind the rules about hosts. No page of another origin may read it.
+    async fn console(&self, head: &Parts) -> Response<ResponseBody> {
+        if let Some(answer) = self.http.answered_before_all(head) {
+            return plain(answer);
+        }
+        let members = self.api.status.members();
+        let surroundings = console::Surroundings {
+            console: self.console,
+            is_auth_enabled: self.api.is_auth_enabled(),
+            client_urls: members
+                .iter()
+                .flat_map(|member| machine::member_change::shown(member).client_ur_ls)
+                .collect(),
+        };
+        plain(console::respond(head, &surroundings).await)
     }
 }
 

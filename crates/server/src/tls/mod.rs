@@ -52,7 +52,7 @@ pub(crate) use connector::{ConnectError, Connector};
 pub(crate) use handshakes::{Door, Handshakes, Listener, Need};
 pub(crate) use reason::reason_behind;
 pub(crate) use setup::Setup;
-pub(crate) use wire::{Detached, Encrypted, Stream, Wire};
+pub(crate) use wire::{Detached, Encrypted, OfThisMachine, Stream, Wire};
 
 use load::LoadError;
 

@@ -7,7 +7,7 @@
 //! A [`Stream`] is what clients and peers are served on: such a socket, with TLS around it or without.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -87,6 +87,14 @@ impl Wire {
         }
     }
 
+    /// Returns whether the other end is on this machine for certain: a loopback address or a Unix socket.
+    fn is_of_this_machine(&self) -> bool {
+        match &self.0 {
+            State::Unix(_) | State::Detached(Detached::Unix(_)) => true,
+            _ => self.remote().is_some_and(|remote| is_loopback(remote.ip())),
+        }
+    }
+
     /// Waits for the first byte that the other side sends, and leaves it to be read. `None`: there is none, because the
     /// other side has closed the connection; and of Unix sockets, which cannot be looked into, it is not known.
     ///
@@ -148,6 +156,15 @@ pub(crate) enum Stream {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Encrypted;
 
+/// Marks a request whose connection is from the machine on which the member runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OfThisMachine;
+
+/// Returns whether an address is a loopback one, also one of IPv4 in the form that it has on a socket of IPv6.
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
 #[cfg(test)]
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Stream {
@@ -162,6 +179,15 @@ impl Stream {
             Stream::Plain(_) => None,
             Stream::Tls(_) => Some(Encrypted),
         }
+    }
+
+    /// Returns the mark of requests on this stream if its other end is a loopback address or that of a Unix socket.
+    pub(crate) fn of_this_machine(&self) -> Option<OfThisMachine> {
+        let wire = match self {
+            Stream::Plain(wire) => wire,
+            Stream::Tls(stream) => stream.get_ref().0,
+        };
+        wire.is_of_this_machine().then_some(OfThisMachine)
     }
 
     /// See [`Wire::detach`].
@@ -264,5 +290,26 @@ impl AsyncWrite for Wire {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket()?.poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn loopback_addresses_are_those_of_this_machine() {
+        for (address, is_here) in [
+            ("127.0.0.1", true),
+            ("127.3.2.1", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("10.0.0.1", false),
+            ("::ffff:10.0.0.1", false),
+            ("fe80::1", false),
+            ("0.0.0.0", false),
+        ] {
+            assert_eq!(is_loopback(address.parse().unwrap()), is_here, "{address}");
+        }
     }
 }
