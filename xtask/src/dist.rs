@@ -39,6 +39,8 @@ pub struct Options {
     pub profile: Profile,
     /// The target triple; `host` is the machine's own, whose programs need its C library.
     pub target: String,
+    /// The directory of programs that are built already; `None`: they are built.
+    pub programs: Option<PathBuf>,
     /// The directory that the files are written to.
     pub output: PathBuf,
 }
@@ -88,7 +90,10 @@ impl Release<'_> {
 /// When a build fails, or a file cannot be read or written.
 pub fn run(root: &Path, options: &Options) -> Result<()> {
     let target = build::resolve_target(&options.target)?;
-    let programs = Programs::build(root, options.profile, &options.target)?;
+    let programs = match &options.programs {
+        Some(directory) => Programs::read(directory, directory, &options.target)?,
+        None => Programs::build(root, options.profile, &options.target)?,
+    };
     let compression = match options.profile {
         Profile::Release => Compression::Best,
         Profile::Dev => Compression::Fast,

@@ -36,6 +36,9 @@ enum Task {
         /// The target triple, or `host` for this machine's own.
         #[arg(long, default_value = RELEASE_TARGET)]
         target: String,
+        /// Take programs that are built already from this directory.
+        #[arg(long)]
+        programs: Option<PathBuf>,
         /// The directory for the packages.
         #[arg(long, default_value = "target/packages")]
         output: PathBuf,
@@ -49,8 +52,8 @@ fn main() -> anyhow::Result<()> {
         Task::Tidy => tidy::run(&root),
         Task::Ci => ci::run(&root),
         Task::Bench { arguments } => bench::run(&root, &arguments),
-        Task::Dist { profile, target, output } => {
-            dist::run(&root, &Options { profile, target, output: root.join(output) })
+        Task::Dist { profile, target, programs, output } => {
+            dist::run(&root, &Options { profile, target, programs, output: root.join(output) })
         }
     }
 }
