@@ -53,6 +53,13 @@ fn artifact(ending: &str) -> &'static Artifact {
     found.unwrap_or_else(|| panic!("nothing ends with {ending}"))
 }
 
+/// Returns the `.deb` of a package, whatever machine this is.
+fn debian_package(name: &str) -> &'static Artifact {
+    let beginning = format!("{name}_");
+    let found = artifacts().iter().find(|artifact| artifact.name.starts_with(&beginning));
+    found.unwrap_or_else(|| panic!("no package {name}"))
+}
+
 fn unpack(tar_gz: &[u8], into: &Path) {
     tar::Archive::new(GzDecoder::new(tar_gz)).unpack(into).expect("it can be unpacked");
 }
@@ -92,7 +99,8 @@ fn first_line(program: &Path, argument: &str) -> String {
 
 /// Unpacks the tarball and returns its directory.
 fn unpacked_tarball(directory: &Path) -> PathBuf {
-    let tarball = artifact("-gnu.tar.gz");
+    let is_tarball = |name: &str| name.ends_with(".tar.gz") && !name.ends_with("-image.tar.gz");
+    let tarball = artifacts().iter().find(|artifact| is_tarball(&artifact.name)).expect("a tarball");
     unpack(&tarball.content, directory);
     directory.join(tarball.name.strip_suffix(".tar.gz").expect("its ending"))
 }
@@ -132,7 +140,7 @@ fn a_member_starts_from_the_tarball_as_its_unit_says() {
 fn a_member_starts_from_the_debian_package_as_its_unit_says() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let root = directory.path();
-    unpack(&members(&artifact("amd64.deb").content)[2].1, root);
+    unpack(&members(&debian_package("quorate").content)[2].1, root);
     let unit = fs::read_to_string(root.join("usr/lib/systemd/system/quorate.service")).expect("the unit");
     let service = Service::start(&unit, &root.join("usr/bin"), &root.join("etc/quorate/quorate.yaml"));
     assert!(service.is_ready());
@@ -188,18 +196,21 @@ fn the_image_has_programs_an_account_and_a_place_for_data() {
 
 #[test]
 fn a_debian_package_is_what_deb_5_says() {
-    for ending in ["amd64.deb", "all.deb"] {
-        let members = members(&artifact(ending).content);
+    for name in ["quorate", "quorate-etcd"] {
+        let members = members(&debian_package(name).content);
         let names: Vec<_> = members.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["debian-binary", "control.tar.gz", "data.tar.gz"]);
         assert_eq!(members[0].1, b"2.0\n");
     }
-    let control = control(&artifact("amd64.deb").content);
-    for line in
-        ["Package: quorate\n", "Version: 1.2.3~rc.1\n", "Architecture: amd64\n", "Section: database\n"]
-    {
+    let control = control(&debian_package("quorate").content);
+    for line in ["Package: quorate\n", "Version: 1.2.3~rc.1\n", "Section: database\n", "Homepage: https://"] {
         assert!(control["control"].contains(line), "{line}");
     }
+    let named = control["control"].lines().find_map(|line| line.strip_prefix("Architecture: "));
+    assert_eq!(
+        debian_package("quorate").name,
+        format!("quorate_1.2.3~rc.1_{}.deb", named.unwrap_or_default())
+    );
     let conffiles =
         ["/etc/default/quorate-gateway", "/etc/default/quorate-grpc-proxy", "/etc/quorate/quorate.yaml"];
     assert_eq!(control["conffiles"].lines().collect::<Vec<_>>(), conffiles);
@@ -210,7 +221,7 @@ fn a_debian_package_is_what_deb_5_says() {
 /// The scripts are run by `sh`, as root, on machines of others.
 #[test]
 fn the_scripts_of_the_package_are_scripts() {
-    let control = control(&artifact("amd64.deb").content);
+    let control = control(&debian_package("quorate").content);
     for script in ["postinst", "postrm", "prerm"] {
         let mut sh = Command::new("sh");
         let checked = sh.args(["-n", "-c", &control[script]]).output().expect("there is a shell");
@@ -225,8 +236,8 @@ fn the_scripts_of_the_package_are_scripts() {
 #[test]
 fn dpkg_reads_the_packages() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    for ending in ["amd64.deb", "all.deb"] {
-        let package = artifact(ending);
+    for name in ["quorate", "quorate-etcd"] {
+        let package = debian_package(name);
         let path = directory.path().join(&package.name);
         fs::write(&path, &package.content).expect("a file in a fresh directory");
         let output = match Command::new("dpkg-deb").arg("--info").arg(&path).output() {
