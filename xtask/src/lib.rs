@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod ci;
 pub mod codegen;
+pub mod dist;
 mod process;
 pub mod tidy;
 

@@ -1,7 +1,10 @@
 //! `cargo xtask <task>`: everything done to this repository that is not `cargo build` or `cargo test`.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
-use xtask::{bench, ci, codegen, repository_root, tidy};
+use xtask::dist::{Options, Profile, RELEASE_TARGET};
+use xtask::{bench, ci, codegen, dist, repository_root, tidy};
 
 /// Tasks of this repository.
 #[derive(Parser)]
@@ -25,6 +28,21 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build the programs and pack them: tarball, Debian packages, root of a container image, bill of materials, digests.
+    Dist {
+        /// How to build the programs.
+        #[arg(long, value_enum, default_value_t = Profile::Release)]
+        profile: Profile,
+        /// The target triple, or `host` for this machine's own.
+        #[arg(long, default_value = RELEASE_TARGET)]
+        target: String,
+        /// Take programs that are built already from this directory.
+        #[arg(long)]
+        programs: Option<PathBuf>,
+        /// The directory for the packages.
+        #[arg(long, default_value = "target/packages")]
+        output: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -34,5 +52,8 @@ fn main() -> anyhow::Result<()> {
         Task::Tidy => tidy::run(&root),
         Task::Ci => ci::run(&root),
         Task::Bench { arguments } => bench::run(&root, &arguments),
+        Task::Dist { profile, target, programs, output } => {
+            dist::run(&root, &Options { profile, target, programs, output: root.join(output) })
+        }
     }
 }

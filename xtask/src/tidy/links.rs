@@ -7,7 +7,7 @@ use super::Finding;
 use super::tree::Tree;
 
 /// Paths in backticks are checked if they start with one of these.
-const TOP_DIRECTORIES: [&str; 5] = ["crates/", "docs/", "proto/", "xtask/", ".ci/"];
+const TOP_DIRECTORIES: [&str; 6] = ["crates/", "dist/", "docs/", "proto/", "xtask/", ".ci/"];
 
 /// Links and paths of one Markdown file that lead nowhere.
 pub fn check(path: &str, text: &str, tree: &Tree) -> Vec<Finding> {

@@ -95,7 +95,17 @@ pub(super) fn command(program: &'static str) -> Command {
         .disable_version_flag(true)
         .arg(timeout.global(true))
         .arg(write_out.global(true))
-        .subcommands([backup(), completion(), defrag(), dump(), hashkv(), migrate(), snapshot(), verify()])
+        .subcommands([
+            backup(),
+            completion(),
+            defrag(),
+            dump(),
+            hashkv(),
+            man(),
+            migrate(),
+            snapshot(),
+            verify(),
+        ])
         .subcommand(version(program))
 }
 
@@ -148,12 +158,14 @@ fn hashkv() -> Command {
         )
 }
 
+/// What is short for it in etcdutl is not short for our own commands.
 fn migrate() -> Command {
     let version = "Target etcd version to migrate contents of data dir. Minimal value 3.5. Format \"X.Y\" for example 3.6.";
     let text = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name("string").required(true).allow_hyphen_values(true).help(help)
     };
     Command::new("migrate")
+        .alias("m")
         .about(
             "Migrates schema of etcd data dir files to make them compatible with different etcd version: a data directory \
              of Quorate has one schema",
@@ -285,6 +297,14 @@ fn completion() -> Command {
     Command::new("completion")
         .about("Generate completion script")
         .arg(Arg::new("shell").required(true).value_name("bash|zsh|fish|powershell"))
+}
+
+/// Hidden: it is for those who make packages.
+fn man() -> Command {
+    Command::new("man")
+        .about("Writes manual pages to a directory")
+        .hide(true)
+        .arg(Arg::new("directory").required(true))
 }
 
 fn verify() -> Command {

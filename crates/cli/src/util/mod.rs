@@ -18,6 +18,7 @@ mod dump;
 mod failure;
 mod held;
 mod log_line;
+mod man;
 mod migrate;
 mod restore;
 mod shown;
@@ -61,6 +62,7 @@ fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
         Some(("hashkv", matches)) => backup::run_hash_kv(&globals, matches, &mut out),
         Some(("migrate", matches)) => migrate::run(&globals, matches),
         Some(("version", _)) => version::run(program, &mut out),
+        Some(("man", matches)) => man::run(program, matches),
         Some(("completion", matches)) => completion::run(program, matches, &mut out),
         Some(("verify", matches)) => verify::run(&globals, matches, &mut out),
         Some(("dump", matches)) => dump::run(&globals, matches, &mut out),

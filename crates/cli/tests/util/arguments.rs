@@ -69,3 +69,22 @@ fn every_shell_gets_its_script_and_help_is_given() {
         assert!(ended.stdout.contains("Usage:"), "{arguments:?}: {ended:?}");
     }
 }
+
+#[test]
+fn there_is_a_manual_page_for_each_command() {
+    let directory = tempfile::tempdir().unwrap();
+    let ended = run(&["man", directory.path().to_str().unwrap()]);
+    assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (0, "", ""));
+    let page = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+    assert!(page("quorateutl.1").contains("write\\-out"));
+    assert!(page("quorateutl-snapshot-restore.1").contains("data\\-dir"));
+    assert!(!directory.path().join("quorateutl-man.1").exists());
+    assert_eq!(run(&["man"]).code, 1);
+}
+
+/// The command for pages does not take a shortcut of etcdutl's away.
+#[test]
+fn m_is_short_for_migrate() {
+    let ended = run(&["m"]);
+    assert!(ended.stderr.contains("required flag(s) \"data-dir\""), "{}", ended.stderr);
+}
