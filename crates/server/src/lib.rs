@@ -43,7 +43,7 @@ mod transport;
 mod turn;
 pub mod version;
 
-pub use bootstrap::BootstrapError;
+pub use bootstrap::{BootstrapError, RegistryError};
 pub use engine::ending::Ending;
 pub use error::StartError;
 pub use member::{Running, start, start_on};

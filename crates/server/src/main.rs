@@ -7,11 +7,11 @@ use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use server::config::{Config, ConfigError, Invocation, Url, help, url};
+use server::config::{Config, ConfigError, Discovery, Invocation, Url, help, url};
 use server::logging::{self, FATAL, messages};
 use server::notify;
 use server::signals::{Signals, Starting, StopSignal, end_process};
-use server::{Ending, Running};
+use server::{BootstrapError, Ending, Running, StartError};
 
 /// Less CPU for the many small allocations of a call than the system's allocator.
 #[global_allocator]
@@ -72,7 +72,7 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
     };
     let mut member = match server::start(config) {
         Ok(member) => member,
-        Err(error) => return fail(&error),
+        Err(error) => return fail_to_start(config, &error),
     };
     // Not before the member has started: a recovery can be interrupted.
     let signals = match starting.watch() {
@@ -106,11 +106,7 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
 }
 
 /// Waits until the member is asked to stop, or ends by itself.
-fn wait(
-    config: &Config,
-    member: &mut Running,
-    signals: &Signals,
-) -> Result<Option<StopSignal>, server::StartError> {
+fn wait(config: &Config, member: &mut Running, signals: &Signals) -> Result<Option<StopSignal>, StartError> {
     // A member may wait for others for a long time, and can be stopped meanwhile.
     let (secure, plain): (Vec<Url>, Vec<Url>) =
         config.listen.client.iter().cloned().partition(Url::is_secure);
@@ -134,6 +130,23 @@ fn announce(secure: &[Url], plain: &[Url]) {
             tracing::warn!(error = &error as &dyn std::error::Error, "failed to notify init daemon")
         }
     }
+}
+
+/// Says why the member does not start. A discovery service that did not let it is named, as in etcd.
+fn fail_to_start(config: &Config, error: &StartError) -> ExitCode {
+    let service = config.cluster.discovery.as_ref().and_then(Discovery::service);
+    let (StartError::Bootstrap(BootstrapError::Registry(_)), Some(service)) = (error, service) else {
+        return fail(error);
+    };
+    tracing::warn!(
+        "discovery-token" = service.token,
+        "discovery-endpoints" = ?service.endpoints,
+        error = error as &dyn std::error::Error,
+        "{}",
+        messages::DISCOVERY_REFUSED
+    );
+    tracing::warn!("{}", messages::DISCOVERY_ADVICE);
+    ExitCode::FAILURE
 }
 
 /// Says why the member does not start: one line in the log.

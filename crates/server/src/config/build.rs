@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Allowed, AuthSettings, AutoCompaction, Backups, Cluster, ClusterState, Config, ConfigError, FeatureGates,
-    FollowSettings, HttpAccess, Keepalive, Limits, Listen, Log, LogFormat, LogOutput, MetricsDetail, Nanos,
-    Notice, Quota, Raft, Settings, Source, SrvDiscovery, Tls, Url, Warnings, go, table, url, validate,
+    Allowed, AuthSettings, AutoCompaction, Backups, Cluster, ClusterState, Config, ConfigError, Discovery,
+    FeatureGates, FollowSettings, HttpAccess, Keepalive, Limits, Listen, Log, LogFormat, LogOutput,
+    MetricsDetail, Nanos, Notice, Quota, Raft, Settings, Source, Tls, Url, Warnings, go, table, url,
+    validate,
 };
 
 impl Config {
@@ -160,13 +161,13 @@ fn cluster(
         url::parse_cluster(initial_cluster)
             .map_err(|error| format!("error setting up initial cluster: {error}"))
     };
-    let cannot_found = initial.as_ref().err().cloned().or_else(|| not_served_to_found(settings));
+    let cannot_found = initial.as_ref().err().cloned();
     Ok(Cluster {
         advertise_peer,
         advertise_client,
         initial: initial.unwrap_or_default(),
         cannot_found,
-        discovery: srv_discovery(settings),
+        discovery: Discovery::from_settings(settings)?,
         state: match settings.text("initial-cluster-state") {
             "existing" => ClusterState::Existing,
             _ => ClusterState::New,
@@ -177,25 +178,6 @@ fn cluster(
         auto_promote_learners: settings.bool("auto-promote-learners"),
         strict_reconfig_check: settings.bool("strict-reconfig-check"),
         force_new: settings.bool("force-new-cluster"),
-    })
-}
-
-/// What a member without data asks for that this version does not serve.
-fn not_served_to_found(settings: &Settings) -> Option<String> {
-    settings.iter().filter(|setting| setting.is_changed()).find_map(|setting| match setting.flag.standing {
-        table::Standing::NotYetToFound(what) => {
-            let error = ConfigError::NotServed { setting: setting.origin(), what: what.to_owned() };
-            Some(error.to_string())
-        }
-        _ => None,
-    })
-}
-
-fn srv_discovery(settings: &Settings) -> Option<SrvDiscovery> {
-    let domain = settings.text("discovery-srv");
-    (!domain.is_empty()).then(|| SrvDiscovery {
-        domain: domain.to_owned(),
-        service_suffix: settings.text("discovery-srv-name").to_owned(),
     })
 }
 
@@ -354,7 +336,11 @@ fn duration(settings: &Settings, name: &str) -> Result<Duration, ConfigError> {
     })
 }
 
-fn duration_or(settings: &Settings, name: &str, when_zero: Duration) -> Result<Duration, ConfigError> {
+pub(super) fn duration_or(
+    settings: &Settings,
+    name: &str,
+    when_zero: Duration,
+) -> Result<Duration, ConfigError> {
     duration(settings, name).map(|given| if given.is_zero() { when_zero } else { given })
 }
 

@@ -13,6 +13,7 @@
 mod arguments;
 mod backups;
 mod build;
+mod discovery;
 mod environment;
 pub mod error;
 pub mod features;
@@ -34,6 +35,7 @@ pub use backups::Backups;
 pub(crate) use build::parse_go_duration;
 pub use datadir::Url;
 pub use datadir::url;
+pub use discovery::{Discovery, DiscoveryService, DiscoveryTls, DiscoveryUser, SrvDiscovery};
 pub use error::ConfigError;
 pub use features::FeatureGates;
 pub use go::Nanos;
@@ -147,7 +149,7 @@ pub struct Cluster {
     /// `--initial-cluster` and the like any more then, and neither does this.
     pub cannot_found: Option<String>,
     /// Where the founding members are listed, if not in `initial`.
-    pub discovery: Option<SrvDiscovery>,
+    pub discovery: Option<Discovery>,
     /// Found or join.
     pub state: ClusterState,
     /// Goes into the ids.
@@ -160,15 +162,6 @@ pub struct Cluster {
     pub strict_reconfig_check: bool,
     /// Whether a member with data drops all others and goes on alone.
     pub force_new: bool,
-}
-
-/// The founding members are listed in the DNS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SrvDiscovery {
-    /// The domain.
-    pub domain: String,
-    /// A suffix of the services' names: several clusters can share a domain. Empty for none.
-    pub service_suffix: String,
 }
 
 /// Whether a member without data founds a cluster or joins one.

@@ -47,9 +47,6 @@ pub enum Standing {
     NoEffect(&'static str),
     /// What it asks for is not there yet: any value but the default is refused, naming this.
     NotYet(&'static str),
-    /// The same of a flag that only matters while a member has no data: then the member is not started. A member that has
-    /// data starts, as in etcd, which does not look at such flags any more.
-    NotYetToFound(&'static str),
     /// A flag of the past that etcd accepts without a word.
     Ignored,
 }
@@ -64,7 +61,7 @@ pub struct Group {
 }
 
 use FileKey::{Absent, At, Same};
-use Standing::{Ignored, NoEffect, NotYet, NotYetToFound, Served};
+use Standing::{Ignored, NoEffect, NotYet, Served};
 
 const fn flag(
     name: &'static str,
@@ -82,7 +79,6 @@ const NO_SCRUB_COMPACTION: Standing =
     NoEffect("compaction releases whole segments: there is nothing to batch");
 const NO_HASH_CHECK: Standing = NoEffect("members do not compare compaction hashes");
 const NO_DOWNGRADE: Standing = NoEffect("a downgrade ends when it is called off");
-const DISCOVERY: Standing = NotYetToFound("a discovery service");
 const NO_OWN_CONNECTION: Standing =
     NoEffect("a member does not connect to its own client port: the files are checked, and not used");
 const TRACING: Standing = NotYet("distributed tracing");
@@ -159,19 +155,19 @@ static CLUSTERING: &[Flag] = &[
     flag("pre-vote", Bool, "true", Same, Served, "Ask before standing for election, so that a member that rejoins disturbs nobody."),
     flag("auto-compaction-mode", Text, "periodic", Same, Served, "What --auto-compaction-retention counts: 'periodic' or 'revision'."),
     flag("auto-compaction-retention", Text, "0", Same, Served, "History to keep: a duration or hours ('periodic'), a number of revisions ('revision'); 0: all."),
-    flag("discovery-endpoints", Set, "", At("discovery-config.client.endpoints"), DISCOVERY, "Endpoints of the discovery service."),
-    flag("discovery-token", Text, "", At("discovery-config.token"), DISCOVERY, "Token of the cluster at the discovery service."),
-    flag("discovery-dial-timeout", Duration, "2s", At("discovery-config.client.dial-timeout"), DISCOVERY, "Time to connect to the discovery service."),
-    flag("discovery-request-timeout", Duration, "5s", At("discovery-config.client.request-timeout"), DISCOVERY, "Time for a request to the discovery service."),
-    flag("discovery-keepalive-time", Duration, "2s", At("discovery-config.client.keepalive-time"), DISCOVERY, "Keepalive time towards the discovery service."),
-    flag("discovery-keepalive-timeout", Duration, "6s", At("discovery-config.client.keepalive-timeout"), DISCOVERY, "Keepalive timeout towards the discovery service."),
-    flag("discovery-insecure-transport", Bool, "true", At("discovery-config.client.secure.insecure-transport"), DISCOVERY, "Talk to the discovery service without TLS."),
-    flag("discovery-insecure-skip-tls-verify", Bool, "false", At("discovery-config.client.secure.insecure-skip-tls-verify"), DISCOVERY, "Do not verify the discovery service's certificate."),
-    flag("discovery-cert", Text, "", At("discovery-config.client.secure.cert"), DISCOVERY, "Client certificate for the discovery service."),
-    flag("discovery-key", Text, "", At("discovery-config.client.secure.key"), DISCOVERY, "Client key for the discovery service."),
-    flag("discovery-cacert", Text, "", At("discovery-config.client.secure.cacert"), DISCOVERY, "CA bundle for the discovery service."),
-    flag("discovery-user", Text, "", At("discovery-config.client.auth.username"), DISCOVERY, "User name for the discovery service."),
-    flag("discovery-password", Text, "", At("discovery-config.client.auth.password"), DISCOVERY, "Password for the discovery service."),
+    flag("discovery-endpoints", Set, "", At("discovery-config.client.endpoints"), Served, "Client endpoints of the discovery service, a cluster whose keys list the founding members."),
+    flag("discovery-token", Text, "", At("discovery-config.token"), Served, "Token of the new cluster: which registry of the discovery service, and what --initial-cluster-token is otherwise."),
+    flag("discovery-dial-timeout", Duration, "2s", At("discovery-config.client.dial-timeout"), Served, "Time to connect to the discovery service (0: 2s)."),
+    flag("discovery-request-timeout", Duration, "5s", At("discovery-config.client.request-timeout"), Served, "Time for a request to the discovery service (0: 5s)."),
+    flag("discovery-keepalive-time", Duration, "2s", At("discovery-config.client.keepalive-time"), Served, "Keepalive time towards the discovery service (0: 2s)."),
+    flag("discovery-keepalive-timeout", Duration, "6s", At("discovery-config.client.keepalive-timeout"), Served, "Keepalive timeout towards the discovery service (0: 6s)."),
+    flag("discovery-insecure-transport", Bool, "true", At("discovery-config.client.secure.insecure-transport"), Served, "Talk to the discovery service without TLS."),
+    flag("discovery-insecure-skip-tls-verify", Bool, "false", At("discovery-config.client.secure.insecure-skip-tls-verify"), Served, "Do not verify the discovery service's certificate."),
+    flag("discovery-cert", Text, "", At("discovery-config.client.secure.cert"), Served, "Client certificate for the discovery service."),
+    flag("discovery-key", Text, "", At("discovery-config.client.secure.key"), Served, "Client key for the discovery service."),
+    flag("discovery-cacert", Text, "", At("discovery-config.client.secure.cacert"), Served, "CA bundle for the discovery service."),
+    flag("discovery-user", Text, "", At("discovery-config.client.auth.username"), Served, "User of the discovery service: a name, or 'name:password'."),
+    flag("discovery-password", Text, "", At("discovery-config.client.auth.password"), Served, "Password for the discovery service."),
     flag("discovery-srv", Text, "", Same, Served, "DNS domain that lists the members."),
     flag("discovery-srv-name", Text, "", Same, Served, "Suffix of the SRV service names."),
     flag("discovery-fallback", Choice(&["exit", "proxy"]), "exit", Absent, Served, "What to do when discovery fails; only 'exit' is allowed."),

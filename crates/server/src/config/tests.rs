@@ -196,10 +196,6 @@ fn what_founding_needs_is_kept_for_the_founding() {
             &["--initial-cluster=default=http://a:1/path"],
             "error setting up initial cluster: URL must not contain a path: http://a:1/path",
         ),
-        (
-            &["--discovery-endpoints=http://x:1", "--discovery-token=t"],
-            "--discovery-endpoints asks for a discovery service, which this version of quorate does not serve yet",
-        ),
     ];
     for (line, why) in cases {
         assert_eq!(load(line, &[]).unwrap().cluster.cannot_found.as_deref(), Some(*why));
@@ -438,7 +434,6 @@ fn reference() -> String {
                 Standing::Served => "yes".to_owned(),
                 Standing::NoEffect(why) => format!("no effect: {why}"),
                 Standing::NotYet(what) => format!("not yet: {what}"),
-                Standing::NotYetToFound(what) => format!("not yet: {what} (ignored once there is data)"),
                 Standing::Ignored => "ignored, as in etcd".to_owned(),
             };
             let _ = writeln!(page, "| `--{}` | {default} | {}{key} | {served} |", flag.name, flag.help);

@@ -37,6 +37,16 @@ pub const BAD_FLAGS: &str = "failed to verify flags";
 /// The member could not start.
 pub const START_FAILED: &str = "discovery failed";
 
+/// A discovery service was asked and did not let the member found a cluster.
+pub const DISCOVERY_REFUSED: &str = "failed to bootstrap; discovery token was already used";
+
+/// What to do about that.
+pub const DISCOVERY_ADVICE: &str = "do not reuse discovery token; generate a new one to bootstrap a cluster";
+
+/// A member with data is given a discovery service.
+pub const DISCOVERY_IGNORED: &str =
+    "discovery token is ignored since cluster already initialized; valid logs are found";
+
 /// A signal asks the member to stop.
 pub const SIGNAL: &str = "received signal; shutting down";
 

@@ -57,6 +57,10 @@ impl Taken {
     ) -> Result<Self, StartError> {
         let data_dir = DataDir::take(disk, &config.data_dir)?;
         if let Some(found) = data_dir.origin()? {
+            if config.cluster.discovery.as_ref().is_some_and(|discovery| discovery.service().is_some()) {
+                let wal_dir = config.wal_dir.clone().unwrap_or_else(|| data_dir.wal_dir());
+                tracing::warn!("wal-dir" = %wal_dir.display(), "{}", messages::DISCOVERY_IGNORED);
+            }
             return Ok(Self {
                 data_dir,
                 origin: found.origin,
