@@ -66,6 +66,11 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
     logging::log_settings(config, arguments);
     config.notices.iter().for_each(server::config::Notice::log);
     server::raise_descriptor_limit();
+    if config.locks_memory
+        && let Err(error) = server::lock_memory()
+    {
+        return fail(&error);
+    }
     let starting = match Starting::begin() {
         Ok(starting) => starting,
         Err(error) => return fail(&error),

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use super::{
     Allowed, AuthSettings, AutoCompaction, Backups, Cluster, ClusterState, Config, ConfigError, Discovery,
-    FeatureGates, FollowSettings, HttpAccess, Keepalive, Limits, Listen, Log, LogFormat, LogOutput,
-    MetricsDetail, Nanos, Notice, Quota, Raft, Settings, Source, Tls, Url, Warnings, go, table, url,
-    validate,
+    FeatureGates, FollowSettings, HttpAccess, Keepalive, Limits, Listen, Log, MetricsDetail, Nanos, Notice,
+    Quota, Raft, Settings, Source, Tls, Url, Warnings, go, table, url, validate,
 };
 
 impl Config {
@@ -68,7 +67,8 @@ impl Config {
                 _ => MetricsDetail::Basic,
             },
             backups: Backups::from_settings(settings)?,
-            log: log(settings),
+            log: Log::from_settings(settings)?,
+            locks_memory: settings.bool("memory-mlock"),
             serves_gateway: settings.bool("enable-grpc-gateway"),
             traces_requests: false,
             feature_gates: gates,
@@ -342,37 +342,4 @@ pub(super) fn duration_or(
     when_zero: Duration,
 ) -> Result<Duration, ConfigError> {
     duration(settings, name).map(|given| if given.is_zero() { when_zero } else { given })
-}
-
-fn log(settings: &Settings) -> Log {
-    Log {
-        level: match settings.text("log-level") {
-            "debug" => tracing::Level::DEBUG,
-            "" | "info" => tracing::Level::INFO,
-            "warn" => tracing::Level::WARN,
-            // Everything above an error is logged as one.
-            _ => tracing::Level::ERROR,
-        },
-        format: match settings.text("log-format") {
-            "console" => LogFormat::Console,
-            _ => LogFormat::Json,
-        },
-        outputs: log_outputs(settings.list("log-outputs")),
-    }
-}
-
-/// The outputs, `default` being stderr, none of them twice.
-fn log_outputs(words: &[String]) -> Vec<LogOutput> {
-    let mut outputs = Vec::new();
-    for word in words.iter().filter(|word| !word.is_empty()) {
-        let output = match word.as_str() {
-            "default" | "stderr" => LogOutput::Stderr,
-            "stdout" => LogOutput::Stdout,
-            path => LogOutput::File(PathBuf::from(path)),
-        };
-        if !outputs.contains(&output) {
-            outputs.push(output);
-        }
-    }
-    outputs
 }

@@ -20,6 +20,7 @@ pub mod features;
 mod file;
 mod go;
 pub mod help;
+mod log;
 pub mod notice;
 pub mod settings;
 pub mod table;
@@ -39,6 +40,7 @@ pub use discovery::{Discovery, DiscoveryService, DiscoveryTls, DiscoveryUser, Sr
 pub use error::ConfigError;
 pub use features::FeatureGates;
 pub use go::Nanos;
+pub use log::{Log, LogFormat, LogOutput, Rotation};
 pub use notice::Notice;
 pub use settings::{Settings, Source};
 pub use tls::Tls;
@@ -98,6 +100,8 @@ pub struct Config {
     pub backups: Option<Backups>,
     /// Logging.
     pub log: Log,
+    /// Whether all of the process is kept in memory.
+    pub locks_memory: bool,
     /// Whether the API is served in JSON (`--enable-grpc-gateway`).
     pub serves_gateway: bool,
     /// Whether the heads of gRPC requests are written to standard error (`GODEBUG=http2debug=2`).
@@ -300,37 +304,6 @@ impl Allowed {
             Allowed::Only(words) => words.iter().any(|allowed| allowed == word),
         }
     }
-}
-
-/// Logging.
-#[derive(Clone, Debug)]
-pub struct Log {
-    /// Least level written.
-    pub level: tracing::Level,
-    /// The shape of a line.
-    pub format: LogFormat,
-    /// Where lines go.
-    pub outputs: Vec<LogOutput>,
-}
-
-/// The shape of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// JSON, on a terminal too: containers have one, and what collects their logs reads JSON.
-    Json,
-    /// For people.
-    Console,
-}
-
-/// Where log lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogOutput {
-    /// Standard error.
-    Stderr,
-    /// Standard output.
-    Stdout,
-    /// A file, appended to.
-    File(PathBuf),
 }
 
 impl Default for Config {

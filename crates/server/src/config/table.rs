@@ -237,11 +237,11 @@ static BACKUPS: &[Flag] = &[
 #[rustfmt::skip] // one row, one flag
 static LOGGING: &[Flag] = &[
     flag("logger", Text, "zap", Same, Served, "Logger; only 'zap' (the shape of the log lines) is known."),
-    flag("log-outputs", Set, "default", Same, Served, "Where logs go: 'default' (stderr), 'stdout', 'stderr' or file paths."),
+    flag("log-outputs", Set, "default", Same, Served, "Where logs go: 'default' (stderr), 'stdout', 'stderr', 'systemd/journal' or file paths."),
     flag("log-level", Level, "info", Same, Served, "Least level logged: debug, info, warn, error, dpanic, panic or fatal."),
     flag("log-format", Choice(&["json", "console"]), "json", Same, Served, "Shape of the log lines."),
-    flag("enable-log-rotation", Bool, "false", Same, NotYet("log rotation"), "Rotate the one log file."),
-    flag("log-rotation-config-json", Text, r#"{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}"#, Same, NotYet("log rotation"), "How to rotate."),
+    flag("enable-log-rotation", Bool, "false", Same, Served, "Rotate the one log file."),
+    flag("log-rotation-config-json", Text, r#"{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}"#, Same, Served, "How to rotate: the longest file in MiB, the oldest in days, how many, local time in names, gzip (0: no limit; of maxsize: 100)."),
 ];
 
 #[rustfmt::skip] // one row, one flag
@@ -254,7 +254,7 @@ static TUNING: &[Flag] = &[
     flag("downgrade-check-time", Duration, "5s", Same, NO_DOWNGRADE, "Time between checks of a downgrade."),
     flag("warning-apply-duration", Duration, "100ms", Same, Served, "Applying a request for longer than this is logged."),
     flag("warning-unary-request-duration", Duration, "300ms", Same, Served, "A request that takes longer than this is logged."),
-    flag("memory-mlock", Bool, "false", Same, NotYet("locking of memory"), "Keep the process in memory."),
+    flag("memory-mlock", Bool, "false", Same, Served, "Keep the process in memory; needs CAP_IPC_LOCK, or RLIMIT_MEMLOCK without a limit."),
     flag("bootstrap-defrag-threshold-megabytes", Uint, "0", Same, NoEffect("there is no fragmentation to remove"), "Defragment at boot if that frees so much."),
     flag("feature-gates", Text, "", Same, Served, "Feature gates: 'A=true,B=false'."),
     flag("v2-deprecation", Choices(&["write-only", "write-only-skip-check", "write-only-drop-data", "gone"]), "", Same, NoEffect("deprecated in etcd 3.6; there is no v2 store"), "Stage of the v2 store's removal (deprecated)."),

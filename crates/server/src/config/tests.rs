@@ -157,14 +157,18 @@ fn backups_need_a_place_and_times_that_make_sense() {
 #[test]
 fn what_is_not_served_is_refused_by_name() {
     let cases: &[(&[&str], &str)] = &[(
-        &["--enable-log-rotation"],
-        "--enable-log-rotation asks for log rotation, which this version of quorate does not serve yet",
+        &["--enable-distributed-tracing"],
+        "--enable-distributed-tracing asks for distributed tracing, which this version of quorate does not serve yet",
     )];
     for (line, text) in cases {
         assert_eq!(refusal(line), ((*text).to_owned(), 1));
     }
-    let of_environment = load(&[], &[("ETCD_ENABLE_LOG_ROTATION", "true")]).unwrap_err();
-    assert!(of_environment.to_string().starts_with("ETCD_ENABLE_LOG_ROTATION asks for log rotation"));
+    let of_environment = load(&[], &[("ETCD_ENABLE_DISTRIBUTED_TRACING", "true")]).unwrap_err();
+    assert!(
+        of_environment
+            .to_string()
+            .starts_with("ETCD_ENABLE_DISTRIBUTED_TRACING asks for distributed tracing")
+    );
 }
 
 /// What is taken must fit into the raft log.
@@ -392,7 +396,7 @@ fn timeouts_between_peers_are_five_seconds_at_least() {
 
 #[test]
 fn the_log_goes_where_it_is_told() {
-    let config = load(&["--log-outputs=stdout,/tmp/q.log,default,stderr", "--log-level=warn"], &[]).unwrap();
+    let config = load(&["--log-outputs=stdout,/tmp/q.log,stderr", "--log-level=warn"], &[]).unwrap();
     let expected = [LogOutput::File("/tmp/q.log".into()), LogOutput::Stderr, LogOutput::Stdout];
     assert_eq!(
         (config.log.outputs.as_slice(), config.log.level),
@@ -400,6 +404,31 @@ fn the_log_goes_where_it_is_told() {
     );
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(load(&["--log-format=console"], &[]).unwrap().log.format, LogFormat::Console);
+}
+
+#[test]
+fn outputs_of_the_log_go_together_as_in_etcd() {
+    let single = "--log-outputs requires a single file path when --log-rotate-config-json is defined";
+    let cases: &[(&[&str], &str)] = &[
+        (&["--log-outputs=default,stdout"], "multi logoutput for \"default\" is not supported yet"),
+        (
+            &["--log-outputs=stderr,systemd/journal"],
+            "running with systemd/journal but other '--log-outputs' values ([\"stderr\" \"systemd/journal\"]) are configured \
+             with 'default'; override 'default' value with something else",
+        ),
+        (&["--log-outputs="], "--log-outputs names no output"),
+        (&["--enable-log-rotation"], single),
+        (&["--enable-log-rotation", "--log-outputs=stderr"], single),
+        (&["--enable-log-rotation", "--log-outputs=/tmp/a,/tmp/b"], single),
+    ];
+    for (line, text) in cases {
+        assert_eq!(refusal(line), ((*text).to_owned(), 1));
+    }
+    let rotated = ["--enable-log-rotation", "--log-outputs=stderr,/tmp/a"];
+    assert_eq!(load(&rotated, &[]).unwrap().log.rotation.unwrap().bytes_max, 100 << 20);
+    assert_eq!(load(&["--log-outputs=/tmp/a"], &[]).unwrap().log.rotation, None);
+    let journal = load(&["--log-outputs=systemd/journal"], &[]).unwrap();
+    assert_eq!(journal.log.outputs, [LogOutput::Journal]);
 }
 
 /// The reference of all flags, as `docs/flags.md` has it.
@@ -414,7 +443,7 @@ fn reference() -> String {
          `QUORATE_UPDATE_DOCS=1 cargo test -p quorate --lib reference`.\n\n\
          A flag can be given on the command line (`--name value`), as an environment variable (`ETCD_` and the name in\n\
          capitals, `-` as `_`) or in the file of `--config-file` (under its own name, unless a key is given below; durations\n\
-         in nanoseconds). \"Not yet\" means that any value but the default is refused at the start, by name. \"No effect\"\n\
+         as on the command line, or as numbers of nanoseconds). \"Not yet\" means that any value but the default is refused at the start, by name. \"No effect\"\n\
          means that it is accepted and a line in the log says why it changes nothing.\n",
     );
     for group in table::GROUPS {

@@ -33,6 +33,11 @@ impl Line {
         }
     }
 
+    /// The directory of the code that logs.
+    pub(super) fn directory(&self) -> &str {
+        self.caller.split_once('/').map_or(".", |(directory, _)| directory)
+    }
+
     /// The line as JSON, newline included.
     pub(super) fn json(&self) -> String {
         let mut text = format!("{{\"level\":\"{}\",\"ts\":\"{}\",\"caller\":", self.level, self.ts);
