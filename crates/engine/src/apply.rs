@@ -22,6 +22,7 @@ use raft::{Entry, Index, NodeId, Payload, SnapshotWanted};
 
 use crate::auth::Auth;
 use crate::checkpointer::Checkpointer;
+use crate::cluster_log::ClusterLog;
 use crate::compaction_hash::CompactionHasher;
 use crate::comparison::Comparison;
 use crate::defragmenter::Defragmenter;
@@ -48,6 +49,7 @@ pub struct ApplyThread {
     handles: Handles,
     pub(crate) checkpointer: Checkpointer,
     defragmenter: Defragmenter,
+    cluster_log: ClusterLog,
     comparison: Comparison,
     hasher: CompactionHasher,
     /// `--warning-apply-duration`.
@@ -116,6 +118,7 @@ impl ApplyThread {
         slow_apply: Duration,
     ) -> Self {
         let (own_id, shares) = (handles.status.own_id(), handles.shares);
+        let cluster_log = ClusterLog::begin(&machine, own_id);
         Self {
             machine,
             place,
@@ -125,6 +128,7 @@ impl ApplyThread {
             checkpointer: Checkpointer::new(handles.apply.clone()),
             defragmenter: Defragmenter::default(),
             comparison: Comparison::new(own_id, handles.consensus.clone(), handles.shared.clone()),
+            cluster_log,
             hasher: CompactionHasher::default(),
             handles,
             slow_apply,
@@ -369,6 +373,7 @@ impl ApplyThread {
         let batch = std::mem::take(&mut self.batch);
         if batch.status_changed {
             self.handles.status.refresh(&self.machine);
+            self.cluster_log.follow(&self.machine, self.handles.status.own_id());
             self.handles.peers.set_peers(peers_of(&self.machine));
             self.handles.peers.set_removed(self.removed());
         }

@@ -3,6 +3,12 @@
 /// A command took longer to apply than `--warning-apply-duration`.
 pub(crate) const SLOW_APPLY: &str = "apply request took too long";
 
+/// A snapshot of the leader has replaced the store.
+pub(crate) const SNAPSHOT_APPLIED: &str = "applied snapshot";
+
+/// A compaction is done, and what it left is hashed.
+pub(crate) const COMPACTED: &str = "finished scheduled compaction";
+
 /// Another state than the leader's: nobody is served until it is known who is wrong.
 pub(crate) const STATE_DIFFERS: &str = "found data inconsistency with peers";
 

@@ -65,6 +65,9 @@ pub enum StartError {
     /// The cluster has no place for the member any more.
     #[error("the member has been permanently removed from the cluster")]
     Removed,
+    /// `--bootstrap-defrag-threshold-megabytes` asks for it, and it fails.
+    #[error("the database cannot be defragmented: {0}")]
+    Defragment(#[source] mvcc::RewriteError),
     /// `--memory-mlock` under a limit.
     #[error(
         "--memory-mlock keeps all memory of the process locked, and only {0} bytes may be (RLIMIT_MEMLOCK): raise the limit to \

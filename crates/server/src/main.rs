@@ -100,8 +100,9 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
         }
         // A member that never served and was removed is a failed start, as in etcd.
         let served = member.is_ready();
+        logging::log_end(config, messages::CLOSING);
         member.stop();
-        tracing::info!(name = config.name, "{}", messages::CLOSED);
+        logging::log_end(config, messages::CLOSED);
         return match signal {
             Some(signal) => end_process(signal),
             None if served => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@ use crate::fatal::stop_process;
 use crate::mailbox::Delivery;
 use crate::snapshots::made::Made;
 use crate::snapshots::place::ReceivedStore;
-use crate::spawn;
+use crate::{messages, spawn};
 
 impl ApplyThread {
     /// A follower needs a snapshot. It gets the last checkpoint; if that is older than what the log can go on from, one is
@@ -57,6 +57,7 @@ impl ApplyThread {
         self.defragmenter.stop();
         // The snapshot has them.
         self.held.clear();
+        let before = self.applied();
         self.views.begin_to_replace();
         if let Err(error) = self.place.replace_by(received.dir()) {
             stop_process("a snapshot cannot be put in place", &error);
@@ -74,10 +75,12 @@ impl ApplyThread {
         self.comparison.forget();
         self.announce();
         tracing::info!(
-            "snapshot-index" = snapshot.last.index.0,
-            "snapshot-term" = snapshot.last.term.0,
+            "current-applied-index" = before.0,
+            "incoming-leader-snapshot-index" = snapshot.last.index.0,
+            "incoming-leader-snapshot-term" = snapshot.last.term.0,
             revision = self.machine.store().revision(),
-            "a snapshot has replaced the store"
+            "{}",
+            messages::SNAPSHOT_APPLIED
         );
         let _ = self.handles.consensus.send(ConsensusEvent::SnapshotInstalled(snapshot));
     }
@@ -104,6 +107,7 @@ impl ApplyThread {
         }
         self.handles.lessor.load(&self.machine);
         self.handles.status.refresh(&self.machine);
+        self.cluster_log.follow(&self.machine, self.handles.status.own_id());
         self.handles.peers.set_peers(peers_of(&self.machine));
         self.handles.peers.set_removed(self.removed());
         // Its removal may be among what the snapshot stands for, and is not applied then.

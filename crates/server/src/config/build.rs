@@ -68,6 +68,7 @@ impl Config {
             },
             backups: Backups::from_settings(settings)?,
             log: Log::from_settings(settings)?,
+            defragment_from: defragment_from(settings),
             locks_memory: settings.bool("memory-mlock"),
             serves_gateway: settings.bool("enable-grpc-gateway"),
             traces_requests: false,
@@ -317,6 +318,11 @@ fn auto_compaction(settings: &Settings) -> Result<AutoCompaction, ConfigError> {
             None => Err(bad()),
         },
     }
+}
+
+fn defragment_from(settings: &Settings) -> Option<u64> {
+    let megabytes = settings.uint("bootstrap-defrag-threshold-megabytes");
+    (megabytes > 0).then(|| megabytes.saturating_mul(1 << 20))
 }
 
 /// 0 means etcd's 10 minutes; anything shorter than 100 ms is raised to that.

@@ -43,12 +43,11 @@ fn read_text(path: &str) -> Result<String, ConfigError> {
 /// Reads the text of a file; `path` is for errors.
 pub(super) fn parse(path: &str, text: &str, notices: &mut Vec<Notice>) -> Result<Settings, ConfigError> {
     let syntax = |reason: String| ConfigError::FileSyntax { path: path.to_owned(), reason };
-    let root: Node = match text.trim() {
-        "" => Node::Null,
+    let root: Node = if text.trim().is_empty() {
+        Node::Null
+    } else {
         // A key that stands twice counts where it stands last, as in etcd.
-        text => {
-            serde_saphyr::from_str_with_options(text, options()).map_err(|error| syntax(error.to_string()))?
-        }
+        serde_saphyr::from_str_with_options(text, options()).map_err(|error| syntax(error.to_string()))?
     };
     let mut settings = Settings::default();
     match root {
@@ -359,6 +358,12 @@ mod tests {
         assert!(load(directory.path().to_str().unwrap(), &mut Vec::new()).is_err(), "a directory");
         std::fs::write(path, "name: short\n").unwrap();
         assert_eq!(load(path, &mut Vec::new()).unwrap().text("name"), "short");
+    }
+
+    #[test]
+    fn a_file_may_be_indented_as_a_whole() {
+        let (settings, _) = read("  name: a\n  snapshot-count: 7\n").unwrap();
+        assert_eq!((settings.text("name"), settings.uint("snapshot-count")), ("a", 7));
     }
 
     #[test]

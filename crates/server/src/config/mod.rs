@@ -100,6 +100,8 @@ pub struct Config {
     pub backups: Option<Backups>,
     /// Logging.
     pub log: Log,
+    /// From how many bytes on that a defragmentation frees it is made at the start.
+    pub defragment_from: Option<u64>,
     /// Whether all of the process is kept in memory.
     pub locks_memory: bool,
     /// Whether the API is served in JSON (`--enable-grpc-gateway`).

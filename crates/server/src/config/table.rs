@@ -255,7 +255,7 @@ static TUNING: &[Flag] = &[
     flag("warning-apply-duration", Duration, "100ms", Same, Served, "Applying a request for longer than this is logged."),
     flag("warning-unary-request-duration", Duration, "300ms", Same, Served, "A request that takes longer than this is logged."),
     flag("memory-mlock", Bool, "false", Same, Served, "Keep the process in memory; needs CAP_IPC_LOCK, or RLIMIT_MEMLOCK without a limit."),
-    flag("bootstrap-defrag-threshold-megabytes", Uint, "0", Same, NoEffect("there is no fragmentation to remove"), "Defragment at boot if that frees so much."),
+    flag("bootstrap-defrag-threshold-megabytes", Uint, "0", Same, Served, "Defragment at boot if that frees so many MiB (0: never)."),
     flag("feature-gates", Text, "", Same, Served, "Feature gates: 'A=true,B=false'."),
     flag("v2-deprecation", Choices(&["write-only", "write-only-skip-check", "write-only-drop-data", "gone"]), "", Same, NoEffect("deprecated in etcd 3.6; there is no v2 store"), "Stage of the v2 store's removal (deprecated)."),
 ];

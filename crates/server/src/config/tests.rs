@@ -281,15 +281,14 @@ fn what_has_no_effect_is_said() {
 /// Tools search for these words, and so do etcd's own tests.
 #[test]
 fn flags_that_go_away_are_named_in_etcds_words() {
-    let line = ["--max-snapshots=10", "--v2-deprecation=gone", "--bootstrap-defrag-threshold-megabytes=1000"];
+    let line = ["--max-snapshots=10", "--v2-deprecation=gone"];
     let config = load(&line, &[]).unwrap();
     let deprecated = |notice: &Notice| match notice {
         Notice::Deprecated { text } => Some(text.split(' ').next().unwrap_or_default()),
-        Notice::NothingToDefragment => Some("nothing to defragment"),
         _ => None,
     };
     let said: Vec<_> = config.notices.iter().filter_map(deprecated).collect();
-    assert_eq!(said.len(), 3, "{said:?}");
+    assert_eq!(said.len(), 2, "{said:?}");
     assert!(said.contains(&"--max-snapshots") && said.contains(&"--v2-deprecation"), "{said:?}");
     assert!(load(&[], &[]).unwrap().notices.iter().all(|notice| deprecated(notice).is_none()));
 }
@@ -479,6 +478,55 @@ fn the_reference_in_the_documentation_is_fresh() {
     }
     let page = std::fs::read_to_string(path).unwrap_or_default();
     assert!(page == reference(), "docs/flags.md does not show the table of flags");
+}
+
+/// The table of flags is held to that of etcd: each is there, takes the same values, has the same default and the same key in the
+/// file. What else is in the table is ours, and is said to be.
+#[test]
+fn every_flag_of_etcd_is_in_the_table() {
+    use std::collections::BTreeSet;
+
+    use table::Standing;
+    use value::Kind;
+
+    let kinds = |word: &str| -> &[&str] {
+        match word {
+            "string" => &["Text", "Choice", "Choices", "Level"],
+            "list" => &["List", "Set"],
+            "urls" => &["Urls", "Origins"],
+            "uint" => &["Uint"],
+            "uint32" => &["Uint32"],
+            "int" => &["Int"],
+            "bool" => &["Bool"],
+            "duration" => &["Duration"],
+            "ignored" => &["Discarded"],
+            other => panic!("no kind {other}"),
+        }
+    };
+    let mut of_etcd = BTreeSet::new();
+    for row in include_str!("contract.tsv").lines().filter(|row| !row.starts_with('#')) {
+        let [name, kind, default, key] = row.split('\t').collect::<Vec<_>>()[..] else { panic!("{row:?}") };
+        let flag = table::find(name).unwrap_or_else(|| panic!("--{name} is not in the table"));
+        of_etcd.insert(name);
+        let own_kind = format!("{:?}", flag.kind);
+        let own_kind = own_kind.split('(').next().expect("a word");
+        assert!(kinds(kind).contains(&own_kind), "--{name} is {own_kind}, and not {kind}");
+        assert_eq!(flag.default, default, "default of --{name}");
+        assert_eq!(flag.file_key().unwrap_or("-"), key, "key of --{name}");
+        if !matches!(flag.kind, Kind::Discarded) {
+            assert!(!flag.help.is_empty(), "--{name} is not described");
+        }
+        // What is still missing is known by name.
+        let is_missing = matches!(flag.standing, Standing::NotYet(_));
+        assert_eq!(is_missing, name.contains("distributed-tracing"), "--{name} is {:?}", flag.standing);
+    }
+    let ours: Vec<&str> =
+        table::flags().map(|flag| flag.name).filter(|name| !of_etcd.contains(name)).collect();
+    let is_known = |name: &&str| {
+        ["follow-", "backup-"].iter().any(|prefix| name.starts_with(prefix))
+            || ["memory-limit", "auto-promote-learners"].contains(name)
+    };
+    assert!(ours.iter().all(is_known), "{ours:?}");
 }
 
 mod whatever_is_given {

@@ -81,6 +81,12 @@ fn caller(metadata: &Metadata<'_>) -> String {
     format!("{}:{}", parts.join("/"), metadata.line().unwrap_or(0))
 }
 
+/// Returns a list of texts as JSON, if it is one: in etcd's lines lists are arrays.
+fn array(debug: &str) -> Option<String> {
+    let list: Vec<String> = debug.starts_with('[').then(|| serde_json::from_str(debug).ok())??;
+    serde_json::to_string(&list).ok()
+}
+
 /// Appends a JSON string.
 fn push_string(out: &mut String, text: &str) {
     out.push('"');
@@ -128,7 +134,11 @@ impl Visit for Fields {
         if field.name() == "message" {
             self.message = format!("{value:?}");
         } else {
-            self.push(field.name(), |out| push_string(out, &format!("{value:?}")));
+            let text = format!("{value:?}");
+            self.push(field.name(), |out| match array(&text) {
+                Some(array) => out.push_str(&array),
+                None => push_string(out, &text),
+            });
         }
     }
 

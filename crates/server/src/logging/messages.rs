@@ -47,6 +47,27 @@ pub const DISCOVERY_ADVICE: &str = "do not reuse discovery token; generate a new
 pub const DISCOVERY_IGNORED: &str =
     "discovery token is ignored since cluster already initialized; valid logs are found";
 
+/// What the process was started with, as it stands on the command line.
+pub const RUNNING: &str = "Running: ";
+
+/// There is data: the member starts again.
+pub const INITIALISED: &str = "server has already been initialized";
+
+/// There is no data: the member is new.
+pub const NEW: &str = "Initialize and start etcd server";
+
+/// Sockets for other members are bound.
+pub const PEER_LISTENERS: &str = "configuring peer listeners";
+
+/// Sockets for clients are bound.
+pub const CLIENT_LISTENERS: &str = "configuring client listeners";
+
+/// The member begins to stop.
+pub const CLOSING: &str = "closing etcd server";
+
+/// `--bootstrap-defrag-threshold-megabytes` asks for more than a defragmentation would free.
+pub const DEFRAGMENTATION_SKIPPED: &str = "Skipping defragmentation";
+
 /// A signal asks the member to stop.
 pub const SIGNAL: &str = "received signal; shutting down";
 

@@ -16,6 +16,7 @@ mod line;
 pub mod messages;
 mod rotation;
 mod shown;
+mod size;
 mod start;
 mod time;
 
@@ -34,7 +35,8 @@ use line::Line;
 use rotation::RotatedFile;
 
 pub(crate) use shown::shown;
-pub use start::log_settings;
+pub(crate) use size::humanized;
+pub use start::{log_end, log_settings};
 
 /// The target of an event that ends the process: its level is written as `fatal`.
 /// `tracing::error!(target: logging::FATAL, ...)`.

@@ -79,6 +79,18 @@ fn every_line_is_json_whatever_is_in_it() {
 }
 
 #[test]
+fn a_list_of_texts_is_an_array() {
+    let text = written(Level::INFO, Shape::Json, || {
+        let (urls, numbers, odd) = (["http://a:1", "b\"c"], [1, 2], "[\"x\"]");
+        tracing::info!(urls = ?urls, numbers = ?numbers, odd, none = ?Vec::<String>::new(), "lists");
+    });
+    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(line["urls"], serde_json::json!(["http://a:1", "b\"c"]));
+    assert_eq!((&line["numbers"], &line["odd"]), (&"[1, 2]".into(), &"[\"x\"]".into()));
+    assert_eq!(line["none"], serde_json::json!([]));
+}
+
+#[test]
 fn an_error_is_told_with_its_causes() {
     let cause = io::Error::other("disk on fire");
     let error = LogError::Open { path: "/x".into(), source: cause };

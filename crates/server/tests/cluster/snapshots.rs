@@ -10,7 +10,7 @@ use crate::history::watch;
 use crate::program;
 
 /// A log line that says that it happened.
-const INSTALLED: &str = "a snapshot has replaced the store";
+const INSTALLED: &str = "applied snapshot";
 
 /// So few entries are kept behind a checkpoint that whoever misses more needs a snapshot.
 const FEW_ENTRIES: &[&str] = &["--snapshot-catchup-entries=5"];
