@@ -116,18 +116,22 @@ fn wait(config: &Config, member: &mut Running, signals: &Signals) -> Result<Opti
     // A member may wait for others for a long time, and can be stopped meanwhile.
     let (secure, plain): (Vec<Url>, Vec<Url>) =
         config.listen.client.iter().cloned().partition(Url::is_secure);
-    member.when_ready(move || announce(&secure, &plain))?;
+    let metrics = config.listen.metrics.clone();
+    member.when_ready(move || announce(&secure, &plain, &metrics))?;
     member.when_it_ends(signals.end_of_wait())?;
     Ok(signals.wait())
 }
 
 /// Says that clients are served, to the log and to whoever started the process.
-fn announce(secure: &[Url], plain: &[Url]) {
+fn announce(secure: &[Url], plain: &[Url], metrics: &[Url]) {
     tracing::info!("{}", messages::READY);
     for (urls, message) in [(secure, messages::SERVING_SECURELY), (plain, messages::SERVING_INSECURELY)] {
         if !urls.is_empty() {
             tracing::info!(address = url::join(urls), "{message}");
         }
+    }
+    for url in metrics {
+        tracing::info!(address = url.as_str(), "{}", messages::SERVING_METRICS);
     }
     match notify::ready(env::var("NOTIFY_SOCKET").ok().as_deref()) {
         Ok(true) => tracing::info!("{}", messages::NOTIFIED),

@@ -149,3 +149,84 @@ fn user(settings: &Settings) -> Option<DiscoveryUser> {
     let is_somebody = !name.is_empty() && !password.is_empty();
     is_somebody.then(|| DiscoveryUser { name: name.to_owned(), password: password.to_owned() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::file;
+    use super::*;
+
+    fn of_file(text: &str) -> Result<DiscoveryService, String> {
+        let settings = file::parse("f", text, &mut Vec::new()).map_err(|error| error.to_string())?;
+        let discovery = Discovery::from_settings(&settings).map_err(|error| error.to_string())?;
+        Ok(discovery.and_then(|discovery| discovery.service().cloned()).expect("a service"))
+    }
+
+    #[test]
+    fn every_setting_of_a_service_has_its_place_in_the_file() {
+        let text = "discovery-config:\n  token: t\n  client:\n    endpoints: [b:2, a:1]\n    dial-timeout: 3s\n    \
+                    request-timeout: 4000000000\n    keepalive-time: 5s\n    keepalive-timeout: 6s\n    secure: {cacert: ca, \
+                    cert: c, key: k, insecure-transport: false, insecure-skip-tls-verify: true}\n    auth: {username: u, \
+                    password: p}\n";
+        let expected = DiscoveryService {
+            endpoints: vec!["a:1".to_owned(), "b:2".to_owned()],
+            token: "t".to_owned(),
+            dial_timeout: Duration::from_secs(3),
+            request_timeout: Duration::from_secs(4),
+            keepalive_time: Duration::from_secs(5),
+            keepalive_timeout: Duration::from_secs(6),
+            tls: Some(DiscoveryTls {
+                ca: Some("ca".into()),
+                identity: Some(("c".into(), "k".into())),
+                skips_verification: true,
+            }),
+            user: Some(DiscoveryUser { name: "u".to_owned(), password: "p".to_owned() }),
+        };
+        let found = of_file(text).unwrap();
+        assert_eq!(found, expected);
+        assert!(!format!("{found:?}").contains("\"p\""), "passwords are not shown");
+    }
+
+    #[test]
+    fn tls_is_asked_for_in_several_ways() {
+        let tls = |secure: &str| {
+            of_file(&format!(
+                "discovery-config: {{token: t, client: {{endpoints: [a:1], secure: {{{secure}}}}}}}"
+            ))
+            .map(|service| service.tls.is_some())
+        };
+        assert_eq!(tls(""), Ok(false));
+        for secure in
+            ["insecure-transport: false", "insecure-skip-tls-verify: true", "cacert: x", "cert: x, key: y"]
+        {
+            assert_eq!(tls(secure), Ok(true), "{secure}");
+        }
+        let half = "KeyFile and CertFile must both be present[key: , cert: x]";
+        assert_eq!(tls("cert: x"), Err(half.to_owned()));
+    }
+
+    #[test]
+    fn a_user_has_a_password_here_or_there() {
+        let user = |auth: &str| {
+            let text =
+                format!("discovery-config: {{token: t, client: {{endpoints: [a:1], auth: {{{auth}}}}}}}");
+            of_file(&text).unwrap().user.map(|user| (user.name, user.password))
+        };
+        let pair = |name: &str, password: &str| Some((name.to_owned(), password.to_owned()));
+        assert_eq!(user("username: u, password: p"), pair("u", "p"));
+        assert_eq!(user("username: 'u:p:q'"), pair("u", "p:q"));
+        assert_eq!(user("username: 'u:p', password: q"), pair("u:p", "q"));
+        assert_eq!((user("username: u"), user("password: p"), user("")), (None, None, None));
+    }
+
+    #[test]
+    fn times_that_are_zero_are_the_defaults() {
+        let service = of_file(
+            "discovery-config: {token: t, client: {endpoints: [a:1], dial-timeout: 0, keepalive-time: 0}}",
+        );
+        let service = service.unwrap();
+        assert_eq!((service.dial_timeout.as_secs(), service.keepalive_time.as_secs()), (2, 2));
+        let error = of_file("discovery-config: {token: t, client: {endpoints: [a:1], request-timeout: -1s}}")
+            .unwrap_err();
+        assert_eq!(error, "discovery-config.client.request-timeout must not be negative (set to -1s)");
+    }
+}

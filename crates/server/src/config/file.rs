@@ -329,7 +329,6 @@ mod tests {
             ("name: a\n---\nname: b\n".to_owned(), "two documents"),
             ("name: {a: b}\n".to_owned(), "a mapping for a name"),
             ("? [a, b]\n: c\n".to_owned(), "a sequence for a key"),
-            ("\tname: a\n".to_owned(), "a tab"),
         ] {
             let found = read(&text);
             assert!(

@@ -77,7 +77,7 @@ const fn flag(
 const NO_BBOLT: Standing = NoEffect("the store is not bbolt: it has no freelist and no batch committer");
 const NO_SCRUB_COMPACTION: Standing =
     NoEffect("compaction releases whole segments: there is nothing to batch");
-const NO_HASH_CHECK: Standing = NoEffect("members do not compare compaction hashes");
+const NO_HASH_CHECK: Standing = NoEffect("members always compare their states, through the log");
 const NO_DOWNGRADE: Standing = NoEffect("a downgrade ends when it is called off");
 const NO_OWN_CONNECTION: Standing =
     NoEffect("a member does not connect to its own client port: the files are checked, and not used");
@@ -212,7 +212,7 @@ static AUTHENTICATION: &[Flag] = &[
 
 #[rustfmt::skip] // one row, one flag
 static OBSERVATION: &[Flag] = &[
-    flag("enable-pprof", Bool, "false", Same, NoEffect("profiles are not served"), "Serve profiles under /debug/pprof."),
+    flag("enable-pprof", Bool, "false", Same, NoEffect("there is no Go runtime to profile: the tools of the system, like perf, see all of the process"), "Serve profiles under /debug/pprof."),
     flag("metrics", Text, "basic", Same, Served, "Detail of the metrics: 'extensive' adds latency histograms of gRPC calls; any other word means 'basic'."),
     flag("enable-distributed-tracing", Bool, "false", Same, TRACING, "Export traces."),
     flag("distributed-tracing-address", Text, "localhost:4317", Same, TRACING, "Address of the trace collector."),

@@ -10,6 +10,9 @@ pub const SERVING_INSECURELY: &str = "serving client traffic insecurely; this is
 /// A client listener with TLS serves.
 pub const SERVING_SECURELY: &str = "serving client traffic securely";
 
+/// A listener for metrics alone serves.
+pub const SERVING_METRICS: &str = "serving metrics";
+
 /// A client's TLS handshake has failed, or its certificate is not accepted.
 pub const REJECTED_CLIENT: &str = "rejected connection on client endpoint";
 

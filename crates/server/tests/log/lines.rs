@@ -2,6 +2,7 @@
 
 use client::Client;
 use serde_json::json;
+use testkit::ports::free_port;
 use testkit::{Server, wait};
 
 use crate::{await_line, lines, program};
@@ -12,7 +13,10 @@ async fn client_of(server: &Server) -> Client {
 
 #[tokio::test]
 async fn a_member_says_how_it_starts_and_stops() {
-    let flags = ["--discovery-password=secret", "--max-learners=3", "--auto-compaction-retention=72h"];
+    let metrics = format!("http://127.0.0.1:{}", free_port());
+    let listen = format!("--listen-metrics-urls={metrics}");
+    let flags =
+        ["--discovery-password=secret", "--max-learners=3", "--auto-compaction-retention=72h", &listen];
     let mut server = Server::start(&program(), &flags);
     let (client, peer) =
         (format!("http://{}", server.client_address()), format!("http://{}", server.peer_address()));
@@ -53,6 +57,7 @@ async fn a_member_says_how_it_starts_and_stops() {
     assert_eq!(await_line(&server, "configuring client listeners")["listen-client-urls"], json!([client]));
     let serving = await_line(&server, "serving client traffic insecurely; this is strongly discouraged!");
     assert_eq!(serving["address"], json!(client));
+    assert_eq!(await_line(&server, "serving metrics")["address"], json!(metrics));
     await_line(&server, "ready to serve client requests");
 
     server.terminate();
