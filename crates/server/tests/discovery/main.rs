@@ -26,7 +26,11 @@ async fn client_of(server: &Server) -> Client {
 
 /// A discovery service whose registry is for a cluster of this size.
 async fn service(size: &str) -> (Server, Client) {
-    let service = Server::start(&program(), &[]);
+    service_of(&program(), size).await
+}
+
+async fn service_of(program: &Program, size: &str) -> (Server, Client) {
+    let service = Server::start(program, &[]);
     let client = client_of(&service).await;
     client.put(SIZE, size).await.expect("a write");
     (service, client)
@@ -144,4 +148,16 @@ async fn a_service_that_is_not_there_is_waited_for() {
     service.restart();
     members.iter_mut().for_each(|member| member.await_serving().unwrap_or_else(|why| panic!("{why}")));
     write_and_read_everywhere(&members, "one").await;
+}
+
+/// The service may be a cluster of etcd: its keys are all that is needed.
+#[tokio::test]
+async fn an_etcd_is_a_discovery_service_as_well() {
+    let etcd = testkit::require!("an_etcd_is_a_discovery_service_as_well", Program::etcd());
+    let (service, registry) = service_of(&etcd, "2").await;
+    let endpoints = service.client_address();
+    let mut members = [member("m0", &endpoints, &[]), member("m1", &endpoints, &[])];
+    start(&mut members);
+    write_and_read_everywhere(&members, "one").await;
+    assert_eq!(registered(&registry).await.len(), 2);
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use testkit::server::run_to_end;
 use testkit::{Server, skip, wait};
@@ -44,6 +45,38 @@ fn without_a_journal_there_is_no_logging_to_it() {
     let ended = run_to_end(&program(), &["--log-outputs=systemd/journal".to_owned()]);
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("can't find journal ("), "{}", ended.stderr);
+}
+
+/// A process that may lock 64 KiB and has no privilege.
+#[test]
+fn memory_that_may_not_be_locked_is_said() {
+    const TEST: &str = "memory_that_may_not_be_locked_is_said";
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let limited = Command::new("setpriv")
+        .args([
+            "--bounding-set=-ipc_lock",
+            "--inh-caps=-ipc_lock",
+            "sh",
+            "-c",
+            "ulimit -l 64; exec \"$@\"",
+            "sh",
+        ])
+        .arg(program().path())
+        .args(["--memory-mlock", &format!("--data-dir={}", directory.path().join("data").display())])
+        .output();
+    let output = match limited {
+        Ok(output) => output,
+        Err(error) => return skip::excuse(TEST, &format!("setpriv: {error}")),
+    };
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if stderr.starts_with("setpriv") {
+        return skip::excuse(TEST, &stderr);
+    }
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let reason =
+        "--memory-mlock keeps all memory of the process locked, and only 65536 bytes may be (RLIMIT_MEMLOCK)";
+    assert!(stderr.contains(reason), "{stderr}");
+    assert!(!directory.path().join("data").exists(), "nothing was begun");
 }
 
 #[test]
