@@ -3,6 +3,15 @@
 /// A command took longer to apply than `--warning-apply-duration`.
 pub(crate) const SLOW_APPLY: &str = "apply request took too long";
 
+/// The leader hands over to another member.
+pub(crate) const TRANSFER_BEGINS: &str = "leadership transfer starting";
+
+/// A snapshot of the leader is to replace the store.
+pub(crate) const SNAPSHOT_BEGINS: &str = "applying snapshot";
+
+/// It is open.
+pub(crate) const SNAPSHOT_OPENED: &str = "applySnapshot: opened snapshot backend";
+
 /// A snapshot of the leader has replaced the store.
 pub(crate) const SNAPSHOT_APPLIED: &str = "applied snapshot";
 

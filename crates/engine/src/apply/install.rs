@@ -58,6 +58,13 @@ impl ApplyThread {
         // The snapshot has them.
         self.held.clear();
         let before = self.applied();
+        tracing::info!(
+            "current-applied-index" = before.0,
+            "incoming-leader-snapshot-index" = snapshot.last.index.0,
+            "incoming-leader-snapshot-term" = snapshot.last.term.0,
+            "{}",
+            messages::SNAPSHOT_BEGINS
+        );
         self.views.begin_to_replace();
         if let Err(error) = self.place.replace_by(received.dir()) {
             stop_process("a snapshot cannot be put in place", &error);
@@ -67,6 +74,7 @@ impl ApplyThread {
             Ok(machine) => machine,
             Err(error) => stop_process("a snapshot cannot be opened", &error),
         };
+        tracing::info!("{}", messages::SNAPSHOT_OPENED);
         // Who is in the middle of reading the old one gets to the end of it.
         self.retired = Some(std::mem::replace(&mut self.machine, machine));
         let applied = self.machine.store().applied();

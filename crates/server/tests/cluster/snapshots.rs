@@ -60,7 +60,9 @@ async fn a_follower_far_behind_gets_a_snapshot_and_its_watchers_miss_nothing() {
     });
     let seen = seen.await.expect("the watcher sees everything in the end");
     assert!(seen.into_iter().eq(first..=first + MANY), "every event once, in order");
-    assert!(follower.log().contains(INSTALLED), "the follower got a snapshot");
+    for line in ["applying snapshot", "applySnapshot: opened snapshot backend", INSTALLED] {
+        assert!(follower.log().contains(line), "the follower got a snapshot: {line}");
+    }
     let found = eventually("a read on the follower", || async { get(follower, "key").await.ok() }).await;
     assert_eq!(found, Some(MANY.to_string()));
 }

@@ -92,7 +92,13 @@ async fn a_member_says_who_leads_and_who_is_in_the_cluster() {
     ] {
         assert_eq!(added[field], value, "{field}");
     }
-    assert_eq!(await_line(&server, "set initial cluster version")["cluster-version"], "3.7");
+    for message in [
+        "setting up initial cluster version using v3 API",
+        "set initial cluster version",
+        "cluster version is updated",
+    ] {
+        assert_eq!(await_line(&server, message)["cluster-version"], "3.7", "{message}");
+    }
 
     let client = client_of(&server).await;
     let learner = client.cluster().add_learner(["http://127.0.0.1:1"]).await.expect("a learner");
