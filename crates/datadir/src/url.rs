@@ -221,6 +221,12 @@ pub fn join(urls: &[Url]) -> String {
     urls.iter().map(Url::as_str).collect::<Vec<_>>().join(",")
 }
 
+/// Returns the texts of the list.
+#[must_use]
+pub fn texts(urls: &[Url]) -> Vec<&str> {
+    urls.iter().map(Url::as_str).collect()
+}
+
 /// `--initial-cluster`: `n1=url,n2=url,...`. A name given several times has several URLs; each member's URLs are sorted.
 ///
 /// # Errors

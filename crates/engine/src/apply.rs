@@ -24,6 +24,7 @@ use raft::{Entry, Index, NodeId, Payload, SnapshotWanted};
 use self::compactions::Compactions;
 use crate::auth::Auth;
 use crate::checkpointer::Checkpointer;
+use crate::cluster_log::ClusterLog;
 use crate::compaction_hash::CompactionHasher;
 use crate::comparison::Comparison;
 use crate::defragmenter::Defragmenter;
@@ -50,6 +51,7 @@ pub struct ApplyThread {
     handles: Handles,
     pub(crate) checkpointer: Checkpointer,
     defragmenter: Defragmenter,
+    cluster_log: ClusterLog,
     comparison: Comparison,
     hasher: CompactionHasher,
     compactions: Compactions,
@@ -122,6 +124,7 @@ impl ApplyThread {
     ) -> Self {
         let (own_id, shares) = (handles.status.own_id(), handles.shares);
         let compact_revision = machine.store().compact_revision();
+        let cluster_log = ClusterLog::begin(&machine, own_id);
         Self {
             machine,
             place,
@@ -131,6 +134,7 @@ impl ApplyThread {
             checkpointer: Checkpointer::new(handles.apply.clone()),
             defragmenter: Defragmenter::new(handles.metrics.clone()),
             comparison: Comparison::new(own_id, handles.consensus.clone(), handles.shared.clone()),
+            cluster_log,
             hasher: CompactionHasher::default(),
             compactions: Compactions::since(compact_revision, handles.metrics.clone()),
             handles,
@@ -384,6 +388,7 @@ impl ApplyThread {
         let batch = std::mem::take(&mut self.batch);
         if batch.status_changed {
             self.handles.status.refresh(&self.machine);
+            self.cluster_log.follow(&self.machine, self.handles.status.own_id());
             self.handles.peers.set_peers(peers_of(&self.machine));
             self.handles.peers.set_removed(self.removed());
         }

@@ -8,11 +8,12 @@
 //! hash of the last is taken, that hash is given up: members compare the hashes of compactions that they all had the time for.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use mvcc::CompactionHash;
 use parking_lot::{Condvar, Mutex};
 
-use crate::{priority, spawn};
+use crate::{messages, priority, spawn};
 
 /// Hands compactions to the thread, which there is from the first one on.
 #[derive(Default)]
@@ -90,14 +91,24 @@ fn start() -> Arc<Desk> {
 }
 
 fn take(compaction: CompactionHash, desk: &Desk) {
-    let revision = compaction.revision();
+    let (revision, started) = (compaction.revision(), Instant::now());
     match compaction.take(|| desk.is_empty()) {
-        Ok(Some(taken)) => tracing::info!(
-            hash = taken.hash,
-            revision,
-            "compact-revision" = taken.compact_revision,
-            "storing new hash"
-        ),
+        Ok(Some(taken)) => {
+            tracing::info!(
+                hash = taken.hash,
+                revision,
+                "compact-revision" = taken.compact_revision,
+                "storing new hash"
+            );
+            let took = started.elapsed();
+            tracing::info!(
+                "compact-revision" = revision,
+                ?took,
+                hash = taken.hash,
+                "{}",
+                messages::COMPACTED
+            );
+        }
         Ok(None) => tracing::info!(revision, "the hash of a compaction was given up for the next one"),
         Err(error) => tracing::error!(error = %error, revision, "cannot take the hash of a compaction"),
     }

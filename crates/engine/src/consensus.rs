@@ -8,6 +8,7 @@ mod changes;
 pub mod clock;
 mod contradictions;
 mod disk_watch;
+mod leadership;
 mod log_sizes;
 mod pending;
 pub mod queue;
@@ -297,6 +298,9 @@ impl ConsensusThread {
         if change.leader.is_some() && change.leader != before {
             self.handles.metrics.server.leader_changes_seen.inc();
             self.pending.leader_elected = self.millis();
+        }
+        for line in leadership::lines(self.node.id(), before, &change) {
+            tracing::info!("{line}");
         }
         let leads = change.role == RoleName::Leader;
         self.handles.metrics.server.has_leader.set(i64::from(change.leader.is_some()));

@@ -44,6 +44,7 @@ pub mod author;
 pub mod catch_up;
 pub mod change;
 mod checkpointer;
+mod cluster_log;
 pub mod command;
 mod compaction_hash;
 mod comparison;

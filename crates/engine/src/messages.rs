@@ -14,6 +14,21 @@ pub(crate) const HEARTBEAT_LATE: &str =
 pub(crate) const READ_INDEX_LATE: &str =
     "timed out waiting for read index response (local node might have slow network)";
 
+/// The leader hands over to another member.
+pub(crate) const TRANSFER_BEGINS: &str = "leadership transfer starting";
+
+/// A snapshot of the leader is to replace the store.
+pub(crate) const SNAPSHOT_BEGINS: &str = "applying snapshot";
+
+/// It is open.
+pub(crate) const SNAPSHOT_OPENED: &str = "applySnapshot: opened snapshot backend";
+
+/// A snapshot of the leader has replaced the store.
+pub(crate) const SNAPSHOT_APPLIED: &str = "applied snapshot";
+
+/// A compaction is done, and what it left is hashed.
+pub(crate) const COMPACTED: &str = "finished scheduled compaction";
+
 /// Another state than the leader's: nobody is served until it is known who is wrong.
 pub(crate) const STATE_DIFFERS: &str = "found data inconsistency with peers";
 

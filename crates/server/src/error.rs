@@ -68,6 +68,18 @@ pub enum StartError {
     /// The cluster has no place for the member any more.
     #[error("the member has been permanently removed from the cluster")]
     Removed,
+    /// `--bootstrap-defrag-threshold-megabytes` asks for it, and it fails.
+    #[error("the database cannot be defragmented: {0}")]
+    Defragment(#[source] mvcc::RewriteError),
+    /// `--memory-mlock` under a limit.
+    #[error(
+        "--memory-mlock keeps all memory of the process locked, and only {0} bytes may be (RLIMIT_MEMLOCK): raise the limit to \
+         infinity (`ulimit -l unlimited`, `LimitMEMLOCK=infinity`), or give the process CAP_IPC_LOCK"
+    )]
+    MemoryLockLimit(u64),
+    /// The kernel does not lock memory.
+    #[error("--memory-mlock: memory cannot be locked: {0}")]
+    MemoryLock(#[source] io::Error),
     /// A thread or runtime could not be made.
     #[error("{what}: {source}")]
     System {

@@ -32,6 +32,7 @@ mod limits;
 pub mod logging;
 mod member;
 mod memory;
+mod memory_lock;
 pub mod metrics;
 mod net;
 pub mod notify;
@@ -45,8 +46,9 @@ mod transport;
 mod turn;
 pub mod version;
 
-pub use bootstrap::BootstrapError;
+pub use bootstrap::{BootstrapError, RegistryError};
 pub use engine::ending::Ending;
 pub use error::StartError;
 pub use member::{Running, start, start_on};
+pub use memory_lock::lock_memory;
 pub use net::descriptors::raise_limit as raise_descriptor_limit;

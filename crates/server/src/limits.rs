@@ -23,6 +23,16 @@ pub(crate) const READERS_MIN: usize = 4;
 /// round to the quorum. Few enough for hundreds of such streams on a follower to stay within [`engine::limits::QUESTIONS_MAX`].
 pub(crate) const KEEPALIVES_PER_STREAM_MAX: usize = 64;
 
+/// Bytes of a configuration file. One with every setting has some kilobytes.
+pub(crate) const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Entries of a discovery service's registry that are read: those that registered first. A cluster has far fewer places.
+pub(crate) const REGISTRY_ENTRIES_MAX: usize = 1024;
+
+/// Bytes of a discovery service's answer, which is not to fill the memory of a member that asks it: a kilobyte and more for
+/// each entry.
+pub(crate) const REGISTRY_ANSWER_BYTES_MAX: usize = 4 << 20;
+
 /// What grpc-go adds to `max-request-bytes` for its receive limit: room for the envelope of a request.
 pub(crate) const GRPC_OVERHEAD_BYTES: usize = 512 * 1024;
 

@@ -7,11 +7,11 @@ use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use server::config::{Config, ConfigError, Invocation, Url, help, url};
+use server::config::{Config, ConfigError, Discovery, Invocation, Url, help, url};
 use server::logging::{self, FATAL, messages};
 use server::notify;
 use server::signals::{Signals, Starting, StopSignal, end_process};
-use server::{Ending, Running};
+use server::{BootstrapError, Ending, Running, StartError};
 
 /// Less CPU for the many small allocations of a call than the system's allocator.
 #[global_allocator]
@@ -66,13 +66,18 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
     logging::log_settings(config, arguments);
     config.notices.iter().for_each(server::config::Notice::log);
     server::raise_descriptor_limit();
+    if config.locks_memory
+        && let Err(error) = server::lock_memory()
+    {
+        return fail(&error);
+    }
     let starting = match Starting::begin() {
         Ok(starting) => starting,
         Err(error) => return fail(&error),
     };
     let mut member = match server::start(config) {
         Ok(member) => member,
-        Err(error) => return fail(&error),
+        Err(error) => return fail_to_start(config, &error),
     };
     // Not before the member has started: a recovery can be interrupted.
     let signals = match starting.watch() {
@@ -95,8 +100,9 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
         }
         // A member that never served and was removed is a failed start, as in etcd.
         let served = member.is_ready();
+        logging::log_end(config, messages::CLOSING);
         member.stop();
-        tracing::info!(name = config.name, "{}", messages::CLOSED);
+        logging::log_end(config, messages::CLOSED);
         return match signal {
             Some(signal) => end_process(signal),
             None if served => ExitCode::SUCCESS,
@@ -106,26 +112,26 @@ fn serve(config: &Config, arguments: &[String]) -> ExitCode {
 }
 
 /// Waits until the member is asked to stop, or ends by itself.
-fn wait(
-    config: &Config,
-    member: &mut Running,
-    signals: &Signals,
-) -> Result<Option<StopSignal>, server::StartError> {
+fn wait(config: &Config, member: &mut Running, signals: &Signals) -> Result<Option<StopSignal>, StartError> {
     // A member may wait for others for a long time, and can be stopped meanwhile.
     let (secure, plain): (Vec<Url>, Vec<Url>) =
         config.listen.client.iter().cloned().partition(Url::is_secure);
-    member.when_ready(move || announce(&secure, &plain))?;
+    let metrics = config.listen.metrics.clone();
+    member.when_ready(move || announce(&secure, &plain, &metrics))?;
     member.when_it_ends(signals.end_of_wait())?;
     Ok(signals.wait())
 }
 
 /// Says that clients are served, to the log and to whoever started the process.
-fn announce(secure: &[Url], plain: &[Url]) {
+fn announce(secure: &[Url], plain: &[Url], metrics: &[Url]) {
     tracing::info!("{}", messages::READY);
     for (urls, message) in [(secure, messages::SERVING_SECURELY), (plain, messages::SERVING_INSECURELY)] {
         if !urls.is_empty() {
             tracing::info!(address = url::join(urls), "{message}");
         }
+    }
+    for url in metrics {
+        tracing::info!(address = url.as_str(), "{}", messages::SERVING_METRICS);
     }
     match notify::ready(env::var("NOTIFY_SOCKET").ok().as_deref()) {
         Ok(true) => tracing::info!("{}", messages::NOTIFIED),
@@ -134,6 +140,23 @@ fn announce(secure: &[Url], plain: &[Url]) {
             tracing::warn!(error = &error as &dyn std::error::Error, "failed to notify init daemon")
         }
     }
+}
+
+/// Says why the member does not start. A discovery service that did not let it is named, as in etcd.
+fn fail_to_start(config: &Config, error: &StartError) -> ExitCode {
+    let service = config.cluster.discovery.as_ref().and_then(Discovery::service);
+    let (StartError::Bootstrap(BootstrapError::Registry(_)), Some(service)) = (error, service) else {
+        return fail(error);
+    };
+    tracing::warn!(
+        "discovery-token" = service.token,
+        "discovery-endpoints" = ?service.endpoints,
+        error = error as &dyn std::error::Error,
+        "{}",
+        messages::DISCOVERY_REFUSED
+    );
+    tracing::warn!("{}", messages::DISCOVERY_ADVICE);
+    ExitCode::FAILURE
 }
 
 /// Says why the member does not start: one line in the log.

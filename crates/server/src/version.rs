@@ -38,7 +38,7 @@ pub fn lines() -> String {
 }
 
 /// Go's name of a processor architecture, which is what tools that read the fourth line expect.
-fn go_arch(rust: &str) -> &str {
+pub fn go_arch(rust: &str) -> &str {
     match rust {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

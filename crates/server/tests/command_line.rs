@@ -44,7 +44,7 @@ fn settings_that_cannot_be_served_are_one_log_line_and_end_with_1() {
         ("--election-timeout=0", "--election-timeout must be >0 (set to 0ms)"),
         (
             "--enable-log-rotation",
-            "--enable-log-rotation asks for log rotation, which this version of quorate does not serve yet",
+            "--log-outputs requires a single file path when --log-rotate-config-json is defined",
         ),
         ("--config-file=/nosuch", "open /nosuch: No such file or directory (os error 2)"),
     ];

@@ -21,15 +21,25 @@ const HEALTH: &str = "/health?exclude=NOSPACE&exclude=CORRUPT";
 /// The last lines of a log that a failure shows.
 const LOG_TAIL_LINES: usize = 25;
 
+/// How a member is told who founds its cluster.
+#[derive(Debug)]
+enum Founders {
+    /// It is alone.
+    Alone,
+    /// `--initial-cluster`.
+    Listed(String),
+    /// `--discovery-srv`.
+    Domain(String),
+    /// `--discovery-endpoints`, and `--discovery-token`.
+    Service { endpoints: String, token: String },
+}
+
 /// A server process and what belongs to it. Dropping it kills the process and removes the directory.
 #[derive(Debug)]
 pub struct Server {
     program: Program,
     name: String,
-    /// `--initial-cluster`; `None` for a member that is alone.
-    initial_cluster: Option<String>,
-    /// `--discovery-srv`, which takes the place of `--initial-cluster`.
-    discovery: Option<String>,
+    founders: Founders,
     extra: Vec<String>,
     environment: Vec<(String, String)>,
     client_port: u16,
@@ -92,8 +102,7 @@ impl Server {
         Server {
             program: program.clone(),
             name: name.to_owned(),
-            initial_cluster: None,
-            discovery: None,
+            founders: Founders::Alone,
             extra: extra.iter().map(|argument| (*argument).to_owned()).collect(),
             environment: Vec::new(),
             client_port: free_port(),
@@ -106,12 +115,17 @@ impl Server {
 
     /// Sets `--initial-cluster`; the next start uses it.
     pub fn set_cluster(&mut self, initial_cluster: &str) {
-        self.initial_cluster = Some(initial_cluster.to_owned());
+        self.founders = Founders::Listed(initial_cluster.to_owned());
     }
 
     /// Sets `--discovery-srv` in place of `--initial-cluster`; the next start uses it.
     pub fn set_discovery(&mut self, domain: &str) {
-        self.discovery = Some(domain.to_owned());
+        self.founders = Founders::Domain(domain.to_owned());
+    }
+
+    /// Sets `--discovery-endpoints` and `--discovery-token` in place of `--initial-cluster`; the next start uses them.
+    pub fn set_discovery_service(&mut self, endpoints: &str, token: &str) {
+        self.founders = Founders::Service { endpoints: endpoints.to_owned(), token: token.to_owned() };
     }
 
     /// Its part of `--initial-cluster`: `name=http://host:port`.
@@ -208,22 +222,23 @@ impl Server {
     pub fn flags(&self) -> Vec<String> {
         let client = format!("http://{}", self.client_address());
         let peer = format!("http://127.0.0.1:{}", self.peer_port);
-        let founders = match (&self.discovery, &self.initial_cluster) {
-            (Some(domain), _) => ("discovery-srv", domain.clone()),
-            (None, Some(entries)) => ("initial-cluster", entries.clone()),
-            (None, None) => ("initial-cluster", self.peer_entry()),
+        let founders = match &self.founders {
+            Founders::Alone => vec![("initial-cluster", self.peer_entry())],
+            Founders::Listed(entries) => vec![("initial-cluster", entries.clone())],
+            Founders::Domain(domain) => vec![("discovery-srv", domain.clone())],
+            Founders::Service { endpoints, token } => {
+                vec![("discovery-endpoints", endpoints.clone()), ("discovery-token", token.clone())]
+            }
         };
-        [
+        let own = [
             ("name", self.name.clone()),
             ("data-dir", self.data.display().to_string()),
             ("listen-client-urls", client.clone()),
             ("advertise-client-urls", client),
             ("listen-peer-urls", peer.clone()),
             ("initial-advertise-peer-urls", peer),
-            founders,
-        ]
-        .map(|(flag, value)| format!("--{flag}={value}"))
-        .into()
+        ];
+        own.into_iter().chain(founders).map(|(flag, value)| format!("--{flag}={value}")).collect()
     }
 
     /// `127.0.0.1:port` of the client listener.

@@ -11,7 +11,7 @@ use crate::fatal::stop_process;
 use crate::mailbox::Delivery;
 use crate::snapshots::made::Made;
 use crate::snapshots::place::ReceivedStore;
-use crate::spawn;
+use crate::{messages, spawn};
 
 impl ApplyThread {
     /// A follower needs a snapshot. It gets the last checkpoint; if that is older than what the log can go on from, one is
@@ -58,6 +58,14 @@ impl ApplyThread {
         self.defragmenter.stop();
         // The snapshot has them.
         self.held.clear();
+        let before = self.applied();
+        tracing::info!(
+            "current-applied-index" = before.0,
+            "incoming-leader-snapshot-index" = snapshot.last.index.0,
+            "incoming-leader-snapshot-term" = snapshot.last.term.0,
+            "{}",
+            messages::SNAPSHOT_BEGINS
+        );
         self.views.begin_to_replace();
         if let Err(error) = self.place.replace_by(received.dir()) {
             stop_process("a snapshot cannot be put in place", &error);
@@ -67,6 +75,7 @@ impl ApplyThread {
             Ok(machine) => machine,
             Err(error) => stop_process("a snapshot cannot be opened", &error),
         };
+        tracing::info!("{}", messages::SNAPSHOT_OPENED);
         // Who is in the middle of reading the old one gets to the end of it.
         self.retired = Some(std::mem::replace(&mut self.machine, machine));
         let applied = self.machine.store().applied();
@@ -77,10 +86,12 @@ impl ApplyThread {
         self.announce();
         self.handles.metrics.server.snapshot_apply_in_progress.set(0);
         tracing::info!(
-            "snapshot-index" = snapshot.last.index.0,
-            "snapshot-term" = snapshot.last.term.0,
+            "current-applied-index" = before.0,
+            "incoming-leader-snapshot-index" = snapshot.last.index.0,
+            "incoming-leader-snapshot-term" = snapshot.last.term.0,
             revision = self.machine.store().revision(),
-            "a snapshot has replaced the store"
+            "{}",
+            messages::SNAPSHOT_APPLIED
         );
         let _ = self.handles.consensus.send(ConsensusEvent::SnapshotInstalled(snapshot));
     }
@@ -107,6 +118,7 @@ impl ApplyThread {
         }
         self.handles.lessor.load(&self.machine);
         self.handles.status.refresh(&self.machine);
+        self.cluster_log.follow(&self.machine, self.handles.status.own_id());
         self.handles.peers.set_peers(peers_of(&self.machine));
         self.handles.peers.set_removed(self.removed());
         // Its removal may be among what the snapshot stands for, and is not applied then.

@@ -20,6 +20,7 @@ use crate::command::{Field, encode_command};
 use crate::consensus::queue::Waiting;
 use crate::event::ApplyEvent;
 use crate::limits::{CHANGES_WAITING_BYTES_MAX, CHANGES_WAITING_MAX};
+use crate::messages;
 use crate::note::{ConsensusNote, Refusal};
 use crate::reply::Unserved;
 use crate::request::{Checked, Proposal, RequestId};
@@ -236,8 +237,16 @@ impl ConsensusThread {
 
     /// Hands leadership over.
     pub(super) fn transfer(&mut self, to: NodeId) {
-        if let Err(error) = self.node.transfer(to) {
-            tracing::debug!(error = %error, to = %to, "leadership is not handed over");
+        let own = format!("{:x}", self.node.id().0);
+        match self.node.transfer(to) {
+            Ok(_) => tracing::info!(
+                "local-member-id" = own,
+                "current-leader-member-id" = own,
+                "transferee-member-id" = format!("{:x}", to.0),
+                "{}",
+                messages::TRANSFER_BEGINS
+            ),
+            Err(error) => tracing::debug!(error = %error, to = %to, "leadership is not handed over"),
         }
     }
 }

@@ -248,4 +248,31 @@ mod tests {
         assert_eq!(unknown("/v3lockpb.Look/X").message(), "unknown service v3lockpb.Look");
         assert_eq!(unknown("/x").message(), "malformed method name: \"/x\"");
     }
+
+    /// The page says what is served: every service and call of the API, and every path of HTTP.
+    #[test]
+    fn the_page_on_compatibility_names_all_that_is_served() {
+        let page = include_str!("../../../../docs/compatibility.md");
+        let served = page.split_once("## Served today").expect("the section").1;
+        let served = served.split_once("\n## ").expect("a section behind it").0;
+        let row_of = |service: &str| served.lines().find(|line| line.contains(&format!("`{service}`")));
+        for method in Method::ALL {
+            if method.service().starts_with("quorate.") {
+                continue;
+            }
+            let row =
+                row_of(method.service()).unwrap_or_else(|| panic!("{} is not on the page", method.service()));
+            let names_it = row.contains("all 17 calls")
+                || row
+                    .split(|letter: char| !letter.is_ascii_alphanumeric())
+                    .any(|word| word == method.name());
+            assert!(names_it, "{}.{} is not on the page", method.service(), method.name());
+        }
+        let paths =
+            ["/version", "/health", "/livez", "/readyz", "/metrics", "/debug/vars", "/v3/", "/members"];
+        let checks = ["data_corruption", "serializable_read", "linearizable_read", "non_learner"];
+        for word in paths.into_iter().chain(checks) {
+            assert!(served.contains(&format!("`{word}`")), "{word} is not on the page");
+        }
+    }
 }

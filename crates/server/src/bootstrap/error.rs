@@ -4,6 +4,7 @@ use std::io;
 
 use datadir::FoundingError;
 
+use super::registry::RegistryError;
 use crate::ids::{ClusterId, MemberId};
 
 /// The flags contradict each other, or what the other members say. The texts are etcd's, but for the last ones.
@@ -19,6 +20,15 @@ pub enum BootstrapError {
     /// The DNS does not say who the members are.
     #[error("error setting up initial cluster: {0}")]
     Discovery(String),
+    /// The discovery service does not say who the members are.
+    #[error("failed to join discovery cluster ({0})")]
+    Registry(#[source] RegistryError),
+    /// Two members of the discovery service's list claim one URL.
+    #[error("discovery cluster {0} has duplicate url")]
+    DuplicateInRegistry(String),
+    /// A discovery service lists the members of new clusters.
+    #[error("discovery URL should not be set when joining existing initial cluster")]
+    DiscoveryToJoin,
     /// A founding member lost its data, and its cluster runs: founding it again would make promises void.
     #[error("member {0} has already been bootstrapped")]
     AlreadyBootstrapped(MemberId),

@@ -7,14 +7,17 @@
 //!                                     ids and the cluster's, and what they say must be what the flags say
 //! ```
 //!
-//! With `--discovery-srv` the DNS takes the place of `--initial-cluster` ([`srv`]).
+//! With `--discovery-srv` the DNS takes the place of `--initial-cluster` ([`srv`]), with `--discovery-endpoints` the keys of
+//! another cluster do ([`discover`]).
 //!
 //! The result, the [`Origin`], is written into the data directory, and from then on the flags do not count: a member that has
 //! data is who its data says. Checks, their order and their words are etcd's.
 
+mod discover;
 mod error;
 mod found;
 mod join;
+mod registry;
 mod remote;
 mod resolve;
 mod srv;
@@ -23,11 +26,12 @@ use std::sync::Arc;
 
 use proto::membershippb::Member;
 
-use crate::config::{ClusterState, Config};
+use crate::config::{ClusterState, Config, Discovery};
 use crate::ids::MemberId;
 use crate::tls::Connector;
 pub(crate) use datadir::{How, KnownMember, Origin};
 pub use error::BootstrapError;
+pub use registry::RegistryError;
 pub(crate) use remote::{PROTOCOL, PROTOCOL_HEADER, server_version};
 
 /// A member of the state machine, as it is known before there is a log.
@@ -58,9 +62,18 @@ pub(crate) fn origin(config: &Config, connector: &Arc<Connector>) -> Result<Orig
 
 async fn determine(config: &Config, connector: &Arc<Connector>) -> Result<Origin, BootstrapError> {
     let mut config = config.clone();
-    if let Some(discovery) = &config.cluster.discovery {
-        config.cluster.initial =
-            srv::discover(&config.name, discovery, &config.cluster.advertise_peer).await?;
+    match config.cluster.discovery.take() {
+        None => {}
+        Some(Discovery::Dns(srv)) => {
+            config.cluster.initial =
+                srv::discover(&config.name, &srv, &config.cluster.advertise_peer).await?;
+        }
+        Some(Discovery::Service(_)) if config.cluster.state == ClusterState::Existing => {
+            return Err(BootstrapError::DiscoveryToJoin);
+        }
+        Some(Discovery::Service(service)) => {
+            discover::discover(&config.name, &service, &mut config.cluster).await?;
+        }
     }
     match config.cluster.state {
         ClusterState::New => found::found(&config.name, &config.cluster, connector).await,

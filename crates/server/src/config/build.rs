@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::{
     Allowed, AuthSettings, AutoCompaction, Backups, Cluster, ClusterState, Config, ConfigError, Console,
-    DistributedTracing, FeatureGates, FollowSettings, HttpAccess, Keepalive, Limits, Listen, Log, LogFormat,
-    LogOutput, MetricsDetail, Nanos, Notice, Quota, Raft, Settings, Source, SrvDiscovery, Tls, Url, Warnings,
-    go, table, url, validate,
+    Discovery, DistributedTracing, FeatureGates, FollowSettings, HttpAccess, Keepalive, Limits, Listen, Log,
+    MetricsDetail, Nanos, Notice, Quota, Raft, Settings, Source, Tls, Url, Warnings, go, table, url,
+    validate,
 };
 
 impl Config {
@@ -70,7 +70,9 @@ impl Config {
             },
             distributed_tracing: distributed_tracing(settings),
             backups: Backups::from_settings(settings)?,
-            log: log(settings),
+            log: Log::from_settings(settings)?,
+            defragment_from: defragment_from(settings),
+            locks_memory: settings.bool("memory-mlock"),
             serves_gateway: settings.bool("enable-grpc-gateway"),
             console: Console::from_settings(settings)?,
             traces_requests: false,
@@ -174,13 +176,13 @@ fn cluster(
         url::parse_cluster(initial_cluster)
             .map_err(|error| format!("error setting up initial cluster: {error}"))
     };
-    let cannot_found = initial.as_ref().err().cloned().or_else(|| not_served_to_found(settings));
+    let cannot_found = initial.as_ref().err().cloned();
     Ok(Cluster {
         advertise_peer,
         advertise_client,
         initial: initial.unwrap_or_default(),
         cannot_found,
-        discovery: srv_discovery(settings),
+        discovery: Discovery::from_settings(settings)?,
         state: match settings.text("initial-cluster-state") {
             "existing" => ClusterState::Existing,
             _ => ClusterState::New,
@@ -191,25 +193,6 @@ fn cluster(
         auto_promote_learners: settings.bool("auto-promote-learners"),
         strict_reconfig_check: settings.bool("strict-reconfig-check"),
         force_new: settings.bool("force-new-cluster"),
-    })
-}
-
-/// What a member without data asks for that this version does not serve.
-fn not_served_to_found(settings: &Settings) -> Option<String> {
-    settings.iter().filter(|setting| setting.is_changed()).find_map(|setting| match setting.flag.standing {
-        table::Standing::NotYetToFound(what) => {
-            let error = ConfigError::NotServed { setting: setting.origin(), what: what.to_owned() };
-            Some(error.to_string())
-        }
-        _ => None,
-    })
-}
-
-fn srv_discovery(settings: &Settings) -> Option<SrvDiscovery> {
-    let domain = settings.text("discovery-srv");
-    (!domain.is_empty()).then(|| SrvDiscovery {
-        domain: domain.to_owned(),
-        service_suffix: settings.text("discovery-srv-name").to_owned(),
     })
 }
 
@@ -351,6 +334,11 @@ fn auto_compaction(settings: &Settings) -> Result<AutoCompaction, ConfigError> {
     }
 }
 
+fn defragment_from(settings: &Settings) -> Option<u64> {
+    let megabytes = settings.uint("bootstrap-defrag-threshold-megabytes");
+    (megabytes > 0).then(|| megabytes.saturating_mul(1 << 20))
+}
+
 /// 0 means etcd's 10 minutes; anything shorter than 100 ms is raised to that.
 fn watch_progress_notify_interval(settings: &Settings) -> Result<Duration, ConfigError> {
     let given = duration_or(settings, "watch-progress-notify-interval", Duration::from_secs(600))?;
@@ -368,39 +356,10 @@ fn duration(settings: &Settings, name: &str) -> Result<Duration, ConfigError> {
     })
 }
 
-fn duration_or(settings: &Settings, name: &str, when_zero: Duration) -> Result<Duration, ConfigError> {
+pub(super) fn duration_or(
+    settings: &Settings,
+    name: &str,
+    when_zero: Duration,
+) -> Result<Duration, ConfigError> {
     duration(settings, name).map(|given| if given.is_zero() { when_zero } else { given })
-}
-
-fn log(settings: &Settings) -> Log {
-    Log {
-        level: match settings.text("log-level") {
-            "debug" => tracing::Level::DEBUG,
-            "" | "info" => tracing::Level::INFO,
-            "warn" => tracing::Level::WARN,
-            // Everything above an error is logged as one.
-            _ => tracing::Level::ERROR,
-        },
-        format: match settings.text("log-format") {
-            "console" => LogFormat::Console,
-            _ => LogFormat::Json,
-        },
-        outputs: log_outputs(settings.list("log-outputs")),
-    }
-}
-
-/// The outputs, `default` being stderr, none of them twice.
-fn log_outputs(words: &[String]) -> Vec<LogOutput> {
-    let mut outputs = Vec::new();
-    for word in words.iter().filter(|word| !word.is_empty()) {
-        let output = match word.as_str() {
-            "default" | "stderr" => LogOutput::Stderr,
-            "stdout" => LogOutput::Stdout,
-            path => LogOutput::File(PathBuf::from(path)),
-        };
-        if !outputs.contains(&output) {
-            outputs.push(output);
-        }
-    }
-    outputs
 }

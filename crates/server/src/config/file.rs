@@ -1,37 +1,53 @@
 //! `--config-file`: YAML, or JSON, which is YAML.
 //!
 //! The file replaces flags and environment as a whole. Its keys are the flags' names, some of them nested (the table's
-//! [`FileKey`](super::table::FileKey)). Two traps are etcd's and are kept: durations are whole numbers of nanoseconds, and a key
-//! without a value (`data-dir:`, and of lists `''` and `[]`) means the default. A key that is no setting is skipped, as etcd
-//! does, but reported.
+//! [`FileKey`](super::table::FileKey)). Durations are whole numbers of nanoseconds, as for etcd, or
+//! (which etcd refuses) texts like `10m`. A trap is etcd's and is kept: a key without a value (`data-dir:`, and of lists `''` and
+//! `[]`) means the default. A key that is no setting is skipped, as etcd does, but reported. What expands or nests beyond
+//! measure is refused.
+
+use std::fs::File;
+use std::io::Read;
 
 use serde_json::Value as Node;
 
 use super::error::ConfigError;
-use super::go::Nanos;
+use super::go::{self, Nanos};
 use super::notice::Notice;
 use super::settings::{Settings, Source};
 use super::table::{self, Flag};
 use super::value::{self, Kind, Value};
+use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// Reads the file at `path`.
 pub(super) fn load(path: &str, notices: &mut Vec<Notice>) -> Result<Settings, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::FileUnreadable { path: path.to_owned(), source })?;
+    let text = read_text(path)?;
     let settings = parse(path, &text, notices)?;
     notices.push(Notice::FileLoaded { path: path.to_owned() });
     Ok(settings)
 }
 
+/// Returns the text of the file. It may be a device without an end.
+fn read_text(path: &str) -> Result<String, ConfigError> {
+    let unreadable = |source| ConfigError::FileUnreadable { path: path.to_owned(), source };
+    let file = File::open(path).map_err(unreadable)?;
+    let mut text = String::new();
+    file.take(CONFIG_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > CONFIG_FILE_BYTES_MAX {
+        let reason = format!("the file has more than {CONFIG_FILE_BYTES_MAX} bytes, too many for settings");
+        return Err(ConfigError::FileSyntax { path: path.to_owned(), reason });
+    }
+    Ok(text)
+}
+
 /// Reads the text of a file; `path` is for errors.
 pub(super) fn parse(path: &str, text: &str, notices: &mut Vec<Notice>) -> Result<Settings, ConfigError> {
     let syntax = |reason: String| ConfigError::FileSyntax { path: path.to_owned(), reason };
-    let root: Node = match text.trim() {
-        "" => Node::Null,
+    let root: Node = if text.trim().is_empty() {
+        Node::Null
+    } else {
         // A key that stands twice counts where it stands last, as in etcd.
-        text => {
-            serde_saphyr::from_str_with_options(text, options()).map_err(|error| syntax(error.to_string()))?
-        }
+        serde_saphyr::from_str_with_options(text, options()).map_err(|error| syntax(error.to_string()))?
     };
     let mut settings = Settings::default();
     match root {
@@ -117,7 +133,7 @@ impl Kind {
                 let number = unsigned(node).ok_or_else(mismatch)?;
                 Value::Uint(value::within_u32(number).map_err(|error| error.to_string())?)
             }
-            Kind::Duration => Value::Duration(Nanos(signed(node).ok_or_else(mismatch)?)),
+            Kind::Duration => Value::Duration(duration(node).ok_or_else(mismatch)?),
             Kind::Text => Value::Text(scalar(node).ok_or_else(mismatch)?),
             Kind::Choice(_) | Kind::Choices(_) | Kind::Level | Kind::Urls | Kind::Origins => {
                 let text = scalar(node).ok_or_else(mismatch)?;
@@ -153,12 +169,20 @@ impl Kind {
             Kind::Bool => "a boolean (true or false)",
             Kind::Int => "a whole number",
             Kind::Uint | Kind::Uint32 => "a whole number that is not negative",
-            Kind::Duration => "a duration: a whole number of nanoseconds (600000000000 for 10m)",
+            Kind::Duration => "a duration: a text like 10m, or a whole number of nanoseconds (600000000000)",
             Kind::Text | Kind::Choice(_) | Kind::Choices(_) | Kind::Level => "a text",
             Kind::Urls | Kind::Origins => "a text of comma-separated URLs",
             Kind::Set | Kind::List => "a sequence of texts",
             Kind::Discarded => "anything",
         }
+    }
+}
+
+/// A number of nanoseconds, or a duration as the command line has it.
+fn duration(node: &Node) -> Option<Nanos> {
+    match node {
+        Node::String(text) => go::parse_duration(text),
+        node => signed(node).map(Nanos),
     }
 }
 
@@ -268,6 +292,80 @@ mod tests {
     }
 
     #[test]
+    fn durations_are_texts_or_nanoseconds() {
+        for (text, expected) in [
+            ("1m30s", "1m30s"),
+            ("'500ms'", "500ms"),
+            ("90000000000", "1m30s"),
+            ("\"0\"", "0s"),
+            ("0", "0s"),
+            ("-1s", "-1s"),
+        ] {
+            let (settings, _) =
+                read(&format!("discovery-config: {{client: {{dial-timeout: {text}}}}}\n")).unwrap();
+            assert_eq!(settings.duration("discovery-dial-timeout").to_string(), expected, "{text}");
+        }
+        for text in ["10", "'5'", "5x", "''", "[1s]", "true", "9999999999h"] {
+            let found = read(&format!("warning-apply-duration: {text}\n"));
+            assert_eq!(found.is_ok(), text == "10", "{text}");
+        }
+    }
+
+    /// What somebody has put together to do harm, or a file that is something else.
+    #[test]
+    fn hostile_files_are_refused() {
+        let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for (one, next) in ('a'..'k').zip('b'..'l') {
+            bomb.push_str(&format!("{next}: &{next} [{}]\n", vec![format!("*{one}"); 10].join(", ")));
+        }
+        for (text, what) in [
+            (bomb, "anchors that expand"),
+            (format!("name: {}", "[".repeat(100_000)), "deep nesting"),
+            (format!("{}1", "{a: ".repeat(100_000)), "deep nesting of mappings"),
+            (format!("name: {}{}", "[".repeat(50_000), "]".repeat(50_000)), "deep nesting that ends"),
+            ("name: &a [*a]\n".to_owned(), "an anchor within itself"),
+            ("name: *nowhere\n".to_owned(), "an anchor that is not there"),
+            ("name: !!binary '\u{1}'\n\u{0}".to_owned(), "a control character"),
+            ("name: a\n---\nname: b\n".to_owned(), "two documents"),
+            ("name: {a: b}\n".to_owned(), "a mapping for a name"),
+            ("? [a, b]\n: c\n".to_owned(), "a sequence for a key"),
+        ] {
+            let found = read(&text);
+            assert!(
+                found.is_err(),
+                "{what}: {:?}",
+                found.map(|(settings, _)| settings.text("name").to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn files_that_are_no_text_or_too_long_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("etcd.conf.yml");
+        let path = path.to_str().unwrap();
+        let error = |bytes: &[u8]| {
+            std::fs::write(path, bytes).unwrap();
+            load(path, &mut Vec::new()).unwrap_err().to_string()
+        };
+        assert_eq!(error(b"name: \xff\xfe\n"), format!("open {path}: stream did not contain valid UTF-8"));
+        let long = format!("name: {}", "x".repeat(CONFIG_FILE_BYTES_MAX as usize));
+        let why =
+            format!("{path}: the file has more than {CONFIG_FILE_BYTES_MAX} bytes, too many for settings");
+        assert_eq!(error(long.as_bytes()), why);
+        assert!(load("/dev/zero", &mut Vec::new()).is_err(), "a file without an end");
+        assert!(load(directory.path().to_str().unwrap(), &mut Vec::new()).is_err(), "a directory");
+        std::fs::write(path, "name: short\n").unwrap();
+        assert_eq!(load(path, &mut Vec::new()).unwrap().text("name"), "short");
+    }
+
+    #[test]
+    fn a_file_may_be_indented_as_a_whole() {
+        let (settings, _) = read("  name: a\n  snapshot-count: 7\n").unwrap();
+        assert_eq!((settings.text("name"), settings.uint("snapshot-count")), ("a", 7));
+    }
+
+    #[test]
     fn numbers_are_taken_for_texts() {
         let (settings, _) = read("auto-compaction-retention: 1\ninitial-cluster-token: 12\n").unwrap();
         assert_eq!(
@@ -292,8 +390,9 @@ mod tests {
     fn values_of_the_wrong_kind_are_named() {
         let cases = [
             (
-                "grpc-keepalive-interval: 10m",
-                "etcd.conf.yml: grpc-keepalive-interval: \"10m\" is not a duration: a whole number of nanoseconds (600000000000 for 10m)",
+                "grpc-keepalive-interval: 10 minutes",
+                "etcd.conf.yml: grpc-keepalive-interval: \"10 minutes\" is not a duration: a text like 10m, or a whole number of \
+                 nanoseconds (600000000000)",
             ),
             ("pre-vote: 1", "etcd.conf.yml: pre-vote: 1 is not a boolean (true or false)"),
             (

@@ -17,7 +17,7 @@ pub const USAGE: &str = "Usage:
 
   quorate --config-file path
     Take all settings from a YAML or JSON file; flags and environment variables are then ignored. Durations in the
-    file are whole numbers of nanoseconds (600000000000 for 10m).
+    file are texts (10m), or whole numbers of nanoseconds (600000000000).
 ";
 
 /// The whole help text.
@@ -38,9 +38,7 @@ pub fn text() -> String {
                 out.push_str(&format!("    {}\n", flag.help));
             }
             match flag.standing {
-                Standing::NotYet(what) | Standing::NotYetToFound(what) => {
-                    out.push_str(&format!("    Not served yet: {what}.\n"))
-                }
+                Standing::NotYet(what) => out.push_str(&format!("    Not served yet: {what}.\n")),
                 Standing::NoEffect(why) => out.push_str(&format!("    Accepted without effect: {why}.\n")),
                 Standing::Served | Standing::Ignored => {}
             }
@@ -60,6 +58,6 @@ mod tests {
             assert!(text.contains(&format!("  --{}", flag.name)), "--{}", flag.name);
         }
         assert!(text.contains("--heartbeat-interval '100'\n    Time between heartbeats, in milliseconds.\n"));
-        assert!(text.contains("Not served yet: log rotation."));
+        assert!(text.contains("Not served yet: distributed tracing."));
     }
 }

@@ -14,12 +14,14 @@ mod arguments;
 mod backups;
 mod build;
 mod console;
+mod discovery;
 mod environment;
 pub mod error;
 pub mod features;
 mod file;
 mod go;
 pub mod help;
+mod log;
 pub mod notice;
 pub mod settings;
 pub mod table;
@@ -36,9 +38,11 @@ pub(crate) use build::parse_go_duration;
 pub use console::Console;
 pub use datadir::Url;
 pub use datadir::url;
+pub use discovery::{Discovery, DiscoveryService, DiscoveryTls, DiscoveryUser, SrvDiscovery};
 pub use error::ConfigError;
 pub use features::FeatureGates;
 pub use go::Nanos;
+pub use log::{Log, LogFormat, LogOutput, Rotation};
 pub use notice::Notice;
 pub use settings::{Settings, Source};
 pub use tls::Tls;
@@ -100,6 +104,10 @@ pub struct Config {
     pub backups: Option<Backups>,
     /// Logging.
     pub log: Log,
+    /// From how many bytes on that a defragmentation frees it is made at the start.
+    pub defragment_from: Option<u64>,
+    /// Whether all of the process is kept in memory.
+    pub locks_memory: bool,
     /// Whether the API is served in JSON (`--enable-grpc-gateway`).
     pub serves_gateway: bool,
     /// Who gets the web console.
@@ -166,7 +174,7 @@ pub struct Cluster {
     /// `--initial-cluster` and the like any more then, and neither does this.
     pub cannot_found: Option<String>,
     /// Where the founding members are listed, if not in `initial`.
-    pub discovery: Option<SrvDiscovery>,
+    pub discovery: Option<Discovery>,
     /// Found or join.
     pub state: ClusterState,
     /// Goes into the ids.
@@ -179,15 +187,6 @@ pub struct Cluster {
     pub strict_reconfig_check: bool,
     /// Whether a member with data drops all others and goes on alone.
     pub force_new: bool,
-}
-
-/// The founding members are listed in the DNS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SrvDiscovery {
-    /// The domain.
-    pub domain: String,
-    /// A suffix of the services' names: several clusters can share a domain. Empty for none.
-    pub service_suffix: String,
 }
 
 /// Whether a member without data founds a cluster or joins one.
@@ -328,37 +327,6 @@ impl Allowed {
             Allowed::Only(words) => words.iter().any(|allowed| allowed == word),
         }
     }
-}
-
-/// Logging.
-#[derive(Clone, Debug)]
-pub struct Log {
-    /// Least level written.
-    pub level: tracing::Level,
-    /// The shape of a line.
-    pub format: LogFormat,
-    /// Where lines go.
-    pub outputs: Vec<LogOutput>,
-}
-
-/// The shape of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// JSON, on a terminal too: containers have one, and what collects their logs reads JSON.
-    Json,
-    /// For people.
-    Console,
-}
-
-/// Where log lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogOutput {
-    /// Standard error.
-    Stderr,
-    /// Standard output.
-    Stdout,
-    /// A file, appended to.
-    File(PathBuf),
 }
 
 impl Default for Config {

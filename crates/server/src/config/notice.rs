@@ -44,8 +44,6 @@ pub enum Notice {
         /// That, in etcd's words.
         text: &'static str,
     },
-    /// `--bootstrap-defrag-threshold-megabytes` was given, and there is never anything to defragment.
-    NothingToDefragment,
     /// `--name` was left at `default`.
     DefaultName,
     /// HTTP and gRPC share one port.
@@ -73,7 +71,6 @@ impl Notice {
     /// Returns what operators and tools search for when this flag is given.
     pub(super) fn of_flag(name: &str) -> Option<Notice> {
         let text = match name {
-            "bootstrap-defrag-threshold-megabytes" => return Some(Notice::NothingToDefragment),
             "max-snapshots" => "--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.",
             "v2-deprecation" => {
                 "--v2-deprecation is deprecated and scheduled for removal in v3.8. The default value is enforced, ignoring \
@@ -108,11 +105,10 @@ impl Notice {
             Notice::UnknownFileKey { key } => warn!(key, "unrecognized key in the configuration file"),
             Notice::NoEffect { setting, why } => warn!(setting, why, "setting accepted, but without effect"),
             Notice::Deprecated { text } => warn!("{text}"),
-            Notice::NothingToDefragment => info!("Skipping defragmentation"),
             Notice::DefaultName => warn!(
                 name = "default",
-                "it isn't recommended to use default name, please set a value for --name. Note that the cluster might \
-                 run into issues when multiple members have the same default name"
+                "it isn't recommended to use default name, please set a value for --name. Note that etcd might run into \
+                 issue when multiple members have the same default name"
             ),
             Notice::OnePort => {
                 warn!("Running http and grpc server on single port. This is not recommended for production.");

@@ -47,9 +47,6 @@ pub enum Standing {
     NoEffect(&'static str),
     /// What it asks for is not there yet: any value but the default is refused, naming this.
     NotYet(&'static str),
-    /// The same of a flag that only matters while a member has no data: then the member is not started. A member that has
-    /// data starts, as in etcd, which does not look at such flags any more.
-    NotYetToFound(&'static str),
     /// A flag of the past that etcd accepts without a word.
     Ignored,
 }
@@ -64,7 +61,7 @@ pub struct Group {
 }
 
 use FileKey::{Absent, At, Same};
-use Standing::{Ignored, NoEffect, NotYet, NotYetToFound, Served};
+use Standing::{Ignored, NoEffect, NotYet, Served};
 
 const fn flag(
     name: &'static str,
@@ -80,9 +77,8 @@ const fn flag(
 const NO_BBOLT: Standing = NoEffect("the store is not bbolt: it has no freelist and no batch committer");
 const NO_SCRUB_COMPACTION: Standing =
     NoEffect("compaction releases whole segments: there is nothing to batch");
-const NO_HASH_CHECK: Standing = NoEffect("members do not compare compaction hashes");
+const NO_HASH_CHECK: Standing = NoEffect("members always compare their states, through the log");
 const NO_DOWNGRADE: Standing = NoEffect("a downgrade ends when it is called off");
-const DISCOVERY: Standing = NotYetToFound("a discovery service");
 const NO_OWN_CONNECTION: Standing =
     NoEffect("a member does not connect to its own client port: the files are checked, and not used");
 
@@ -158,19 +154,19 @@ static CLUSTERING: &[Flag] = &[
     flag("pre-vote", Bool, "true", Same, Served, "Ask before standing for election, so that a member that rejoins disturbs nobody."),
     flag("auto-compaction-mode", Text, "periodic", Same, Served, "What --auto-compaction-retention counts: 'periodic' or 'revision'."),
     flag("auto-compaction-retention", Text, "0", Same, Served, "History to keep: a duration or hours ('periodic'), a number of revisions ('revision'); 0: all."),
-    flag("discovery-endpoints", Set, "", At("discovery-config.client.endpoints"), DISCOVERY, "Endpoints of the discovery service."),
-    flag("discovery-token", Text, "", At("discovery-config.token"), DISCOVERY, "Token of the cluster at the discovery service."),
-    flag("discovery-dial-timeout", Duration, "2s", At("discovery-config.client.dial-timeout"), DISCOVERY, "Time to connect to the discovery service."),
-    flag("discovery-request-timeout", Duration, "5s", At("discovery-config.client.request-timeout"), DISCOVERY, "Time for a request to the discovery service."),
-    flag("discovery-keepalive-time", Duration, "2s", At("discovery-config.client.keepalive-time"), DISCOVERY, "Keepalive time towards the discovery service."),
-    flag("discovery-keepalive-timeout", Duration, "6s", At("discovery-config.client.keepalive-timeout"), DISCOVERY, "Keepalive timeout towards the discovery service."),
-    flag("discovery-insecure-transport", Bool, "true", At("discovery-config.client.secure.insecure-transport"), DISCOVERY, "Talk to the discovery service without TLS."),
-    flag("discovery-insecure-skip-tls-verify", Bool, "false", At("discovery-config.client.secure.insecure-skip-tls-verify"), DISCOVERY, "Do not verify the discovery service's certificate."),
-    flag("discovery-cert", Text, "", At("discovery-config.client.secure.cert"), DISCOVERY, "Client certificate for the discovery service."),
-    flag("discovery-key", Text, "", At("discovery-config.client.secure.key"), DISCOVERY, "Client key for the discovery service."),
-    flag("discovery-cacert", Text, "", At("discovery-config.client.secure.cacert"), DISCOVERY, "CA bundle for the discovery service."),
-    flag("discovery-user", Text, "", At("discovery-config.client.auth.username"), DISCOVERY, "User name for the discovery service."),
-    flag("discovery-password", Text, "", At("discovery-config.client.auth.password"), DISCOVERY, "Password for the discovery service."),
+    flag("discovery-endpoints", Set, "", At("discovery-config.client.endpoints"), Served, "Client endpoints of the discovery service, a cluster whose keys list the founding members."),
+    flag("discovery-token", Text, "", At("discovery-config.token"), Served, "Token of the new cluster: which registry of the discovery service, and what --initial-cluster-token is otherwise."),
+    flag("discovery-dial-timeout", Duration, "2s", At("discovery-config.client.dial-timeout"), Served, "Time to connect to the discovery service (0: 2s)."),
+    flag("discovery-request-timeout", Duration, "5s", At("discovery-config.client.request-timeout"), Served, "Time for a request to the discovery service (0: 5s)."),
+    flag("discovery-keepalive-time", Duration, "2s", At("discovery-config.client.keepalive-time"), Served, "Keepalive time towards the discovery service (0: 2s)."),
+    flag("discovery-keepalive-timeout", Duration, "6s", At("discovery-config.client.keepalive-timeout"), Served, "Keepalive timeout towards the discovery service (0: 6s)."),
+    flag("discovery-insecure-transport", Bool, "true", At("discovery-config.client.secure.insecure-transport"), Served, "Talk to the discovery service without TLS."),
+    flag("discovery-insecure-skip-tls-verify", Bool, "false", At("discovery-config.client.secure.insecure-skip-tls-verify"), Served, "Do not verify the discovery service's certificate."),
+    flag("discovery-cert", Text, "", At("discovery-config.client.secure.cert"), Served, "Client certificate for the discovery service."),
+    flag("discovery-key", Text, "", At("discovery-config.client.secure.key"), Served, "Client key for the discovery service."),
+    flag("discovery-cacert", Text, "", At("discovery-config.client.secure.cacert"), Served, "CA bundle for the discovery service."),
+    flag("discovery-user", Text, "", At("discovery-config.client.auth.username"), Served, "User of the discovery service: a name, or 'name:password'."),
+    flag("discovery-password", Text, "", At("discovery-config.client.auth.password"), Served, "Password for the discovery service."),
     flag("discovery-srv", Text, "", Same, Served, "DNS domain that lists the members."),
     flag("discovery-srv-name", Text, "", Same, Served, "Suffix of the SRV service names."),
     flag("discovery-fallback", Choice(&["exit", "proxy"]), "exit", Absent, Served, "What to do when discovery fails; only 'exit' is allowed."),
@@ -241,11 +237,11 @@ static BACKUPS: &[Flag] = &[
 #[rustfmt::skip] // one row, one flag
 static LOGGING: &[Flag] = &[
     flag("logger", Text, "zap", Same, Served, "Logger; only 'zap' (the shape of the log lines) is known."),
-    flag("log-outputs", Set, "default", Same, Served, "Where logs go: 'default' (stderr), 'stdout', 'stderr' or file paths."),
+    flag("log-outputs", Set, "default", Same, Served, "Where logs go: 'default' (stderr), 'stdout', 'stderr', 'systemd/journal' or file paths."),
     flag("log-level", Level, "info", Same, Served, "Least level logged: debug, info, warn, error, dpanic, panic or fatal."),
     flag("log-format", Choice(&["json", "console"]), "json", Same, Served, "Shape of the log lines."),
-    flag("enable-log-rotation", Bool, "false", Same, NotYet("log rotation"), "Rotate the one log file."),
-    flag("log-rotation-config-json", Text, r#"{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}"#, Same, NotYet("log rotation"), "How to rotate."),
+    flag("enable-log-rotation", Bool, "false", Same, Served, "Rotate the one log file."),
+    flag("log-rotation-config-json", Text, r#"{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}"#, Same, Served, "How to rotate: the longest file in MiB, the oldest in days, how many, local time in names, gzip (0: no limit; of maxsize: 100)."),
 ];
 
 #[rustfmt::skip] // one row, one flag
@@ -258,8 +254,8 @@ static TUNING: &[Flag] = &[
     flag("downgrade-check-time", Duration, "5s", Same, NO_DOWNGRADE, "Time between checks of a downgrade."),
     flag("warning-apply-duration", Duration, "100ms", Same, Served, "Applying a request for longer than this is logged."),
     flag("warning-unary-request-duration", Duration, "300ms", Same, Served, "A request that takes longer than this is logged."),
-    flag("memory-mlock", Bool, "false", Same, NotYet("locking of memory"), "Keep the process in memory."),
-    flag("bootstrap-defrag-threshold-megabytes", Uint, "0", Same, NoEffect("there is no fragmentation to remove"), "Defragment at boot if that frees so much."),
+    flag("memory-mlock", Bool, "false", Same, Served, "Keep the process in memory; needs CAP_IPC_LOCK, or RLIMIT_MEMLOCK without a limit."),
+    flag("bootstrap-defrag-threshold-megabytes", Uint, "0", Same, Served, "Defragment at boot if that frees so many MiB (0: never)."),
     flag("feature-gates", Text, "", Same, Served, "Feature gates: 'A=true,B=false'."),
     flag("v2-deprecation", Choices(&["write-only", "write-only-skip-check", "write-only-drop-data", "gone"]), "", Same, NoEffect("deprecated in etcd 3.6; there is no v2 store"), "Stage of the v2 store's removal (deprecated)."),
 ];

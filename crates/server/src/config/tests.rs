@@ -157,14 +157,18 @@ fn backups_need_a_place_and_times_that_make_sense() {
 #[test]
 fn what_is_not_served_is_refused_by_name() {
     let cases: &[(&[&str], &str)] = &[(
-        &["--enable-log-rotation"],
-        "--enable-log-rotation asks for log rotation, which this version of quorate does not serve yet",
+        &["--enable-distributed-tracing"],
+        "--enable-distributed-tracing asks for distributed tracing, which this version of quorate does not serve yet",
     )];
     for (line, text) in cases {
         assert_eq!(refusal(line), ((*text).to_owned(), 1));
     }
-    let of_environment = load(&[], &[("ETCD_ENABLE_LOG_ROTATION", "true")]).unwrap_err();
-    assert!(of_environment.to_string().starts_with("ETCD_ENABLE_LOG_ROTATION asks for log rotation"));
+    let of_environment = load(&[], &[("ETCD_ENABLE_DISTRIBUTED_TRACING", "true")]).unwrap_err();
+    assert!(
+        of_environment
+            .to_string()
+            .starts_with("ETCD_ENABLE_DISTRIBUTED_TRACING asks for distributed tracing")
+    );
 }
 
 /// What is taken must fit into the raft log.
@@ -195,10 +199,6 @@ fn what_founding_needs_is_kept_for_the_founding() {
         (
             &["--initial-cluster=default=http://a:1/path"],
             "error setting up initial cluster: URL must not contain a path: http://a:1/path",
-        ),
-        (
-            &["--discovery-endpoints=http://x:1", "--discovery-token=t"],
-            "--discovery-endpoints asks for a discovery service, which this version of quorate does not serve yet",
         ),
     ];
     for (line, why) in cases {
@@ -281,15 +281,14 @@ fn what_has_no_effect_is_said() {
 /// Tools search for these words, and so do etcd's own tests.
 #[test]
 fn flags_that_go_away_are_named_in_etcds_words() {
-    let line = ["--max-snapshots=10", "--v2-deprecation=gone", "--bootstrap-defrag-threshold-megabytes=1000"];
+    let line = ["--max-snapshots=10", "--v2-deprecation=gone"];
     let config = load(&line, &[]).unwrap();
     let deprecated = |notice: &Notice| match notice {
         Notice::Deprecated { text } => Some(text.split(' ').next().unwrap_or_default()),
-        Notice::NothingToDefragment => Some("nothing to defragment"),
         _ => None,
     };
     let said: Vec<_> = config.notices.iter().filter_map(deprecated).collect();
-    assert_eq!(said.len(), 3, "{said:?}");
+    assert_eq!(said.len(), 2, "{said:?}");
     assert!(said.contains(&"--max-snapshots") && said.contains(&"--v2-deprecation"), "{said:?}");
     assert!(load(&[], &[]).unwrap().notices.iter().all(|notice| deprecated(notice).is_none()));
 }
@@ -396,7 +395,7 @@ fn timeouts_between_peers_are_five_seconds_at_least() {
 
 #[test]
 fn the_log_goes_where_it_is_told() {
-    let config = load(&["--log-outputs=stdout,/tmp/q.log,default,stderr", "--log-level=warn"], &[]).unwrap();
+    let config = load(&["--log-outputs=stdout,/tmp/q.log,stderr", "--log-level=warn"], &[]).unwrap();
     let expected = [LogOutput::File("/tmp/q.log".into()), LogOutput::Stderr, LogOutput::Stdout];
     assert_eq!(
         (config.log.outputs.as_slice(), config.log.level),
@@ -404,6 +403,31 @@ fn the_log_goes_where_it_is_told() {
     );
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(load(&["--log-format=console"], &[]).unwrap().log.format, LogFormat::Console);
+}
+
+#[test]
+fn outputs_of_the_log_go_together_as_in_etcd() {
+    let single = "--log-outputs requires a single file path when --log-rotate-config-json is defined";
+    let cases: &[(&[&str], &str)] = &[
+        (&["--log-outputs=default,stdout"], "multi logoutput for \"default\" is not supported yet"),
+        (
+            &["--log-outputs=stderr,systemd/journal"],
+            "running with systemd/journal but other '--log-outputs' values ([\"stderr\" \"systemd/journal\"]) are configured \
+             with 'default'; override 'default' value with something else",
+        ),
+        (&["--log-outputs="], "--log-outputs names no output"),
+        (&["--enable-log-rotation"], single),
+        (&["--enable-log-rotation", "--log-outputs=stderr"], single),
+        (&["--enable-log-rotation", "--log-outputs=/tmp/a,/tmp/b"], single),
+    ];
+    for (line, text) in cases {
+        assert_eq!(refusal(line), ((*text).to_owned(), 1));
+    }
+    let rotated = ["--enable-log-rotation", "--log-outputs=stderr,/tmp/a"];
+    assert_eq!(load(&rotated, &[]).unwrap().log.rotation.unwrap().bytes_max, 100 << 20);
+    assert_eq!(load(&["--log-outputs=/tmp/a"], &[]).unwrap().log.rotation, None);
+    let journal = load(&["--log-outputs=systemd/journal"], &[]).unwrap();
+    assert_eq!(journal.log.outputs, [LogOutput::Journal]);
 }
 
 /// The reference of all flags, as `docs/flags.md` has it.
@@ -418,7 +442,7 @@ fn reference() -> String {
          `QUORATE_UPDATE_DOCS=1 cargo test -p quorate --lib reference`.\n\n\
          A flag can be given on the command line (`--name value`), as an environment variable (`ETCD_` and the name in\n\
          capitals, `-` as `_`) or in the file of `--config-file` (under its own name, unless a key is given below; durations\n\
-         in nanoseconds). \"Not yet\" means that any value but the default is refused at the start, by name. \"No effect\"\n\
+         as on the command line, or as numbers of nanoseconds). \"Not yet\" means that any value but the default is refused at the start, by name. \"No effect\"\n\
          means that it is accepted and a line in the log says why it changes nothing.\n",
     );
     for group in table::GROUPS {
@@ -438,7 +462,6 @@ fn reference() -> String {
                 Standing::Served => "yes".to_owned(),
                 Standing::NoEffect(why) => format!("no effect: {why}"),
                 Standing::NotYet(what) => format!("not yet: {what}"),
-                Standing::NotYetToFound(what) => format!("not yet: {what} (ignored once there is data)"),
                 Standing::Ignored => "ignored, as in etcd".to_owned(),
             };
             let _ = writeln!(page, "| `--{}` | {default} | {}{key} | {served} |", flag.name, flag.help);
@@ -455,6 +478,55 @@ fn the_reference_in_the_documentation_is_fresh() {
     }
     let page = std::fs::read_to_string(path).unwrap_or_default();
     assert!(page == reference(), "docs/flags.md does not show the table of flags");
+}
+
+/// The table of flags is held to that of etcd: each is there, takes the same values, has the same default and the same key in the
+/// file. What else is in the table is ours, and is said to be.
+#[test]
+fn every_flag_of_etcd_is_in_the_table() {
+    use std::collections::BTreeSet;
+
+    use table::Standing;
+    use value::Kind;
+
+    let kinds = |word: &str| -> &[&str] {
+        match word {
+            "string" => &["Text", "Choice", "Choices", "Level"],
+            "list" => &["List", "Set"],
+            "urls" => &["Urls", "Origins"],
+            "uint" => &["Uint"],
+            "uint32" => &["Uint32"],
+            "int" => &["Int"],
+            "bool" => &["Bool"],
+            "duration" => &["Duration"],
+            "ignored" => &["Discarded"],
+            other => panic!("no kind {other}"),
+        }
+    };
+    let mut of_etcd = BTreeSet::new();
+    for row in include_str!("contract.tsv").lines().filter(|row| !row.starts_with('#')) {
+        let [name, kind, default, key] = row.split('\t').collect::<Vec<_>>()[..] else { panic!("{row:?}") };
+        let flag = table::find(name).unwrap_or_else(|| panic!("--{name} is not in the table"));
+        of_etcd.insert(name);
+        let own_kind = format!("{:?}", flag.kind);
+        let own_kind = own_kind.split('(').next().expect("a word");
+        assert!(kinds(kind).contains(&own_kind), "--{name} is {own_kind}, and not {kind}");
+        assert_eq!(flag.default, default, "default of --{name}");
+        assert_eq!(flag.file_key().unwrap_or("-"), key, "key of --{name}");
+        if !matches!(flag.kind, Kind::Discarded) {
+            assert!(!flag.help.is_empty(), "--{name} is not described");
+        }
+        // What is still missing is known by name.
+        let is_missing = matches!(flag.standing, Standing::NotYet(_));
+        assert_eq!(is_missing, name.contains("distributed-tracing"), "--{name} is {:?}", flag.standing);
+    }
+    let ours: Vec<&str> =
+        table::flags().map(|flag| flag.name).filter(|name| !of_etcd.contains(name)).collect();
+    let is_known = |name: &&str| {
+        ["follow-", "backup-"].iter().any(|prefix| name.starts_with(prefix))
+            || ["memory-limit", "auto-promote-learners"].contains(name)
+    };
+    assert!(ours.iter().all(is_known), "{ours:?}");
 }
 
 mod whatever_is_given {

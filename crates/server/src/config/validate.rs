@@ -6,6 +6,7 @@
 use super::error::ConfigError;
 use super::features::FeatureGates;
 use super::go::Nanos;
+use super::log;
 use super::settings::Settings;
 use super::table::Standing;
 use super::url::{self, Url};
@@ -82,10 +83,7 @@ fn logger(settings: &Settings) -> Result<(), ConfigError> {
         "zap" => {}
         other => return refuse(format!("unknown logger option {other:?}")),
     }
-    if settings.list("log-outputs").iter().all(String::is_empty) {
-        return refuse("--log-outputs names no output");
-    }
-    Ok(())
+    log::check_outputs(settings.list("log-outputs"), settings.bool("enable-log-rotation"))
 }
 
 fn addresses(settings: &Settings, derived: &Derived<'_>) -> Result<(), ConfigError> {
@@ -173,12 +171,6 @@ pub(super) fn check_served(settings: &Settings) -> Result<(), ConfigError> {
         if let Standing::NotYet(what) = setting.flag.standing {
             return not_served(setting.origin(), what);
         }
-    }
-    if settings.list("log-outputs").iter().any(|output| output == "systemd/journal") {
-        return not_served(
-            settings.get("log-outputs").origin(),
-            "logging to the systemd journal (under systemd, stderr goes there)",
-        );
     }
     sizes(settings)
 }

@@ -17,7 +17,7 @@ pub enum Kind {
     Uint,
     /// An unsigned 32-bit number.
     Uint32,
-    /// A duration with units on the command line, a number of nanoseconds in the configuration file.
+    /// A duration with units; in the configuration file a number of nanoseconds, too.
     Duration,
     /// Any text.
     Text,

@@ -33,6 +33,11 @@ impl Line {
         }
     }
 
+    /// The directory of the code that logs.
+    pub(super) fn directory(&self) -> &str {
+        self.caller.split_once('/').map_or(".", |(directory, _)| directory)
+    }
+
     /// The line as JSON, newline included.
     pub(super) fn json(&self) -> String {
         let mut text = format!("{{\"level\":\"{}\",\"ts\":\"{}\",\"caller\":", self.level, self.ts);
@@ -74,6 +79,12 @@ fn caller(metadata: &Metadata<'_>) -> String {
     let mut parts: Vec<&str> = path.rsplit('/').filter(|part| *part != "src").take(2).collect();
     parts.reverse();
     format!("{}:{}", parts.join("/"), metadata.line().unwrap_or(0))
+}
+
+/// Returns a list of texts as JSON, if it is one: in etcd's lines lists are arrays.
+fn array(debug: &str) -> Option<String> {
+    let list: Vec<String> = debug.starts_with('[').then(|| serde_json::from_str(debug).ok())??;
+    serde_json::to_string(&list).ok()
 }
 
 /// Appends a JSON string.
@@ -123,7 +134,11 @@ impl Visit for Fields {
         if field.name() == "message" {
             self.message = format!("{value:?}");
         } else {
-            self.push(field.name(), |out| push_string(out, &format!("{value:?}")));
+            let text = format!("{value:?}");
+            self.push(field.name(), |out| match array(&text) {
+                Some(array) => out.push_str(&array),
+                None => push_string(out, &text),
+            });
         }
     }
 

@@ -10,6 +10,9 @@ pub const SERVING_INSECURELY: &str = "serving client traffic insecurely; this is
 /// A client listener with TLS serves.
 pub const SERVING_SECURELY: &str = "serving client traffic securely";
 
+/// A listener for metrics alone serves.
+pub const SERVING_METRICS: &str = "serving metrics";
+
 /// A client's TLS handshake has failed, or its certificate is not accepted.
 pub const REJECTED_CLIENT: &str = "rejected connection on client endpoint";
 
@@ -36,6 +39,37 @@ pub const BAD_FLAGS: &str = "failed to verify flags";
 
 /// The member could not start.
 pub const START_FAILED: &str = "discovery failed";
+
+/// A discovery service was asked and did not let the member found a cluster.
+pub const DISCOVERY_REFUSED: &str = "failed to bootstrap; discovery token was already used";
+
+/// What to do about that.
+pub const DISCOVERY_ADVICE: &str = "do not reuse discovery token; generate a new one to bootstrap a cluster";
+
+/// A member with data is given a discovery service.
+pub const DISCOVERY_IGNORED: &str =
+    "discovery token is ignored since cluster already initialized; valid logs are found";
+
+/// What the process was started with, as it stands on the command line.
+pub const RUNNING: &str = "Running: ";
+
+/// There is data: the member starts again.
+pub const INITIALISED: &str = "server has already been initialized";
+
+/// There is no data: the member is new.
+pub const NEW: &str = "Initialize and start etcd server";
+
+/// Sockets for other members are bound.
+pub const PEER_LISTENERS: &str = "configuring peer listeners";
+
+/// Sockets for clients are bound.
+pub const CLIENT_LISTENERS: &str = "configuring client listeners";
+
+/// The member begins to stop.
+pub const CLOSING: &str = "closing etcd server";
+
+/// `--bootstrap-defrag-threshold-megabytes` asks for more than a defragmentation would free.
+pub const DEFRAGMENTATION_SKIPPED: &str = "Skipping defragmentation";
 
 /// A signal asks the member to stop.
 pub const SIGNAL: &str = "received signal; shutting down";

@@ -11,26 +11,32 @@
 //!
 //! Logging is for what happens seldom. Lines are written by the thread that logs, under one lock for each output.
 
+mod journal;
 mod line;
 pub mod messages;
+mod rotation;
 mod shown;
+mod size;
 mod start;
 mod time;
 
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-use crate::config::{Log, LogFormat, LogOutput};
+use crate::config::{Log, LogFormat, LogOutput, Rotation};
+use journal::Journal;
 use line::Line;
+use rotation::RotatedFile;
 
 pub(crate) use shown::shown;
-pub use start::log_settings;
+pub(crate) use size::humanized;
+pub use start::{log_end, log_settings};
 
 /// The target of an event that ends the process: its level is written as `fatal`.
 /// `tracing::error!(target: logging::FATAL, ...)`.
@@ -47,6 +53,9 @@ pub enum LogError {
         /// The operating system's reason.
         source: io::Error,
     },
+    /// There is no journal.
+    #[error("can't find journal ({0})")]
+    Journal(#[source] io::Error),
     /// Logging was set up before.
     #[error("logging is set up already")]
     Twice,
@@ -57,7 +66,7 @@ pub enum LogError {
 /// # Errors
 /// When a file cannot be opened, or on a second call.
 pub fn init(config: &Log) -> Result<(), LogError> {
-    let outputs = config.outputs.iter().map(|output| Output::open(output, config.format));
+    let outputs = config.outputs.iter().map(|output| Output::open(output, config));
     let layer = LogLayer { level: config.level, outputs: outputs.collect::<Result<_, _>>()? };
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))
         .map_err(|_| LogError::Twice)
@@ -74,20 +83,33 @@ enum Shape {
 
 struct Output {
     shape: Shape,
-    writer: Mutex<Box<dyn Write + Send>>,
+    sink: Sink,
+}
+
+/// Where the lines of an output go.
+enum Sink {
+    Writer(Mutex<Box<dyn Write + Send>>),
+    Journal(Journal),
+}
+
+impl Sink {
+    fn of(writer: impl Write + Send + 'static) -> Sink {
+        Sink::Writer(Mutex::new(Box::new(writer)))
+    }
 }
 
 impl Output {
-    fn open(output: &LogOutput, format: LogFormat) -> Result<Output, LogError> {
-        let (writer, terminal): (Box<dyn Write + Send>, bool) = match output {
-            LogOutput::Stderr => (Box::new(io::stderr()), io::stderr().is_terminal()),
-            LogOutput::Stdout => (Box::new(io::stdout()), io::stdout().is_terminal()),
-            LogOutput::File(path) => {
-                let file = OpenOptions::new().append(true).create(true).open(path);
-                (Box::new(file.map_err(|source| LogError::Open { path: path.clone(), source })?), false)
+    fn open(output: &LogOutput, config: &Log) -> Result<Output, LogError> {
+        let (sink, terminal) = match output {
+            LogOutput::Stderr => (Sink::of(io::stderr()), io::stderr().is_terminal()),
+            LogOutput::Stdout => (Sink::of(io::stdout()), io::stdout().is_terminal()),
+            LogOutput::Journal => {
+                let journal = Journal::connect(Path::new(journal::SOCKET)).map_err(LogError::Journal)?;
+                (Sink::Journal(journal), false)
             }
+            LogOutput::File(path) => (open_file(path, config.rotation)?, false),
         };
-        Ok(Output { shape: Shape::of(format, terminal), writer: Mutex::new(writer) })
+        Ok(Output { shape: Shape::of(config.format, terminal), sink })
     }
 
     /// Writes a line in one call. A log that cannot be written must not stop the member: the line is lost.
@@ -97,8 +119,21 @@ impl Output {
             Shape::Console => line.console(line.level),
             Shape::Colour => line.console(&coloured(line.level)),
         };
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = writer.write_all(text.as_bytes()).and_then(|()| writer.flush());
+        match &self.sink {
+            Sink::Writer(writer) => {
+                let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+                let _ = writer.write_all(text.as_bytes()).and_then(|()| writer.flush());
+            }
+            Sink::Journal(journal) => journal.write(&text, line.level, line.directory()),
+        }
+    }
+}
+
+fn open_file(path: &Path, rotation: Option<Rotation>) -> Result<Sink, LogError> {
+    let failed = |source| LogError::Open { path: path.to_owned(), source };
+    match rotation {
+        Some(rotation) => RotatedFile::open(path, rotation).map(Sink::of).map_err(failed),
+        None => OpenOptions::new().append(true).create(true).open(path).map(Sink::of).map_err(failed),
     }
 }
 

@@ -1,43 +1,106 @@
-//! The line that says with which settings a member starts.
+//! The lines that say with which settings a member starts, and that it ends.
+
+use std::path::PathBuf;
+use std::time::Duration;
 
 use super::messages;
-use crate::config::{Cluster, ClusterState, Config, Quota, url};
+use crate::config::{Allowed, AutoCompaction, Cluster, ClusterState, Config, Discovery, Nanos, Quota, url};
 use crate::version;
 
-/// Logs the settings, under etcd's names where etcd has them.
+/// Logs the command line, whether there is data, and the settings, under etcd's names where etcd has them.
 pub fn log_settings(config: &Config, arguments: &[String]) {
+    let args: Vec<String> = std::env::args().take(1).chain(without_secrets(arguments)).collect();
+    tracing::info!(args = ?args, "{}", messages::RUNNING);
+    let data_dir = config.data_dir.display();
+    let is_initialised = config.data_dir.join("member").is_dir();
+    if is_initialised {
+        tracing::info!("data-dir" = %data_dir, "dir-type" = "member", "{}", messages::INITIALISED);
+    } else {
+        tracing::info!("data-dir" = %data_dir, "dir-type" = "empty", "{}", messages::NEW);
+    }
+    log_start(config, is_initialised);
+}
+
+fn log_start(config: &Config, is_initialised: bool) {
     let Config { listen, cluster, raft, limits, .. } = config;
+    let service = cluster.discovery.as_ref().and_then(Discovery::service);
     let quota = match limits.quota {
         Quota::Bytes(bytes) => i64::try_from(bytes).unwrap_or(i64::MAX),
         Quota::None => -1,
     };
+    let path = |path: Option<&PathBuf>| path.map(|path| path.display().to_string()).unwrap_or_default();
+    let (compaction_mode, compaction_retention) = compaction(config.auto_compaction);
     tracing::info!(
         "quorate-version" = version::QUORATE,
         "etcd-version" = version::ETCD,
-        arguments = ?without_secrets(arguments),
+        "git-sha" = version::GIT_SHA,
+        "go-os" = std::env::consts::OS,
+        "go-arch" = version::go_arch(std::env::consts::ARCH),
+        "max-cpu-available" = std::thread::available_parallelism().map_or(1, usize::from),
+        "member-initialized" = is_initialised,
         name = config.name,
         "data-dir" = %config.data_dir.display(),
+        "wal-dir" = path(config.wal_dir.as_ref()),
+        "member-dir" = %config.data_dir.join("member").display(),
         "force-new-cluster" = cluster.force_new,
-        "heartbeat-interval" = ?raft.heartbeat_interval,
-        "election-timeout" = ?raft.election_timeout,
-        "pre-vote" = raft.pre_vote,
+        "heartbeat-interval" = go_duration(raft.heartbeat_interval),
+        "election-timeout" = go_duration(raft.election_timeout),
         "snapshot-catchup-entries" = raft.snapshot_catchup_entries,
-        "initial-advertise-peer-urls" = url::join(&cluster.advertise_peer),
-        "listen-peer-urls" = url::join(&listen.peer),
-        "advertise-client-urls" = url::join(&cluster.advertise_client),
-        "listen-client-urls" = url::join(&listen.client),
-        "listen-metrics-urls" = url::join(&listen.metrics),
+        "initial-advertise-peer-urls" = ?url::texts(&cluster.advertise_peer),
+        "listen-peer-urls" = ?url::texts(&listen.peer),
+        "advertise-client-urls" = ?url::texts(&cluster.advertise_client),
+        "listen-client-urls" = ?url::texts(&listen.client),
+        "listen-metrics-urls" = ?url::texts(&listen.metrics),
+        cors = ?allowed(&config.http.cors),
+        "host-whitelist" = ?allowed(&config.http.hosts),
         "initial-cluster" = founders(cluster),
         "initial-cluster-state" = state(cluster.state),
         "initial-cluster-token" = cluster.token,
         "quota-backend-bytes" = quota,
         "max-request-bytes" = limits.request_bytes_max,
         "max-concurrent-streams" = limits.concurrent_streams_max,
+        "pre-vote" = raft.pre_vote,
+        "auto-compaction-mode" = compaction_mode,
+        "auto-compaction-retention" = compaction_retention,
+        "discovery-token" = service.map_or("", |service| service.token.as_str()),
+        "discovery-endpoints" = service.map(|service| service.endpoints.join(",")).unwrap_or_default(),
         "max-learners" = cluster.learners_max,
         "v2-deprecation" = "write-only",
         "{}",
         messages::STARTING
     );
+}
+
+/// Logs that the member begins to stop, or has stopped.
+pub fn log_end(config: &Config, message: &str) {
+    tracing::info!(
+        name = config.name,
+        "data-dir" = %config.data_dir.display(),
+        "advertise-peer-urls" = ?url::texts(&config.cluster.advertise_peer),
+        "advertise-client-urls" = ?url::texts(&config.cluster.advertise_client),
+        "{message}"
+    );
+}
+
+fn allowed(list: &Allowed) -> Vec<&str> {
+    match list {
+        Allowed::All => vec!["*"],
+        Allowed::Only(words) => words.iter().map(String::as_str).collect(),
+    }
+}
+
+/// Returns the mode of automatic compaction, and what it keeps.
+fn compaction(compaction: AutoCompaction) -> (&'static str, String) {
+    match compaction {
+        AutoCompaction::Off => ("periodic", go_duration(Duration::ZERO)),
+        AutoCompaction::Periodic(kept) => ("periodic", go_duration(kept)),
+        AutoCompaction::Revision(kept) => ("revision", kept.to_string()),
+    }
+}
+
+/// Returns a duration in Go's spelling.
+fn go_duration(duration: Duration) -> String {
+    Nanos(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)).to_string()
 }
 
 fn founders(cluster: &Cluster) -> String {

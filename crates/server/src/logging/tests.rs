@@ -28,7 +28,7 @@ impl Written {
 /// What `log` writes with this level and shape.
 fn written(level: Level, shape: Shape, log: impl FnOnce()) -> String {
     let written = Written::default();
-    let output = Output { shape, writer: Mutex::new(Box::new(written.clone())) };
+    let output = Output { shape, sink: Sink::of(written.clone()) };
     let layer = LogLayer { level, outputs: vec![output] };
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
     written.text()
@@ -76,6 +76,18 @@ fn every_line_is_json_whatever_is_in_it() {
     assert_eq!(lines[0]["msg"], "quote \" backslash \\ newline \n tab \t bell \u{7} umlaut ü");
     assert_eq!((&lines[0]["level"], &lines[0]["infinite"]), (&"warn".into(), &"inf".into()));
     assert_eq!((&lines[1]["level"], &lines[1]["msg"]), (&"debug".into(), &"plain".into()));
+}
+
+#[test]
+fn a_list_of_texts_is_an_array() {
+    let text = written(Level::INFO, Shape::Json, || {
+        let (urls, numbers, odd) = (["http://a:1", "b\"c"], [1, 2], "[\"x\"]");
+        tracing::info!(urls = ?urls, numbers = ?numbers, odd, none = ?Vec::<String>::new(), "lists");
+    });
+    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(line["urls"], serde_json::json!(["http://a:1", "b\"c"]));
+    assert_eq!((&line["numbers"], &line["odd"]), (&"[1, 2]".into(), &"[\"x\"]".into()));
+    assert_eq!(line["none"], serde_json::json!([]));
 }
 
 #[test]
@@ -132,13 +144,14 @@ fn a_terminal_has_colours_and_no_other_shape() {
 fn files_are_appended_to() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("q.log");
+    let config = crate::config::Config::default().log;
     std::fs::write(&path, "before\n").unwrap();
-    let output = Output::open(&LogOutput::File(path.clone()), LogFormat::Json).unwrap();
+    let output = Output::open(&LogOutput::File(path.clone()), &config).unwrap();
     let layer = LogLayer { level: Level::INFO, outputs: vec![output] };
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || tracing::info!("after"));
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.starts_with("before\n{\"level\":\"info\"") && text.contains("\"msg\":\"after\""));
     let missing = LogOutput::File("/nosuch/dir/q.log".into());
-    let error = Output::open(&missing, LogFormat::Json).err().unwrap();
+    let error = Output::open(&missing, &config).err().unwrap();
     assert!(error.to_string().starts_with("cannot open log output /nosuch/dir/q.log: "));
 }

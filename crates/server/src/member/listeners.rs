@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::start_thread;
+use crate::config::url::texts;
 use crate::config::{Config, Url};
 use crate::error::StartError;
+use crate::logging::messages;
 use crate::metrics::Metrics;
 use crate::net::listen::{SocketOptions, listen, listen_unix};
 use crate::tls::{self, Acceptor, Handshakes, Need, Role, Setup};
@@ -38,6 +40,8 @@ pub(super) struct ClientListener {
 
 impl Listeners {
     pub(super) fn bind(config: &Config, tls: &Setup, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
+        tracing::info!("listen-peer-urls" = ?texts(&config.listen.peer), "{}", messages::PEER_LISTENERS);
+        tracing::info!("listen-client-urls" = ?texts(&config.listen.client), "{}", messages::CLIENT_LISTENERS);
         let options = SocketOptions { reuse_port: config.listen.reuse_port };
         let bind = |urls: &[Url]| bind_clients(urls, options, tls.clients.as_ref());
         Ok(Self {

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::error::StartError;
 use crate::ids::Identity;
 use crate::limits::WAL_SEGMENT_BYTES;
-use crate::logging::messages;
+use crate::logging::{humanized, messages};
 use crate::memory;
 use crate::random::random;
 use crate::tls::Connector;
@@ -57,6 +57,12 @@ impl Taken {
     ) -> Result<Self, StartError> {
         let data_dir = DataDir::take(disk, &config.data_dir)?;
         if let Some(found) = data_dir.origin()? {
+            if config.cluster.discovery.as_ref().is_some_and(|discovery| discovery.service().is_some()) {
+                let wal_dir = config.wal_dir.clone().unwrap_or_else(|| data_dir.wal_dir());
+                tracing::warn!("wal-dir" = %wal_dir.display(), "{}", messages::DISCOVERY_IGNORED);
+            }
+            let Identity { cluster, member } = found.origin.identity;
+            tracing::info!("local-member-id" = %member, "cluster-id" = %cluster, "restarting local member");
             return Ok(Self {
                 data_dir,
                 origin: found.origin,
@@ -65,11 +71,8 @@ impl Taken {
             });
         }
         let origin = bootstrap::origin(config, connector)?;
-        tracing::info!(
-            "local-member-id" = %origin.identity.member,
-            "cluster-id" = %origin.identity.cluster,
-            "starting local member"
-        );
+        let Identity { cluster, member } = origin.identity;
+        tracing::info!("local-member-id" = %member, "cluster-id" = %cluster, "starting local member");
         Ok(Self { data_dir, origin, is_founding: true, starts_over: false })
     }
 
@@ -98,6 +101,9 @@ impl Taken {
             .map_err(machine::OpenError::from)
             .and_then(|()| place.open())
             .map_err(|source| StartError::Store { path: store_dir, source })?;
+        if let Some(threshold) = config.defragment_from {
+            defragment(&machine, threshold)?;
+        }
         if machine.removed_members().any(|id| id == identity.member.0) {
             messages::log_removed();
             return Err(StartError::Removed);
@@ -115,6 +121,28 @@ impl Taken {
         let bootstrap = is_unfounded.then(|| founding(&origin));
         Ok(Opened { identity, shares, place, machine, log, node, bootstrap, known: origin.members, data_dir })
     }
+}
+
+/// Defragments the database if that frees so many bytes.
+fn defragment(machine: &Machine, threshold: u64) -> Result<(), StartError> {
+    let store = machine.store();
+    let (size, in_use) = (store.disk_bytes(), store.db_size());
+    if size.saturating_sub(in_use) < threshold {
+        tracing::info!(
+            "current-db-size-bytes" = size,
+            "current-db-size" = humanized(size),
+            "current-db-size-in-use-bytes" = in_use,
+            "current-db-size-in-use" = humanized(in_use),
+            "bootstrap-defrag-threshold-bytes" = threshold,
+            "bootstrap-defrag-threshold" = humanized(threshold),
+            "{}",
+            messages::DEFRAGMENTATION_SKIPPED
+        );
+        return Ok(());
+    }
+    let shrunk = store.rewrite().run(&|| true).map_err(StartError::Defragment)?;
+    tracing::info!("bytes-before" = shrunk.before, "bytes-after" = shrunk.after, "finished defragmenting");
+    Ok(())
 }
 
 /// Checks that a member whose founding is complete has its log: a new one would know nothing of what was promised (rule W3).

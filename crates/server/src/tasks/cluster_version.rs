@@ -57,9 +57,16 @@ pub(crate) async fn decide(api: &Api) {
         }
     };
     let Some(next) = next else { return };
+    match current {
+        None => tracing::info!("cluster-version" = %next, "setting up initial cluster version using v3 API"),
+        Some(current) => {
+            tracing::info!(from = %current, to = %next, "updating cluster version using v3 API");
+        }
+    }
     let request = ClusterVersionSetRequest { ver: next.with_patch() };
-    if let Err(status) = api.propose_as_leader(Field::ClusterVersionSet, &request).await {
-        tracing::debug!(status = %status, "the cluster version was not set");
+    match api.propose_as_leader(Field::ClusterVersionSet, &request).await {
+        Ok(_) => tracing::info!("cluster-version" = %next, "cluster version is updated"),
+        Err(status) => tracing::debug!(status = %status, "the cluster version was not set"),
     }
 }
 

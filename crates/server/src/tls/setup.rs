@@ -88,7 +88,7 @@ fn with_own(role: Role, config: &Config) -> Result<(TlsSide, Trust), TlsError> {
 /// that the records name prove nothing.
 fn server_name(config: &Config) -> Option<String> {
     let discovery = config.cluster.discovery.as_ref().filter(|_| config.tls.peer.trusted_ca.is_none());
-    discovery.map(|discovery| discovery.domain.clone())
+    discovery.and_then(|discovery| discovery.domain()).map(str::to_owned)
 }
 
 /// Writes etcd's lines about the settings.

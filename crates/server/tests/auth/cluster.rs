@@ -194,5 +194,5 @@ async fn a_snapshot_brings_users_and_permissions() {
     eventually("the follower to ask who calls", || async { is_denied(&late).await.then_some(()) }).await;
     let reader = late.login("reader").await.unwrap();
     assert_eq!(reader.get("k").await.unwrap(), ["w"]);
-    assert!(behind.log().contains("a snapshot has replaced the store"));
+    assert!(behind.log().contains("applied snapshot"));
 }

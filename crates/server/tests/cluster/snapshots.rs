@@ -10,7 +10,7 @@ use crate::history::watch;
 use crate::program;
 
 /// A log line that says that it happened.
-const INSTALLED: &str = "a snapshot has replaced the store";
+const INSTALLED: &str = "applied snapshot";
 
 /// So few entries are kept behind a checkpoint that whoever misses more needs a snapshot.
 const FEW_ENTRIES: &[&str] = &["--snapshot-catchup-entries=5"];
@@ -60,7 +60,9 @@ async fn a_follower_far_behind_gets_a_snapshot_and_its_watchers_miss_nothing() {
     });
     let seen = seen.await.expect("the watcher sees everything in the end");
     assert!(seen.into_iter().eq(first..=first + MANY), "every event once, in order");
-    assert!(follower.log().contains(INSTALLED), "the follower got a snapshot");
+    for line in ["applying snapshot", "applySnapshot: opened snapshot backend", INSTALLED] {
+        assert!(follower.log().contains(line), "the follower got a snapshot: {line}");
+    }
     for histogram in ["etcd_snap_fsync", "etcd_snap_db_fsync", "etcd_snap_db_save_total"] {
         let series = format!("{histogram}_duration_seconds_count");
         assert_eq!(http::metric(&follower.client_address(), &series), Some(1.0), "{series}");

@@ -222,9 +222,9 @@ fn a_flag_that_is_unknown_or_not_served_is_named() {
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stderr.contains("no-such-flag"), "{ended:?}");
     if program.is_quorate() {
-        let ended = run_to_end(&program, &["--memory-mlock".to_owned()]);
+        let ended = run_to_end(&program, &["--enable-distributed-tracing".to_owned()]);
         assert_ne!(ended.code, Some(0), "{ended:?}");
-        assert!(ended.stderr.contains("memory-mlock"), "{ended:?}");
+        assert!(ended.stderr.contains("enable-distributed-tracing"), "{ended:?}");
     }
     let ended = run_to_end(&program, &["stray".to_owned()]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
