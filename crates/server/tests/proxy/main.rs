@@ -1,0 +1,4 @@
+//! The proxies as processes, before members that are processes as well.
+
+mod support;
+mod tcp;
