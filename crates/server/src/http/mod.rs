@@ -10,7 +10,7 @@ mod encoding;
 mod health;
 pub mod probe;
 mod query;
-mod reply;
+pub(crate) mod reply;
 
 use std::sync::Arc;
 

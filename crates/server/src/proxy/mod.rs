@@ -1,12 +1,15 @@
 //! The two proxies of the binary: `gateway start` and `grpc-proxy start`.
 //!
-//! * [`tcp`] passes connections on and knows nothing of what is said on them.
+//! * [`tcp`] passes connections on and knows nothing of what is said on them;
+//! * [`calls`] serves the API in front of a cluster.
 //!
 //! Their flags are read as etcd reads them ([`flags`]): by the library `pflag`, whose rules are not those of the flags of a
 //! member, and without `ETCD_*` variables. Neither of them has state on a disk, and neither knows the [`engine`].
 
+mod calls;
 mod discovery;
 mod flags;
+mod limits;
 mod tcp;
 
 use std::env;
@@ -24,7 +27,7 @@ pub fn is_asked_for(arguments: &[String]) -> bool {
     arguments.first().is_some_and(|word| COMMANDS.iter().any(|command| command.group == word))
 }
 
-const COMMANDS: [&Command; 1] = [&tcp::COMMAND];
+const COMMANDS: [&Command; 2] = [&tcp::COMMAND, &calls::COMMAND];
 
 /// Runs the proxy that the command line names until it is stopped. Returns the exit code of the process.
 pub fn run(arguments: &[String]) -> ExitCode {
@@ -73,6 +76,10 @@ fn start(command: &Command, flags: &Flags, arguments: &[String]) -> ExitCode {
             println!("{text}");
             return ExitCode::FAILURE;
         }
+        Err(StartError::Refused(text)) => {
+            eprintln!("{text}");
+            return ExitCode::FAILURE;
+        }
         Err(StartError::Failed(text)) => return fail(&text),
     };
     let signals = match starting.watch() {
@@ -98,6 +105,8 @@ type Running = Box<dyn FnOnce(StopSignal)>;
 enum StartError {
     /// A text for whoever typed the command, on standard output, as etcd has it.
     Said(String),
+    /// The same on standard error.
+    Refused(String),
     /// An operating fault.
     Failed(String),
 }

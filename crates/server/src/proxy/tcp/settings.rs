@@ -107,7 +107,7 @@ mod tests {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         let Ok(Parsed::Run(flags)) = flags::parse(super::super::FLAGS, &words) else { panic!("{words:?}") };
         Settings::of(&flags).await.map_err(|error| match error {
-            StartError::Said(text) | StartError::Failed(text) => text,
+            StartError::Said(text) | StartError::Refused(text) | StartError::Failed(text) => text,
         })
     }
 
