@@ -222,7 +222,7 @@ group! {
 }
 
 group! {
-    /// A proxy of calls. A member does not show them.
+    /// A proxy of calls. As in etcd, members show them, and do nothing that they count.
     Proxy {
         watchers_coalescing: Gauge = gauge(), "etcd_grpc_proxy_watchers_coalescing_total", "Total number of current watchers coalescing";
         events_coalescing: Counter = counter(), "etcd_grpc_proxy_events_coalescing_total", "Total number of events coalescing";
@@ -326,6 +326,7 @@ impl Metrics {
         self.peers.collect(&local, out);
         self.peers.collect_known(&local, out);
         self.lease.collect(out);
+        self.proxy.collect(out);
         self.memory.collect(out);
         self.scrapes.collect(out);
         if self.tls.ends.are_known() {

@@ -3,8 +3,11 @@
 use std::fs::File;
 use std::process::{Child, Command, ExitStatus, Output};
 
+use proto::etcdserverpb::kv_client::KvClient;
+use proto::etcdserverpb::{PutRequest, RangeRequest};
 use testkit::server::free_port;
-use testkit::{Program, Server, wait};
+use testkit::{Program, Server, http, wait};
+use tonic::transport::{Channel, Endpoint};
 
 /// The binary under test.
 pub(crate) fn program() -> Program {
@@ -40,6 +43,11 @@ impl Proxy {
             said.iter().any(|said| proxy.log().contains(said)).then_some(())
         });
         proxy
+    }
+
+    /// Returns whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
     }
 
     /// Returns `host:port`.
@@ -87,4 +95,42 @@ pub(crate) fn etcdctl(test: &str, address: &str, words: &[&str]) -> Option<Strin
             Some(String::from_utf8_lossy(&output.stdout).into_owned())
         }
     }
+}
+
+/// A connection to a server of the API.
+pub(crate) fn channel(address: &str) -> Channel {
+    Endpoint::from_shared(format!("http://{address}")).expect("a URL").connect_lazy()
+}
+
+pub(crate) fn kv(address: &str) -> KvClient<Channel> {
+    KvClient::new(channel(address)).max_decoding_message_size(1 << 30)
+}
+
+pub(crate) async fn put(address: &str, key: &str, value: &str) -> i64 {
+    let request =
+        PutRequest { key: key.to_owned().into(), value: value.to_owned().into(), ..Default::default() };
+    let answer = kv(address).put(request).await.expect("a put");
+    answer.into_inner().header.expect("a header").revision
+}
+
+/// Reads a key.
+pub(crate) async fn get(address: &str, request: RangeRequest) -> Vec<(String, String)> {
+    let answer = kv(address).range(request).await.expect("a range").into_inner();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    answer.kvs.iter().map(|kv| (text(&kv.key), text(&kv.value))).collect()
+}
+
+/// Returns a sample of the metrics at a path; 0 if there is none.
+pub(crate) fn metric(address: &str, path: &str, name: &str) -> f64 {
+    let body = http::get(address, path).body;
+    let sample =
+        body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok());
+    sample.unwrap_or(0.0)
+}
+
+/// Waits until a metric has a value, while the tasks of the test go on.
+pub(crate) async fn await_metric(address: &str, path: &'static str, name: &'static str, value: f64) {
+    let address = address.to_owned();
+    let waiting = move || wait::until(name, || (metric(&address, path, name) == value).then_some(()));
+    tokio::task::spawn_blocking(waiting).await.expect("a metric that has its value");
 }

@@ -90,10 +90,7 @@ impl Cluster {
         let lease = client.lease(resolver.ttl).await?;
         let addr = self.advertised.clone();
         let key = [resolver.prefix.as_ref(), b"/", addr.as_bytes()].concat();
-        let meta = serde_json::json!(Meta { name: host_name() }).to_string();
-        let value = Registration { op: 0, addr, metadata: meta.into() };
-        let value = serde_json::json!(value).to_string();
-        client.put(key, value).lease(lease.id()).await?;
+        client.put(key, registration(addr, host_name())).lease(lease.id()).await?;
         Ok(lease)
     }
 
@@ -126,6 +123,13 @@ impl Cluster {
     }
 }
 
+/// Returns the registration of a proxy, its fields in etcd's order.
+fn registration(addr: String, name: String) -> String {
+    let json = |value: serde_json::Result<String>| value.expect("structs of texts and numbers are JSON");
+    let metadata = json(serde_json::to_string(&Meta { name })).into();
+    json(serde_json::to_string(&Registration { op: 0, addr, metadata }))
+}
+
 fn member(name: String, url: String) -> Member {
     Member { name, client_ur_ls: vec![url], ..Default::default() }
 }
@@ -146,9 +150,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_registration_is_read_as_etcd_writes_it() {
-        let value = br#"{"Op":0,"Addr":"10.0.0.1:23790","Metadata":"{\"name\":\"proxy-1\"}"}"#;
-        assert_eq!(read(value), Some(member("proxy-1".to_owned(), "10.0.0.1:23790".to_owned())));
+    fn a_registration_is_written_and_read_as_etcd_does_it() {
+        let value = r#"{"Op":0,"Addr":"10.0.0.1:23790","Metadata":"{\"name\":\"proxy-1\"}"}"#;
+        assert_eq!(registration("10.0.0.1:23790".to_owned(), "proxy-1".to_owned()), value);
+        assert_eq!(read(value.as_bytes()), Some(member("proxy-1".to_owned(), "10.0.0.1:23790".to_owned())));
         assert_eq!(read(b"something else"), None);
         let without = br#"{"Op":0,"Addr":"a:1","Metadata":null}"#;
         assert_eq!(read(without), Some(member(String::new(), "a:1".to_owned())));

@@ -172,7 +172,9 @@ impl Arrived {
         let call = Call { caller: &caller, timeout: timeout.as_ref() };
         match proxy.upstream.open(method, call, message).await {
             Ok(answer) => {
-                stream_of(tonic::body::Body::new(Passed { body: answer.into_body(), ending }), None)
+                let is_ended = answer.headers().contains_key("grpc-status");
+                let passed = Passed { body: answer.into_body(), is_ended, ending };
+                stream_of(tonic::body::Body::new(passed), None)
             }
             Err(status) => ending.fail(&status),
         }
@@ -250,6 +252,8 @@ impl<R: WireReply> Stream for Counted<R> {
 /// The body of a member's answer on its way to the client. One that breaks off ends with a status.
 struct Passed {
     body: client::Answer,
+    /// The head of the answer had its status, a good one: there is nothing in it.
+    is_ended: bool,
     ending: Ending,
 }
 
@@ -270,6 +274,7 @@ impl Body for Passed {
                 Err(data) => return Poll::Ready(Some(Ok(data))),
             },
             Some(Err(status)) => trailers_of(&status),
+            None if self.is_ended => trailers_of(&Status::ok("")),
             None => trailers_of(&Status::unavailable("the member has ended the stream without a status")),
         };
         let code = Status::from_header_map(&trailers).map_or(Code::Unknown, |status| status.code());

@@ -80,6 +80,7 @@ impl Settings {
                  does not serve yet",
             );
         }
+        notice_what_has_no_effect(flags);
         let listen_text = flags.text("listen-addr").to_owned();
         let metrics = match flags.text("metrics-addr") {
             "" => None,
@@ -104,6 +105,19 @@ impl Settings {
             security: security(flags, protocol)?,
             logs_calls: flags.bool("experimental-enable-grpc-logging"),
         })
+    }
+}
+
+/// Logs which flags are set that change nothing.
+fn notice_what_has_no_effect(flags: &Flags) {
+    for (flag, why) in [
+        ("enable-pprof", "profiles are not served"),
+        ("permit-without-stream", "a connection without calls is not asked for a sign of life"),
+    ] {
+        if flags.bool(flag) {
+            let setting = format!("--{flag}");
+            tracing::warn!(setting, why, "setting accepted, but without effect");
+        }
     }
 }
 

@@ -314,7 +314,9 @@ async fn serve(
     end_streams: &watch::Sender<bool>,
 ) {
     let respond = move |_, request| proxy.clone().respond(request);
-    let end = || drop(end_streams.send(true));
+    let end = || {
+        let _ = end_streams.send(true);
+    };
     serve_all(connections, Arc::new(respond), serving, end).await;
 }
 

@@ -23,10 +23,10 @@ pub(super) struct Content(Bytes);
 impl Content {
     /// Encodes a response. The id in it does not count.
     pub(super) fn of(response: &WatchResponse) -> Content {
-        let mut encoded = response.encode_to_vec();
-        if response.watch_id != 0 {
-            encoded = WatchResponse { watch_id: 0, ..response.clone() }.encode_to_vec();
-        }
+        let encoded = match response.watch_id {
+            0 => response.encode_to_vec(),
+            _ => WatchResponse { watch_id: 0, ..response.clone() }.encode_to_vec(),
+        };
         Content(encoded.into())
     }
 
