@@ -29,6 +29,24 @@ async fn without_members_calls_are_unavailable_and_with_them_they_are_served_aga
 }
 
 #[tokio::test]
+async fn a_watch_goes_on_when_its_member_comes_back() {
+    let mut member = member();
+    let proxy = Proxy::start("grpc-proxy", &["--endpoints", &member.client_address()]);
+    let mut stream = Stream::open(&proxy.address(), create("k", 0)).await;
+    assert!(stream.next().await.created);
+    let before = put(&proxy.address(), "k", "1").await;
+    assert_eq!(stream.revisions(1).await, [before]);
+    let member = tokio::task::spawn_blocking(move || {
+        member.kill();
+        member.restart();
+        member
+    });
+    let member = member.await.expect("it starts again");
+    let after = put(&member.client_address(), "k", "2").await;
+    assert_eq!(stream.revisions(1).await, [after]);
+}
+
+#[tokio::test]
 async fn a_proxy_that_stops_ends_its_streams_first() {
     let member = member();
     let mut proxy = Proxy::start("grpc-proxy", &["--endpoints", &member.client_address()]);

@@ -5,6 +5,7 @@ use proto::etcdserverpb::watch_request::RequestUnion;
 use proto::etcdserverpb::{
     WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
 };
+use testkit::{Program, Server, skip};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Endpoint;
@@ -13,6 +14,7 @@ use tonic::{Request, Status, Streaming};
 use crate::support::{Proxy, await_metric, channel, member, metric, put};
 
 const WATCHERS: &str = "etcd_debugging_mvcc_watcher_total";
+const EVENTS: &str = "etcd_grpc_proxy_events_coalescing_total";
 const COALESCED: &str = "etcd_grpc_proxy_watchers_coalescing_total";
 
 /// A watch stream.
@@ -61,7 +63,7 @@ impl Stream {
     }
 
     /// Returns the revisions of the next events.
-    async fn revisions(&mut self, count: usize) -> Vec<i64> {
+    pub(crate) async fn revisions(&mut self, count: usize) -> Vec<i64> {
         let mut revisions = Vec::new();
         while revisions.len() < count {
             let response = self.next().await;
@@ -73,12 +75,11 @@ impl Stream {
     }
 }
 
-#[tokio::test]
-async fn a_thousand_watchers_of_a_key_are_one_at_the_member() {
-    let member = member();
+/// Opens streams with fifty watchers of a key each, and holds the member to one.
+async fn are_one(member: &Server, count: usize) {
     let proxy = Proxy::start("grpc-proxy", &["--endpoints", &member.client_address()]);
     let mut streams = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..count {
         let mut stream = Stream::open(&proxy.address(), create("k", 0)).await;
         (1..50).for_each(|_| stream.send(create("k", 0)));
         for id in 0..50 {
@@ -87,18 +88,30 @@ async fn a_thousand_watchers_of_a_key_are_one_at_the_member() {
         }
         streams.push(stream);
     }
+    let coalesced = (50 * count - 1) as f64;
     await_metric(&member.client_address(), "/metrics", WATCHERS, 1.0).await;
-    assert_eq!(metric(&proxy.address(), "/proxy/metrics", COALESCED), 999.0);
+    assert_eq!(metric(&proxy.address(), "/proxy/metrics", COALESCED), coalesced);
+    let events_before = metric(&proxy.address(), "/proxy/metrics", EVENTS);
     let revision = put(&member.client_address(), "k", "v").await;
     for stream in &mut streams {
         assert_eq!(stream.revisions(50).await, vec![revision; 50]);
     }
-    assert_eq!(
-        metric(&proxy.address(), "/proxy/metrics", "etcd_grpc_proxy_events_coalescing_total") as i64 / 999,
-        1
-    );
+    assert_eq!(metric(&proxy.address(), "/proxy/metrics", EVENTS) - events_before, coalesced);
     drop(streams);
     await_metric(&member.client_address(), "/metrics", WATCHERS, 0.0).await;
+}
+
+#[tokio::test]
+async fn a_thousand_watchers_of_a_key_are_one_at_the_member() {
+    are_one(&member(), 20).await;
+}
+
+#[tokio::test]
+async fn watchers_of_a_key_are_one_at_a_member_of_etcd() {
+    match Program::etcd() {
+        Ok(etcd) => are_one(&Server::start(&etcd, &[]), 4).await,
+        Err(why) => skip::announce("watchers_of_a_key_are_one_at_a_member_of_etcd", &why),
+    }
 }
 
 #[tokio::test]

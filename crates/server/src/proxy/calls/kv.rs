@@ -77,9 +77,10 @@ impl Kv {
 
     async fn range(&self, call: Call<'_>, message: Raw) -> Result<Raw, Status> {
         let request: RangeRequest = decode(&message)?;
-        let is_anonymous = !call.caller.has_token();
+        // What is kept is older than what others have read meanwhile.
+        let is_kept = !call.caller.has_token() && self.newest.is_none();
         let key: Bytes = RangeRequest { serializable: true, ..request.clone() }.encode_to_vec().into();
-        if request.serializable && is_anonymous {
+        if request.serializable && is_kept {
             match self.cache.lock().get(&key, request.revision) {
                 Found::Answer(answer) => {
                     self.metrics.proxy.cache_hits.add(1);
@@ -104,7 +105,7 @@ impl Kv {
                 return Err(status);
             }
         };
-        if is_anonymous {
+        if is_kept {
             let mut cache = self.cache.lock();
             cache.add(key, &request, began, answer.clone());
             self.metrics.proxy.cache_keys.set(cache.len() as i64);

@@ -11,8 +11,8 @@ use super::super::discovery::Discovery;
 use super::super::flags::Flags;
 use super::cluster::Resolver;
 use super::kv::RangeOrder;
+use crate::config::Url;
 use crate::config::tls::{CipherSuite, KeyFiles, TlsProtocol, TlsSide, TlsVersion};
-use crate::config::{ConfigError, Url};
 use crate::limits::HEADER_TIMEOUT;
 use crate::net::connection::Http2Settings;
 use crate::tls;
@@ -55,10 +55,6 @@ pub(super) struct Security {
 
 fn refuse<T>(text: impl Into<String>) -> Result<T, StartError> {
     Err(StartError::Refused(text.into()))
-}
-
-fn refused(error: ConfigError) -> StartError {
-    StartError::Refused(error.to_string())
 }
 
 /// Returns the path that a flag names, if it names one.
@@ -255,13 +251,6 @@ fn security(flags: &Flags, protocol: TlsProtocol) -> Result<Option<Security>, St
     });
     let side = TlsSide { own, trusted_ca, crl: path(flags, "client-crl-file"), ..Default::default() };
     Ok(Some(Security { side, protocol, own: made }))
-}
-
-/// Makes a text of whatever is wrong with a URL of a listener.
-impl From<ConfigError> for StartError {
-    fn from(error: ConfigError) -> StartError {
-        refused(error)
-    }
 }
 
 #[cfg(test)]

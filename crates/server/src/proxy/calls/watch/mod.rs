@@ -14,8 +14,9 @@
 //! off what it shares. When its stream has been read, it goes on where it was, with a watch of its own until it has
 //! caught up.
 //!
-//! When a member ends the stream or is gone, the clients' streams end with its status, and clients resume their watches as
-//! they do without a proxy.
+//! When a member is gone, what is shared goes on with another one where it was. If none is there, or if the member has ended the
+//! stream for another reason (it knows no leader, and the callers insist on one), the clients' streams end with that
+//! status, and clients resume their watches as they do without a proxy.
 
 mod hub;
 mod queue;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proto::etcdserverpb::watch_client::WatchClient;
 use proto::etcdserverpb::{WatchProgressRequest, WatchRequest, WatchResponse, watch_request::RequestUnion};
 use tokio::sync::{mpsc, oneshot};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::super::caller::Caller;
 use super::super::line::Line;
@@ -27,6 +27,9 @@ pub(super) enum Command {
     /// It wants to know how far all of its watchers are.
     Progress(StreamId),
 }
+
+/// What a member says that knows no leader, to who insists on one.
+const NO_LEADER: &str = "etcdserver: no leader";
 
 /// Whether a watcher was created.
 pub(super) type IsCreated = bool;
@@ -61,6 +64,8 @@ pub(super) struct Session {
     line: Option<Line<WatchRequest, WatchResponse>>,
     /// What the metrics show of this session.
     coalesced: usize,
+    /// Whether the member has said anything on this stream.
+    is_answered: bool,
 }
 
 /// What happens next in a session.
@@ -100,6 +105,7 @@ impl Session {
             asking: HashSet::new(),
             line: None,
             coalesced: 0,
+            is_answered: false,
         }
     }
 
@@ -194,6 +200,7 @@ impl Session {
     }
 
     fn response(&mut self, mut response: WatchResponse) {
+        self.is_answered = true;
         namespace::strip_events(&self.hub.namespace, &mut response.events);
         if response.watch_id == -1 && !response.created {
             return self.progress(&response);
@@ -281,10 +288,22 @@ impl Session {
         line.send(request);
     }
 
-    /// Ends all streams: their clients begin anew.
+    /// Goes on with another member if this one is gone, once: if none answers, or it is another matter, the clients begin anew.
     fn lose_line(&mut self, status: &Status) {
         tracing::debug!(error = %status, "a watch stream to a member has ended");
         self.line = None;
+        let is_gone = status.code() == Code::Unavailable && status.message() != NO_LEADER;
+        if is_gone
+            && std::mem::take(&mut self.is_answered)
+            && let Ok(actions) = self.sharing.resume()
+        {
+            self.asking.clear();
+            return self.act(actions);
+        }
+        self.end_streams(status);
+    }
+
+    fn end_streams(&mut self, status: &Status) {
         self.asking.clear();
         self.answered.clear();
         self.sharing = Sharing::default();

@@ -74,6 +74,10 @@ pub(super) enum ReplyKind {
     Ended,
 }
 
+/// A response has come in part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AmidParts;
+
 /// The id of a shared watch on the member's stream.
 type SharedId = i64;
 
@@ -130,23 +134,35 @@ impl Sharing {
     fn open(&mut self, watcher: WatcherId, scope: Scope, receiver: Receiver) -> Vec<Action> {
         self.last_id += 1;
         let id = self.last_id;
-        let create = WatchCreateRequest {
-            key: scope.key.clone(),
-            range_end: scope.range_end.clone(),
-            start_revision: receiver.next,
-            progress_notify: true,
-            filters: scope.filters.clone(),
-            prev_kv: scope.prev_kv,
-            watch_id: id,
-            fragment: scope.fragment,
-        };
         self.by_scope.entry(scope.clone()).or_default().push(id);
         let next = receiver.next;
         let receivers = BTreeMap::from([(watcher, receiver)]);
-        self.shared.insert(id, Shared { scope, next, is_created: false, amid_parts: None, receivers });
+        let shared = Shared { scope, next, is_created: false, amid_parts: None, receivers };
+        let create = shared.create(id);
+        self.shared.insert(id, shared);
         self.places.insert(watcher, id);
         self.unanswered.push_back(id);
-        vec![Action::Ask(WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) })]
+        vec![create]
+    }
+
+    /// Begins anew on another stream, where each shared watch is.
+    ///
+    /// # Errors
+    /// When a response has come in part: what its receivers have of it cannot be taken back.
+    pub(super) fn resume(&mut self) -> Result<Vec<Action>, AmidParts> {
+        if self.shared.values().any(|shared| shared.amid_parts.is_some()) {
+            return Err(AmidParts);
+        }
+        let mut ids: Vec<SharedId> = self.shared.keys().copied().collect();
+        ids.sort_unstable();
+        self.unanswered = ids.into();
+        let shared = &mut self.shared;
+        let again = self.unanswered.iter().filter_map(|id| {
+            let shared = shared.get_mut(id)?;
+            shared.is_created = false;
+            Some(shared.create(*id))
+        });
+        Ok(again.collect())
     }
 
     /// Takes a watcher out. Returns what it shared and how far it was, if it is there.
@@ -330,6 +346,21 @@ impl Sharing {
 }
 
 impl Shared {
+    /// Returns what is asked of the member: everything from here on.
+    fn create(&self, id: SharedId) -> Action {
+        let create = WatchCreateRequest {
+            key: self.scope.key.clone(),
+            range_end: self.scope.range_end.clone(),
+            start_revision: self.next,
+            progress_notify: true,
+            filters: self.scope.filters.clone(),
+            prev_kv: self.scope.prev_kv,
+            watch_id: id,
+            fragment: self.scope.fragment,
+        };
+        Action::Ask(WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) })
+    }
+
     /// Returns whether a watcher that begins at a revision (0: now) misses nothing here.
     fn takes(&self, start: i64) -> bool {
         match (self.is_created, start) {

@@ -1,3 +1,5 @@
+//! Who shares what, told step by step: what is done in answer to a client or the member, in words.
+
 use proto::mvccpb::{Event, KeyValue};
 
 use super::*;
@@ -180,4 +182,24 @@ fn the_last_receiver_takes_the_watch_with_it() {
     sharing.add(watcher(4), scope("b"), new(0));
     assert!(words(sharing.response(&created(2, 12))).is_empty());
     assert_eq!(words(sharing.response(&created(3, 12))), ["4 created"]);
+}
+
+#[test]
+fn what_is_shared_goes_on_with_another_member_where_it_was() {
+    let mut sharing = Sharing::default();
+    sharing.add(watcher(1), scope("k"), new(5));
+    sharing.response(&created(1, 20));
+    sharing.response(&events(1, &[6, 9]));
+    sharing.add(watcher(2), scope("other"), new(0));
+    assert_eq!(words(sharing.resume().unwrap()), ["create 1 from 10", "create 2 from 0"]);
+    assert!(words(sharing.response(&created(1, 20))).is_empty(), "the client knows");
+    assert_eq!(words(sharing.response(&created(2, 20))), ["2 created"]);
+    assert_eq!(words(sharing.response(&events(1, &[11]))), ["1 events 11"]);
+    // What the next member refuses ends what the client has.
+    sharing.resume().unwrap();
+    let refused = WatchResponse { canceled: true, watch_id: -1, ..created(1, 10) };
+    assert_eq!(words(sharing.response(&refused)), ["1 ended 0"]);
+    sharing.response(&created(2, 20));
+    sharing.response(&WatchResponse { fragment: true, ..events(2, &[30]) });
+    assert_eq!(sharing.resume(), Err(AmidParts));
 }
