@@ -40,6 +40,10 @@ pub(super) const REMEMBERED_RENEWALS_MAX: usize = 65_536;
 /// How long a member may take to accept a connection: etcd's.
 pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long another member is looked for when that of a watch stream is gone, and the pause between two attempts.
+pub(super) const RESUME_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const RESUME_PAUSE: Duration = Duration::from_millis(50);
+
 /// How long a member may take for its part of a health check: etcd's.
 pub(super) const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use proto::etcdserverpb::watch_client::WatchClient;
 use proto::etcdserverpb::{WatchProgressRequest, WatchRequest, WatchResponse, watch_request::RequestUnion};
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Code, Status};
 
+use super::super::super::limits::{RESUME_PAUSE, RESUME_WITHIN};
 use super::super::caller::Caller;
 use super::super::line::Line;
 use super::super::namespace;
@@ -64,8 +66,8 @@ pub(super) struct Session {
     line: Option<Line<WatchRequest, WatchResponse>>,
     /// What the metrics show of this session.
     coalesced: usize,
-    /// Whether the member has said anything on this stream.
-    is_answered: bool,
+    /// Since when no member has said anything, after one was gone.
+    lost_since: Option<Instant>,
 }
 
 /// What happens next in a session.
@@ -105,7 +107,7 @@ impl Session {
             asking: HashSet::new(),
             line: None,
             coalesced: 0,
-            is_answered: false,
+            lost_since: None,
         }
     }
 
@@ -200,7 +202,7 @@ impl Session {
     }
 
     fn response(&mut self, mut response: WatchResponse) {
-        self.is_answered = true;
+        self.lost_since = None;
         namespace::strip_events(&self.hub.namespace, &mut response.events);
         if response.watch_id == -1 && !response.created {
             return self.progress(&response);
@@ -283,23 +285,32 @@ impl Session {
             let limit = upstream.receive_bytes_max();
             let mut stub = WatchClient::new(upstream.channel()).max_decoding_message_size(limit);
             let caller = caller.clone();
-            Line::open(|requests| async move { stub.watch(caller.request(requests)).await })
+            // The connection to the member that is gone may not know it yet.
+            let pause = self.lost_since.map(|_| RESUME_PAUSE);
+            Line::open(|requests| async move {
+                if let Some(pause) = pause {
+                    tokio::time::sleep(pause).await;
+                }
+                stub.watch(caller.request(requests)).await
+            })
         });
         line.send(request);
     }
 
-    /// Goes on with another member if this one is gone, once: if none answers, or it is another matter, the clients begin anew.
+    /// Goes on with another member if this one is gone. If none answers, or it is another matter, the clients begin anew.
     fn lose_line(&mut self, status: &Status) {
         tracing::debug!(error = %status, "a watch stream to a member has ended");
         self.line = None;
         let is_gone = status.code() == Code::Unavailable && status.message() != NO_LEADER;
+        let lost_since = *self.lost_since.get_or_insert_with(Instant::now);
         if is_gone
-            && std::mem::take(&mut self.is_answered)
+            && lost_since.elapsed() < RESUME_WITHIN
             && let Ok(actions) = self.sharing.resume()
         {
             self.asking.clear();
             return self.act(actions);
         }
+        self.lost_since = None;
         self.end_streams(status);
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::{Stream, StreamExt};
+use parking_lot::Mutex;
 use proto::etcdserverpb::watch_request::RequestUnion;
 use proto::etcdserverpb::{WatchCreateRequest, WatchRequest, WatchResponse};
 use tokio::sync::{mpsc, oneshot};
@@ -20,12 +21,14 @@ use super::session::{Command, Signal};
 use super::sharing::{Receiver, Scope, StreamId, WatcherId};
 use crate::grpc::messages::Messages;
 
+/// What a stream is called in its session, and the way there: known once the session knows of the stream.
+type Way = (StreamId, mpsc::UnboundedSender<Signal>);
+
 /// The replies of a stream. Dropping it cancels its watchers.
 pub(in super::super) struct Watches {
     queue: Arc<Queue>,
     requests: tokio::task::AbortHandle,
-    /// Known once the session knows of the stream.
-    session: Arc<parking_lot::Mutex<Option<(StreamId, mpsc::UnboundedSender<Signal>)>>>,
+    session: Arc<Mutex<Option<Way>>>,
     is_over: bool,
 }
 
@@ -37,7 +40,7 @@ impl Hub {
         requests: Messages<WatchRequest>,
     ) -> Watches {
         let queue: Arc<Queue> = Arc::default();
-        let session = Arc::new(parking_lot::Mutex::new(None));
+        let session = Arc::new(Mutex::new(None));
         let (hub, replies, known) = (self.clone(), queue.clone(), session.clone());
         let serve = async move {
             let (stream, handle) = hub.open(&caller, &replies).await;
