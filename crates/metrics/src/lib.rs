@@ -221,6 +221,17 @@ group! {
     }
 }
 
+group! {
+    /// A proxy of calls. As in etcd, members show them, and do nothing that they count.
+    Proxy {
+        watchers_coalescing: Gauge = gauge(), "etcd_grpc_proxy_watchers_coalescing_total", "Total number of current watchers coalescing";
+        events_coalescing: Counter = counter(), "etcd_grpc_proxy_events_coalescing_total", "Total number of events coalescing";
+        cache_keys: Gauge = gauge(), "etcd_grpc_proxy_cache_keys_total", "Total number of keys/ranges cached";
+        cache_hits: Gauge = gauge(), "etcd_grpc_proxy_cache_hits_total", "Total number of cache hits";
+        cache_misses: Gauge = gauge(), "etcd_grpc_proxy_cache_misses_total", "Total number of cache misses";
+    }
+}
+
 /// All metrics of a member.
 #[derive(Debug)]
 pub struct Metrics {
@@ -244,6 +255,8 @@ pub struct Metrics {
     pub follow: Follow,
     /// The memory that clients can fill.
     pub memory: Memory,
+    /// A proxy of calls.
+    pub proxy: Proxy,
     /// Every gRPC method.
     pub grpc: Grpc,
     /// What was asked for all this.
@@ -266,6 +279,7 @@ impl Metrics {
             backups: std::sync::OnceLock::new(),
             follow: Follow::new(),
             memory: Memory::default(),
+            proxy: Proxy::new(),
             grpc: Grpc::new(detail, methods),
             scrapes: Scrapes::default(),
             detail,
@@ -289,6 +303,19 @@ impl Metrics {
         out.finish()
     }
 
+    /// What there is of a proxy as Prometheus text.
+    pub fn exposition_of_proxy(&self) -> String {
+        let mut out = Exposition::default();
+        self.proxy.collect(&mut out);
+        self.network.collect(&mut out);
+        self.collect_grpc(&mut out);
+        if self.tls.ends.are_known() {
+            self.tls.collect(&mut out);
+        }
+        process::collect(&mut out);
+        out.finish()
+    }
+
     /// Everything that does not come from the operating system.
     fn collect(&self, out: &mut Exposition) {
         self.server.collect(out);
@@ -299,6 +326,7 @@ impl Metrics {
         self.peers.collect(&local, out);
         self.peers.collect_known(&local, out);
         self.lease.collect(out);
+        self.proxy.collect(out);
         self.memory.collect(out);
         self.scrapes.collect(out);
         if self.tls.ends.are_known() {
@@ -316,6 +344,11 @@ impl Metrics {
             "The last result of each check behind /livez and /readyz.",
             &last_health,
         );
+        self.collect_grpc(out);
+    }
+
+    /// What is counted of gRPC methods.
+    fn collect_grpc(&self, out: &mut Exposition) {
         out.family("grpc_server_started_total", "gRPC calls begun.", &grpc::Started(&self.grpc));
         out.family(
             "grpc_server_handled_total",

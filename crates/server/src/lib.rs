@@ -10,6 +10,7 @@
 //! * `auth`: on whose behalf a request is made;
 //! * `transport`: members among each other;
 //! * `follow`: following another cluster; `tasks`: what a member does by the clock;
+//! * [`proxy`]: what the binary does in the place of a member, `gateway start` and `grpc-proxy start`;
 //! * [`http`], [`metrics`], [`logging`], `spans`: what operators see.
 //!
 //! It does not know how consensus is reached, what a command means, or how a key is stored.
@@ -36,6 +37,7 @@ mod memory_lock;
 pub mod metrics;
 mod net;
 pub mod notify;
+pub mod proxy;
 mod random;
 mod readers;
 pub mod signals;

@@ -1,4 +1,4 @@
-//! The binary `quorate`: settings, logging, the member, signals.
+//! The binary `quorate`: settings, logging, the member, signals. Its sub-commands are the proxies.
 //!
 //! Exit codes are etcd's: 2 for a command line that cannot be read, 1 for settings or a data directory that cannot be
 //! served, death by the signal after a clean stop.
@@ -23,6 +23,9 @@ fn main() -> ExitCode {
     let environment: Vec<(String, String)> = env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect();
+    if server::proxy::is_asked_for(&arguments) {
+        return server::proxy::run(&arguments);
+    }
     match Config::load(&arguments, &environment) {
         Ok(Invocation::Print(text)) => {
             // Whoever reads this may stop reading (`quorate --help | head`).

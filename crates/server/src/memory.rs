@@ -21,6 +21,11 @@ pub(crate) fn shares(config: &Config) -> Shares {
     Shares::of(limit(config), config.limits.request_bytes_max)
 }
 
+/// Returns the shares of a process without such a flag.
+pub(crate) fn shares_of_proxy(request_bytes_max: usize) -> Shares {
+    Shares::of(available(Path::new("/")).unwrap_or(UNKNOWN), request_bytes_max)
+}
+
 /// Returns the least of what a Linux system with this root directory says of the machine, and of the control groups in which the
 /// process is; `None` if it says nothing.
 fn available(root: &Path) -> Option<u64> {

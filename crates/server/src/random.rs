@@ -11,6 +11,11 @@ pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
+/// Returns a number below the bound, which must not be 0.
+pub(crate) fn below(bound: usize) -> usize {
+    (random() % bound as u64) as usize
+}
+
 /// The system has no randomness to give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the system has no randomness")]

@@ -179,7 +179,11 @@ impl Call<'_> {
                     Box::pin(inner.credentials.renew(self.channel, token.as_ref())).await?;
                     continue;
                 }
-                Verdict::WithCurrentUser if !inner.credentials.is_given() && Instant::now() < give_up_at => {
+                Verdict::WithCurrentUser
+                    if !inner.credentials.is_given()
+                        && !template.has_token()
+                        && Instant::now() < give_up_at =>
+                {
                     if inner.credentials.can_renew() {
                         Box::pin(inner.credentials.renew(self.channel, token.as_ref())).await?;
                     }

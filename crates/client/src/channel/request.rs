@@ -54,6 +54,11 @@ impl Template {
         self.parts.uri.path()
     }
 
+    /// Returns whether the request brings a token of its own: no other takes its place.
+    pub(crate) fn has_token(&self) -> bool {
+        self.parts.headers.contains_key(&TOKEN)
+    }
+
     /// Returns the request as it goes to an endpoint.
     pub(crate) fn to(&self, origin: &Origin) -> Request<Outgoing> {
         let mut request = Request::new(Outgoing::Message(Some(self.message.clone())));

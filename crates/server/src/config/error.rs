@@ -12,9 +12,6 @@ pub enum ConfigError {
     /// A word that is not a flag.
     #[error("{0:?} is not a valid flag")]
     Positional(String),
-    /// A sub-command of etcd that is not there.
-    #[error("{0:?} is not served by this version of quorate")]
-    SubCommand(String),
     /// A setting given as a flag and in the environment.
     #[error(
         "conflicting environment variable is shadowed by corresponding command-line flag (either unset environment \

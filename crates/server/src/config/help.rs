@@ -9,6 +9,12 @@ pub const USAGE: &str = "Usage:
   quorate [flags]
     Start a member.
 
+  quorate gateway start [flags]
+    Pass TCP connections on to the members of a cluster.
+
+  quorate grpc-proxy start [flags]
+    Serve the API in front of a cluster, with many watches as one.
+
   quorate --version
     Show the version.
 

@@ -134,7 +134,7 @@ impl CipherSuite {
 
 impl TlsVersion {
     /// Reads a version; the empty text names none.
-    pub(super) fn parse(text: &str) -> Result<Option<TlsVersion>, ConfigError> {
+    pub(crate) fn parse(text: &str) -> Result<Option<TlsVersion>, ConfigError> {
         match text {
             "" => Ok(None),
             "TLS1.2" => Ok(Some(TlsVersion::V12)),

@@ -11,7 +11,7 @@ mod health;
 pub mod probe;
 mod profile;
 mod query;
-mod reply;
+pub(crate) mod reply;
 
 use std::sync::Arc;
 

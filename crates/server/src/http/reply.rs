@@ -16,7 +16,7 @@ fn with_body(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
 }
 
 /// 200 with a body of this type.
-pub(super) fn of_type(content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+pub(crate) fn of_type(content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = with_body(StatusCode::OK, body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
@@ -31,7 +31,7 @@ pub(super) fn plain(body: impl Into<Bytes>) -> Response<Body> {
 }
 
 /// An error: the text and a newline.
-pub(super) fn error(status: StatusCode, text: &str) -> Response<Body> {
+pub(crate) fn error(status: StatusCode, text: &str) -> Response<Body> {
     let mut response = plain(format!("{text}\n"));
     *response.status_mut() = status;
     response
@@ -51,12 +51,12 @@ pub(super) fn bad_request(reason: &str) -> Response<Body> {
 }
 
 /// 404.
-pub(super) fn not_found() -> Response<Body> {
+pub(crate) fn not_found() -> Response<Body> {
     error(StatusCode::NOT_FOUND, "404 page not found")
 }
 
 /// 405: only GET will do (not even HEAD).
-pub(super) fn method_not_allowed() -> Response<Body> {
+pub(crate) fn method_not_allowed() -> Response<Body> {
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
     response

@@ -28,7 +28,7 @@ use crate::net::accept::{Accepted, Closing, Dealer, accept};
 use crate::net::connection::{self, Budgets, Http2Settings, Terms};
 use crate::net::descriptors::Places;
 use crate::net::serve::ClientPort;
-use crate::readers::ConnectionId;
+use crate::net::serve_all::{Serving, serve_all};
 use crate::tls::{Door, Handshakes};
 use crate::{follow, tasks};
 
@@ -234,7 +234,8 @@ impl First {
             open(listeners, &dealer(vec![send]), handshakes, door);
             let port = self.http.clone();
             let respond = move |connection, request| port.clone().respond_http(surface, connection, request);
-            let all = serve_all(receive, Arc::new(respond), self.terms.clone(), leaving.clone(), || {});
+            let serving = Serving { terms: self.terms.clone(), leaving: leaving.clone(), grace: STOP_GRACE };
+            let all = serve_all(receive, Arc::new(respond), serving, || {});
             spawn::task("http", all);
         }
         let _ = self.ready.send(());
@@ -285,7 +286,8 @@ impl NetworkWorker {
         let port = self.port;
         let respond = move |connection, request| port.clone().respond(connection, request);
         let end_streams = move || worker.end_streams();
-        serve_all(self.connections, Arc::new(respond), self.terms, self.leaving, end_streams).await;
+        let serving = Serving { terms: self.terms, leaving: self.leaving, grace: STOP_GRACE };
+        serve_all(self.connections, Arc::new(respond), serving, end_streams).await;
         let _ = self.is_empty.send(());
         connection::stopped(&mut self.ended).await;
     }
@@ -294,61 +296,6 @@ impl NetworkWorker {
 /// How long a member that leaves waits for its listeners to close. Those without TLS do it in their next turn; one with TLS
 /// makes the handshakes first that have begun.
 const LISTENERS_CLOSE: Duration = Duration::from_secs(1);
-
-/// Serves connections as they come, until the member leaves and the last of them has ended. `all_told` is called when all
-/// clients have been told to go elsewhere.
-async fn serve_all<S, F>(
-    mut connections: UnboundedReceiver<Accepted>,
-    respond: Arc<S>,
-    terms: Terms,
-    mut leaving: watch::Receiver<bool>,
-    all_told: impl FnOnce(),
-) where
-    S: Fn(ConnectionId, http::Request<hyper::body::Incoming>) -> F + Send + Sync + 'static,
-    F: Future<Output = http::Response<crate::grpc::body::ResponseBody>> + Send + 'static,
-{
-    let mut open = tokio::task::JoinSet::new();
-    let is_leaving = leaving.clone();
-    let (not_told, mut told) = mpsc::channel(1);
-    let serve = |open: &mut tokio::task::JoinSet<()>, Accepted { mut stream, name, place }| {
-        if stream.attach().is_err() {
-            return;
-        }
-        let is_leaving = is_leaving.clone();
-        let (respond, id) = (respond.clone(), ConnectionId::next());
-        let respond = Arc::new(move |request| respond(id, request));
-        let connection =
-            connection::serve(stream, name, terms.clone(), respond, is_leaving, not_told.clone());
-        open.spawn(async move {
-            connection.await;
-            drop(place);
-        });
-    };
-    loop {
-        let accepted = tokio::select! {
-            accepted = connections.recv() => accepted,
-            Some(ended) = open.join_next() => {
-                if let Err(panic) = ended {
-                    tracing::error!(error = %panic, "the task of a connection panicked; the connection is closed");
-                }
-                continue;
-            }
-            () = connection::stopped(&mut leaving) => break,
-        };
-        let Some(accepted) = accepted else { break };
-        serve(&mut open, accepted);
-    }
-    // A client that was accepted hears that it has to go elsewhere, and does not just find its connection closed.
-    connections.close();
-    while let Some(accepted) = connections.recv().await {
-        serve(&mut open, accepted);
-    }
-    drop(not_told);
-    // Nothing is ever sent: this is the end of all that could.
-    let _ = told.recv().await;
-    all_told();
-    let _ = tokio::time::timeout(STOP_GRACE, async { while open.join_next().await.is_some() {} }).await;
-}
 
 #[cfg(test)]
 mod tests {

@@ -76,11 +76,6 @@ const NOT_HERE: &[(&str, &str)] = &[
     ("etcd_debugging_store_expires_total", "the v2 store"),
     ("etcd_debugging_store_watch_requests_total", "the v2 store"),
     ("etcd_debugging_store_watchers", "the v2 store"),
-    ("etcd_grpc_proxy_cache_hits_total", "the gRPC proxy, linked into etcd's binary"),
-    ("etcd_grpc_proxy_cache_keys_total", "the gRPC proxy, linked into etcd's binary"),
-    ("etcd_grpc_proxy_cache_misses_total", "the gRPC proxy, linked into etcd's binary"),
-    ("etcd_grpc_proxy_events_coalescing_total", "the gRPC proxy, linked into etcd's binary"),
-    ("etcd_grpc_proxy_watchers_coalescing_total", "the gRPC proxy, linked into etcd's binary"),
     ("etcd_server_go_version", "the version of Go, in which this server is not written"),
 ];
 

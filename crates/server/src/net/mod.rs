@@ -20,6 +20,7 @@ pub(crate) mod listen;
 mod outbound;
 mod pings;
 pub(crate) mod serve;
+pub(crate) mod serve_all;
 mod socket;
 pub(crate) mod trace;
 mod unread;

@@ -240,6 +240,16 @@ fn certificates(content: &Content) -> Result<Vec<CertificateDer<'static>>, LoadE
 }
 
 /// What the certificates of a file say; as many as there are.
+/// Returns the common name of the certificate in a file; `None` if it has none.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(crate) fn common_name(path: &Path) -> Result<Option<String>, LoadError> {
+    let content = Content::read(path)?;
+    let chain = certificates(&content)?;
+    Ok(facts_of(&content, &chain)?.swap_remove(0).common_name)
+}
+
 fn facts_of(content: &Content, certificates: &[CertificateDer<'static>]) -> Result<Vec<Facts>, LoadError> {
     let numbered = (1..).zip(certificates);
     let facts = numbered.map(|(number, certificate)| {

@@ -48,10 +48,12 @@ mod wire;
 mod tests;
 
 pub(crate) use acceptor::{Acceptor, CertificateName, Delivery, Role};
+pub(crate) use auto::ensure as ensure_self_signed;
 pub(crate) use connector::{ConnectError, Connector};
 pub(crate) use handshakes::{Door, Handshakes, Listener, Need};
+pub(crate) use load::common_name;
 pub(crate) use reason::reason_behind;
-pub(crate) use setup::Setup;
+pub(crate) use setup::{Setup, acceptor_of_proxy};
 pub(crate) use wire::{Detached, Encrypted, OfThisMachine, Stream, Wire};
 
 use load::LoadError;

@@ -8,7 +8,7 @@ use super::auto;
 use super::connector::{Connector, Trust};
 use super::files::Files;
 use super::policy::Policy;
-use crate::config::tls::TlsSide;
+use crate::config::tls::{TlsProtocol, TlsSide};
 use crate::config::{Config, Url};
 use crate::metrics::Metrics;
 
@@ -39,6 +39,20 @@ impl Setup {
         let connector = Connector::new(&peer, trust, server_name(config), files, &policy);
         Ok(Setup { clients: clients(config, &policy, metrics)?, peers, connector })
     }
+}
+
+/// Returns the acceptor of the listeners of a proxy.
+///
+/// # Errors
+/// What is wrong with the settings or a file.
+pub(crate) fn acceptor_of_proxy(
+    side: &TlsSide,
+    protocol: &TlsProtocol,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Acceptor>, TlsError> {
+    let policy = Policy::new(protocol)?;
+    let files = Files::open(side, &policy, metrics.clone())?;
+    Acceptor::new(Role::Clients, side, files, &policy)
 }
 
 fn clients(

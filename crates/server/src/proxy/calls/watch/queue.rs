@@ -1,0 +1,145 @@
+//! What waits for a client's stream to be read.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+use tonic::Status;
+
+use super::super::super::limits::{WAITING_BYTES_MAX, WAITING_REPLIES_MAX};
+use super::reply::Reply;
+
+/// The replies of one stream. The session puts them in, the connection takes them out.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    replies: VecDeque<Reply>,
+    bytes: usize,
+    end: Option<Status>,
+    /// Whether the session waits to hear that there is room again.
+    is_awaited: bool,
+    is_closed: bool,
+    waker: Option<Waker>,
+}
+
+/// What a client's stream has next.
+#[derive(Debug)]
+pub(super) struct Next {
+    pub(super) item: Result<Reply, Status>,
+    /// The session waits for this: most of what waited has been taken.
+    pub(super) has_room_again: bool,
+}
+
+impl Queue {
+    /// Adds a reply. Returns whether there is room for another.
+    pub(super) fn push(&self, reply: Reply) -> bool {
+        let mut state = self.state.lock();
+        state.bytes += reply.content.len();
+        state.replies.push_back(reply);
+        let has_room = state.has_room();
+        let waker = state.waker.take();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        has_room
+    }
+
+    /// Returns whether there is room for another reply. If not, the stream says when there is.
+    pub(super) fn has_room_or_tells(&self) -> bool {
+        let mut state = self.state.lock();
+        state.is_awaited = !state.has_room();
+        !state.is_awaited
+    }
+
+    /// Ends the stream, once it has been read.
+    pub(super) fn end(&self, status: Status) {
+        let mut state = self.state.lock();
+        state.end.get_or_insert(status);
+        let waker = state.waker.take();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Notes that nobody reads any more.
+    pub(super) fn close(&self) {
+        self.state.lock().is_closed = true;
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().is_closed
+    }
+
+    pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Next> {
+        let mut state = self.state.lock();
+        if let Some(reply) = state.replies.pop_front() {
+            state.bytes -= reply.content.len();
+            let has_room_again = state.is_awaited && state.is_half_empty();
+            state.is_awaited &= !has_room_again;
+            return Poll::Ready(Next { item: Ok(reply), has_room_again });
+        }
+        if let Some(status) = state.end.clone() {
+            return Poll::Ready(Next { item: Err(status), has_room_again: false });
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl State {
+    fn has_room(&self) -> bool {
+        self.replies.len() < WAITING_REPLIES_MAX && self.bytes < WAITING_BYTES_MAX
+    }
+
+    fn is_half_empty(&self) -> bool {
+        self.replies.len() <= WAITING_REPLIES_MAX / 2 && self.bytes <= WAITING_BYTES_MAX / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::etcdserverpb::WatchResponse;
+
+    use super::super::reply::Content;
+    use super::*;
+
+    fn next(queue: &Queue) -> Option<Next> {
+        match queue.poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(next) => Some(next),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn a_queue_that_was_full_says_when_half_of_it_is_read() {
+        let queue = Queue::default();
+        let reply = Content::of(&WatchResponse::default()).to(1);
+        for place in 1..=WAITING_REPLIES_MAX {
+            assert_eq!(queue.push(reply.clone()), place < WAITING_REPLIES_MAX);
+        }
+        assert!(!queue.has_room_or_tells());
+        let told: Vec<bool> = std::iter::from_fn(|| next(&queue)).map(|next| next.has_room_again).collect();
+        assert_eq!(told.iter().position(|told| *told), Some(WAITING_REPLIES_MAX / 2 - 1));
+        assert_eq!(told.iter().filter(|told| **told).count(), 1);
+        assert!(queue.has_room_or_tells());
+    }
+
+    #[test]
+    fn a_queue_is_full_by_bytes_as_well_and_takes_one_reply_of_any_size() {
+        let queue = Queue::default();
+        let large = WatchResponse { cancel_reason: "x".repeat(WAITING_BYTES_MAX), ..Default::default() };
+        assert!(!queue.push(Content::of(&large).to(1)));
+    }
+
+    #[test]
+    fn the_end_comes_after_what_waits() {
+        let queue = Queue::default();
+        queue.push(Content::of(&WatchResponse::default()).to(1));
+        queue.end(Status::unavailable("first"));
+        queue.end(Status::unavailable("second"));
+        assert!(next(&queue).unwrap().item.is_ok());
+        assert_eq!(next(&queue).unwrap().item.unwrap_err().message(), "first");
+    }
+}
