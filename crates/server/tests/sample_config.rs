@@ -103,9 +103,6 @@ fn comment(flag: &Flag) -> Vec<String> {
         Standing::NoEffect(why) => {
             let _ = write!(text, " Without effect: {why}.");
         }
-        Standing::NotYet(what) | Standing::NotYetToFound(what) => {
-            let _ = write!(text, " Not served yet: {what}.");
-        }
         Standing::Served | Standing::Ignored => {}
     }
     let mut lines = vec![String::new()];

@@ -32,7 +32,7 @@ impl Config {
         validate::check(settings, &derived)?;
         let tls = Tls::from_settings(settings)?;
         let cluster = cluster(settings, advertise_client, &initial_cluster, &mut notices)?;
-        validate::check_served(settings)?;
+        validate::sizes(settings)?;
 
         let data_dir = data_dir(settings, &mut notices);
         notice_what_has_no_effect(settings, &gates, &mut notices);

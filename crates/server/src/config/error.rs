@@ -60,14 +60,6 @@ pub enum ConfigError {
     /// Settings that contradict each other or a rule of etcd's.
     #[error("{0}")]
     Invalid(String),
-    /// A function of etcd that this version does not serve.
-    #[error("{setting} asks for {what}, which this version of quorate does not serve yet")]
-    NotServed {
-        /// The setting, named as it was given.
-        setting: String,
-        /// The function.
-        what: String,
-    },
 }
 
 /// A command line that cannot be read: etcd prints this and its usage lines, and exits with 2.

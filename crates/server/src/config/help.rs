@@ -44,7 +44,6 @@ pub fn text() -> String {
                 out.push_str(&format!("    {}\n", flag.help));
             }
             match flag.standing {
-                Standing::NotYet(what) => out.push_str(&format!("    Not served yet: {what}.\n")),
                 Standing::NoEffect(why) => out.push_str(&format!("    Accepted without effect: {why}.\n")),
                 Standing::Served | Standing::Ignored => {}
             }

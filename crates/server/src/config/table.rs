@@ -45,8 +45,6 @@ pub enum Standing {
     Served,
     /// It is accepted and changes nothing, because what it tunes does not exist here; setting it logs why.
     NoEffect(&'static str),
-    /// What it asks for is not there yet: any value but the default is refused, naming this.
-    NotYet(&'static str),
     /// A flag of the past that etcd accepts without a word.
     Ignored,
 }
@@ -61,7 +59,7 @@ pub struct Group {
 }
 
 use FileKey::{Absent, At, Same};
-use Standing::{Ignored, NoEffect, NotYet, Served};
+use Standing::{Ignored, NoEffect, Served};
 
 const fn flag(
     name: &'static str,

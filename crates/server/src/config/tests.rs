@@ -442,7 +442,7 @@ fn reference() -> String {
          `QUORATE_UPDATE_DOCS=1 cargo test -p quorate --lib reference`.\n\n\
          A flag can be given on the command line (`--name value`), as an environment variable (`ETCD_` and the name in\n\
          capitals, `-` as `_`) or in the file of `--config-file` (under its own name, unless a key is given below; durations\n\
-         as on the command line, or as numbers of nanoseconds). \"Not yet\" means that any value but the default is refused at the start, by name. \"No effect\"\n\
+         as on the command line, or as numbers of nanoseconds). \"No effect\"\n\
          means that it is accepted and a line in the log says why it changes nothing.\n",
     );
     for group in table::GROUPS {
@@ -461,7 +461,6 @@ fn reference() -> String {
             let served = match flag.standing {
                 Standing::Served => "yes".to_owned(),
                 Standing::NoEffect(why) => format!("no effect: {why}"),
-                Standing::NotYet(what) => format!("not yet: {what}"),
                 Standing::Ignored => "ignored, as in etcd".to_owned(),
             };
             let _ = writeln!(page, "| `--{}` | {default} | {}{key} | {served} |", flag.name, flag.help);
@@ -486,7 +485,6 @@ fn the_reference_in_the_documentation_is_fresh() {
 fn every_flag_of_etcd_is_in_the_table() {
     use std::collections::BTreeSet;
 
-    use table::Standing;
     use value::Kind;
 
     let kinds = |word: &str| -> &[&str] {
@@ -516,15 +514,12 @@ fn every_flag_of_etcd_is_in_the_table() {
         if !matches!(flag.kind, Kind::Discarded) {
             assert!(!flag.help.is_empty(), "--{name} is not described");
         }
-        // What is still missing is known by name.
-        let is_missing = matches!(flag.standing, Standing::NotYet(_));
-        assert_eq!(is_missing, name.contains("distributed-tracing"), "--{name} is {:?}", flag.standing);
     }
     let ours: Vec<&str> =
         table::flags().map(|flag| flag.name).filter(|name| !of_etcd.contains(name)).collect();
     let is_known = |name: &&str| {
         ["follow-", "backup-"].iter().any(|prefix| name.starts_with(prefix))
-            || ["memory-limit", "auto-promote-learners"].contains(name)
+            || ["memory-limit", "auto-promote-learners", "console"].contains(name)
     };
     assert!(ours.iter().all(is_known), "{ours:?}");
 }

@@ -8,7 +8,6 @@ use super::features::FeatureGates;
 use super::go::Nanos;
 use super::log;
 use super::settings::Settings;
-use super::table::Standing;
 use super::url::{self, Url};
 use crate::limits::ENTRY_BYTES_MAX;
 
@@ -163,23 +162,12 @@ fn compaction(settings: &Settings) -> Result<(), ConfigError> {
     }
 }
 
-/// Refuses what this version does not serve. Never silently ignored: the operator asked for something.
-pub(super) fn check_served(settings: &Settings) -> Result<(), ConfigError> {
-    let not_served =
-        |setting: String, what: &str| Err(ConfigError::NotServed { setting, what: what.to_owned() });
-    for setting in settings.iter().filter(|setting| setting.is_changed()) {
-        if let Standing::NotYet(what) = setting.flag.standing {
-            return not_served(setting.origin(), what);
-        }
-    }
-    sizes(settings)
-}
-
 /// The least that `--memory-limit` may be, in bytes: what an empty member and its least shares take.
 const MEMORY_LIMIT_MIN: u64 = 128 << 20;
 
-/// A request that is taken must fit into the raft log, as one entry: what does not could be neither stored nor taken back.
-fn sizes(settings: &Settings) -> Result<(), ConfigError> {
+/// Checks sizes of our own: a request that is taken must fit into the raft log, as one entry, as what does not could be neither
+/// stored nor taken back.
+pub(super) fn sizes(settings: &Settings) -> Result<(), ConfigError> {
     let request = settings.uint("max-request-bytes");
     if request > ENTRY_BYTES_MAX as u64 {
         return refuse(format!(

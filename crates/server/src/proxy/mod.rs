@@ -60,7 +60,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
 fn start(command: &Command, flags: &Flags, arguments: &[String]) -> ExitCode {
     let level =
         if flags.has("debug") && flags.bool("debug") { tracing::Level::DEBUG } else { tracing::Level::INFO };
-    let log = Log { level, format: LogFormat::Json, outputs: vec![LogOutput::Stderr] };
+    let log = Log { level, format: LogFormat::Json, outputs: vec![LogOutput::Stderr], rotation: None };
     if let Err(error) = logging::init(&log) {
         eprintln!("{error}");
         return ExitCode::FAILURE;
