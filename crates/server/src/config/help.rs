@@ -57,12 +57,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn help_names_every_flag_and_what_is_not_served() {
+    fn help_names_every_flag_and_what_has_no_effect() {
         let text = text();
         for flag in super::super::table::flags() {
             assert!(text.contains(&format!("  --{}", flag.name)), "--{}", flag.name);
         }
         assert!(text.contains("--heartbeat-interval '100'\n    Time between heartbeats, in milliseconds.\n"));
-        assert!(text.contains("Not served yet: distributed tracing."));
+        assert!(text.contains("Accepted without effect: the store is not bbolt"));
     }
 }

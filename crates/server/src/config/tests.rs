@@ -155,20 +155,13 @@ fn backups_need_a_place_and_times_that_make_sense() {
 }
 
 #[test]
-fn what_is_not_served_is_refused_by_name() {
-    let cases: &[(&[&str], &str)] = &[(
-        &["--enable-distributed-tracing"],
-        "--enable-distributed-tracing asks for distributed tracing, which this version of quorate does not serve yet",
-    )];
-    for (line, text) in cases {
-        assert_eq!(refusal(line), ((*text).to_owned(), 1));
-    }
-    let of_environment = load(&[], &[("ETCD_ENABLE_DISTRIBUTED_TRACING", "true")]).unwrap_err();
-    assert!(
-        of_environment
-            .to_string()
-            .starts_with("ETCD_ENABLE_DISTRIBUTED_TRACING asks for distributed tracing")
-    );
+fn the_collector_of_spans_is_named_with_its_defaults() {
+    assert!(load(&[], &[]).unwrap().distributed_tracing.is_none());
+    let config =
+        load(&["--enable-distributed-tracing", "--distributed-tracing-sampling-rate=7"], &[]).unwrap();
+    let tracing = config.distributed_tracing.unwrap();
+    assert_eq!((&tracing.address[..], &tracing.service_name[..]), ("localhost:4317", "etcd"));
+    assert_eq!((&tracing.instance_id[..], tracing.sampling_rate), ("", 7));
 }
 
 /// What is taken must fit into the raft log.
