@@ -1,9 +1,9 @@
 //! The two proxies of the binary: `gateway start` and `grpc-proxy start`.
 //!
-//! * [`tcp`] passes connections on and knows nothing of what is said on them;
-//! * [`calls`] serves the API in front of a cluster.
+//! * `tcp` passes connections on and knows nothing of what is said on them;
+//! * `calls` serves the API in front of a cluster.
 //!
-//! Their flags are read as etcd reads them ([`flags`]): by the library `pflag`, whose rules are not those of the flags of a
+//! Their flags are read as etcd reads them (`flags`): by the library `pflag`, whose rules are not those of the flags of a
 //! member, and without `ETCD_*` variables. Neither of them has state on a disk, and neither knows the [`engine`].
 
 mod calls;
