@@ -216,15 +216,16 @@ fn a_damaged_marker_is_named() {
 }
 
 #[test]
-fn a_flag_that_is_unknown_or_not_served_is_named() {
+fn a_flag_that_is_unknown_or_out_of_bounds_is_named() {
     let program = require!("faults::start", subject());
     let ended = run_to_end(&program, &["--no-such-flag=1".to_owned()]);
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stderr.contains("no-such-flag"), "{ended:?}");
     if program.is_quorate() {
-        let ended = run_to_end(&program, &["--enable-distributed-tracing".to_owned()]);
-        assert_ne!(ended.code, Some(0), "{ended:?}");
-        assert!(ended.stderr.contains("enable-distributed-tracing"), "{ended:?}");
+        let flags = ["--enable-distributed-tracing", "--distributed-tracing-sampling-rate=1000001"];
+        let ended = run_to_end(&program, &flags.map(str::to_owned));
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("sampling rate must be between 0 and 1000000"), "{ended:?}");
     }
     let ended = run_to_end(&program, &["stray".to_owned()]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
