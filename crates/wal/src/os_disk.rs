@@ -73,13 +73,14 @@ fn sync_parent(dir: &Path) -> io::Result<()> {
 }
 
 /// Reserves the space, so that a full disk shows now and not in the middle of a batch. A file system without
-/// `fallocate` gives a sparse file.
+/// `fallocate` gives a sparse file, and so does tmpfs of an older kernel while a timer sends signals, as a profile does: it
+/// would be interrupted however often it is tried.
 fn reserve(file: &File, len: u64) -> io::Result<()> {
     if len == 0 {
         return Ok(());
     }
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
-        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(len),
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::INTR) => file.set_len(len),
         other => other.map_err(io::Error::from),
     }
 }

@@ -115,24 +115,33 @@ fn append(archive: &mut tar::Builder<impl Write>, path: &str, entry: &Entry, epo
     header.set_uid(entry.owner);
     header.set_gid(entry.owner);
     header.set_mtime(epoch);
-    match &entry.content {
-        Content::Directory => {
-            header.set_entry_type(EntryType::Directory);
-            header.set_size(0);
-            archive.append_data(&mut header, format!("{path}/"), std::io::empty())?;
-        }
-        Content::File(bytes) => {
-            header.set_entry_type(EntryType::Regular);
-            header.set_size(bytes.len() as u64);
-            archive.append_data(&mut header, path, bytes.as_slice())?;
-        }
+    let (kind, path, bytes) = match &entry.content {
+        Content::Directory => (EntryType::Directory, format!("{path}/"), &[][..]),
+        Content::File(bytes) => (EntryType::Regular, path.to_owned(), bytes.as_slice()),
         Content::Link(target) => {
-            header.set_entry_type(EntryType::Symlink);
-            header.set_size(0);
-            archive.append_link(&mut header, path, target)?;
+            header.set_link_name(target)?;
+            (EntryType::Symlink, path.to_owned(), &[][..])
         }
+    };
+    header.set_entry_type(kind);
+    header.set_size(bytes.len() as u64);
+    if set_path(&mut header, &path) {
+        header.set_cksum();
+        archive.append(&header, bytes)?;
+    } else {
+        archive.append_data(&mut header, path, bytes)?;
     }
     Ok(())
+}
+
+/// Writes a path into a header as it is, which the library does not: it leaves out `./`. Returns whether there was room for it.
+fn set_path(header: &mut Header, path: &str) -> bool {
+    let field = &mut header.as_old_mut().name;
+    let has_room = path.len() <= field.len();
+    if has_room {
+        field[..path.len()].copy_from_slice(path.as_bytes());
+    }
+    has_room
 }
 
 /// Returns the bytes as a gzip file, without a name and a time in it.

@@ -316,7 +316,7 @@ fn profiles_are_there_if_they_are_asked_for() {
     assert!(get(&http, "/debug/pprof/").1.contains("profile?seconds=30"));
     assert_eq!(get(&http, "/debug/pprof/symbol"), (200, "num_symbols: 1\n".to_owned()));
     assert_eq!(get(&http, "/debug/pprof/heap"), (404, "Unknown profile\n".to_owned()));
-    for seconds in ["0", "3601", "-1", "x", ""] {
+    for seconds in ["0", "301", "-1", "x", ""] {
         assert_eq!(get(&http, &format!("/debug/pprof/profile?seconds={seconds}")).0, 400, "{seconds}");
     }
 }

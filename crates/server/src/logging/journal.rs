@@ -5,31 +5,34 @@
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where the journal listens.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 
 /// The journal.
 pub(super) struct Journal {
+    /// Not connected: a journal that was started anew has another socket in the same place.
     socket: UnixDatagram,
+    address: PathBuf,
     /// What the process is called.
     identifier: String,
 }
 
 impl Journal {
-    /// Connects to the journal.
+    /// Returns the journal that listens there.
     ///
     /// # Errors
     /// If there is none.
-    pub(super) fn connect(socket: &Path) -> io::Result<Journal> {
-        let connection = UnixDatagram::unbound()?;
-        connection.connect(socket)?;
-        // The thread that logs does not wait for a journal that hangs.
-        connection.set_nonblocking(true)?;
+    pub(super) fn connect(address: &Path) -> io::Result<Journal> {
+        // Whether there is one shows now.
+        UnixDatagram::unbound()?.connect(address)?;
+        let socket = UnixDatagram::unbound()?;
+        // A line that the journal does not take at once goes to standard error.
+        socket.set_nonblocking(true)?;
         let program = std::env::args_os().next().unwrap_or_default();
         let identifier = Path::new(&program).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Journal { socket: connection, identifier })
+        Ok(Journal { socket, address: address.to_owned(), identifier })
     }
 
     /// Writes a line of this level, which the code of this directory has logged.
@@ -39,7 +42,7 @@ impl Journal {
         push(&mut message, "MESSAGE", line.trim_end_matches('\n'));
         push(&mut message, "PACKAGE", directory);
         push(&mut message, "SYSLOG_IDENTIFIER", &self.identifier);
-        if self.socket.send(&message).is_err() {
+        if self.socket.send_to(&message, &self.address).is_err() {
             let _ = io::stderr().write_all(line.as_bytes());
         }
     }
@@ -105,5 +108,10 @@ mod tests {
         let journal = Journal::connect(&path).unwrap();
         drop(socket);
         journal.write("to standard error\n", "info", "logging");
+        // A journal that was started anew has a socket of the same name.
+        std::fs::remove_file(&path).unwrap();
+        let socket = UnixDatagram::bind(&path).unwrap();
+        journal.write("to the next one\n", "info", "logging");
+        assert!(String::from_utf8(received(&socket)).unwrap().contains("MESSAGE=to the next one"));
     }
 }

@@ -196,25 +196,30 @@ fn start_keeper(path: &Path, rotation: Rotation) -> io::Result<SyncSender<()>> {
     Ok(sender)
 }
 
-/// Removes old files that are too many or too old, and compresses those that stay.
+/// Removes old files that are too many or too old, and then compresses those that stay. What fails keeps nothing else from being
+/// done: on a full disk, nothing can be compressed before something was removed. Returns the first error.
 fn look_after(name: &Name, rotation: Rotation, now: SystemTime) -> io::Result<()> {
     let cut_off = rotation.age_max.and_then(|age| now.checked_sub(age));
     let cut_off = cut_off.and_then(|time| Timestamp::try_from(time).ok());
     let mut names: Vec<String> = Vec::new();
+    let mut kept = Vec::new();
+    let mut result = Ok(());
     for old in old_files(name)? {
         // A file that is there twice, compressed and not, is one.
         if names.last() != Some(&old.name) {
             names.push(old.name.clone());
         }
         let is_one_too_many = rotation.files_max.is_some_and(|max| names.len() > max);
-        let path = old.path(&name.directory);
         if is_one_too_many || cut_off.is_some_and(|cut_off| old.time < cut_off) {
-            fs::remove_file(path)?;
-        } else if rotation.compress && !old.is_compressed {
-            compress(&path)?;
+            result = result.and(fs::remove_file(old.path(&name.directory)));
+        } else {
+            kept.push(old);
         }
     }
-    Ok(())
+    for old in kept.iter().filter(|old| rotation.compress && !old.is_compressed) {
+        result = result.and(compress(&old.path(&name.directory)));
+    }
+    result
 }
 
 /// Returns the old files, the newest first.

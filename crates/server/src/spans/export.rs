@@ -20,6 +20,9 @@ use crate::config::DistributedTracing;
 /// How long a member that stops waits for its collector.
 const LAST_EXPORT: Duration = Duration::from_secs(2);
 
+/// Bytes of a value of the W3C's headers: a `traceparent` has 55, and of a `tracestate` at least 512 are to be taken.
+const CONTEXT_BYTES_MAX: usize = 512;
+
 /// A million samples of a million.
 const EVERY_CALL: f64 = 1_000_000.0;
 
@@ -116,8 +119,9 @@ fn sampler(rate: u32) -> Sampler {
 struct Headers<'a>(&'a HeaderMap);
 
 impl Extractor for Headers<'_> {
+    /// A longer value than the standard asks for is none: the library takes it apart before it looks at it.
     fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key)?.to_str().ok()
+        self.0.get(key)?.to_str().ok().filter(|value| value.len() <= CONTEXT_BYTES_MAX)
     }
 
     fn keys(&self) -> Vec<&str> {

@@ -32,8 +32,11 @@ fn a_log_file_is_rotated_and_compressed() {
         let is_old = |name: &String| name.starts_with("etcd-2") && name.ends_with(".log.gz");
         (names.len() == 2 && names.iter().any(is_old)).then_some(())
     });
-    let log = fs::read_to_string(&path).expect("the new file");
-    assert_eq!(lines(&log, "ready to serve client requests").len(), 1);
+    // Another thread says so than the one that opens the listeners.
+    wait::until("the new file to have what came after", || {
+        let log = fs::read_to_string(&path).expect("the new file");
+        (lines(&log, "ready to serve client requests").len() == 1).then_some(())
+    });
     assert!(server.log().is_empty(), "nothing on standard error");
 }
 
