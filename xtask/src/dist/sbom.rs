@@ -117,9 +117,12 @@ mod tests {
     use cyclonedx_bom::prelude::Validate;
 
     use super::*;
+    use crate::dist::build::{HOST, resolve_target};
 
+    /// For the machine's own target: crates of the others need not have been downloaded.
     fn metadata() -> Metadata {
-        let options = ["--locked".to_owned(), "--offline".to_owned()];
+        let target = resolve_target(HOST).unwrap();
+        let options = ["--locked", "--offline", "--filter-platform", target.as_str()].map(str::to_owned);
         MetadataCommand::new().current_dir(crate::repository_root()).other_options(options).exec().unwrap()
     }
 

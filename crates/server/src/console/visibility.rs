@@ -47,7 +47,9 @@ pub(super) fn check(head: &Parts, surroundings: &Surroundings) -> Result<(), Ref
     }
 }
 
-/// What a proxy adds to a request that it hands on: such a request comes from wherever its sender is.
+/// What a proxy adds to a request that it hands on: such a request comes from wherever its sender is. A proxy that adds
+/// nothing is not recognised: one of TCP connections (`quorate gateway start` is one) on the member's machine counts as this
+/// machine.
 const OF_PROXIES: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
 fn is_from_here(head: &Parts) -> bool {

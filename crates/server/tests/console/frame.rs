@@ -1,5 +1,6 @@
 //! The frame around the views: the keyboard, help, light and dark.
 
+use serde_json::json;
 use testkit::{Server, require};
 
 use crate::page::Page;
@@ -56,5 +57,13 @@ fn the_theme_is_the_systems_until_somebody_chooses() {
     page.click("Colours: light");
     page.browser.prefer("light");
     assert_eq!(page.browser.value(ground), dark);
+    // Where the browser keeps nothing, the choice lasts as long as the page.
+    let refusal = "for (const name of ['localStorage', 'sessionStorage'])
+        Object.defineProperty(window, name, { get() { throw new DOMException('no', 'SecurityError'); } });";
+    page.browser.command("Page.addScriptToEvaluateOnNewDocument", json!({ "source": refusal }));
+    page.reopen("cluster");
+    page.sees("All is well.");
+    page.click("Colours: as the system");
+    page.browser.until("t.find('Colours: light')");
     page.assert_no_complaints();
 }

@@ -91,7 +91,19 @@ fn a_key_is_changed_only_if_nobody_else_has_changed_it() {
     page.sees("Saved.");
     assert_eq!(get(&server, "config").as_deref(), Some("colour: red\nsize: 3\n"));
 
+    // What they wrote may have to be edited as bytes: a text field would change the ends of lines.
+    page.click("Edit");
+    page.fill("Value", "mine");
+    put(&server, "config", "a\r\n");
+    page.click("Save");
+    page.click("Take their text");
+    page.browser.until("t.field('Bytes, in hexadecimal digits')?.value === '61 0d 0a'");
+    page.click("Save");
+    page.sees("Saved.");
+    assert_eq!(get(&server, "config").as_deref(), Some("a\r\n"));
+
     // Deleted by somebody else, while this page shows it.
+    page.browser.until("t.find('Delete')");
     answer(&server, "kv/deleterange", &json!({ "key": base64("config") }));
     page.click("Delete");
     page.browser.until("t.click('Delete', 'dialog button.danger')");

@@ -76,6 +76,14 @@ fn a_session_that_has_ended_leads_to_the_login() {
     page.sees("Your session has ended.");
     page.log_in("root", "root-password");
     page.sees("Users and roles");
+    // A watch is refused in its stream, and not by the status of the answer.
+    page.browser.value(
+        "sessionStorage.setItem('quorate-session', JSON.stringify({ user: 'root', token: 'x.1' })); 0",
+    );
+    page.reopen("watch/k");
+    page.sees("Your session has ended.");
+    page.log_in("root", "root-password");
+    page.browser.until("document.querySelector('[data-state=live]')");
     page.assert_no_complaints();
 }
 

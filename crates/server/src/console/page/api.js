@@ -4,6 +4,9 @@ import * as session from "./session.js";
 
 const CODES = { PERMISSION_DENIED: 7, UNAUTHENTICATED: 16, UNAVAILABLE: 14 };
 
+// A member answers sooner or gives up; what takes longer waits for a connection.
+const CALL_MS_MAX = 30_000;
+
 export class ApiError extends Error {
   constructor(code, message) {
     super(message);
@@ -15,7 +18,7 @@ export class ApiError extends Error {
     return (
       this.code === CODES.UNAUTHENTICATED ||
       this.message.includes("user name is empty") ||
-      this.message.includes("revision in header is old")
+      this.message.includes("revision of auth store is old")
     );
   }
 
@@ -54,13 +57,32 @@ async function open(path, body, options) {
   }
   if (response.ok) return response;
   const error = explained(await response.json().catch(() => ({ message: `HTTP ${response.status}` })));
-  if (error.needsLogin && !options.base) dispatchEvent(new CustomEvent("login-needed"));
+  askForLogin(error, options);
   throw error;
 }
 
+// What another member says of a login is nothing to this page.
+function askForLogin(error, options) {
+  if (error.needsLogin && !options.base) dispatchEvent(new CustomEvent("login-needed"));
+}
+
+// Does `work` with a signal that ends it when `signal` does, or when it takes too long.
+async function limited(signal, work) {
+  const limit = AbortSignal.timeout(CALL_MS_MAX);
+  try {
+    return await work(signal ? AbortSignal.any([signal, limit]) : limit);
+  } catch (error) {
+    if (!limit.aborted || signal?.aborted) throw error;
+    throw new ApiError(
+      CODES.UNAVAILABLE,
+      `There was no answer within ${CALL_MS_MAX / 1000} s; a change may have been made, or not. Over HTTP/1.1 a browser has six connections to a member, for all of its tabs, and each watch holds one: close the tabs that you do not need.`,
+    );
+  }
+}
+
 // Makes one call and returns its answer.
-export async function call(path, body = {}, options = {}) {
-  return (await open(path, body, options)).json();
+export function call(path, body = {}, options = {}) {
+  return limited(options.signal, async (signal) => (await open(path, body, { ...options, signal })).json());
 }
 
 // Makes a call whose answer comes in lines, and gives each result to `take` as it comes. Returns when the stream ends.
@@ -83,6 +105,9 @@ export async function stream(path, body, take, options = {}) {
         take(message.result);
       }
     }
+  } catch (error) {
+    askForLogin(error, options);
+    throw error;
   } finally {
     // Where `take` has failed, nobody reads the rest.
     reader.cancel().catch(() => {});
@@ -90,12 +115,14 @@ export async function stream(path, body, take, options = {}) {
 }
 
 // Returns the metrics of the member as text.
-export async function metrics(signal) {
-  const response = await fetch("/metrics", { signal, cache: "no-store" }).catch((error) => {
-    throw error.name === "AbortError" ? error : new ApiError(CODES.UNAVAILABLE, "The member cannot be reached.");
+export function metrics(signal) {
+  return limited(signal, async (signal) => {
+    const response = await fetch("/metrics", { signal, cache: "no-store" }).catch((error) => {
+      throw error.name === "AbortError" ? error : new ApiError(CODES.UNAVAILABLE, "The member cannot be reached.");
+    });
+    if (!response.ok) throw new ApiError(2, `The metrics answer with HTTP ${response.status}.`);
+    return response.text();
   });
-  if (!response.ok) throw new ApiError(2, `The metrics answer with HTTP ${response.status}.`);
-  return response.text();
 }
 
 // Calls `work` now and every `milliseconds` while the page is seen, until `signal` ends it. Never twice at once.

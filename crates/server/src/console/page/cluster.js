@@ -9,6 +9,19 @@ const OTHERS_WITHIN_MS = 2500;
 // A follower that is so many entries behind is shown as being behind; fewer are on their way in any busy cluster.
 const BEHIND = 500n;
 
+// Addresses that the policy of this page forbids, as it was when the page was loaded.
+const forbidden = new Set();
+document.addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) => {
+  if (effectiveDirective === "connect-src" && URL.canParse(blockedURI)) forbidden.add(new URL(blockedURI).origin);
+});
+
+const isForbidden = (base) => URL.canParse(base) && forbidden.has(new URL(base).origin);
+
+// Whether a member has an address that it did not have when the page was loaded. One that no policy can name (of IPv6, in
+// figures) stays forbidden.
+const isNewHere = (member) =>
+  !member.status && member.clientURLs?.some((url) => isForbidden(url) && /^https?:\/\/[a-z\d.:-]+\/?$/i.test(url));
+
 const ALARMS = {
   NOSPACE: [
     "The store has reached its quota. Writes are refused.",
@@ -89,6 +102,7 @@ async function look(signal) {
     alarms: alarms?.alarms ?? [],
     members: members
       .map((member, at) => ({ ...member, status: statuses[at] }))
+      .map((member) => ({ ...member, isNewHere: isNewHere(member) }))
       .sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1)),
   };
 }
@@ -96,7 +110,7 @@ async function look(signal) {
 // Asks another member at each of its addresses; null when none answers.
 async function ask(member, signal) {
   for (const base of member.clientURLs ?? []) {
-    if (!/^https?:\/\//.test(base)) continue;
+    if (!/^https?:\/\//.test(base) || isForbidden(base)) continue;
     const within = AbortSignal.any([signal, AbortSignal.timeout(OTHERS_WITHIN_MS)]);
     const status = await call("maintenance/status", {}, { base: base.replace(/\/$/, ""), signal: within }).catch(
       () => null,
@@ -143,7 +157,9 @@ function draw(state) {
           ? [
               "warn",
               `${silent.map(nameOf).join(", ")} ${silent.length === 1 ? "does" : "do"} not answer this browser.`,
-              "There is a leader, and writes are taken. A member that is silent may be down, or only out of reach of this browser.",
+              silent.every((member) => member.isNewHere)
+                ? "There is a leader, and writes are taken. This page was loaded before that address was there: reload the page to ask it."
+                : "There is a leader, and writes are taken. A member that is silent may be down, or only out of reach of this browser.",
             ]
           : [
               "good",
@@ -233,7 +249,11 @@ function drawMember(member, state, lag) {
           quota > 0 ? h("div", { class: "meter", "aria-hidden": "true" }, fill) : null,
           (status.errors ?? []).map((error) => h("p", { class: "warn-text" }, showText(error))),
         ]
-      : h("p", { class: "warn-text" }, "Does not answer this browser."),
+      : h(
+          "p",
+          { class: "warn-text" },
+          member.isNewHere ? "Not asked: reload the page to ask it." : "Does not answer this browser.",
+        ),
     h("p", { class: "hint mono" }, [hex(member.ID), ...(member.clientURLs ?? []).map(showText)].join("  ")),
     member.ID === state.self ? null : consoles([member], () => "Its console"),
   );

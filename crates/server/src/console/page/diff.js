@@ -1,11 +1,14 @@
 // What differs between two texts, line by line.
 
 import { h } from "./dom.js";
-import { showText } from "./bytes.js";
+import { plural, showText } from "./bytes.js";
 
 // More cells than this and the middle is shown as replaced whole: the table of the longest common subsequence would
 // hold up the page.
 const CELLS_MAX = 4_000_000;
+
+// Lines that are drawn at most: each is an element of the page.
+const ROWS_MAX = 2000;
 
 // How many equal lines stand around a change.
 const AROUND = 3;
@@ -65,6 +68,10 @@ export function drawDiff(before, after) {
   });
   const rows = [];
   for (let at = 0; at < lines.length; at++) {
+    if (rows.length >= ROWS_MAX) {
+      rows.push(h("div", { class: "diff-fold" }, `… ${plural(lines.length - at, "more line")} not shown`));
+      break;
+    }
     if (!isNear[at]) {
       const from = at;
       while (at + 1 < lines.length && !isNear[at + 1]) at += 1;

@@ -78,11 +78,8 @@ export function edit(page, pair) {
       "button",
       {
         type: "button",
-        onclick: () => (
-          (base = theirs),
-          (area.value = isHex ? editable(theirs.value).text : (asText(theirs.value) ?? area.value)),
-          show(conflict)
-        ),
+        // Theirs may be bytes where ours was text, or the other way: it is edited from the start.
+        onclick: () => (box.close(), edit(page, theirs)),
       },
       "Take their text",
     );
@@ -98,12 +95,12 @@ export function edit(page, pair) {
         ),
         h("p", {}, "What is different between theirs (−) and yours (+):"),
         drawDiff(comparable(theirs.value), comparable(mine)),
-        h("div", { class: "row" }, goOn, asText(theirs.value) === null && !isHex ? null : take),
+        h("div", { class: "row" }, goOn, take),
       ),
     );
     conflict.scrollIntoView({ block: "nearest" });
   };
-  form(
+  const box = form(
     "Edit the value",
     [
       h("p", { class: "key-name" }, showBytes(pair.key)),
@@ -112,7 +109,8 @@ export function edit(page, pair) {
     ],
     "Save",
     save,
-  ).classList.add("wide");
+  );
+  box.classList.add("wide");
 }
 
 // Makes a key, if there is none of that name.

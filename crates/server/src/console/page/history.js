@@ -1,7 +1,7 @@
 // The history of a key.
 
 import { dialog, failure, h, loading, quiet, show } from "./dom.js";
-import { stream } from "./api.js";
+import { ApiError, stream } from "./api.js";
 import { count, size, span, toBase64 } from "./bytes.js";
 import { drawDiff } from "./diff.js";
 import { pairOf, read } from "./pair.js";
@@ -31,7 +31,8 @@ export async function history(page, key, newest, at) {
     show(foot, loading());
     try {
       for (let seen = 0; current && seen < VERSIONS_A_PAGE; seen++) {
-        add(current);
+        // After a failure it stands there already.
+        if (rows.lastChild?.dataset.revision !== current.changed) add(current);
         current =
           current.version === "1" ? null : (await read(key, String(BigInt(current.changed) - 1n), page.signal)).pair;
       }
@@ -70,9 +71,11 @@ async function earlier(page, key, search, rows, foot) {
   let result;
   try {
     result = await changes(page, key, { from: "1", ...search });
-    if (result.compacted) result = await changes(page, key, { from: result.compacted, ...search });
+    // Compactions go on while it is read.
+    while (result.compacted) result = await changes(page, key, { from: result.compacted, ...search });
   } catch (error) {
-    if (error.name !== "AbortError") show(foot, failure("The history cannot be read", error));
+    const retry = () => earlier(page, key, search, rows, foot);
+    if (error.name !== "AbortError") show(foot, failure("The history cannot be read", error, retry));
     return;
   }
   const { found, from, isComplete, isCut } = result;
@@ -141,6 +144,8 @@ async function changes(page, key, { from, last, patience }) {
     await stream("watch", requests.map((request) => JSON.stringify(request)).join(""), take, {
       signal: controller.signal,
     });
+    // Nobody here has ended it.
+    if (!controller.signal.aborted) throw new ApiError(14, "The connection was lost.");
   } catch (error) {
     if (error.name !== "AbortError" || page.signal.aborted) throw error;
   } finally {

@@ -24,13 +24,19 @@ export function keys(view, { signal, rest, go }) {
   const detail = h("section", { class: "detail", "aria-label": "Key" });
   const page = { detail, signal, go, refresh: () => begin(), draw: (key) => drawKey(page, key) };
   const open = (key) => go(`keys/${encodeURIComponent(showBytes(key))}`);
+  let listing;
   async function begin() {
+    // A listing that is still on its way would take the place of this one.
+    listing?.abort();
+    listing = new AbortController();
+    const within = AbortSignal.any([signal, listing.signal]);
     show(list, loading());
     const prefix = parseBytes(search.value);
-    const tree = new Tree({ choose: open, user: user(), signal });
+    const tree = new Tree({ choose: open, user: user(), signal: within });
     page.tree = tree;
     try {
       const { isEmpty, parts } = await tree.start(prefix);
+      if (within.aborted) return;
       if (isEmpty)
         return show(
           list,
@@ -79,6 +85,7 @@ export function keys(view, { signal, rest, go }) {
     page.name = next;
     page.tree?.mark(next);
     view.querySelector(".split").classList.toggle("has-key", Boolean(next));
+    page.reading?.abort();
     if (next) drawKey(page, parseBytes(next));
     else
       show(
@@ -96,7 +103,11 @@ const heading = (page, key) => [
 ];
 
 async function drawKey(page, key) {
-  const { detail, signal } = page;
+  const { detail } = page;
+  // A key that is still on its way would take the place of this one.
+  page.reading?.abort();
+  page.reading = new AbortController();
+  const signal = AbortSignal.any([page.signal, page.reading.signal]);
   show(detail, heading(page, key), loading());
   try {
     const { pair, at } = await read(key, null, signal);

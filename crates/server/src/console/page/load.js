@@ -139,8 +139,7 @@ function draw(charts, body, before, now) {
   );
 }
 
-// Counts changes by what their keys begin with. That takes a watch of everything that the user may read, so it begins
-// when somebody asks.
+// Counts changes by what their keys begin with. That takes a watch of everything, so it begins when somebody asks.
 const PREFIXES_MAX = 2000;
 const HALF_LIFE_S = 20;
 
@@ -149,6 +148,17 @@ function busy(signal) {
   const start = () => {
     const heat = new Map();
     let state = "live";
+    let cooledAt = performance.now();
+    // Lets what was counted weigh less, by the time that has passed: nothing is drawn while the page is not seen. Not for
+    // every burst of changes: half a second makes no difference.
+    const cool = () => {
+      const elapsed = (performance.now() - cooledAt) / 1000;
+      if (elapsed < 0.5) return;
+      cooledAt += elapsed * 1000;
+      const cooling = 0.5 ** (elapsed / HALF_LIFE_S);
+      for (const [prefix, weight] of heat)
+        weight * cooling < 0.05 ? heat.delete(prefix) : heat.set(prefix, weight * cooling);
+    };
     const depth = h(
       "select",
       {},
@@ -159,6 +169,7 @@ function busy(signal) {
     const list = h("ol", { class: "bars" });
     const on = {
       events: (events) => {
+        cool();
         for (const event of events) {
           const parts = showBytes(fromBase64(event.kv.key)).split(/(?<=\/)/);
           const skip = parts[0] === "/" ? 1 : 0;
@@ -170,14 +181,14 @@ function busy(signal) {
     };
     follow(rangeOf(new Uint8Array()), on, signal);
     show(box, h("label", { class: "row" }, "Steps of a name ", depth), list);
-    const cooling = 0.5 ** (EVERY_MS / 1000 / HALF_LIFE_S);
     poll(EVERY_MS, signal, async () => {
       if (state instanceof Error) return show(list, h("li", {}, failure("The changes cannot be watched", state)));
+      cool();
       const top = Array.from(heat)
         .sort(([, a], [, b]) => b - a)
         .slice(0, 8);
       // The weight of a rate that stays the same is that rate times this.
-      const scale = EVERY_MS / 1000 / (1 - cooling);
+      const scale = HALF_LIFE_S / Math.LN2;
       const rows = top
         .filter(([, weight]) => weight > 0.5)
         .map(([prefix, weight]) => {
@@ -201,15 +212,13 @@ function busy(signal) {
               state === "lost" ? "The connection is lost; it is tried again." : "Nothing is being written.",
             ),
       );
-      for (const [prefix, weight] of heat)
-        weight * cooling < 0.05 ? heat.delete(prefix) : heat.set(prefix, weight * cooling);
     });
   };
   show(
     box,
     empty(
       "Which keys change most?",
-      "Counts changes by how their names begin. For this the page watches all keys that you may read.",
+      "Counts changes by how their names begin. For this the page watches all keys, which takes the right to read all of them.",
       h("br", {}),
       h("button", { onclick: start }, "Count them"),
     ),

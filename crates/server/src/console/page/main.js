@@ -27,9 +27,14 @@ let shown = null;
 // The theme of the system, unless the person has chosen the other.
 const THEMES = { auto: ["◐", "as the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
 
+// A browser may refuse to keep anything: then the choice lasts as long as the page.
+let chosen = null;
+try {
+  chosen = localStorage.getItem("quorate-theme");
+} catch {}
+
 function theme() {
-  const stored = localStorage.getItem("quorate-theme");
-  return stored in THEMES ? stored : "auto";
+  return chosen in THEMES ? chosen : "auto";
 }
 
 function applyTheme() {
@@ -39,7 +44,10 @@ function applyTheme() {
 
 function turnTheme() {
   const names = Object.keys(THEMES);
-  localStorage.setItem("quorate-theme", names[(names.indexOf(theme()) + 1) % names.length]);
+  chosen = names[(names.indexOf(theme()) + 1) % names.length];
+  try {
+    localStorage.setItem("quorate-theme", chosen);
+  } catch {}
   applyTheme();
   drawBar();
   bar.querySelector('[aria-label^="Colours"]').focus();

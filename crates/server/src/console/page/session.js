@@ -12,12 +12,17 @@ try {
 export const token = () => session?.token ?? null;
 export const user = () => session?.user ?? null;
 
+// A browser may refuse to keep anything: then the session ends with the page.
 export function begin(name, newToken) {
   session = { user: name, token: newToken };
-  sessionStorage.setItem(KEY, JSON.stringify(session));
+  try {
+    sessionStorage.setItem(KEY, JSON.stringify(session));
+  } catch {}
 }
 
 export function end() {
   session = null;
-  sessionStorage.removeItem(KEY);
+  try {
+    sessionStorage.removeItem(KEY);
+  } catch {}
 }

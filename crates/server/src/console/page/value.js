@@ -7,8 +7,12 @@ import { asText, plural, showText, size } from "./bytes.js";
 const CHARACTERS_MAX = 200_000;
 const HEX_BYTES_MAX = 16_384;
 
+// Deeper than this and the blanks before each line would be most of what is shown.
+const DEPTH_MAX = 200;
+
 // Returns JSON with each member on a line. Literals stay as they were written: a number of 64 bits is none of
-// JavaScript's, and a name that stands twice stays twice. Returns null when the text is not JSON.
+// JavaScript's, and a name that stands twice stays twice. Returns null when the text is not JSON, or when it
+// would be too long or too deep: a few bytes of brackets in brackets make megabytes of blanks.
 function prettyJson(text) {
   if (!/^\s*[[{]/.test(text)) return null;
   try {
@@ -19,7 +23,8 @@ function prettyJson(text) {
   const tokens = text.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g);
   let [out, depth] = ["", 0];
   const newline = () => `\n${"  ".repeat(depth)}`;
-  tokens.forEach((token, at) => {
+  for (const [at, token] of tokens.entries()) {
+    if (depth > DEPTH_MAX || out.length > CHARACTERS_MAX) return null;
     const next = tokens[at + 1];
     if (token === "{" || token === "[") {
       depth += 1;
@@ -29,8 +34,8 @@ function prettyJson(text) {
       out += (tokens[at - 1] === "{" || tokens[at - 1] === "[" ? "" : newline()) + token;
     } else if (token === ",") out += token + newline();
     else out += token === ":" ? ": " : token;
-  });
-  return out;
+  }
+  return out.length > CHARACTERS_MAX ? null : out;
 }
 
 // Returns bytes as lines of offset, hexadecimal digits and characters.
@@ -163,12 +168,12 @@ export function comparable(bytes) {
 
 function code(content, label) {
   const shown = h("pre", { class: "code", tabindex: "0", role: "region", "aria-label": label });
-  shown.textContent = content.length > CHARACTERS_MAX ? content.slice(0, CHARACTERS_MAX) : content;
+  shown.textContent = showText(content.slice(0, CHARACTERS_MAX));
   if (content.length <= CHARACTERS_MAX) return shown;
   const more = h("button", {}, "Show all of it");
   const rest = h("p", { class: "hint" }, `The first ${CHARACTERS_MAX} of ${content.length} characters. `, more);
   more.addEventListener("click", () => {
-    shown.textContent = content;
+    shown.textContent = showText(content);
     rest.remove();
   });
   return [shown, rest];
@@ -189,7 +194,7 @@ function drawKubernetes(object) {
         .filter(([, value]) => value)
         .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, showText(value)))),
     ),
-    code(showText(object.lines), "Fields of the object"),
+    code(object.lines, "Fields of the object"),
     quiet(
       object.isRead
         ? "The value has numbers for its fields, not names. Those of the metadata are known here; the others are shown by number, as text where they read as text."
@@ -212,10 +217,10 @@ function forms(bytes) {
   const json = string === null ? null : prettyJson(string);
   return [
     object && ["Kubernetes", () => drawKubernetes(object)],
-    json !== null && ["JSON", () => code(showText(json), "The value as JSON")],
+    json !== null && ["JSON", () => code(json, "The value as JSON")],
     string !== null && [
       "Text",
-      () => (string === "" ? quiet("The value is empty.") : code(showText(string), "The value as text")),
+      () => (string === "" ? quiet("The value is empty.") : code(string, "The value as text")),
     ],
     ["Hex", () => (bytes.length ? drawHex(bytes) : quiet("The value is empty."))],
   ].filter(Boolean);

@@ -13,10 +13,14 @@ const RETRY_MS_MAX = 8_000;
 // Ends a stream whose watch has been ended by a compaction.
 class Compacted extends Error {}
 
+// The codes that a member gives in words when it ends a watch.
+const CODES = { InvalidArgument: 3, Unauthenticated: 16 };
+
 // Says why a member has ended a watch.
 export function ended(reason) {
   if (reason.includes("permission denied")) return new ApiError(7, "Your user may not read all of these keys.");
-  return new ApiError(2, reason || "The member has ended it.");
+  const [, code, text] = /^rpc error: code = (\w+) desc = (.*)$/s.exec(reason) ?? [];
+  return new ApiError(CODES[code] ?? 2, text || reason || "The member has ended it.");
 }
 
 // Follows a range. `on.events` gets what changes, `on.state` what to tell a person, `on.gap` what was missed.
@@ -182,7 +186,7 @@ export function watch(view, { signal, rest, go }) {
   name.id = "watch-name";
   say("ended");
   if (rest) start();
-  else show(nothing, empty("See changes as they happen.", "Leave the field empty for all keys that you may read."));
+  else show(nothing, empty("See changes as they happen.", "Leave the field empty for all keys, which takes the right to read all of them."));
   return {
     turn: (next) => next && next !== name.value && ((name.value = next), (kind.value = "key"), stop(), start()),
   };
