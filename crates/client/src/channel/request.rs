@@ -1,7 +1,7 @@
 //! Requests as they go over a connection.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, TE, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, TE, USER_AGENT};
 use http::uri::{self, Authority, Scheme};
 use http::{HeaderMap, Method, Request, Uri, Version, request};
 use http_body_util::BodyExt as _;
@@ -56,7 +56,7 @@ impl Template {
 
     /// Returns whether the request brings a token of its own: no other takes its place.
     pub(crate) fn has_token(&self) -> bool {
-        self.parts.headers.contains_key(&TOKEN)
+        self.parts.headers.contains_key(&TOKEN) || self.parts.headers.contains_key(AUTHORIZATION)
     }
 
     /// Returns the request as it goes to an endpoint.

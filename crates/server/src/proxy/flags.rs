@@ -83,7 +83,27 @@ pub(super) enum FlagError {
     Value { name: &'static str, text: String, why: String },
 }
 
-/// Reads the words behind the sub-command.
+/// Returns the first word that is no flag and no value of one: flags may stand in front of the sub-command.
+pub(super) fn sub_command<'a>(table: &[Flag], words: &'a [String]) -> Option<&'a str> {
+    let takes_next = |word: &str| {
+        word.strip_prefix("--")
+            .is_some_and(|name| table.iter().any(|flag| flag.name == name && flag.kind != Kind::Bool))
+    };
+    let mut rest = words.iter().map(String::as_str);
+    while let Some(word) = rest.next() {
+        if word == "--" {
+            return None;
+        }
+        if takes_next(word) {
+            rest.next();
+        } else if !word.starts_with('-') {
+            return Some(word);
+        }
+    }
+    None
+}
+
+/// Reads the words behind the command. The sub-command among them is passed over.
 ///
 /// # Errors
 /// What is wrong with the first that cannot be read.
@@ -279,6 +299,23 @@ mod tests {
         assert_eq!(flags.duration("retry-delay"), Duration::from_secs(60));
         assert_eq!(flags.list("endpoints"), ["127.0.0.1:2379"]);
         assert!(flags.has("debug") && !flags.has("nosuch"));
+    }
+
+    #[test]
+    fn flags_stand_before_the_sub_command_as_well_as_behind_it() {
+        for (words, expected) in [
+            (["start", "--debug"].as_slice(), Some("start")),
+            (&["--endpoints=a:1", "start"], Some("start")),
+            (&["--endpoints", "start", "--debug", "start"], Some("start")),
+            (&["--endpoints", "start"], None),
+            (&["other", "start"], Some("other")),
+            (&["--", "start"], None),
+            (&[], None),
+        ] {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(sub_command(&TABLE, &words), expected, "{words:?}");
+        }
+        assert_eq!(flags(&["--endpoints=a:1", "start", "--debug"]).list("endpoints"), ["a:1"]);
     }
 
     #[test]

@@ -8,6 +8,21 @@ pub(super) const CACHED_RANGES_MAX: usize = 2048;
 /// Bytes of ranges that are kept. etcd counts ranges alone, and one of them may have gigabytes.
 pub(super) const CACHED_BYTES_MAX: usize = 64 << 20;
 
+/// How long a range is kept: what was read before it was decided elsewhere that it needs a user ends so.
+pub(super) const CACHED_FOR: Duration = Duration::from_secs(5);
+
+/// Keys of one write that are compared with what is kept. One of more takes everything: comparing would hold up all others.
+pub(super) const WRITTEN_KEYS_MAX: usize = 1024;
+
+/// Bytes of a token under which something is shared. Nobody gives out longer ones.
+pub(super) const TOKEN_BYTES_MAX: usize = 8 << 10;
+
+/// Streams of renewals to the members: one for each caller that renews leases at the moment.
+pub(super) const RENEWAL_SESSIONS_MAX: usize = 16_384;
+
+/// How long such a stream waits for another renewal before it ends.
+pub(super) const RENEWAL_SESSION_IDLE: Duration = Duration::from_secs(2);
+
 /// Writes that are remembered, so that a range that was read meanwhile is not kept. One that was read for longer is not kept.
 pub(super) const REMEMBERED_WRITES_MAX: usize = 1024;
 
@@ -33,6 +48,9 @@ pub(super) const SHARED_TTL_MIN: i64 = 10;
 
 /// The part of its time to live for which a renewal serves others: clients renew after a third.
 pub(super) const SHARED_PART: u32 = 6;
+
+/// The longest time for which it does: so long a lease that was revoked past the proxy still seems to live.
+pub(super) const SHARED_FOR_MAX: Duration = Duration::from_secs(2);
 
 /// Leases whose renewals are remembered.
 pub(super) const REMEMBERED_RENEWALS_MAX: usize = 65_536;

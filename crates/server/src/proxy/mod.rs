@@ -36,13 +36,11 @@ pub fn run(arguments: &[String]) -> ExitCode {
     else {
         return ExitCode::FAILURE;
     };
-    let words = match arguments.get(1).map(String::as_str) {
-        Some("start") => &arguments[2..],
-        _ => {
-            print!("{}", command.help());
-            return ExitCode::SUCCESS;
-        }
-    };
+    let words = &arguments[1..];
+    if flags::sub_command(command.flags, words) != Some("start") {
+        print!("{}", command.help());
+        return ExitCode::SUCCESS;
+    }
     match flags::parse(command.flags, words) {
         Ok(Parsed::Help) => {
             print!("{}", command.start_help());

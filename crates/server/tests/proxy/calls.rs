@@ -242,3 +242,18 @@ fn what_cannot_be_is_refused() {
     }
     assert!(String::from_utf8_lossy(&run(&["grpc-proxy"]).stdout).contains("start the grpc proxy"));
 }
+
+#[tokio::test]
+async fn endpoints_that_take_the_place_of_others_are_said() {
+    let member = member();
+    let port = member.client_address().rsplit_once(':').expect("host and port").1.to_owned();
+    let endpoints = format!("--endpoints=localhost:{port}");
+    let proxy = Proxy::start("grpc-proxy", &[&endpoints, "--endpoints-auto-sync-interval=50ms"]);
+    let log = tokio::task::spawn_blocking(move || {
+        wait::until("the endpoints are those of the member", || {
+            let log = proxy.log();
+            log.contains("the endpoints are now those of the members").then_some(log)
+        })
+    });
+    assert!(log.await.expect("a log").contains(&format!("127.0.0.1:{port}")));
+}

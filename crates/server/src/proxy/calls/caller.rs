@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderValue};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
+use super::super::limits::TOKEN_BYTES_MAX;
 use crate::grpc::metadata::Metadata;
 
 /// What a member takes a caller for. The certificate of a client is not among it: the member sees that of the proxy.
@@ -26,6 +27,13 @@ impl Caller {
     /// Returns whether the caller is somebody.
     pub(super) fn has_token(&self) -> bool {
         self.token.is_some() || self.authorization.is_some()
+    }
+
+    /// Returns whether its token is too long to be kept as the name of what it shares with others.
+    pub(super) fn is_too_long(&self) -> bool {
+        let long =
+            |token: &Option<HeaderValue>| token.as_ref().is_some_and(|token| token.len() > TOKEN_BYTES_MAX);
+        long(&self.token) || long(&self.authorization)
     }
 
     /// Adds what is passed on to the headers of a call to a member.

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -12,7 +13,7 @@ use prost::Message;
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest,
-    RangeResponse, TxnRequest, TxnResponse,
+    RangeResponse, ResponseHeader, TxnRequest, TxnResponse,
 };
 use tonic::Status;
 
@@ -45,13 +46,14 @@ pub(super) enum RangeOrder {
 const NO_USER: &str = "etcdserver: user name is empty";
 
 impl Kv {
+    /// Returns the key space. With the newest revision, ranges are answered in the order of their revisions.
     pub(super) fn new(
         upstream: Arc<Upstream>,
         namespace: Bytes,
         metrics: Arc<Metrics>,
-        order: RangeOrder,
+        newest: Option<i64>,
     ) -> Kv {
-        let newest = (order == RangeOrder::Kept).then(AtomicI64::default);
+        let newest = newest.map(AtomicI64::new);
         Kv { upstream, namespace, cache: Mutex::default(), metrics, newest }
     }
 
@@ -81,7 +83,7 @@ impl Kv {
         let is_kept = !call.caller.has_token() && self.newest.is_none();
         let key: Bytes = RangeRequest { serializable: true, ..request.clone() }.encode_to_vec().into();
         if request.serializable && is_kept {
-            match self.cache.lock().get(&key, request.revision) {
+            match self.cache.lock().get(&key, request.revision, Instant::now()) {
                 Found::Answer(answer) => {
                     self.metrics.proxy.cache_hits.add(1);
                     return Ok(answer);
@@ -105,9 +107,13 @@ impl Kv {
                 return Err(status);
             }
         };
+        let revision = revision_of(&answer);
+        if !request.serializable {
+            self.cache.lock().saw(revision);
+        }
         if is_kept {
             let mut cache = self.cache.lock();
-            cache.add(key, &request, began, answer.clone());
+            cache.add(key, &request, began, revision, answer.clone());
             self.metrics.proxy.cache_keys.set(cache.len() as i64);
         }
         Ok(answer)
@@ -148,7 +154,10 @@ impl Kv {
         // When it begins, and when it has ended, or its client has given it up.
         let written = Written { kv: self, keys: keys(&request) };
         written.note();
-        self.forward::<Q, R>(method, call, request, message).await
+        let answer = self.forward::<Q, R>(method, call, request, message).await?;
+        let revision = revision_of(&answer);
+        self.cache.lock().saw(revision);
+        Ok(answer)
     }
 
     /// Makes a call in the namespace.
@@ -185,6 +194,34 @@ impl Kv {
         self.cache.lock().clear();
         self.metrics.proxy.cache_keys.set(0);
     }
+
+    /// Forgets the ranges now, and again when what is returned is dropped.
+    pub(super) fn forgetting(&self) -> Forgetting<'_> {
+        self.forget_all();
+        Forgetting(self)
+    }
+}
+
+/// A call is under way that changes more than is known here.
+pub(super) struct Forgetting<'a>(&'a Kv);
+
+impl Drop for Forgetting<'_> {
+    fn drop(&mut self) {
+        self.0.forget_all();
+    }
+}
+
+/// What all answers of this service begin with; the rest is not looked at.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Headed {
+    #[prost(message, optional, tag = "1")]
+    header: Option<ResponseHeader>,
+}
+
+/// Returns the revision at which a member has answered.
+fn revision_of(answer: &Raw) -> i64 {
+    let header = Headed::decode(answer.0.clone()).ok().and_then(|answer| answer.header);
+    header.map_or(0, |header| header.revision)
 }
 
 /// A write that is under way.

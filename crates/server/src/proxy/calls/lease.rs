@@ -1,7 +1,8 @@
 //! `etcdserverpb.Lease`: renewals of a lease by many clients are one renewal.
 //!
 //! A renewal that is asked for while the same lease is being renewed gets the same answer. One that is asked for soon after is
-//! answered from what is remembered, with the time that is left: less than there is, never more.
+//! answered from what is remembered, with the time that was left by then. So for two seconds at most a lease may seem to live that was
+//! revoked by another way than through this proxy.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -20,7 +21,8 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
 use super::super::limits::{
-    COMMANDS_MAX, REMEMBERED_RENEWALS_MAX, RENEWALS_MAX, SHARED_PART, SHARED_TTL_MIN,
+    COMMANDS_MAX, REMEMBERED_RENEWALS_MAX, RENEWAL_SESSION_IDLE, RENEWAL_SESSIONS_MAX, RENEWALS_MAX,
+    SHARED_FOR_MAX, SHARED_PART, SHARED_TTL_MIN,
 };
 use super::caller::Caller;
 use super::kv::decode;
@@ -40,7 +42,21 @@ pub(super) struct Leases {
     upstream: Arc<Upstream>,
     namespace: Bytes,
     sessions: Mutex<HashMap<Caller, mpsc::Sender<Renew>>>,
-    remembered: Mutex<HashMap<i64, Renewal>>,
+    remembered: Mutex<Remembered>,
+}
+
+/// What is remembered of renewals.
+#[derive(Debug, Default)]
+struct Remembered {
+    renewals: HashMap<i64, Renewal>,
+    /// When a lease was last revoked, or was about to be: what was sent before may say that it lives.
+    last_revocation: Option<Instant>,
+}
+
+/// A revocation that is under way.
+struct Revocation<'a> {
+    leases: &'a Leases,
+    id: i64,
 }
 
 /// A renewal that somebody wants.
@@ -58,9 +74,6 @@ struct Renewal {
     response: LeaseKeepAliveResponse,
 }
 
-/// How long a session waits for another renewal before it ends.
-const IDLE: Duration = Duration::from_secs(60);
-
 impl Leases {
     pub(super) fn new(upstream: Arc<Upstream>, namespace: Bytes) -> Arc<Leases> {
         Arc::new(Leases { upstream, namespace, sessions: Mutex::default(), remembered: Mutex::default() })
@@ -74,9 +87,10 @@ impl Leases {
         match method {
             Method::LeaseRevoke => {
                 let request: LeaseRevokeRequest = decode(&message)?;
-                let answer = self.upstream.unary(method, call, message).await;
-                self.remembered.lock().remove(&request.id);
-                answer
+                // When it begins, and when it has ended, or its client has given it up.
+                let revocation = Revocation { leases: self, id: request.id };
+                revocation.note();
+                self.upstream.unary(method, call, message).await
             }
             Method::LeaseTimeToLive if !self.namespace.is_empty() => {
                 let answer = self.upstream.unary(method, call, message).await?;
@@ -104,25 +118,27 @@ impl Leases {
     }
 
     async fn renew(self: &Arc<Self>, caller: &Caller, id: i64) -> Result<LeaseKeepAliveResponse, Status> {
-        let known =
-            self.remembered.lock().get(&id).and_then(|renewal| renewal.for_another(caller, Instant::now()));
+        let known = self.remembered.lock().for_another(id, caller, Instant::now());
         if let Some(response) = known {
             return Ok(response);
         }
         loop {
             let (answer, answered) = oneshot::channel();
             // The session may have ended just now.
-            if self.session(caller).send(Renew { id, answer }).await.is_ok() {
+            if self.session(caller)?.send(Renew { id, answer }).await.is_ok() {
                 let ended = || Err(Status::unavailable("the session of renewals has ended"));
                 return answered.await.unwrap_or_else(|_| ended());
             }
         }
     }
 
-    fn session(self: &Arc<Self>, caller: &Caller) -> mpsc::Sender<Renew> {
+    fn session(self: &Arc<Self>, caller: &Caller) -> Result<mpsc::Sender<Renew>, Status> {
         let mut sessions = self.sessions.lock();
         if let Some(session) = sessions.get(caller).filter(|session| !session.is_closed()) {
-            return session.clone();
+            return Ok(session.clone());
+        }
+        if sessions.len() >= RENEWAL_SESSIONS_MAX {
+            return Err(Status::resource_exhausted("too many clients renew leases through the proxy"));
         }
         let (commands, receive) = mpsc::channel(COMMANDS_MAX);
         let (pending, line) = (HashMap::new(), None);
@@ -130,21 +146,48 @@ impl Leases {
             Session { leases: self.clone(), caller: caller.clone(), commands: receive, pending, line };
         spawn::task("renewals", session.run());
         sessions.insert(caller.clone(), commands.clone());
-        commands
+        Ok(commands)
+    }
+}
+
+impl Revocation<'_> {
+    fn note(&self) {
+        self.leases.remembered.lock().revoked(self.id, Instant::now());
+    }
+}
+
+impl Drop for Revocation<'_> {
+    fn drop(&mut self) {
+        self.note();
+    }
+}
+
+impl Remembered {
+    fn for_another(&self, id: i64, caller: &Caller, now: Instant) -> Option<LeaseKeepAliveResponse> {
+        self.renewals.get(&id)?.for_another(caller, now)
     }
 
-    fn remember(&self, renewal: Renewal) {
-        let mut remembered = self.remembered.lock();
+    fn revoked(&mut self, id: i64, now: Instant) {
+        self.renewals.remove(&id);
+        self.last_revocation = Some(now);
+    }
+
+    /// Takes in a renewal, if it may serve others.
+    fn add(&mut self, renewal: Renewal) {
+        let renewals = &mut self.renewals;
         if !renewal.is_for_others() {
-            remembered.remove(&renewal.response.id);
+            renewals.remove(&renewal.response.id);
             return;
         }
-        if remembered.len() >= REMEMBERED_RENEWALS_MAX {
-            let now = Instant::now();
-            remembered.retain(|_, renewal| renewal.is_fresh(now));
+        if self.last_revocation.is_some_and(|revocation| renewal.sent <= revocation) {
+            return;
         }
-        if remembered.len() < REMEMBERED_RENEWALS_MAX {
-            remembered.insert(renewal.response.id, renewal);
+        if renewals.len() >= REMEMBERED_RENEWALS_MAX {
+            let now = Instant::now();
+            renewals.retain(|_, renewal| renewal.is_fresh(now));
+        }
+        if renewals.len() < REMEMBERED_RENEWALS_MAX {
+            renewals.insert(renewal.response.id, renewal);
         }
     }
 }
@@ -156,7 +199,7 @@ impl Renewal {
 
     fn is_fresh(&self, now: Instant) -> bool {
         let ttl = Duration::from_secs(self.response.ttl.unsigned_abs());
-        now.saturating_duration_since(self.sent) < ttl / SHARED_PART
+        now.saturating_duration_since(self.sent) < (ttl / SHARED_PART).min(SHARED_FOR_MAX)
     }
 
     /// Returns the answer that another client of the same caller gets a while later, if it still gets it.
@@ -200,11 +243,15 @@ impl Session {
             tokio::select! {
                 response = response => self.response(response),
                 Some(renew) = self.commands.recv(), if takes_commands => self.renew(renew),
-                () = tokio::time::sleep(IDLE), if is_idle => {
+                () = tokio::time::sleep(RENEWAL_SESSION_IDLE), if is_idle => {
                     if self.close() {
                         break;
                     }
                 }
+            }
+            // The member has ended the stream, and nobody waits for anything: it may have refused the caller.
+            if self.line.is_none() && self.pending.is_empty() && self.close() {
+                break;
             }
         }
         // What got through when it was about to end.
@@ -241,7 +288,8 @@ impl Session {
         match response {
             Ok(response) => {
                 let Some(Pending { sent, waiting }) = self.pending.remove(&response.id) else { return };
-                self.leases.remember(Renewal { caller: self.caller.clone(), sent, response });
+                let renewal = Renewal { caller: self.caller.clone(), sent, response };
+                self.leases.remembered.lock().add(renewal);
                 for answer in waiting {
                     let _ = answer.send(Ok(response));
                 }
@@ -274,7 +322,24 @@ mod tests {
             let later = sent + Duration::from_millis(millis);
             renewal(ttl).for_another(&Caller::default(), later).map(|response| response.ttl)
         };
-        assert_eq!([after(60, 0), after(60, 1), after(60, 9_999)], [Some(60), Some(59), Some(50)]);
-        assert_eq!([after(60, 10_000), after(9, 0), after(0, 0), after(-1, 0)], [None; 4]);
+        assert_eq!([after(60, 0), after(60, 1), after(60, 1_999)], [Some(60), Some(59), Some(58)]);
+        assert_eq!([after(10, 1_666), after(10, 1_667)], [Some(8), None]);
+        assert_eq!([after(60, 2_000), after(9, 0), after(0, 0), after(-1, 0)], [None; 4]);
+    }
+
+    #[test]
+    fn what_was_sent_before_a_revocation_serves_nobody() {
+        let sent = Instant::now();
+        let response = LeaseKeepAliveResponse { ttl: 60, id: 7, ..Default::default() };
+        let renewal = |sent| Renewal { caller: Caller::default(), sent, response };
+        let mut remembered = Remembered::default();
+        let known = |remembered: &Remembered| remembered.for_another(7, &Caller::default(), sent).is_some();
+        remembered.add(renewal(sent));
+        assert!(known(&remembered));
+        remembered.revoked(7, sent);
+        remembered.add(renewal(sent));
+        assert!(!known(&remembered));
+        remembered.add(renewal(sent + Duration::from_millis(1)));
+        assert!(known(&remembered));
     }
 }

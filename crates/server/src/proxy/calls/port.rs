@@ -91,6 +91,9 @@ impl Proxy {
             Err(status) => return ending.fail(&status),
         };
         let (caller, timeout) = (Caller::of(&metadata), metadata.timeout.cloned());
+        if matches!(method, Method::Watch | Method::LeaseKeepAlive) && caller.is_too_long() {
+            return ending.fail(&Status::unauthenticated("etcdserver: invalid auth token"));
+        }
         let request = Arrived { ending, caller, timeout, encoding, body: request.into_body() };
         let answer = async {
             match method {
@@ -106,15 +109,16 @@ impl Proxy {
     /// Makes a call with one message each way.
     pub(super) async fn unary(&self, method: Method, call: Call<'_>, message: Raw) -> Result<Raw, Status> {
         match method.service() {
+            _ if changes_more(method) => {
+                // When it begins, and when it has ended, or its client has given it up.
+                let _forgetting = self.kv.forgetting();
+                match method {
+                    Method::LeaseRevoke => self.leases.call(method, call, message).await,
+                    _ => self.upstream.unary(method, call, message).await,
+                }
+            }
             "etcdserverpb.KV" => self.kv.call(method, call, message).await,
             "etcdserverpb.Lease" => self.leases.call(method, call, message).await,
-            "etcdserverpb.Auth" => {
-                let answer = self.upstream.unary(method, call, message).await;
-                if method == Method::AuthEnable {
-                    self.kv.forget_all();
-                }
-                answer
-            }
             _ => match (method, self.cluster.members()) {
                 (Method::MemberList, Some(members)) => {
                     MemberListRequest::decode(message.0).map_err(|error| {
@@ -126,6 +130,20 @@ impl Proxy {
             },
         }
     }
+}
+
+/// Returns whether a call changes keys that it does not name, or who may read them.
+fn changes_more(method: Method) -> bool {
+    matches!(
+        method,
+        Method::AuthEnable
+            | Method::LeaseRevoke
+            | Method::Lock
+            | Method::Unlock
+            | Method::Campaign
+            | Method::Proclaim
+            | Method::Resign
+    )
 }
 
 /// A call that has come.
@@ -173,7 +191,8 @@ impl Arrived {
         match proxy.upstream.open(method, call, message).await {
             Ok(answer) => {
                 let is_ended = answer.headers().contains_key("grpc-status");
-                let passed = Passed { body: answer.into_body(), is_ended, ending };
+                let end = end_of(&proxy);
+                let passed = Passed { body: answer.into_body(), is_ended, end, ending };
                 stream_of(tonic::body::Body::new(passed), None)
             }
             Err(status) => ending.fail(&status),
@@ -213,18 +232,29 @@ where
     R: WireReply,
     S: Stream<Item = Result<R, Status>> + Send + 'static,
 {
-    let mut end = ending.proxy.streams_end.clone();
-    let end = Box::pin(async move { stopped(&mut end).await });
+    let end = end_of(&ending.proxy);
     let counted = Counted { replies: Box::pin(replies), timer: Timer::new(ending.deadline), end, ending };
     let body = tonic::body::Body::new(Replies::new(counted, encoding));
     stream_of(body, (encoding == Encoding::Gzip).then_some("gzip"))
+}
+
+/// What is ready when streams end.
+type End = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn end_of(proxy: &Proxy) -> End {
+    let mut end = proxy.streams_end.clone();
+    Box::pin(async move { stopped(&mut end).await })
+}
+
+fn stopping() -> Status {
+    Status::unavailable("the proxy is stopping")
 }
 
 /// Replies that are counted, and that end at the deadline of the call or with the proxy.
 struct Counted<R> {
     replies: Pin<Box<dyn Stream<Item = Result<R, Status>> + Send>>,
     timer: Timer,
-    end: Pin<Box<dyn Future<Output = ()> + Send>>,
+    end: End,
     ending: Ending,
 }
 
@@ -236,7 +266,7 @@ impl<R: WireReply> Stream for Counted<R> {
         let item = if this.timer.poll(cx).is_ready() {
             Some(Err(exceeded()))
         } else if this.end.as_mut().poll(cx).is_ready() {
-            Some(Err(Status::unavailable("the proxy is stopping")))
+            Some(Err(stopping()))
         } else {
             ready!(this.replies.as_mut().poll_next(cx))
         };
@@ -249,11 +279,13 @@ impl<R: WireReply> Stream for Counted<R> {
     }
 }
 
-/// The body of a member's answer on its way to the client. One that breaks off ends with a status.
+/// The body of a member's answer on its way to the client. One that breaks off, or that the proxy does not live to see the end of,
+/// ends with a status.
 struct Passed {
     body: client::Answer,
     /// The head of the answer had its status, a good one: there is nothing in it.
     is_ended: bool,
+    end: End,
     ending: Ending,
 }
 
@@ -268,14 +300,18 @@ impl Body for Passed {
         if self.ending.code.is_some() {
             return Poll::Ready(None);
         }
-        let trailers = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-            Some(Ok(frame)) => match frame.into_trailers() {
-                Ok(trailers) => trailers,
-                Err(data) => return Poll::Ready(Some(Ok(data))),
-            },
-            Some(Err(status)) => trailers_of(&status),
-            None if self.is_ended => trailers_of(&Status::ok("")),
-            None => trailers_of(&Status::unavailable("the member has ended the stream without a status")),
+        let trailers = if self.end.as_mut().poll(cx).is_ready() {
+            trailers_of(&stopping())
+        } else {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_trailers() {
+                    Ok(trailers) => trailers,
+                    Err(data) => return Poll::Ready(Some(Ok(data))),
+                },
+                Some(Err(status)) => trailers_of(&status),
+                None if self.is_ended => trailers_of(&Status::ok("")),
+                None => trailers_of(&Status::unavailable("the member has ended the stream without a status")),
+            }
         };
         let code = Status::from_header_map(&trailers).map_or(Code::Unknown, |status| status.code());
         self.ending.code = Some(code);

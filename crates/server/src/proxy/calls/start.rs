@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use client::Client;
 use engine::spawn;
@@ -53,21 +53,24 @@ pub(super) fn start(flags: &Flags, _arguments: &[String]) -> Result<Running, Sta
     let listeners = Listeners::bind(&mut settings, &metrics)?;
     let runtime = runtime()?;
     let client = runtime.block_on(connect(&mut settings.members))?;
-    if settings.order == RangeOrder::Kept {
-        runtime.block_on(recover_order(&client));
-    }
+    let newest = match settings.order {
+        RangeOrder::Kept => Some(runtime.block_on(recover_order(&client))),
+        RangeOrder::NotKept => None,
+    };
     let (end_streams, streams_end) = watch::channel(false);
     let request_bytes_max = settings.members.send_bytes_max.max(REQUEST_BYTES_MAX) + GRPC_OVERHEAD_BYTES;
     let shares = shares_of_proxy(request_bytes_max);
     let proxy = proxy(
         &settings,
-        client.clone(),
+        (client.clone(), newest),
         &metrics,
         streams_end,
         Backlog::within(Share::UnfinishedMessages, shares.unfinished_messages, &metrics),
     );
     let terms = Terms::new(settings.http2, Budgets::within(&shares, &metrics));
-    let own = Own { client, cluster: proxy.cluster.clone(), resolver: settings.resolver.clone() };
+    let sync_interval = settings.members.sync_interval;
+    let own =
+        Own { client, sync_interval, cluster: proxy.cluster.clone(), resolver: settings.resolver.clone() };
     let threads = Threads::start(runtime, proxy, listeners, terms, own, Arc::new(end_streams))?;
     tracing::info!(address = settings.listen_text, "started gRPC proxy");
     Ok(Box::new(move |_| {
@@ -99,24 +102,39 @@ async fn connect(members: &mut Members) -> Result<Client, StartError> {
     if let Some((interval, timeout)) = members.keepalive {
         builder = builder.keepalive(interval, timeout);
     }
-    if let Some(interval) = members.sync_interval {
-        builder = builder.sync_interval(interval);
-    }
     builder.connect().await.map_err(|error| StartError::Refused(error.to_string()))
 }
 
-/// Waits until the members answer a linearizable read: no serializable one is older from then on.
-async fn recover_order(client: &Client) {
+/// Waits until the members answer a linearizable read, and returns its revision: no serializable one is older from then on.
+async fn recover_order(client: &Client) -> i64 {
     tracing::info!("waiting for linearized read from cluster to recover ordering");
-    while let Err(error) = client.get("_").keys_only().await {
-        tracing::warn!(error = %error, "ordering recovery failed, retrying in 1s");
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    loop {
+        match client.get("_").keys_only().await {
+            Ok(answer) => return answer.header.revision.0,
+            Err(error) => tracing::warn!(error = %error, "ordering recovery failed, retrying in 1s"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Keeps the endpoints those of the members, and says which they are when they are others.
+async fn sync_endpoints(client: Client, interval: Duration) {
+    loop {
+        tokio::time::sleep(interval).await;
+        let before = client.endpoints();
+        match client.sync_endpoints().await {
+            Ok(now) if now != before => {
+                tracing::info!(endpoints = ?now, "the endpoints are now those of the members");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "the endpoints stay as they are"),
+        }
     }
 }
 
 fn proxy(
     settings: &Settings,
-    client: Client,
+    (client, newest): (Client, Option<i64>),
     metrics: &Arc<Metrics>,
     streams_end: watch::Receiver<bool>,
     unfinished: Arc<Backlog>,
@@ -130,7 +148,7 @@ fn proxy(
     );
     let namespace = &settings.namespace;
     Arc::new(Proxy {
-        kv: Kv::new(upstream.clone(), namespace.clone(), metrics.clone(), settings.order),
+        kv: Kv::new(upstream.clone(), namespace.clone(), metrics.clone(), newest),
         watches: Hub::new(upstream.clone(), namespace.clone(), metrics.clone()),
         leases: Leases::new(upstream.clone(), namespace.clone()),
         upstream,
@@ -224,13 +242,17 @@ fn acceptor(
 /// What the proxy does for itself.
 struct Own {
     client: Client,
+    sync_interval: Option<Duration>,
     cluster: Arc<Cluster>,
     resolver: Option<Resolver>,
 }
 
 impl Own {
     fn begin(self) {
-        let Own { client, cluster, resolver } = self;
+        let Own { client, sync_interval, cluster, resolver } = self;
+        if let Some(interval) = sync_interval {
+            spawn::task("endpoints", sync_endpoints(client.clone(), interval));
+        }
         if let Some(resolver) = resolver {
             spawn::task("registration", cluster.clone().register(client.clone(), resolver.clone()));
             spawn::task("registered proxies", cluster.follow(client, resolver));

@@ -7,10 +7,12 @@
 //! ```
 //!
 //! A [`session`] serves all streams whose callers a member would take for the same: with the same token, and with the
-//! same demand for a leader. So a member checks the permission of every watcher, at its start and whenever permissions change,
-//! and nobody gets an event by somebody else's.
+//! same demand for a leader. So nobody gets an event by the permission of another user. Whether a watch is permitted is the member's
+//! decision when it takes the shared one; a watcher that joins it is permitted by that. A member that looks at its watchers
+//! again when permissions change ends the shared one then. One that does not goes on, as with a watch of the client's own, and
+//! the user may join it again as long as it is there.
 //!
-//! A client that does not read does not hold up others: what waits for it is bounded, and a watcher for which there is no room is taken
+//! A client that does not read does not hold up others: what waits for it is bounded, nothing more is taken of what it asks for, and a watcher for which there is no room is taken
 //! off what it shares. When its stream has been read, it goes on where it was, with a watch of its own until it has
 //! caught up.
 //!

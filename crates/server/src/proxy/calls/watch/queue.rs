@@ -24,6 +24,8 @@ struct State {
     is_awaited: bool,
     is_closed: bool,
     waker: Option<Waker>,
+    /// Who waits for room before more is asked for.
+    asker: Option<Waker>,
 }
 
 /// What a client's stream has next.
@@ -50,17 +52,33 @@ impl Queue {
     /// Returns whether there is room for another reply. If not, the stream says when there is.
     pub(super) fn has_room_or_tells(&self) -> bool {
         let mut state = self.state.lock();
-        state.is_awaited = !state.has_room();
-        !state.is_awaited
+        let has_room = state.has_room();
+        // The stream may not have said yet that there is room again since it was full before.
+        state.is_awaited |= !has_room;
+        has_room
+    }
+
+    /// Waits until there is room for the answer to another request. A stream that has ended asks in vain, and does not wait.
+    pub(super) async fn room(&self) {
+        std::future::poll_fn(|cx| self.poll_room(cx)).await;
+    }
+
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.has_room() || state.end.is_some() {
+            return Poll::Ready(());
+        }
+        state.asker = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Ends the stream, once it has been read.
     pub(super) fn end(&self, status: Status) {
         let mut state = self.state.lock();
         state.end.get_or_insert(status);
-        let waker = state.waker.take();
+        let wakers = [state.waker.take(), state.asker.take()];
         drop(state);
-        waker.into_iter().for_each(Waker::wake);
+        wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
     /// Notes that nobody reads any more.
@@ -78,6 +96,9 @@ impl Queue {
             state.bytes -= reply.content.len();
             let has_room_again = state.is_awaited && state.is_half_empty();
             state.is_awaited &= !has_room_again;
+            if state.has_room() {
+                state.asker.take().into_iter().for_each(Waker::wake);
+            }
             return Poll::Ready(Next { item: Ok(reply), has_room_again });
         }
         if let Some(status) = state.end.clone() {
@@ -124,6 +145,33 @@ mod tests {
         assert_eq!(told.iter().position(|told| *told), Some(WAITING_REPLIES_MAX / 2 - 1));
         assert_eq!(told.iter().filter(|told| **told).count(), 1);
         assert!(queue.has_room_or_tells());
+    }
+
+    #[test]
+    fn more_is_asked_for_when_there_is_room() {
+        let queue = Queue::default();
+        let poll = || queue.poll_room(&mut Context::from_waker(Waker::noop()));
+        let reply = Content::of(&WatchResponse::default()).to(1);
+        (0..WAITING_REPLIES_MAX).for_each(|_| _ = queue.push(reply.clone()));
+        assert!(poll().is_pending() && queue.state.lock().asker.is_some());
+        assert!(next(&queue).is_some());
+        assert!(poll().is_ready() && queue.state.lock().asker.is_none());
+        queue.push(reply);
+        assert!(poll().is_pending());
+        queue.end(Status::unavailable("it has ended"));
+        assert!(poll().is_ready());
+    }
+
+    #[test]
+    fn what_was_not_told_yet_is_still_told() {
+        let queue = Queue::default();
+        let reply = Content::of(&WatchResponse::default()).to(1);
+        (0..WAITING_REPLIES_MAX).for_each(|_| _ = queue.push(reply.clone()));
+        assert!(!queue.has_room_or_tells());
+        assert!(next(&queue).is_some());
+        // Another watcher of the stream asks meanwhile.
+        assert!(queue.has_room_or_tells());
+        assert!(std::iter::from_fn(|| next(&queue)).any(|next| next.has_room_again));
     }
 
     #[test]

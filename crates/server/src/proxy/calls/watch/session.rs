@@ -308,6 +308,10 @@ impl Session {
             && let Ok(actions) = self.sharing.resume()
         {
             self.asking.clear();
+            if actions.is_empty() {
+                // Nobody waits for a member to answer.
+                self.lost_since = None;
+            }
             return self.act(actions);
         }
         self.lost_since = None;

@@ -122,7 +122,10 @@ const DUPLICATE: &str = "mvcc: duplicate watch ID provided on the WatchStream";
 impl Requests {
     /// Serves the requests until there are no more: the client goes on receiving.
     async fn serve(mut self, mut requests: Messages<WatchRequest>) -> Result<(), Status> {
-        while let Some(request) = requests.next().await {
+        loop {
+            // A client that asks and does not read is not asked what else it wants.
+            self.queue.room().await;
+            let Some(request) = requests.next().await else { return Ok(()) };
             match request?.request_union {
                 Some(RequestUnion::CreateRequest(create)) => self.create(create).await,
                 Some(RequestUnion::CancelRequest(cancel)) => {
@@ -135,7 +138,6 @@ impl Requests {
                 None => {}
             }
         }
-        Ok(())
     }
 
     /// Has a watcher created, and waits until the client has been answered: it takes the answers in the order of its requests.
