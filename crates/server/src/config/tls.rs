@@ -74,6 +74,31 @@ pub struct TlsProtocol {
     pub cipher_suites: Vec<CipherSuite>,
 }
 
+impl TlsProtocol {
+    /// Returns what was asked for: versions as read and as written, and the names of suites.
+    ///
+    /// # Errors
+    /// etcd's text, if they contradict each other or there is no such suite.
+    pub(crate) fn of(
+        (min, min_text): (Option<TlsVersion>, &str),
+        (max, max_text): (Option<TlsVersion>, &str),
+        names: &[String],
+    ) -> Result<Self, String> {
+        // Without a word about it, Go's and our lowest version is the same.
+        let min = min.unwrap_or(TlsVersion::V12);
+        if max.is_some_and(|max| min > max) {
+            return Err(format!("min version ({min_text}) is greater than max version ({max_text})"));
+        }
+        if min == TlsVersion::V13 && !names.is_empty() {
+            return Err("cipher suites cannot be configured when only TLS1.3 is enabled".to_owned());
+        }
+        let suite = |name: &String| {
+            CipherSuite::named(name).ok_or_else(|| format!("unexpected TLS cipher suite {name:?}"))
+        };
+        Ok(Self { min, max, cipher_suites: names.iter().map(suite).collect::<Result<_, _>>()? })
+    }
+}
+
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
@@ -290,21 +315,9 @@ fn allowed(settings: &Settings, flags: &Flags) -> Result<AllowedNames, ConfigErr
 
 fn protocol(settings: &Settings) -> Result<TlsProtocol, ConfigError> {
     let (min_text, max_text) = (settings.text("tls-min-version"), settings.text("tls-max-version"));
-    // Without a word about it, Go's and our lowest version is the same.
-    let min = TlsVersion::parse(min_text)?.unwrap_or(TlsVersion::V12);
-    let max = TlsVersion::parse(max_text)?;
-    if max.is_some_and(|max| min > max) {
-        return refuse(format!("min version ({min_text}) is greater than max version ({max_text})"));
-    }
-    let names = settings.list("cipher-suites");
-    if min == TlsVersion::V13 && !names.is_empty() {
-        return refuse("cipher suites cannot be configured when only TLS1.3 is enabled");
-    }
-    let suite = |name: &String| match CipherSuite::named(name) {
-        Some(suite) => Ok(suite),
-        None => refuse(format!("unexpected TLS cipher suite {name:?}")),
-    };
-    Ok(TlsProtocol { min, max, cipher_suites: names.iter().map(suite).collect::<Result<_, _>>()? })
+    let (min, max) = (TlsVersion::parse(min_text)?, TlsVersion::parse(max_text)?);
+    TlsProtocol::of((min, min_text), (max, max_text), settings.list("cipher-suites"))
+        .map_err(ConfigError::Invalid)
 }
 
 fn secure_listener<'a>(settings: &'a Settings, flags: &Flags) -> Option<(&'static str, &'a Url)> {

@@ -12,7 +12,7 @@ use super::super::flags::Flags;
 use super::cluster::Resolver;
 use super::kv::RangeOrder;
 use crate::config::Url;
-use crate::config::tls::{CipherSuite, KeyFiles, TlsProtocol, TlsSide, TlsVersion};
+use crate::config::tls::{KeyFiles, TlsProtocol, TlsSide, TlsVersion};
 use crate::limits::HEADER_TIMEOUT;
 use crate::net::connection::Http2Settings;
 use crate::tls;
@@ -215,20 +215,9 @@ fn protocol(flags: &Flags) -> Result<TlsProtocol, StartError> {
     let version = |which: &str, text: &str| {
         TlsVersion::parse(text).map_err(|error| StartError::Refused(format!("{which} is invalid: {error}")))
     };
-    let min = version("tls-min-version", min_text)?.unwrap_or(TlsVersion::V12);
-    let max = version("tls-max-version", max_text)?;
-    if max.is_some_and(|max| min > max) {
-        return refuse(format!("min version ({min_text}) is greater than max version ({max_text})"));
-    }
-    let names = flags.list("listen-cipher-suites");
-    if min == TlsVersion::V13 && !names.is_empty() {
-        return refuse("cipher suites cannot be configured when only TLS1.3 is enabled");
-    }
-    let suite = |name: &String| match CipherSuite::named(name) {
-        Some(suite) => Ok(suite),
-        None => refuse(format!("unexpected TLS cipher suite {name:?}")),
-    };
-    Ok(TlsProtocol { min, max, cipher_suites: names.iter().map(suite).collect::<Result<_, _>>()? })
+    let (min, max) = (version("tls-min-version", min_text)?, version("tls-max-version", max_text)?);
+    TlsProtocol::of((min, min_text), (max, max_text), flags.list("listen-cipher-suites"))
+        .map_err(StartError::Refused)
 }
 
 fn security(flags: &Flags, protocol: TlsProtocol) -> Result<Option<Security>, StartError> {
