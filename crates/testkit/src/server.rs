@@ -277,12 +277,15 @@ impl Server {
         }
     }
 
-    /// SIGSTOP: it does nothing until [`Server::resume`].
+    /// SIGSTOP: it does nothing until [`Server::resume`]. Returns when none of its threads can run any more: a thread that was
+    /// running goes on for a moment after the signal was sent.
     ///
     /// # Panics
     /// When it does not run.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        let id = self.id();
+        wait::until("the threads to stop", || threads_are_stopped(id).then_some(()));
     }
 
     /// SIGCONT.
@@ -386,4 +389,16 @@ pub fn run_to_end(program: &Program, arguments: &[String]) -> Ended {
         panic!("{} {arguments:?} did not end; it wrote\n{}", program.path().display(), read(&stderr));
     }
     Ended { code: status.and_then(|status| status.code()), stdout: read(&stdout), stderr: read(&stderr) }
+}
+
+/// Returns whether all threads of a process are stopped, or wait for a disk, after which they are.
+fn threads_are_stopped(process: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return false };
+    // A thread that has ended meanwhile has no state.
+    let states = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+    states.into_iter().all(|stat| {
+        // The name before it is in brackets, and may have some itself.
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        state.is_some_and(|state| "TDZX".contains(state))
+    })
 }
