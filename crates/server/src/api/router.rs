@@ -19,7 +19,7 @@ use super::status::{corrupt, no_leader, not_for_learners};
 use crate::auth::Caller;
 use crate::grpc::admission;
 use crate::grpc::body::ResponseBody;
-use crate::grpc::deadline::{Deadline, Timer, exceeded, within};
+use crate::grpc::deadline::{Deadline, Timer, exceeded, given_up, within};
 use crate::grpc::encoding::Encoding;
 use crate::grpc::messages::Messages;
 use crate::grpc::metadata::Metadata;
@@ -325,9 +325,7 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        let is_late = self.deadline.is_some_and(Deadline::has_passed);
-        let given_up = if is_late { Code::DeadlineExceeded } else { Code::Cancelled };
-        let code = self.code.unwrap_or(given_up);
+        let code = self.code.unwrap_or_else(|| given_up(self.deadline));
         self.api.observer.handled(self.method, self.started, code);
         if let Some(span) = &self.span {
             span.end(code);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::encoding::quoted;
 
@@ -30,6 +30,11 @@ impl Deadline {
     pub(crate) fn has_passed(self) -> bool {
         Instant::now() >= self.0
     }
+}
+
+/// Returns the code of a call that was dropped before it had one: by its deadline, or by its client.
+pub(crate) fn given_up(deadline: Option<Deadline>) -> Code {
+    if deadline.is_some_and(Deadline::has_passed) { Code::DeadlineExceeded } else { Code::Cancelled }
 }
 
 /// Returns the status of a call that is over its deadline, in the words of Go's `context`.

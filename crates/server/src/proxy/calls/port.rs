@@ -27,7 +27,7 @@ use crate::api::method::{Kind, Method, unknown};
 use crate::api::observe::{Observer, Started};
 use crate::grpc::admission::{self, looks_like_grpc};
 use crate::grpc::body::ResponseBody;
-use crate::grpc::deadline::{Deadline, Timer, exceeded, within};
+use crate::grpc::deadline::{Deadline, Timer, exceeded, given_up, within};
 use crate::grpc::encoding::Encoding;
 use crate::grpc::messages::Messages;
 use crate::grpc::metadata::Metadata;
@@ -346,9 +346,7 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        let is_late = self.deadline.is_some_and(Deadline::has_passed);
-        let given_up = if is_late { Code::DeadlineExceeded } else { Code::Cancelled };
-        let code = self.code.unwrap_or(given_up);
+        let code = self.code.unwrap_or_else(|| given_up(self.deadline));
         self.proxy.observer.handled(self.method, self.started, code);
         if self.proxy.logs_calls {
             // What is in a call is nobody's business: it may be a password.
